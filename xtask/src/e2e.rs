@@ -1,0 +1,123 @@
+//! The end-to-end tests, which need root.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::paths;
+use crate::privilege::Privilege;
+use crate::process::{cargo, output, run as run_command};
+
+/// The package of the tests.
+pub(crate) const PACKAGE: &str = "zombie-trace-tests";
+/// Its test target that needs root.
+pub(crate) const TARGET: &str = "e2e";
+
+/// How the tests went; that one failed is an error instead.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// All passed.
+    Passed,
+    /// They could not run, for this reason.
+    Skipped(String),
+}
+
+/// `cargo xtask e2e`: runs the tests, or says what stands in the way.
+pub(crate) fn run(args: &[OsString]) -> Result<()> {
+    match outcome(&[], args)? {
+        Outcome::Passed => Ok(()),
+        Outcome::Skipped(reason) => bail!("the end-to-end tests need root: {reason}"),
+    }
+}
+
+/// Builds what is tested and the tests with `envs` besides our environment, and runs them.
+pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outcome> {
+    let privilege = Privilege::detect();
+    if let Privilege::None(reason) = privilege {
+        return Ok(Outcome::Skipped(reason));
+    }
+    let binary = build_binary("zombie-trace", "zombie-trace", envs)?;
+    let scenario = build_binary(PACKAGE, "scenario", envs)?;
+    let mut build = cargo();
+    build.args(["test", "--no-run", "--package", PACKAGE, "--test", TARGET]);
+    let tests = build_executable(build, TARGET, envs)?;
+
+    let test_envs = [
+        ("ZOMBIE_TRACE_BIN", binary.as_os_str()),
+        ("ZOMBIE_TRACE_SCENARIO", scenario.as_os_str()),
+    ];
+    // One at a time: the tests measure, and share the machine's processes.
+    run_command(
+        privilege
+            .command(tests, &test_envs)?
+            .arg("--test-threads=1")
+            .args(args)
+            .current_dir(paths::root()),
+    )?;
+    Ok(Outcome::Passed)
+}
+
+/// Builds a binary in release mode and gives its path.
+pub(crate) fn build_binary(package: &str, name: &str, envs: &[(&str, &OsStr)]) -> Result<PathBuf> {
+    let mut build = cargo();
+    build.args(["build", "--package", package, "--bin", name]);
+    build_executable(build, name, envs)
+}
+
+fn build_executable(mut build: Command, name: &str, envs: &[(&str, &OsStr)]) -> Result<PathBuf> {
+    build
+        .args(["--release", "--locked"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(paths::root())
+        .envs(envs.iter().copied());
+    let messages = output(&mut build)?;
+    executable(&messages, name).with_context(|| format!("cargo built no executable {name}"))
+}
+
+/// A line of cargo's JSON messages.
+#[derive(Deserialize)]
+struct Message {
+    target: Option<MessageTarget>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct MessageTarget {
+    name: String,
+}
+
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter(|message| {
+            message
+                .target
+                .as_ref()
+                .is_some_and(|target| target.name == name)
+        })
+        .find_map(|message| message.executable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_found_among_the_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"name":"e2e"},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"x"},"executable":"/t/x"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"e2e"},"executable":"/t/e2e-1"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        assert_eq!(executable(messages, "e2e"), Some("/t/e2e-1".into()));
+        assert_eq!(executable(messages, "y"), None);
+    }
+}

@@ -1,0 +1,205 @@
+//! Compiling, linking and stripping the eBPF programs.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::provenance::Provenance;
+use super::toolchain::{CoreLibrary, path_with, source_prefix};
+use super::tools::{self, Tools};
+use super::{TARGET, object, rustc_wrapper};
+use crate::paths;
+use crate::process::run;
+
+/// The options of `cargo xtask build-ebpf`.
+#[derive(clap::Args)]
+pub(crate) struct BuildArgs {
+    /// Write the object there and leave the committed one alone
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The machines that the object is for
+    #[arg(long, default_value = "x86_64", requires_if("aarch64", "out"))]
+    arch: Arch,
+}
+
+/// An architecture of the machines that run the object. BPF code itself is the same for all; what
+/// differs is `pt_regs`, from which kprobes read their arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub(crate) enum Arch {
+    #[value(name = "x86_64")]
+    #[serde(rename = "x86_64")]
+    X86_64,
+    #[value(name = "aarch64")]
+    #[serde(rename = "aarch64")]
+    Aarch64,
+}
+
+impl Arch {
+    fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
+    /// rustc's flags, without the path remappings.
+    pub(crate) fn rustflags(self) -> Vec<String> {
+        vec![
+            format!("--cfg=bpf_target_arch=\"{}\"", self.name()),
+            // Without it for every crate, bpf-linker writes incomplete BTF (aya-rs/aya#1649).
+            "-Cdebuginfo=2".into(),
+            "-Clinker=bpf-linker".into(),
+            "-Clink-arg=--btf".into(),
+        ]
+    }
+}
+
+/// Makes the object and says with what; writes the provenance too unless it goes elsewhere.
+pub(crate) fn build_committed(args: &BuildArgs) -> Result<()> {
+    let tools = tools::find()?;
+    println!("rustc       {}", tools.toolchain);
+    println!("bpf-linker  {}", tools.linker);
+    let bytes = build(&tools, args.arch, &paths::ebpf_crate().join("target"))?;
+    let out = args.out.clone().unwrap_or_else(paths::committed_object);
+    write(&out, &bytes)?;
+    if args.out.is_none() {
+        Provenance::of(&bytes, args.arch, &tools)?.write()?;
+    }
+    println!("object      {} bytes: {}", bytes.len(), out.display());
+    Ok(())
+}
+
+/// Writes an object, and the folders above it.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Builds the object in that target directory and gives its stripped bytes.
+pub(crate) fn build(tools: &Tools, arch: Arch, target_dir: &Path) -> Result<Vec<u8>> {
+    // The registry's folders, whose names are to be remapped, exist only once something is in them.
+    run(cargo(tools).args(["fetch", "--locked"]))?;
+
+    let mut command = cargo(tools);
+    command
+        .args(["build", "--release", "--locked", "--target", TARGET])
+        .arg("--target-dir")
+        .arg(target_dir)
+        .env("RUSTC", &tools.toolchain.rustc)
+        // aya-ebpf uses asm_experimental_arch, which stable compilers reserve.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", encoded_rustflags(tools, arch));
+    if tools.toolchain.core == CoreLibrary::BuildStd {
+        command.args(["-Z", "build-std=core"]);
+    }
+    if let Some(folder) = tools.linker.path.parent() {
+        command.env("PATH", path_with(folder));
+    }
+    rustc_wrapper::install(&mut command)?;
+    run(&mut command)?;
+
+    let linked = target_dir.join(TARGET).join("release/zombie-trace");
+    let bytes = fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
+    let stripped =
+        object::strip(&bytes).with_context(|| format!("cannot strip {}", linked.display()))?;
+    if let Some(path) = object::absolute_path(&stripped, &source_prefix(&tools.toolchain))? {
+        bail!("the object would hold the path {path}, which differs between machines");
+    }
+    Ok(stripped)
+}
+
+/// A cargo whose result depends on nothing in our environment.
+fn cargo(tools: &Tools) -> Command {
+    let mut command = Command::new(&tools.toolchain.cargo);
+    command.current_dir(paths::ebpf_crate());
+    for (name, _) in env::vars_os() {
+        if changes_the_build(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn changes_the_build(name: &str) -> bool {
+    let prefixes = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_"];
+    let names = [
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_INCREMENTAL",
+        "RUSTC",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC_WRAPPER",
+        "RUSTFLAGS",
+    ];
+    names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The flags in the form of `CARGO_ENCODED_RUSTFLAGS`. Of several remappings that fit, rustc takes
+/// the last.
+fn encoded_rustflags(tools: &Tools, arch: Arch) -> OsString {
+    let mut flags: Vec<OsString> = arch.rustflags().into_iter().map(OsString::from).collect();
+    let mut remap = |from: &Path, to: &str| {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(from);
+        flag.push("=");
+        flag.push(to);
+        flags.push(flag);
+    };
+    remap(&paths::home(), "home");
+    remap(&paths::cargo_home(), "cargo");
+    // The registry's folder is named after its host, which a mirror changes.
+    for folder in registry_sources(&paths::cargo_home()) {
+        remap(&folder, "registry");
+    }
+    remap(
+        &tools.toolchain.sysroot.join("lib/rustlib/src/rust"),
+        &source_prefix(&tools.toolchain),
+    );
+    remap(paths::root(), ".");
+    flags.join("\x1f".as_ref())
+}
+
+fn registry_sources(cargo_home: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<_> = fs::read_dir(cargo_home.join("registry/src"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    folders.sort();
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_change_code_are_dropped() {
+        assert!(changes_the_build("RUSTFLAGS"));
+        assert!(changes_the_build("CARGO_PROFILE_RELEASE_OPT_LEVEL"));
+        assert!(!changes_the_build("CARGO_HOME"));
+        assert!(!changes_the_build("CARGO_NET_OFFLINE"));
+    }
+
+    #[test]
+    fn another_architecture_never_replaces_the_committed_object() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            args: BuildArgs,
+        }
+        use clap::Parser;
+        assert!(Cli::try_parse_from(["x"]).is_ok());
+        assert!(Cli::try_parse_from(["x", "--arch", "aarch64"]).is_err());
+        assert!(Cli::try_parse_from(["x", "--arch", "aarch64", "--out", "y"]).is_ok());
+    }
+}

@@ -1,0 +1,72 @@
+//! The repository's tasks, run as `cargo xtask TASK`.
+
+mod e2e;
+mod ebpf;
+mod packages;
+mod paths;
+mod privilege;
+mod process;
+mod run;
+mod setup;
+mod test;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The tasks of this repository")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Make this machine ready: eBPF toolchain, bpf-linker, what the tests need
+    Setup,
+    /// Rebuild the committed eBPF object and its provenance
+    BuildEbpf(ebpf::BuildArgs),
+    /// Prove that the committed eBPF object is what the source gives
+    CheckEbpf,
+    /// Build zombie-trace and run it as root
+    Run {
+        /// Arguments of zombie-trace
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Run the end-to-end tests alone, as root
+    E2e {
+        /// Arguments of the test program, such as a part of a test's name
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Run every check and every test
+    Test,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    if ebpf::rustc_wrapper::is_requested() {
+        return ebpf::rustc_wrapper::exec();
+    }
+    match Cli::parse().task {
+        Task::Setup => setup::run(),
+        Task::BuildEbpf(args) => ebpf::build_committed(&args),
+        Task::CheckEbpf => ebpf::check(),
+        Task::Run { args } => run::run(&args),
+        Task::E2e { args } => e2e::run(&args),
+        Task::Test => test::run(),
+    }
+}

@@ -1,0 +1,89 @@
+//! `cargo xtask setup`: what this machine needs, found or installed.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::ebpf::tools;
+use crate::packages;
+use crate::privilege::Privilege;
+use crate::process::find_program;
+
+/// A program that building or testing needs.
+struct Program {
+    name: &'static str,
+    install: Install,
+}
+
+enum Install {
+    Package(&'static str),
+    RustupComponent(&'static str),
+}
+
+const PROGRAMS: [Program; 4] = [
+    Program {
+        name: "cc",
+        install: Install::Package("gcc"),
+    },
+    Program {
+        name: "strace",
+        install: Install::Package("strace"),
+    },
+    Program {
+        name: "cargo-fmt",
+        install: Install::RustupComponent("rustfmt"),
+    },
+    Program {
+        name: "cargo-clippy",
+        install: Install::RustupComponent("clippy"),
+    },
+];
+
+/// Makes this machine ready, or says all that is missing.
+pub(crate) fn run() -> Result<()> {
+    let missing = missing_after_install();
+    if !missing.is_empty() {
+        bail!("this machine is not ready:\n  {}", missing.join("\n  "));
+    }
+    Ok(())
+}
+
+/// Installs what can be, and tells for the rest why not.
+pub(crate) fn missing_after_install() -> Vec<String> {
+    let mut missing = Vec::new();
+    match tools::find_or_install() {
+        Ok(tools) => {
+            println!("{:<13}{}", "rustc", tools.toolchain);
+            println!("{:<13}{}", "bpf-linker", tools.linker);
+        }
+        Err(error) => missing.push(format!("eBPF tools: {error:#}")),
+    }
+    for program in &PROGRAMS {
+        match program.find_or_install() {
+            Ok(path) => println!("{:<13}{}", program.name, path.display()),
+            Err(error) => missing.push(format!("{}: {error:#}", program.name)),
+        }
+    }
+    let rights = match Privilege::detect() {
+        Privilege::Root => "root".into(),
+        Privilege::Sudo => "through sudo".into(),
+        Privilege::None(reason) => format!("none ({reason}): the end-to-end tests can't run"),
+    };
+    println!("{:<13}{rights}", "rights");
+    missing
+}
+
+impl Program {
+    fn find_or_install(&self) -> Result<PathBuf> {
+        if let Some(path) = find_program(self.name) {
+            return Ok(path);
+        }
+        match self.install {
+            Install::Package(package) => packages::install(&[package])?,
+            Install::RustupComponent(component) => {
+                bail!("not on PATH: run `rustup component add {component}`")
+            }
+        }
+        find_program(self.name).context("installed, but not on PATH")
+    }
+}

@@ -1,0 +1,31 @@
+/// Per-CPU counters of the kernel side; user space adds them up. All count processes in the
+/// run's scope since attach, and leave out the ones that were zombies before
+/// ([`pre_existing_reaped`](Self::pre_existing_reaped) apart).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counters {
+    /// Thread groups whose last thread ended.
+    pub exits: u64,
+    /// Of them, those that became a zombie for their parent to reap.
+    pub zombies: u64,
+    /// Zombies that were released.
+    pub reaped: u64,
+    /// Processes that the kernel released without ever showing a zombie.
+    pub autoreaped: u64,
+    /// Records put into the ring buffer.
+    pub submitted: u64,
+    /// Records that the kernel-side filter held back.
+    pub filtered: u64,
+    /// Records that the ring buffer had no room for.
+    pub ring_full: u64,
+    /// Processes that the map of dying processes had no room for.
+    pub map_full: u64,
+    /// Descendants of the traced root that the set of descendants had no room for.
+    pub tree_full: u64,
+    /// Zombies from before the attach that were released since.
+    pub pre_existing_reaped: u64,
+    /// Of them, those whose record found no room in the ring buffer.
+    pub pre_existing_lost: u64,
+}
+
+const _: () = assert!(size_of::<Counters>() == 11 * 8);

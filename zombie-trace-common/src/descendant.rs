@@ -1,0 +1,11 @@
+/// Value of the map `TREE`, whose key is the tgid in the initial pid namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Descendant {
+    /// `task->start_boottime` (ns), which tells a reused pid apart.
+    pub start_boottime: u64,
+    /// 1 for the root of the tree, whose descendants are in scope but not itself; else 0.
+    pub root: u64,
+}
+
+const _: () = assert!(size_of::<Descendant>() == 16);

@@ -1,0 +1,31 @@
+//! The binary interface between the eBPF programs and user space.
+//!
+//! Everything here crosses the boundary as raw bytes, so every struct is `repr(C)`, of fixed
+//! width, without `bool` and without implicit padding; the layout is asserted at compile time.
+
+#![no_std]
+
+mod counters;
+mod descendant;
+mod offsets;
+mod record;
+pub mod scope;
+mod snapshot;
+mod state;
+
+pub use counters::Counters;
+pub use offsets::MISSING;
+pub use record::{COMM_LEN, Record, flags, how};
+pub use descendant::Descendant;
+pub use snapshot::{ClockSample, SnapshotEntry};
+pub use state::{ALIAS_LEVELS, Alias, TaskState};
+
+#[cfg(feature = "user")]
+mod pod {
+    // SAFETY: repr(C), of plain integers, without padding (asserted beside each).
+    unsafe impl aya::Pod for crate::Counters {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Descendant {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::TaskState {}
+}

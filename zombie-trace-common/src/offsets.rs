@@ -1,0 +1,47 @@
+/// Names every kernel field that the eBPF programs read, with the paths to it.
+///
+/// The offsets differ between kernels, so user space resolves them from the running kernel's BTF
+/// and hands them over as globals of these names. Each entry lists the alternatives, newest kernel
+/// first; `required` ones must be there, the `optional` ones switch a feature off when missing
+/// (the global is then [`MISSING`](crate::MISSING)).
+#[macro_export]
+macro_rules! for_each_offset {
+    ($callback:ident) => {
+        $callback! {
+            required TASK_PID: "task_struct.pid";
+            required TASK_TGID: "task_struct.tgid";
+            required TASK_FLAGS: "task_struct.flags";
+            required TASK_PTRACE: "task_struct.ptrace";
+            required TASK_EXIT_STATE: "task_struct.exit_state";
+            required TASK_EXIT_CODE: "task_struct.exit_code";
+            required TASK_EXIT_SIGNAL: "task_struct.exit_signal";
+            required TASK_REAL_PARENT: "task_struct.real_parent";
+            required TASK_GROUP_LEADER: "task_struct.group_leader";
+            required TASK_THREAD_PID: "task_struct.thread_pid";
+            required TASK_START_BOOTTIME: "task_struct.start_boottime", "task_struct.real_start_time";
+            required TASK_REAL_CRED: "task_struct.real_cred";
+            required TASK_COMM: "task_struct.comm";
+            required TASK_SIGNAL: "task_struct.signal";
+            required TASK_SIGHAND: "task_struct.sighand";
+            required TASK_EXEC_START: "task_struct.se.exec_start";
+            required TASK_CPU: "task_struct.thread_info.cpu", "task_struct.cpu";
+            required SIGNAL_LIVE: "signal_struct.live.counter";
+            required SIGNAL_FLAGS: "signal_struct.flags";
+            required SIGNAL_GROUP_EXIT_CODE: "signal_struct.group_exit_code";
+            required SIGHAND_CHLD_HANDLER: "sighand_struct.action[16].sa.sa_handler";
+            required SIGHAND_CHLD_FLAGS: "sighand_struct.action[16].sa.sa_flags";
+            required CRED_UID: "cred.uid.val";
+            required PID_LEVEL: "pid.level";
+            required PID_NUMBERS: "pid.numbers";
+            required UPID_NR: "upid.nr";
+            required UPID_NS: "upid.ns";
+            required PIDNS_INUM: "pid_namespace.ns.inum";
+            optional IO_KIOCB_OPCODE: "io_kiocb.opcode";
+            optional IO_KIOCB_CMD: "io_kiocb.cmd";
+            optional IO_WAITID_PID: "io_waitid.info.pid";
+        }
+    };
+}
+
+/// The value of an offset global whose field this kernel does not have.
+pub const MISSING: u32 = u32::MAX;

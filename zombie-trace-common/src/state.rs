@@ -1,0 +1,39 @@
+use crate::Record;
+
+/// How many pid namespace levels below the initial one a process is known by. Deeper ones are
+/// still traced; a reap by a parent at a level in between is then only seen when the task is
+/// freed.
+pub const ALIAS_LEVELS: usize = 4;
+
+/// A process that is dying or a zombie: the value of the map `TASKS`, whose key is the address of
+/// the thread group leader's task.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct TaskState {
+    /// What will be reported of it.
+    pub record: Record,
+    /// Address of the leader's task of the process that may reap it now.
+    pub parent_now: u64,
+    /// Thread group id of that process in the initial pid namespace.
+    pub parent_now_tgid: u32,
+    /// Thread group id of this one in the initial pid namespace.
+    pub tgid: u32,
+    /// Its numbers in pid namespaces below the initial one; unused ones are zero.
+    pub aliases: [Alias; ALIAS_LEVELS],
+}
+
+const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 16 + ALIAS_LEVELS * 16);
+
+/// A pid as one namespace numbers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Alias {
+    /// Address of the `pid_namespace`; 0 for the initial one.
+    pub ns: u64,
+    /// The number.
+    pub nr: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Alias>() == 16);

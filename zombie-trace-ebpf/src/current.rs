@@ -1,0 +1,15 @@
+//! The task that runs the program.
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task};
+
+use crate::task::{Probed, Task};
+
+#[inline(always)]
+pub fn task() -> Task<Probed> {
+    Task::probed(unsafe { bpf_get_current_task() })
+}
+
+#[inline(always)]
+pub fn pid_tgid() -> u64 {
+    bpf_get_current_pid_tgid()
+}

@@ -1,0 +1,113 @@
+//! The end of a record: counted, filtered and sent to user space.
+
+use core::arch::asm;
+
+use zombie_trace_common::{Counters, Record, TaskState, flags, how};
+
+use crate::{
+    globals::{MIN_ZOMBIE_NS, WAKEUP_BYTES},
+    maps::{COUNTERS, EVENTS, TASKS},
+    record::remove_aliases,
+};
+
+const BPF_RB_NO_WAKEUP: u64 = 1;
+const BPF_RB_FORCE_WAKEUP: u64 = 2;
+const BPF_RB_AVAIL_DATA: u64 = 0;
+
+/// Adds one to a counter. Atomic, as one program can preempt another between read and write
+/// (7.2 and later). By hand: `core` has no atomic addition for a target without compare-and-swap.
+#[inline(always)]
+pub fn count(counter: impl FnOnce(&mut Counters) -> *mut u64) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        unsafe {
+            asm!(
+                "lock *(u64 *)({counter} + 0) += {one}",
+                counter = in(reg) counter(&mut *counters),
+                one = in(reg) 1_u64,
+                options(nostack),
+            );
+        }
+    }
+}
+
+/// Takes a process out of the map, its record complete, and submits that.
+///
+/// Whoever deletes the entry has the record: if two hooks see the same end, one of them wins.
+///
+/// # Safety
+/// `state` must point into [`TASKS`].
+#[inline(always)]
+pub unsafe fn close(state: *mut TaskState) {
+    unsafe {
+        let record = &raw const (*state).record;
+        let key = (*record).task;
+        remove_aliases(state);
+        let pre_existing = (*record).flags & flags::PRE_EXISTING != 0;
+        let autoreaped = (*record).how == how::AUTOREAP;
+
+        if is_too_short(record) {
+            if TASKS.remove(key).is_ok() {
+                count_end(pre_existing, autoreaped);
+                if !pre_existing {
+                    count(|counters| &raw mut counters.filtered);
+                }
+            }
+            return;
+        }
+        let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
+            if TASKS.remove(key).is_ok() {
+                count_end(pre_existing, autoreaped);
+                if pre_existing {
+                    count(|counters| &raw mut counters.pre_existing_lost);
+                } else {
+                    count(|counters| &raw mut counters.ring_full);
+                }
+            }
+            return;
+        };
+        core::ptr::copy_nonoverlapping(record, entry.as_mut_ptr(), 1);
+        if TASKS.remove(key).is_err() {
+            entry.discard(BPF_RB_NO_WAKEUP);
+            return;
+        }
+        count_end(pre_existing, autoreaped);
+        count(|counters| &raw mut counters.submitted);
+        // User space looks by itself often enough for a person; a wakeup costs more than all the
+        // rest of the record.
+        let wakeup = if EVENTS.query(BPF_RB_AVAIL_DATA) > WAKEUP_BYTES.load() {
+            BPF_RB_FORCE_WAKEUP
+        } else {
+            BPF_RB_NO_WAKEUP
+        };
+        entry.submit(wakeup);
+    }
+}
+
+/// The kernel decides only where both ends are exact; of the others user space knows more.
+#[inline(always)]
+unsafe fn is_too_short(record: *const Record) -> bool {
+    const INEXACT: u32 = flags::APPROXIMATE_START | flags::BOUNDED_END | flags::PRE_EXISTING;
+    let minimum = MIN_ZOMBIE_NS.load();
+    if minimum == 0 {
+        return false;
+    }
+    unsafe {
+        if (*record).how == how::AUTOREAP {
+            return true;
+        }
+        (*record).flags & INEXACT == 0 && (*record).reap_time - (*record).zombie_time < minimum
+    }
+}
+
+#[inline(always)]
+fn count_end(pre_existing: bool, autoreaped: bool) {
+    count(|counters| {
+        if pre_existing {
+            &raw mut counters.pre_existing_reaped
+        } else if autoreaped {
+            &raw mut counters.autoreaped
+        } else {
+            &raw mut counters.reaped
+        }
+    });
+}

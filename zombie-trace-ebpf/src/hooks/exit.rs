@@ -1,0 +1,92 @@
+//! `sched_process_exit` (do_exit, kernel/exit.c): a thread ends; with the last one its process
+//! starts dying.
+
+use aya_ebpf::{
+    helpers::{bpf_get_current_cgroup_id, bpf_ktime_get_ns},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use aya_log_ebpf::debug;
+use zombie_trace_common::flags;
+
+use crate::{
+    emit::count,
+    globals::EXIT_HAS_GROUP_DEAD,
+    maps::{SCRATCH, TASKS, scratch},
+    record, scope,
+    task::{Task, Typed},
+};
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
+    let task = unsafe { Task::typed(ctx.arg::<*const u8>(0)) };
+    let group_dead = if EXIT_HAS_GROUP_DEAD.load() != 0 {
+        ctx.arg::<u64>(1) & 1 != 0
+    } else {
+        // Can be true for two threads that end at once.
+        task.live_threads() == 0
+    };
+    if group_dead {
+        group_exit(&ctx, task.group_leader());
+    } else if task.pid() == task.tgid() && !task.in_group_exit() {
+        leader_exit(task);
+    }
+    0
+}
+
+#[inline(always)]
+fn group_exit(ctx: &BtfTracePointContext, leader: Task<Typed>) {
+    let now = unsafe { bpf_ktime_get_ns() };
+    let key = leader.address();
+    if let Some(state) = TASKS.get_ptr_mut(key) {
+        unsafe {
+            // Either its leader ended alone before, or this is the second of two threads for which
+            // the group looks dead: the later one is right.
+            let known = (*state).record.exit_time != 0;
+            (*state).record.exit_time = now;
+            (*state).record.wait_status = leader.wait_status();
+            if !known {
+                (*state).record.cgroup_id = bpf_get_current_cgroup_id();
+                count(|counters| &raw mut counters.exits);
+            }
+        }
+        return;
+    }
+    if leader.is_kthread() || !scope::contains(leader, true) {
+        return;
+    }
+    let Some(state) = SCRATCH.get_ptr_mut(scratch::EXIT) else {
+        return;
+    };
+    count(|counters| &raw mut counters.exits);
+    unsafe {
+        record::describe(state, leader);
+        (*state).record.exit_time = now;
+        (*state).record.cgroup_id = bpf_get_current_cgroup_id();
+        if !record::insert(state) {
+            record::lost_to_full_map();
+            debug!(ctx, "pid {}: no room in the map", (*state).tgid);
+            return;
+        }
+        debug!(ctx, "pid {}: exit", (*state).tgid);
+    }
+}
+
+/// The leader ends alone. It looks like a zombie from now on, but can't be reaped before its
+/// threads have ended too; or one of them calls exec and takes its place.
+#[inline(always)]
+fn leader_exit(leader: Task<Typed>) {
+    if leader.is_kthread() || !scope::contains(leader, true) {
+        return;
+    }
+    let Some(state) = SCRATCH.get_ptr_mut(scratch::LEADER_EXIT) else {
+        return;
+    };
+    unsafe {
+        record::describe(state, leader);
+        (*state).record.leader_exit_time = bpf_ktime_get_ns();
+        (*state).record.flags |= flags::LEADER_EXITED_EARLY;
+        // Without room it is told of as any other process, if there is room by then.
+        record::insert(state);
+    }
+}

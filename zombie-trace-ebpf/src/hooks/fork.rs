@@ -1,0 +1,44 @@
+//! `sched_process_fork` (kernel_clone, kernel/fork.c): keeps the set of descendants.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use zombie_trace_common::Descendant;
+
+use crate::{
+    emit::count,
+    globals::TREE_ROOT,
+    maps::TREE,
+    scope::visible_pid,
+    task::{Task, Typed},
+};
+
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
+    let (forker, child) =
+        unsafe { (Task::typed(ctx.arg::<*const u8>(0)), Task::typed(ctx.arg::<*const u8>(1))) };
+    if child.pid() == child.tgid() {
+        descend(forker.group_leader(), child);
+    }
+    0
+}
+
+/// Takes a process into the tree if it is the root or its parent is in the tree.
+#[inline(always)]
+pub fn descend(parent: Task<Typed>, child: Task<Typed>) {
+    let root = visible_pid(child) == TREE_ROOT.load();
+    if !root && !is_member(parent) {
+        return;
+    }
+    let descendant = Descendant {
+        start_boottime: child.start_boottime(),
+        root: u64::from(root),
+    };
+    if TREE.insert(child.tgid(), descendant, 0).is_err() {
+        count(|counters| &raw mut counters.tree_full);
+    }
+}
+
+#[inline(always)]
+fn is_member(leader: Task<Typed>) -> bool {
+    unsafe { TREE.get(leader.tgid()) }
+        .is_some_and(|entry| entry.start_boottime == leader.start_boottime())
+}

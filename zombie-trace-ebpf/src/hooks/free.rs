@@ -1,0 +1,148 @@
+//! `sched_process_free` (delayed_put_task_struct, kernel/exit.c): an RCU grace period after the
+//! reap. Whatever no other hook has seen the end of, ends here.
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_log_ebpf::debug;
+use zombie_trace_common::{TaskState, flags, how, scope};
+
+use super::reap::approximate_start;
+use crate::{
+    emit::close,
+    globals::SCOPE,
+    maps::{TASKS, TREE, UNTOLD, UNTOLD_LEN, UntoldReaps},
+    record::remove_aliases,
+    task::{Task, Typed},
+};
+
+#[btf_tracepoint(function = "sched_process_free")]
+pub fn process_free(ctx: BtfTracePointContext) -> i32 {
+    let task = unsafe { Task::typed(ctx.arg::<*const u8>(0)) };
+    let key = task.address();
+    if let Some(state) = TASKS.get_ptr_mut(key) {
+        debug!(&ctx, "pid {}: seen at its free", unsafe { (*state).tgid });
+        unsafe { freed(state, task) };
+    }
+    let _ = UNTOLD.remove(key);
+    forget_descendant(task);
+    0
+}
+
+#[inline(always)]
+fn forget_descendant(task: Task<Typed>) {
+    if SCOPE.load() & scope::TREE == 0 {
+        return;
+    }
+    let tgid = task.tgid();
+    if let Some(entry) = unsafe { TREE.get(tgid) } {
+        if task.pid() == tgid && entry.start_boottime == task.start_boottime() {
+            let _ = TREE.remove(tgid);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn freed(state: *mut TaskState, task: Task<Typed>) {
+    unsafe {
+        let record = &raw mut (*state).record;
+        if (*record).exit_time == 0 && (*record).flags & flags::PRE_EXISTING == 0 {
+            // A leader whose place another thread took by exec (de_thread, fs/exec.c).
+            remove_aliases(state);
+            let _ = TASKS.remove((*record).task);
+            return;
+        }
+        (*record).reap_time = bpf_ktime_get_ns();
+        if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
+            // Nobody was notified: the parent ignores SIGCHLD.
+            (*record).how = how::AUTOREAP;
+            (*record).reap_time = (*record).exit_time;
+        } else {
+            bound_end(state, task);
+            if (*record).zombie_time == 0 {
+                approximate_start(state, Task::probed((*record).task));
+            }
+        }
+        close(state);
+    }
+}
+
+/// When, and by whom, a zombie was reaped without a hook's seeing it.
+#[inline(always)]
+unsafe fn bound_end(state: *mut TaskState, task: Task<Typed>) {
+    unsafe {
+        let record = &raw mut (*state).record;
+        let begin = if (*record).zombie_time != 0 { (*record).zombie_time } else { (*record).exit_time };
+        (*record).flags |= flags::BOUNDED_END;
+        (*record).reap_time_min = begin;
+
+        let father = (*state).parent_now;
+        if let Some(reaps) = UNTOLD.get_ptr_mut(father) {
+            if match_untold(state, reaps, begin) {
+                return;
+            }
+        }
+        // The tgid: when a thread of the parent dies, a sibling takes its children over.
+        let parent = Task::probed(task.real_parent().address());
+        if parent.tgid() != (*state).parent_now_tgid {
+            // The father died, and the new one ignores SIGCHLD.
+            (*record).how = how::AUTOREAP_ON_REPARENT;
+            (*record).flags |= flags::REPARENTED;
+            if let Some(father) = TASKS.get_ptr_mut(father) {
+                if (*father).record.exit_time > begin {
+                    (*record).reap_time_min = (*father).record.exit_time;
+                }
+            }
+            return;
+        }
+        if (*record).flags & flags::KERNEL_PARENT != 0 {
+            (*record).how = how::KERNEL;
+            return;
+        }
+        // A wait that no system call tracepoint shows, such as a 32-bit process's.
+        (*record).how = how::WAIT;
+        let reaper = parent.group_leader();
+        (*record).reaper_pid = crate::scope::visible_pid(reaper);
+        reaper.read_comm(&raw mut (*record).reaper_comm);
+    }
+}
+
+/// Looks for the reap among those of the parent that did not tell which child they reaped. With
+/// one that fits the end is exact, with several it lies between the first and the last.
+#[inline(always)]
+unsafe fn match_untold(state: *mut TaskState, reaps: *mut UntoldReaps, begin: u64) -> bool {
+    unsafe {
+        let record = &raw mut (*state).record;
+        // Nothing here may depend on how many fit, or on which: the verifier would have to look at
+        // every combination.
+        let (mut first, mut last) = (u64::MAX, 0);
+        for at in 0..UNTOLD_LEN {
+            let time = (*reaps).times[at];
+            if time < begin {
+                continue;
+            }
+            first = first.min(time);
+            last = last.max(time);
+        }
+        if last == 0 {
+            return false;
+        }
+        (*record).how = (*reaps).how;
+        (*record).reaper_pid = (*reaps).reaper_pid;
+        (*record).reaper_comm = (*reaps).reaper_comm;
+        (*record).reap_time = last;
+        (*record).reap_time_min = first;
+        let oldest = (*reaps).times[(*reaps).count as usize % UNTOLD_LEN];
+        if oldest >= begin {
+            // Earlier ones may have been overwritten.
+            (*record).reap_time_min = begin;
+        } else if first == last {
+            (*record).flags &= !flags::BOUNDED_END;
+        }
+        // Grace periods end in the order of the reaps: the oldest was this one's.
+        for at in 0..UNTOLD_LEN {
+            if (*reaps).times[at] == first {
+                (*reaps).times[at] = 0;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,154 @@
+//! `signal_generate` (__send_signal_locked, kernel/signal.c) with a child's status: the kernel
+//! notifies a parent or tracer (do_notify_parent), which makes the child a zombie to be reaped.
+//!
+//! It runs with interrupts off under tasklist_lock: as little as possible here.
+
+use aya_ebpf::{
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use zombie_trace_common::{Alias, TaskState, flags, how};
+
+use crate::{
+    current,
+    emit::{close, count},
+    maps::{ALIASES, TASKS},
+    record::describe_parent,
+    task::{EXIT_TRACE, EXIT_ZOMBIE, PF_EXITING, Probed, Task, Typed},
+};
+
+const SIGCHLD: u32 = 17;
+
+/// `CLD_EXITED`, `CLD_KILLED`, `CLD_DUMPED`; the other codes tell of stops.
+const CLD_ENDED: core::ops::RangeInclusive<i32> = 1..=3;
+
+/// The begin of `struct kernel_siginfo`, part of the ABI.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct ChildInfo {
+    signo: i32,
+    errno: i32,
+    code: i32,
+    #[cfg(target_pointer_width = "64")]
+    padding: i32,
+    pid: u32,
+}
+
+#[btf_tracepoint(function = "signal_generate")]
+pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
+    let info: u64 = ctx.arg(1);
+    // SEND_SIG_NOINFO and SEND_SIG_PRIV. Newer kernels type this argument as a scalar.
+    if info < 2 {
+        return 0;
+    }
+    let Ok(info) = (unsafe { bpf_probe_read_kernel(info as *const ChildInfo) }) else {
+        return 0;
+    };
+    if !CLD_ENDED.contains(&info.code) {
+        return 0;
+    }
+    let notified = unsafe { Task::typed(ctx.arg::<*const u8>(2)) };
+    if let Some(state) = find(info.pid, notified) {
+        unsafe { child_ended(state, ctx.arg::<u32>(0), notified) };
+    }
+    0
+}
+
+/// The process that the notification is about.
+#[inline(always)]
+fn find(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
+    // Nearly always the running process tells of its own end; a dying father can tell of his
+    // children's too, and a tracer of its tracee's.
+    if let Some(state) = TASKS.get_ptr_mut(current::task().group_leader().address()) {
+        let own = unsafe { (*state).tgid == pid && (*state).aliases[0].ns == 0 };
+        if own {
+            return Some(state);
+        }
+    }
+    let alias = Alias { ns: notified.pid_namespace(), nr: pid, reserved: 0 };
+    let key = unsafe { ALIASES.get(alias) }?;
+    TASKS.get_ptr_mut(*key)
+}
+
+#[inline(always)]
+unsafe fn child_ended(state: *mut TaskState, signal: u32, notified: Task<Typed>) {
+    let record = unsafe { &raw mut (*state).record };
+    let leader = unsafe { Task::probed((*record).task) };
+    let exit_state = leader.exit_state();
+    // A thread's end, and what a process makes up with rt_sigqueueinfo(2), find no zombie.
+    if exit_state != EXIT_ZOMBIE && exit_state != EXIT_TRACE {
+        return;
+    }
+    unsafe {
+        let dying = (*record).exit_time != 0 || (*record).flags & flags::PRE_EXISTING != 0;
+        if !dying {
+            return;
+        }
+        let traced = leader.is_traced();
+        let autoreap = signal == SIGCHLD && !traced && notified.ignores_children();
+        if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
+            first(state, leader, traced, autoreap);
+        } else if is_genuine((*record).task, exit_state) {
+            again(state, leader, autoreap);
+        }
+    }
+}
+
+/// The process becomes a zombie.
+#[inline(always)]
+unsafe fn first(state: *mut TaskState, leader: Task<Probed>, traced: bool, autoreap: bool) {
+    unsafe {
+        let record = &raw mut (*state).record;
+        let now = bpf_ktime_get_ns();
+        (*record).zombie_time = now;
+        let parent = leader.real_parent().group_leader();
+        if parent.address() != (*record).parent_task {
+            describe_parent(state, parent);
+        }
+        if traced {
+            (*record).flags |= flags::TRACED;
+        }
+        if autoreap {
+            (*record).how = how::AUTOREAP;
+            (*record).reap_time = now;
+            close(state);
+        } else if (*record).flags & flags::PRE_EXISTING == 0 {
+            count(|counters| &raw mut counters.zombies);
+        }
+    }
+}
+
+/// A zombie has got a new parent, or its tracer has let go of it.
+#[inline(always)]
+unsafe fn again(state: *mut TaskState, leader: Task<Probed>, autoreap: bool) {
+    unsafe {
+        let record = &raw mut (*state).record;
+        let parent = leader.real_parent().group_leader();
+        if parent.address() != (*state).parent_now {
+            (*state).parent_now = parent.address();
+            (*state).parent_now_tgid = parent.tgid();
+            (*record).flags |= flags::REPARENTED;
+        }
+        if autoreap {
+            let now = bpf_ktime_get_ns();
+            (*record).how = how::AUTOREAP_ON_REPARENT;
+            (*record).reap_time = now;
+            (*record).reap_time_min = now;
+            if (*record).zombie_time == 0 {
+                crate::hooks::reap::approximate_start(state, leader);
+            }
+            close(state);
+        }
+    }
+}
+
+/// Only the kernel tells again of a zombie, and only when father or tracer die, or when the tracer
+/// has waited for it. Anything else is made up.
+#[inline(always)]
+fn is_genuine(task: u64, exit_state: u32) -> bool {
+    let current = current::task();
+    exit_state == EXIT_TRACE
+        || current.flags() & PF_EXITING != 0
+        || current.group_leader().address() == task
+}

@@ -1,0 +1,148 @@
+//! Task iterators (`iter/task`): the zombies that exist, and the clock to date them by.
+
+use aya_ebpf::{
+    cty::c_void,
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_seq_write},
+};
+use zombie_trace_common::{ClockSample, SnapshotEntry, flags, scope as scope_bits};
+
+use super::fork::descend;
+use crate::{
+    current,
+    globals::SCOPE,
+    maps::{SCRATCH, TASKS, TREE, scratch},
+    record, scope,
+    task::{EXIT_TRACE, EXIT_ZOMBIE, Task, Typed},
+};
+
+/// `struct bpf_iter__task` (kernel/bpf/task_iter.c).
+#[repr(C)]
+pub struct TaskIteration {
+    meta: *const IterationMeta,
+    task: *const u8,
+}
+
+/// `struct bpf_iter_meta` (include/linux/bpf.h).
+#[repr(C)]
+struct IterationMeta {
+    seq: *mut c_void,
+    session_id: u64,
+    seq_num: u64,
+}
+
+/// Takes zombies and dying processes from before the attach into the map, existing descendants of
+/// the traced root into the tree, and lists what [`list`] does.
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+pub fn adopt_tasks(ctx: *mut c_void) -> i32 {
+    if let Some((iteration, task)) = leader(ctx) {
+        if SCOPE.load() & scope_bits::TREE != 0 {
+            if TREE.get_ptr(task.tgid()).is_none() {
+                descend(task.real_parent().group_leader(), task);
+            }
+        }
+        adopt_zombie(task);
+        list(iteration, task);
+    }
+    0
+}
+
+/// Lists the zombies and dying processes that are in the map.
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+pub fn list_tasks(ctx: *mut c_void) -> i32 {
+    if let Some((iteration, task)) = leader(ctx) {
+        list(iteration, task);
+    }
+    0
+}
+
+/// Writes one [`ClockSample`], at the first task.
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+pub fn sample_clock(ctx: *mut c_void) -> i32 {
+    unsafe {
+        let iteration = ctx.cast::<TaskIteration>();
+        let meta = (*iteration).meta;
+        if (*meta).seq_num != 0 || (*iteration).task.is_null() {
+            return 0;
+        }
+        let sample = ClockSample {
+            now: bpf_ktime_get_ns(),
+            exec_start: current::task().exec_start(),
+            cpu: bpf_get_smp_processor_id(),
+            reserved: 0,
+        };
+        bpf_seq_write(
+            (*meta).seq.cast(),
+            (&raw const sample).cast(),
+            size_of::<ClockSample>() as u32,
+        );
+    }
+    0
+}
+
+#[inline(always)]
+fn leader(ctx: *mut c_void) -> Option<(*const TaskIteration, Task<Typed>)> {
+    unsafe {
+        let iteration = ctx.cast::<TaskIteration>().cast_const();
+        let task = (*iteration).task;
+        if task.is_null() {
+            return None;
+        }
+        let task = Task::typed(task);
+        (task.pid() == task.tgid()).then_some((iteration, task))
+    }
+}
+
+#[inline(always)]
+fn adopt_zombie(leader: Task<Typed>) {
+    let exit_state = leader.exit_state();
+    let zombie = exit_state == EXIT_ZOMBIE || exit_state == EXIT_TRACE;
+    if leader.live_threads() != 0
+        || !(zombie || exit_state == 0)
+        || leader.is_kthread()
+        || TASKS.get_ptr(leader.address()).is_some()
+        || !scope::contains(leader, false)
+    {
+        return;
+    }
+    let Some(state) = SCRATCH.get_ptr_mut(scratch::SNAPSHOT) else {
+        return;
+    };
+    unsafe {
+        record::describe(state, leader);
+        (*state).record.flags |= flags::PRE_EXISTING;
+        if zombie {
+            // Not later than now; user space works out when.
+            (*state).record.zombie_time = bpf_ktime_get_ns();
+            (*state).record.flags |= flags::APPROXIMATE_START;
+        }
+        record::insert(state);
+    }
+}
+
+#[inline(always)]
+fn list(iteration: *const TaskIteration, leader: Task<Typed>) {
+    if leader.live_threads() != 0 {
+        return;
+    }
+    let Some(state) = TASKS.get_ptr(leader.address()) else {
+        return;
+    };
+    let entry = unsafe {
+        SnapshotEntry {
+            record: (*state).record,
+            exec_start: leader.exec_start(),
+            cpu: leader.cpu(),
+            exit_state: leader.exit_state(),
+        }
+    };
+    unsafe {
+        bpf_seq_write(
+            (*(*iteration).meta).seq.cast(),
+            (&raw const entry).cast(),
+            size_of::<SnapshotEntry>() as u32,
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! Waits: `sched_process_wait` (do_wait, kernel/exit.c), and what wait4(2) and waitid(2) return.
+
+use aya_ebpf::{
+    helpers::bpf_probe_read_user,
+    macros::{btf_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, TracePointContext},
+};
+use zombie_trace_common::how;
+
+use super::reap::{reaped_by_current, untold_by_current};
+use crate::{
+    current,
+    maps::{WAITIDS, WaitidArgs},
+    task::PF_EXITING,
+};
+
+const EFAULT: i64 = -14;
+const P_PID: u32 = 1;
+const WNOWAIT: u32 = 0x0100_0000;
+
+/// Where the arguments and the result of a system call stand in its tracepoints' records
+/// (`struct syscall_trace_enter` and `_exit`, kernel/trace/trace.h).
+const ARGS: usize = 16;
+const RETURN: usize = 16;
+
+#[tracepoint(name = "sys_exit_wait4", category = "syscalls")]
+pub fn sys_exit_wait4(ctx: TracePointContext) -> u32 {
+    match return_value(&ctx) {
+        pid if pid > 0 => reaped_by_current(pid as u32, how::WAIT4),
+        // The child is reaped before its status is written (kernel_wait4's callers).
+        EFAULT => untold_by_current(how::WAIT4),
+        _ => {}
+    }
+    0
+}
+
+#[tracepoint(name = "sys_enter_waitid", category = "syscalls")]
+pub fn sys_enter_waitid(ctx: TracePointContext) -> u32 {
+    let args = WaitidArgs {
+        which: argument(&ctx, 0) as u32,
+        upid: argument(&ctx, 1) as u32,
+        infop: argument(&ctx, 2),
+        options: argument(&ctx, 3) as u32,
+        reserved: 0,
+    };
+    // Without room the return counts as one that does not tell which child.
+    let _ = WAITIDS.insert(current::pid_tgid(), args, 0);
+    0
+}
+
+#[tracepoint(name = "sys_exit_waitid", category = "syscalls")]
+pub fn sys_exit_waitid(ctx: TracePointContext) -> u32 {
+    let thread = current::pid_tgid();
+    let args = unsafe { WAITIDS.get(thread) }.copied();
+    let _ = WAITIDS.remove(thread);
+    let returned = return_value(&ctx);
+    if returned != 0 && returned != EFAULT {
+        return 0;
+    }
+    let Some(args) = args else {
+        untold_by_current(how::WAITID);
+        return 0;
+    };
+    if args.options & WNOWAIT != 0 {
+        return 0;
+    }
+    match reaped_pid(&args, returned) {
+        Some(0) => {}
+        Some(pid) => reaped_by_current(pid, how::WAITID),
+        None => untold_by_current(how::WAITID),
+    }
+    0
+}
+
+/// The child that a successful waitid has waited for, 0 if there was none, `None` if the call does
+/// not tell.
+#[inline(always)]
+fn reaped_pid(args: &WaitidArgs, returned: i64) -> Option<u32> {
+    if args.which == P_PID {
+        return Some(args.upid);
+    }
+    if returned != 0 || args.infop == 0 {
+        return None;
+    }
+    // `si_pid` of siginfo_t.
+    const SI_PID: u64 = if cfg!(target_pointer_width = "64") { 16 } else { 12 };
+    unsafe { bpf_probe_read_user((args.infop + SI_PID) as *const u32) }.ok()
+}
+
+#[inline(always)]
+fn argument(ctx: &TracePointContext, index: usize) -> u64 {
+    unsafe { ctx.read_at(ARGS + index * 8) }.unwrap_or(0)
+}
+
+#[inline(always)]
+fn return_value(ctx: &TracePointContext) -> i64 {
+    unsafe { ctx.read_at(RETURN) }.unwrap_or(-1)
+}
+
+/// A wait begins. The dying init of a pid namespace waits in the kernel for all that is left in it
+/// (zap_pid_ns_processes, kernel/pid_namespace.c), which no system call shows.
+#[btf_tracepoint(function = "sched_process_wait")]
+pub fn process_wait(_ctx: BtfTracePointContext) -> i32 {
+    if current::task().flags() & PF_EXITING != 0 {
+        untold_by_current(how::NS_TEARDOWN);
+    }
+    0
+}

@@ -1,0 +1,84 @@
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+};
+use zombie_trace_common::{Alias, Counters, Descendant, TaskState};
+
+/// Sizes here are placeholders where user space sets them before it creates the maps.
+const SET_AT_LOAD: u32 = 1024;
+
+/// Arguments of a waitid(2) that is under way.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct WaitidArgs {
+    pub infop: u64,
+    pub which: u32,
+    pub upid: u32,
+    pub options: u32,
+    pub reserved: u32,
+}
+
+/// Reaps by one process that do not tell which child they reaped.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct UntoldReaps {
+    /// `CLOCK_MONOTONIC`, ns; a ring. 0 is unused or used up.
+    pub times: [u64; UNTOLD_LEN],
+    /// How many were ever put in.
+    pub count: u64,
+    pub how: u32,
+    pub reaper_pid: u32,
+    pub reaper_comm: [u8; 16],
+}
+
+pub const UNTOLD_LEN: usize = 16;
+
+/// Dying processes and zombies, by the address of the thread group leader's task.
+#[map]
+pub static TASKS: HashMap<u64, TaskState> = HashMap::with_max_entries(SET_AT_LOAD, 0);
+
+/// From a pid, as a namespace numbers it, to the key in [`TASKS`].
+#[map]
+pub static ALIASES: HashMap<Alias, u64> = HashMap::with_max_entries(SET_AT_LOAD, 0);
+
+/// By `pid_tgid` of the waiting thread.
+#[map]
+pub static WAITIDS: HashMap<u64, WaitidArgs> = HashMap::with_max_entries(SET_AT_LOAD, 0);
+
+/// By the address of the reaping process's leader task.
+#[map]
+pub static UNTOLD: HashMap<u64, UntoldReaps> = HashMap::with_max_entries(1024, 0);
+
+/// Descendants of the traced root, by thread group id in the initial pid namespace.
+#[map]
+pub static TREE: HashMap<u32, Descendant> = HashMap::with_max_entries(SET_AT_LOAD, 0);
+
+/// Pids in scope.
+#[map]
+pub static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
+
+/// Parents in scope.
+#[map]
+pub static PPIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
+
+#[map]
+pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Where a [`TaskState`] is put together: it is too large for the stack. One slot per program that
+/// does so, as a program can be preempted by another one.
+#[map]
+pub static SCRATCH: PerCpuArray<TaskState> = PerCpuArray::with_max_entries(scratch::LEN, 0);
+
+pub mod scratch {
+    pub const EXIT: u32 = 0;
+    pub const LEADER_EXIT: u32 = 1;
+    pub const SNAPSHOT: u32 = 2;
+    pub const LEN: u32 = 3;
+}
+
+/// An [`UntoldReaps`] of zeroes to insert; never written.
+#[map]
+pub static NO_UNTOLD: Array<UntoldReaps> = Array::with_max_entries(1, 0);

@@ -1,0 +1,84 @@
+//! Which processes a run is about.
+
+use aya_ebpf::helpers::bpf_get_current_ancestor_cgroup_id;
+use zombie_trace_common::scope;
+
+use crate::{
+    globals::{CGROUP_ID, SCOPE, TRACER_PIDNS},
+    maps::{PIDS, PPIDS, TREE},
+    task::{Access, Task, pid_namespace_inum},
+};
+
+/// `MAX_PID_NS_LEVEL` (include/linux/pid_namespace.h).
+const MAX_PID_NS_LEVEL: u32 = 32;
+
+/// More than any cgroup hierarchy in use is deep; the kernel's own limit is the path's length.
+const MAX_CGROUP_LEVEL: i32 = 64;
+
+/// The thread group id of a leader as the tracer sees it; 0 if it cannot.
+#[inline(always)]
+pub fn visible_pid<A: Access>(leader: Task<A>) -> u32 {
+    let tracer_ns = TRACER_PIDNS.load();
+    if tracer_ns == 0 {
+        return leader.tgid();
+    }
+    let numbers = leader.thread_pid();
+    let level = numbers.level();
+    for at in 1..=MAX_PID_NS_LEVEL {
+        if at > level {
+            break;
+        }
+        let number = numbers.at(at);
+        if pid_namespace_inum(number.ns) == tracer_ns {
+            return number.nr;
+        }
+    }
+    0
+}
+
+/// Whether a process is in scope, asked by one of its own threads where `is_current`.
+#[inline(always)]
+pub fn contains<A: Access>(leader: Task<A>, is_current: bool) -> bool {
+    let tests = SCOPE.load();
+    if tests == 0 {
+        return true;
+    }
+    if tests & scope::PIDS != 0 && PIDS.get_ptr(visible_pid(leader)).is_none() {
+        return false;
+    }
+    if tests & scope::PPIDS != 0 {
+        let parent = visible_pid(leader.real_parent().group_leader());
+        if PPIDS.get_ptr(parent).is_none() {
+            return false;
+        }
+    }
+    if tests & scope::TREE != 0 && !is_descendant(leader) {
+        return false;
+    }
+    // A process that is not running can't be asked for its cgroup by helper.
+    if tests & scope::CGROUP != 0 && !(is_current && current_is_in_cgroup()) {
+        return false;
+    }
+    true
+}
+
+#[inline(always)]
+fn is_descendant<A: Access>(leader: Task<A>) -> bool {
+    unsafe { TREE.get(leader.tgid()) }
+        .is_some_and(|entry| entry.root == 0 && entry.start_boottime == leader.start_boottime())
+}
+
+#[inline(always)]
+fn current_is_in_cgroup() -> bool {
+    let wanted = CGROUP_ID.load();
+    for level in 0..MAX_CGROUP_LEVEL {
+        let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
+        if id == wanted {
+            return true;
+        }
+        if id == 0 {
+            return false;
+        }
+    }
+    false
+}

@@ -1,0 +1,273 @@
+//! All reads of kernel memory. Offsets are those of the running kernel (see `globals`).
+
+use core::marker::PhantomData;
+
+use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
+use zombie_trace_common::{Alias, COMM_LEN};
+
+use crate::globals::*;
+
+/// `PF_EXITING`, `PF_KTHREAD` (include/linux/sched.h; the same on 5.10 to 7.3).
+pub const PF_EXITING: u32 = 0x4;
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// `EXIT_DEAD`, `EXIT_ZOMBIE` and both, `EXIT_TRACE` (include/linux/sched.h).
+pub const EXIT_ZOMBIE: u32 = 0x20;
+pub const EXIT_TRACE: u32 = 0x30;
+
+/// `SIGNAL_GROUP_EXIT` (include/linux/sched/signal.h).
+const SIGNAL_GROUP_EXIT: u32 = 0x4;
+
+const SA_NOCLDWAIT: u64 = 0x2;
+const SIG_IGN: u64 = 1;
+
+/// How a pointer to kernel memory may be read.
+pub trait Access: Copy {
+    /// # Safety
+    /// `base` must be a kernel pointer of the kind that the implementation is for.
+    unsafe fn read<T: Copy>(base: *const u8, offset: u32) -> T;
+
+    /// # Safety
+    /// As for `read`; `to` must be valid for a write.
+    unsafe fn read_comm(base: *const u8, offset: u32, to: *mut [u8; COMM_LEN]);
+}
+
+/// The verifier knows the pointer's BTF type: plain loads, as cheap as C's.
+#[derive(Clone, Copy)]
+pub struct Typed;
+
+/// Any address: reads by helper, which give zeroes where there is no memory.
+#[derive(Clone, Copy)]
+pub struct Probed;
+
+impl Access for Typed {
+    #[inline(always)]
+    unsafe fn read<T: Copy>(base: *const u8, offset: u32) -> T {
+        unsafe { base.add(offset as usize).cast::<T>().read_volatile() }
+    }
+
+    #[inline(always)]
+    unsafe fn read_comm(base: *const u8, offset: u32, to: *mut [u8; COMM_LEN]) {
+        // By words: an array would be copied byte by byte.
+        unsafe {
+            let to = to.cast::<u64>();
+            to.write_unaligned(Self::read(base, offset));
+            to.add(1).write_unaligned(Self::read(base, offset + 8));
+        }
+    }
+}
+
+impl Access for Probed {
+    #[inline(always)]
+    unsafe fn read<T: Copy>(base: *const u8, offset: u32) -> T {
+        unsafe {
+            bpf_probe_read_kernel(base.add(offset as usize).cast::<T>())
+                .unwrap_or_else(|_| core::mem::zeroed())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn read_comm(base: *const u8, offset: u32, to: *mut [u8; COMM_LEN]) {
+        // It zeroes the destination when it fails.
+        let _ = unsafe { bpf_probe_read_kernel_buf(base.add(offset as usize), &mut *to) };
+    }
+}
+
+/// A `struct task_struct *`.
+#[derive(Clone, Copy)]
+pub struct Task<A> {
+    address: *const u8,
+    access: PhantomData<A>,
+}
+
+impl Task<Typed> {
+    /// # Safety
+    /// `address` must come from a BTF-typed program argument.
+    #[inline(always)]
+    pub unsafe fn typed(address: *const u8) -> Self {
+        Self { address, access: PhantomData }
+    }
+}
+
+impl Task<Probed> {
+    #[inline(always)]
+    pub fn probed(address: u64) -> Self {
+        Self { address: address as *const u8, access: PhantomData }
+    }
+}
+
+impl<A: Access> Task<A> {
+    #[inline(always)]
+    fn read<T: Copy>(self, offset: u32) -> T {
+        unsafe { A::read(self.address, offset) }
+    }
+
+    #[inline(always)]
+    fn pointee(self, offset: u32) -> Self {
+        Self { address: self.read::<*const u8>(offset), access: PhantomData }
+    }
+
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.address as u64
+    }
+
+    #[inline(always)]
+    pub fn pid(self) -> u32 {
+        self.read(TASK_PID.load())
+    }
+
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        self.read(TASK_TGID.load())
+    }
+
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        self.read(TASK_FLAGS.load())
+    }
+
+    #[inline(always)]
+    pub fn is_kthread(self) -> bool {
+        self.flags() & PF_KTHREAD != 0
+    }
+
+    #[inline(always)]
+    pub fn exit_state(self) -> u32 {
+        self.read(TASK_EXIT_STATE.load())
+    }
+
+    #[inline(always)]
+    pub fn exit_signal(self) -> u32 {
+        self.read(TASK_EXIT_SIGNAL.load())
+    }
+
+    #[inline(always)]
+    pub fn start_boottime(self) -> u64 {
+        self.read(TASK_START_BOOTTIME.load())
+    }
+
+    #[inline(always)]
+    pub fn exec_start(self) -> u64 {
+        self.read(TASK_EXEC_START.load())
+    }
+
+    #[inline(always)]
+    pub fn cpu(self) -> u32 {
+        self.read(TASK_CPU.load())
+    }
+
+    #[inline(always)]
+    pub fn is_traced(self) -> bool {
+        self.read::<u32>(TASK_PTRACE.load()) != 0
+    }
+
+    #[inline(always)]
+    pub fn group_leader(self) -> Self {
+        self.pointee(TASK_GROUP_LEADER.load())
+    }
+
+    #[inline(always)]
+    pub fn real_parent(self) -> Self {
+        self.pointee(TASK_REAL_PARENT.load())
+    }
+
+    /// The real user id, as the initial user namespace sees it (`from_kuid(&init_user_ns, …)`).
+    #[inline(always)]
+    pub fn uid(self) -> u32 {
+        unsafe { A::read(self.read(TASK_REAL_CRED.load()), CRED_UID.load()) }
+    }
+
+    /// # Safety
+    /// `to` must be valid for a write of [`COMM_LEN`] bytes.
+    #[inline(always)]
+    pub unsafe fn read_comm(self, to: *mut [u8; COMM_LEN]) {
+        unsafe { A::read_comm(self.address, TASK_COMM.load(), to) }
+    }
+
+    #[inline(always)]
+    fn signal(self) -> *const u8 {
+        self.read(TASK_SIGNAL.load())
+    }
+
+    /// How many threads of its group have not passed do_exit's `atomic_dec(&signal->live)`.
+    #[inline(always)]
+    pub fn live_threads(self) -> u32 {
+        unsafe { A::read(self.signal(), SIGNAL_LIVE.load()) }
+    }
+
+    #[inline(always)]
+    pub fn in_group_exit(self) -> bool {
+        unsafe { A::read::<u32>(self.signal(), SIGNAL_FLAGS.load()) & SIGNAL_GROUP_EXIT != 0 }
+    }
+
+    /// The status that a wait for this leader reports (wait_task_zombie, kernel/exit.c).
+    #[inline(always)]
+    pub fn wait_status(self) -> u32 {
+        if self.in_group_exit() {
+            unsafe { A::read(self.signal(), SIGNAL_GROUP_EXIT_CODE.load()) }
+        } else {
+            self.read(TASK_EXIT_CODE.load())
+        }
+    }
+
+    /// Its SIGCHLD disposition lets the kernel reap its children (do_notify_parent).
+    #[inline(always)]
+    pub fn ignores_children(self) -> bool {
+        unsafe {
+            let sighand: *const u8 = self.read(TASK_SIGHAND.load());
+            A::read::<u64>(sighand, SIGHAND_CHLD_HANDLER.load()) == SIG_IGN
+                || A::read::<u64>(sighand, SIGHAND_CHLD_FLAGS.load()) & SA_NOCLDWAIT != 0
+        }
+    }
+
+    /// Its numbers, one per pid namespace; only while it is not released.
+    #[inline(always)]
+    pub fn thread_pid(self) -> PidNumbers<A> {
+        PidNumbers { pid: self.read(TASK_THREAD_PID.load()), access: PhantomData }
+    }
+
+    /// Its active pid namespace as a key of aliases: 0 for the initial one.
+    #[inline(always)]
+    pub fn pid_namespace(self) -> u64 {
+        let numbers = self.thread_pid();
+        let level = numbers.level();
+        if level == 0 { 0 } else { numbers.at(level).ns }
+    }
+}
+
+/// A `struct pid *`.
+#[derive(Clone, Copy)]
+pub struct PidNumbers<A> {
+    pid: *const u8,
+    access: PhantomData<A>,
+}
+
+impl<A: Access> PidNumbers<A> {
+    /// The level of the innermost namespace; 0 is the initial one.
+    #[inline(always)]
+    pub fn level(self) -> u32 {
+        unsafe { A::read(self.pid, PID_LEVEL.load()) }
+    }
+
+    /// The number at a level of 0 to [`level`](Self::level).
+    #[inline(always)]
+    pub fn at(self, level: u32) -> Alias {
+        // A variable index into a flexible array needs the helper, whatever the pointer is.
+        // sizeof(struct upid) is 16: an int and a pointer.
+        let upid = (self.pid as u64 + u64::from(PID_NUMBERS.load()) + u64::from(level) * 16) as *const u8;
+        unsafe {
+            Alias {
+                ns: Probed::read(upid, UPID_NS.load()),
+                nr: Probed::read(upid, UPID_NR.load()),
+                reserved: 0,
+            }
+        }
+    }
+}
+
+/// Inode number of a pid namespace, given the address of the `pid_namespace`.
+#[inline(always)]
+pub fn pid_namespace_inum(ns: u64) -> u32 {
+    unsafe { Probed::read(ns as *const u8, PIDNS_INUM.load()) }
+}

@@ -1,0 +1,41 @@
+use super::{ParentSummary, samples::Samples};
+use crate::lifecycle::Comm;
+
+/// Most parents have few children, and there can be very many parents: a histogram, of some
+/// 10 KiB, is only for those that have many.
+const EXACT_TIMES: usize = 64;
+const DIGITS: u8 = 2;
+
+/// The children of one parent.
+#[derive(Debug)]
+pub(super) struct Parent {
+    pub(super) times: Samples,
+    pub(super) autoreaped: u64,
+    pub(super) alive: u64,
+}
+
+impl Default for Parent {
+    fn default() -> Self {
+        Self {
+            times: Samples::new(EXACT_TIMES, DIGITS),
+            autoreaped: 0,
+            alive: 0,
+        }
+    }
+}
+
+impl Parent {
+    pub(super) fn summary(&self, ppid: Option<u32>, comm: Option<Comm>) -> ParentSummary {
+        ParentSummary {
+            ppid,
+            comm,
+            reaped: self.times.count(),
+            autoreaped: self.autoreaped,
+            alive: self.alive,
+            p50_ns: self.times.permille(500),
+            p99_ns: self.times.permille(990),
+            max_ns: self.times.max(),
+            total_ns: self.times.sum(),
+        }
+    }
+}

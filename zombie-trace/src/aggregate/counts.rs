@@ -1,0 +1,40 @@
+use serde::Serialize;
+
+/// How many processes in scope ended, and what became of them.
+///
+/// `exits = reaped + autoreaped + alive + lost.map_full + lost.missed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Processes that ended during the run.
+    pub exits: u64,
+    /// Zombies that were reaped.
+    pub reaped: u64,
+    /// Processes that the kernel released at once.
+    pub autoreaped: u64,
+    /// Zombies that are still there.
+    pub alive: u64,
+    /// Zombies that were there when the run began; in no other count.
+    pub pre_existing: u64,
+    /// Records that were not listed because of what was asked for.
+    pub filtered: u64,
+    /// What could not be reported.
+    pub lost: Lost,
+}
+
+/// Counts of what could not be reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Records that the ring buffer had no room for.
+    pub ring_full: u64,
+    /// Processes that the kernel's map of dying processes had no room for.
+    pub map_full: u64,
+    /// Processes that the programs missed.
+    pub missed: u64,
+}
+
+impl Lost {
+    /// Nothing was lost.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,279 @@
+//! Counts, percentiles and histograms over a run. Pure.
+
+mod by_parent;
+mod counts;
+mod log2_histogram;
+mod samples;
+mod summary;
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+pub use counts::{Counts, Lost};
+pub use log2_histogram::Log2Histogram;
+pub use summary::{ParentSummary, Summary, ZombieTimes};
+
+use self::{by_parent::Parent, samples::Samples};
+use crate::{
+    filter::Listing,
+    lifecycle::{Alive, Comm, Zombie},
+};
+
+/// Zombie times up to this many are kept as they are, which makes their percentiles exact.
+const EXACT_TIMES: usize = 4096;
+const DIGITS: u8 = 3;
+
+/// What a run has seen so far.
+///
+/// Zombies that were there when the run began are in none of it.
+#[derive(Debug)]
+pub struct Aggregate {
+    times: Samples,
+    histogram: Log2Histogram,
+    /// By pid and name, so that neither a pid used again nor an exec mixes two parents.
+    parents: HashMap<(Option<u32>, Option<Comm>), Parent>,
+}
+
+impl Default for Aggregate {
+    fn default() -> Self {
+        Self {
+            times: Samples::new(EXACT_TIMES, DIGITS),
+            histogram: Log2Histogram::default(),
+            parents: HashMap::new(),
+        }
+    }
+}
+
+impl Aggregate {
+    /// Takes in a process that is gone.
+    ///
+    /// Only a listed one counts, but an autoreaped one counts for its parent even if it was not
+    /// listed for being autoreaped.
+    pub fn zombie(&mut self, zombie: &Zombie, listing: Listing) {
+        if zombie.pre_existing() || listing == Listing::Filtered {
+            return;
+        }
+        let parent = self.parent(zombie.ppid, zombie.parent_comm);
+        if zombie.autoreaped() {
+            parent.autoreaped += 1;
+            return;
+        }
+        parent.times.record(zombie.zombie_ns);
+        self.times.record(zombie.zombie_ns);
+        self.histogram.record(zombie.zombie_ns);
+    }
+
+    /// Takes in a zombie that passed the filter and is still there at the end of the run.
+    ///
+    /// To be called once for each.
+    pub fn alive(&mut self, alive: &Alive) {
+        if !alive.pre_existing() {
+            self.parent(alive.ppid, alive.parent_comm).alive += 1;
+        }
+    }
+
+    /// The end of the run, at `ts`, after `duration`.
+    pub fn summary(&self, counts: Counts, ts: Timestamp, duration: Duration) -> Summary {
+        let mut by_parent: Vec<_> = self
+            .parents
+            .iter()
+            .map(|(&(ppid, comm), parent)| parent.summary(ppid, comm))
+            .collect();
+        by_parent.sort_by_key(|parent| {
+            (
+                Reverse((
+                    parent.total_ns,
+                    parent.alive,
+                    parent.reaped,
+                    parent.autoreaped,
+                )),
+                parent.ppid,
+                parent.comm,
+            )
+        });
+        Summary {
+            ts,
+            duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+            counts,
+            complete: counts.lost.is_none(),
+            zombie_ns: ZombieTimes::from(&self.times),
+            by_parent,
+            histogram: self.histogram.clone(),
+        }
+    }
+
+    fn parent(&mut self, ppid: Option<u32>, comm: Option<Comm>) -> &mut Parent {
+        match self.parents.entry((ppid, comm)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Parent::default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        filter::fixtures::{alive, zombie},
+        lifecycle::{Flag, How},
+    };
+
+    fn summary(aggregate: &Aggregate) -> Summary {
+        aggregate.summary(
+            Counts::default(),
+            Timestamp::UNIX_EPOCH,
+            Duration::from_secs(1),
+        )
+    }
+
+    fn lasting(zombie_ns: u64) -> Zombie {
+        Zombie {
+            zombie_ns,
+            ..zombie()
+        }
+    }
+
+    #[test]
+    fn empty_run() {
+        let summary = summary(&Aggregate::default());
+        assert_eq!(summary.zombie_ns, ZombieTimes::default());
+        assert!(summary.by_parent.is_empty());
+        assert!(summary.complete);
+    }
+
+    #[test]
+    fn any_loss_makes_it_incomplete() {
+        for lost in [
+            Lost {
+                ring_full: 1,
+                ..Lost::default()
+            },
+            Lost {
+                map_full: 1,
+                ..Lost::default()
+            },
+            Lost {
+                missed: 1,
+                ..Lost::default()
+            },
+        ] {
+            let counts = Counts {
+                lost,
+                ..Counts::default()
+            };
+            let summary =
+                Aggregate::default().summary(counts, Timestamp::UNIX_EPOCH, Duration::ZERO);
+            assert!(!summary.complete);
+        }
+    }
+
+    #[test]
+    fn only_what_is_listed_counts() {
+        let mut aggregate = Aggregate::default();
+        aggregate.zombie(&lasting(10), Listing::Listed);
+        aggregate.zombie(&lasting(1000), Listing::Filtered);
+        let summary = summary(&aggregate);
+        assert_eq!(summary.zombie_ns.count, 1);
+        assert_eq!(summary.zombie_ns.max, Some(10));
+        assert_eq!(summary.by_parent[0].reaped, 1);
+        assert_eq!(summary.by_parent[0].total_ns, 10);
+    }
+
+    #[test]
+    fn autoreaped_count_for_their_parent_alone() {
+        let autoreaped = Zombie {
+            how: How::Autoreap,
+            ..lasting(0)
+        };
+        let mut aggregate = Aggregate::default();
+        aggregate.zombie(&autoreaped, Listing::Listed);
+        aggregate.zombie(&autoreaped, Listing::Autoreaped);
+        aggregate.zombie(&autoreaped, Listing::Filtered);
+        let summary = summary(&aggregate);
+        assert_eq!(summary.zombie_ns.count, 0);
+        let parent = &summary.by_parent[0];
+        assert_eq!(
+            (parent.reaped, parent.autoreaped, parent.p50_ns),
+            (0, 2, None)
+        );
+    }
+
+    #[test]
+    fn autoreap_on_reparent_was_a_zombie() {
+        let mut aggregate = Aggregate::default();
+        let zombie = Zombie {
+            how: How::AutoreapOnReparent,
+            ..lasting(7)
+        };
+        aggregate.zombie(&zombie, Listing::Listed);
+        let summary = summary(&aggregate);
+        assert_eq!(summary.zombie_ns.count, 1);
+        assert_eq!(summary.by_parent[0].reaped, 1);
+    }
+
+    #[test]
+    fn pre_existing_are_in_nothing() {
+        let flags = vec![Flag::PreExisting];
+        let mut aggregate = Aggregate::default();
+        aggregate.zombie(
+            &Zombie {
+                flags: flags.clone(),
+                ..zombie()
+            },
+            Listing::Listed,
+        );
+        aggregate.alive(&Alive { flags, ..alive() });
+        let summary = summary(&aggregate);
+        assert_eq!(summary.zombie_ns.count, 0);
+        assert!(summary.by_parent.is_empty());
+    }
+
+    #[test]
+    fn worst_total_comes_first_then_the_living() {
+        let mut aggregate = Aggregate::default();
+        let child_of = |ppid, zombie_ns| Zombie {
+            ppid: Some(ppid),
+            ..lasting(zombie_ns)
+        };
+        aggregate.zombie(&child_of(1, 50), Listing::Listed);
+        aggregate.zombie(&child_of(2, 30), Listing::Listed);
+        aggregate.zombie(&child_of(2, 30), Listing::Listed);
+        aggregate.alive(&Alive {
+            ppid: Some(4),
+            ..alive()
+        });
+        aggregate.alive(&Alive {
+            ppid: Some(3),
+            ..alive()
+        });
+        aggregate.alive(&Alive {
+            ppid: Some(4),
+            ..alive()
+        });
+        let order: Vec<_> = summary(&aggregate)
+            .by_parent
+            .iter()
+            .map(|p| p.ppid)
+            .collect();
+        assert_eq!(order, [Some(2), Some(1), Some(4), Some(3)]);
+    }
+
+    #[test]
+    fn a_parent_that_execs_is_two() {
+        let mut aggregate = Aggregate::default();
+        aggregate.zombie(&zombie(), Listing::Listed);
+        aggregate.zombie(
+            &Zombie {
+                parent_comm: Some("make".into()),
+                ..zombie()
+            },
+            Listing::Listed,
+        );
+        assert_eq!(summary(&aggregate).by_parent.len(), 2);
+    }
+}

@@ -1,0 +1,195 @@
+use hdrhistogram::Histogram;
+
+/// The largest value that a histogram that grows by itself can take: 146 years of ns.
+const HISTOGRAM_MAX: u64 = i64::MAX as u64 / 2;
+
+/// A set of numbers of which percentiles are asked: a short one is kept as it is, a long one as a
+/// histogram of so many significant digits. Count, sum, minimum and maximum are always exact.
+#[derive(Debug)]
+pub(super) struct Samples {
+    values: Values,
+    exact: usize,
+    digits: u8,
+    count: u64,
+    min: u64,
+    max: u64,
+    sum: u128,
+}
+
+#[derive(Debug)]
+enum Values {
+    Exact(Vec<u64>),
+    Rounded(Box<Histogram<u64>>),
+}
+
+impl Samples {
+    /// An empty set that is exact up to `exact` numbers, and to `digits` (1 to 5) beyond.
+    pub(super) fn new(exact: usize, digits: u8) -> Self {
+        let values = Values::Exact(Vec::new());
+        Self {
+            values,
+            exact,
+            digits,
+            count: 0,
+            min: u64::MAX,
+            max: 0,
+            sum: 0,
+        }
+    }
+
+    pub(super) fn record(&mut self, value: u64) {
+        self.count += 1;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.sum += u128::from(value);
+        match &mut self.values {
+            Values::Exact(values) if values.len() < self.exact => values.push(value),
+            Values::Exact(values) => {
+                let mut histogram = Histogram::new(self.digits).expect("1 to 5 digits");
+                for &value in values.iter().chain([&value]) {
+                    record_rounded(&mut histogram, value);
+                }
+                self.values = Values::Rounded(Box::new(histogram));
+            }
+            Values::Rounded(histogram) => record_rounded(histogram, value),
+        }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn min(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.min)
+    }
+
+    pub(super) fn max(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.max)
+    }
+
+    pub(super) fn sum(&self) -> u64 {
+        u64::try_from(self.sum).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn mean(&self) -> Option<u64> {
+        let mean = self.sum.checked_div(u128::from(self.count))?;
+        Some(u64::try_from(mean).expect("no mean is above the maximum"))
+    }
+
+    /// The smallest of the numbers that at least so many thousandths of them do not exceed (the
+    /// nearest-rank percentile).
+    pub(super) fn permille(&self, permille: u64) -> Option<u64> {
+        if self.count == 0 {
+            return None;
+        }
+        Some(match &self.values {
+            Values::Exact(values) => {
+                let rank = (self.count * permille).div_ceil(1000).max(1);
+                let mut values = values.clone();
+                *values.select_nth_unstable(rank as usize - 1).1
+            }
+            Values::Rounded(histogram) => histogram
+                .value_at_quantile(permille as f64 / 1000.0)
+                .clamp(self.min, self.max),
+        })
+    }
+}
+
+fn record_rounded(histogram: &mut Histogram<u64>, value: u64) {
+    histogram
+        .record(value.min(HISTOGRAM_MAX))
+        .expect("it grows by itself up to this");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(exact: usize, values: impl IntoIterator<Item = u64>) -> Samples {
+        let mut samples = Samples::new(exact, 3);
+        values.into_iter().for_each(|value| samples.record(value));
+        samples
+    }
+
+    #[test]
+    fn empty() {
+        let samples = samples(10, []);
+        assert_eq!(samples.count(), 0);
+        assert_eq!(samples.sum(), 0);
+        assert_eq!(
+            [
+                samples.min(),
+                samples.max(),
+                samples.mean(),
+                samples.permille(500)
+            ],
+            [None; 4]
+        );
+    }
+
+    #[test]
+    fn one_zero() {
+        let samples = samples(10, [0]);
+        assert_eq!(
+            [
+                samples.min(),
+                samples.max(),
+                samples.mean(),
+                samples.permille(999)
+            ],
+            [Some(0); 4]
+        );
+    }
+
+    #[test]
+    fn short_sets_are_exact() {
+        let samples = samples(100, (1..=100).rev());
+        assert_eq!(samples.permille(0), Some(1));
+        assert_eq!(samples.permille(500), Some(50));
+        assert_eq!(samples.permille(990), Some(99));
+        assert_eq!(samples.permille(999), Some(100));
+        assert_eq!(samples.mean(), Some(50));
+    }
+
+    #[test]
+    fn long_sets_keep_their_digits() {
+        let samples = samples(100, (1..=100_000).map(|value| value * 1000));
+        for (permille, exact) in [(500, 50_000_000_u64), (900, 90_000_000), (999, 99_900_000)] {
+            let rounded = samples.permille(permille).unwrap();
+            assert!(
+                rounded.abs_diff(exact) <= exact / 1000,
+                "{permille}: {rounded}"
+            );
+        }
+        assert_eq!(
+            (samples.min(), samples.max()),
+            (Some(1000), Some(100_000_000))
+        );
+        assert_eq!(samples.sum(), 5_000_050_000_000);
+    }
+
+    #[test]
+    fn becoming_long_loses_nothing() {
+        let below = samples(10, 0..10);
+        let above = samples(9, 0..10);
+        assert!(matches!(below.values, Values::Exact(_)));
+        assert!(matches!(above.values, Values::Rounded(_)));
+        for permille in [1, 100, 500, 900, 1000] {
+            assert_eq!(below.permille(permille), above.permille(permille));
+        }
+    }
+
+    #[test]
+    fn no_percentile_is_beyond_the_extremes() {
+        let samples = samples(1, [1_234_567_891; 3]);
+        assert_eq!(samples.permille(500), Some(1_234_567_891));
+    }
+
+    #[test]
+    fn huge_values_do_not_panic() {
+        let samples = samples(1, [u64::MAX; 3]);
+        assert_eq!(samples.max(), Some(u64::MAX));
+        assert_eq!(samples.mean(), Some(u64::MAX));
+        assert_eq!(samples.sum(), u64::MAX);
+    }
+}

@@ -1,0 +1,87 @@
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Counts, Log2Histogram, samples::Samples};
+use crate::lifecycle::Comm;
+
+/// The end of a run: the JSON object `summary` but for its `type`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// When the run ended.
+    pub ts: Timestamp,
+    /// How long it lasted, in ns.
+    pub duration_ns: u64,
+    /// What became of the processes in scope.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Nothing was lost.
+    pub complete: bool,
+    /// The zombie times of the listed processes that were reaped.
+    pub zombie_ns: ZombieTimes,
+    /// The same by parent, the largest total first.
+    pub by_parent: Vec<ParentSummary>,
+    /// The zombie times in powers of two, in ns.
+    #[serde(skip)]
+    pub histogram: Log2Histogram,
+}
+
+/// How long processes were zombies, in ns; all but the count are `None` when that is 0.
+///
+/// Percentiles are exact for a few thousand zombies, and to three digits beyond.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ZombieTimes {
+    /// How many there were.
+    pub count: u64,
+    /// The shortest, exact.
+    pub min: Option<u64>,
+    /// The arithmetic mean, rounded down.
+    pub mean: Option<u64>,
+    /// The median.
+    pub p50: Option<u64>,
+    /// What 90 % do not exceed.
+    pub p90: Option<u64>,
+    /// What 99 % do not exceed.
+    pub p99: Option<u64>,
+    /// What 99.9 % do not exceed.
+    pub p999: Option<u64>,
+    /// The longest, exact.
+    pub max: Option<u64>,
+}
+
+impl From<&Samples> for ZombieTimes {
+    fn from(times: &Samples) -> Self {
+        Self {
+            count: times.count(),
+            min: times.min(),
+            mean: times.mean(),
+            p50: times.permille(500),
+            p90: times.permille(900),
+            p99: times.permille(990),
+            p999: times.permille(999),
+            max: times.max(),
+        }
+    }
+}
+
+/// The listed children of one parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ParentSummary {
+    /// The parent, in the tracer's pid namespace.
+    pub ppid: Option<u32>,
+    /// Its command name.
+    pub comm: Option<Comm>,
+    /// Zombies that were reaped.
+    pub reaped: u64,
+    /// Children that the kernel released at once, listed or not.
+    pub autoreaped: u64,
+    /// Zombies that are still there.
+    pub alive: u64,
+    /// The median of the zombie times, to two digits where there are many.
+    pub p50_ns: Option<u64>,
+    /// What 99 % of them do not exceed, to two digits where there are many.
+    pub p99_ns: Option<u64>,
+    /// The longest, exact.
+    pub max_ns: Option<u64>,
+    /// Their sum, exact.
+    pub total_ns: u64,
+}

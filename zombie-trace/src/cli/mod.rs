@@ -1,0 +1,212 @@
+//! The command line.
+
+mod backend_choice;
+mod buffer_size;
+
+mod user;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{ArgAction, CommandFactory, Parser, error::ErrorKind};
+use nix::unistd::User;
+
+pub use backend_choice::BackendChoice;
+pub use buffer_size::{BufferSize, BufferSizeError};
+
+pub use user::UserError;
+
+use crate::{
+    filter::{Filter, NameGlob, PID_MAX_LIMIT, Pid, TimeSpan},
+    sink::{self, ColorWhen},
+};
+
+/// What `--max-zombies` is if it is not given.
+pub const DEFAULT_MAX_ZOMBIES: u32 = 65_536;
+
+const EXAMPLES: &str = "\
+Examples:
+  zombie-trace                         every zombie, as it is reaped
+  zombie-trace -m 10ms --ppid 1234     slow reaps by process 1234
+  zombie-trace -s -d 1m                percentiles and worst parents of a minute
+  zombie-trace -- make -j8             the whole process tree of a command
+  zombie-trace --json -o zombies.jsonl -u nobody -- ./load-test
+
+Durations are written with their unit: 500us, 10ms, 1.5s, 1m30s.
+
+Exit status:
+  0  all went well, also after Ctrl-C
+  1  something failed
+  2  the command line makes no sense
+  With COMMAND its own status is passed on: 128+n if signal n killed it,
+  127 if it was not found, 126 if it could not be executed.";
+
+/// Show how long each child process stayed a zombie, and who reaped it
+///
+/// Runs until Ctrl-C, or for as long as COMMAND does. Needs Linux 5.10 or later and root, or the
+/// capabilities CAP_BPF and CAP_PERFMON.
+#[derive(Clone, Debug, PartialEq, Parser)]
+#[command(
+    version,
+    max_term_width = 80,
+    after_help = EXAMPLES,
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]"
+)]
+pub struct Cli {
+    /// Only this exiting process (repeatable)
+    #[arg(short, long, value_name = "PID", allow_hyphen_values = true)]
+    #[arg(help_heading = "Scope")]
+    pub pid: Vec<Pid>,
+
+    /// Only children of this parent (repeatable)
+    #[arg(short = 'P', long, value_name = "PID", allow_hyphen_values = true)]
+    #[arg(help_heading = "Scope")]
+    pub ppid: Vec<Pid>,
+
+    /// Only descendants of PID, even if reparented
+    #[arg(
+        long,
+        value_name = "PID",
+        allow_hyphen_values = true,
+        help_heading = "Scope"
+    )]
+    pub tree: Option<Pid>,
+
+    /// Only this cgroup v2 and those below it
+    #[arg(short, long, value_name = "PATH", help_heading = "Scope")]
+    pub cgroup: Option<PathBuf>,
+
+    /// Stop after this long
+    #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
+    #[arg(help_heading = "Scope")]
+    pub duration: Option<TimeSpan>,
+
+    /// Run COMMAND as this user
+    #[arg(short, long, value_parser = user::resolve, help_heading = "Scope")]
+    pub user: Option<User>,
+
+    /// Trace this command and its whole process tree
+    #[arg(last = true, value_names = ["COMMAND", "ARGS"], help_heading = "Scope")]
+    pub command: Vec<OsString>,
+
+    /// List only processes of this name (repeatable)
+    #[arg(short = 'n', long, value_name = "GLOB", help_heading = "Filters")]
+    pub comm: Vec<NameGlob>,
+
+    /// List only children of parents of this name (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Filters")]
+    pub parent_comm: Vec<NameGlob>,
+
+    /// List only exit codes other than 0, and the killed
+    #[arg(short = 'x', long, help_heading = "Filters")]
+    pub failed: bool,
+
+    /// List only zombies that lasted this long, such as 10ms
+    #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(help_heading = "Filters")]
+    pub min: Option<TimeSpan>,
+
+    /// List autoreaped processes too
+    #[arg(short, long, help_heading = "Filters")]
+    pub all: bool,
+
+    /// Show the wall-clock time, with µs
+    #[arg(short, long, help_heading = "Output")]
+    pub timestamps: bool,
+
+    /// Show only the summary at the end
+    #[arg(short, long, help_heading = "Output")]
+    pub summary: bool,
+
+    /// Write JSON Lines instead of text
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// Write there, not to stdout (with COMMAND: not to stderr)
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = false
+    )]
+    #[arg(help_heading = "Output")]
+    pub color: ColorWhen,
+
+    /// Say nothing on stderr but warnings and errors
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+
+    /// Say more on stderr; twice for even more
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
+
+    /// How to hook into the kernel
+    #[arg(long, default_value = "auto", help_heading = "Tuning")]
+    pub backend: BackendChoice,
+
+    /// Room in the kernel for so many dying processes and zombies
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_ZOMBIES)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(PID_MAX_LIMIT)))]
+    #[arg(allow_hyphen_values = true, help_heading = "Tuning")]
+    pub max_zombies: u32,
+
+    /// Size of the ring buffer, rounded up to a power of two
+    #[arg(long, value_name = "SIZE", default_value_t, allow_hyphen_values = true)]
+    #[arg(help_heading = "Tuning")]
+    pub buffer: BufferSize,
+}
+
+impl Cli {
+    /// Parses arguments, of which the first is the program's name.
+    ///
+    /// An error is also what `--help` and `--version` give: [`clap::Error::exit`] does the right
+    /// thing with each, with status 2 for a usage error.
+    pub fn from_args<I>(args: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let cli = Self::try_parse_from(&args)?;
+        let usage = |kind, text| Err(Self::command().error(kind, text));
+        if cli.command.is_empty() {
+            if args.last().is_some_and(|arg| arg == "--") {
+                return usage(
+                    ErrorKind::MissingRequiredArgument,
+                    "missing command: '--' must be followed by COMMAND [ARGS]...",
+                );
+            }
+            if cli.user.is_some() {
+                return usage(
+                    ErrorKind::MissingRequiredArgument,
+                    "--user is for running a command: add -- COMMAND [ARGS]...",
+                );
+            }
+        }
+        Ok(cli)
+    }
+
+    /// What is to be written, and how.
+    pub fn sink(&self) -> sink::Options {
+        sink::Options {
+            json: self.json,
+            summary_only: self.summary,
+            timestamps: self.timestamps,
+            color: self.color,
+        }
+    }
+
+    /// What is to be listed.
+    pub fn filter(&self) -> Filter {
+        Filter {
+            comm: self.comm.clone(),
+            parent_comm: self.parent_comm.clone(),
+            failed: self.failed,
+            min: self.min,
+            autoreaped: self.all,
+        }
+    }
+}

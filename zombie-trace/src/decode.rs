@@ -1,0 +1,93 @@
+//! Raw bytes from the kernel to typed records. Never panics, whatever the bytes are.
+
+use zombie_trace_common::{ClockSample, Record, SnapshotEntry};
+
+/// Bytes that are no record of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{len} bytes are not a whole number of {what} of {size} bytes")]
+pub struct DecodeError {
+    what: &'static str,
+    size: usize,
+    len: usize,
+}
+
+/// The payload of a ring-buffer record.
+pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
+    one(bytes, "record")
+}
+
+/// What an iterator wrote about its reader.
+pub fn clock_sample(bytes: &[u8]) -> Result<ClockSample, DecodeError> {
+    one(bytes, "clock sample")
+}
+
+/// What an iterator wrote about the task list.
+pub fn snapshot(bytes: &[u8]) -> Result<Vec<SnapshotEntry>, DecodeError> {
+    let size = size_of::<SnapshotEntry>();
+    if !bytes.len().is_multiple_of(size) {
+        return Err(DecodeError { what: "snapshot entries", size, len: bytes.len() });
+    }
+    bytes.chunks_exact(size).map(|chunk| one(chunk, "snapshot entry")).collect()
+}
+
+/// A structure of which any bytes are a valid value.
+///
+/// # Safety
+/// It is `repr(C)`, of integers and arrays of them alone, without padding.
+unsafe trait Plain: Copy {}
+
+// SAFETY: the layout is asserted where it is defined.
+unsafe impl Plain for Record {}
+// SAFETY: as above.
+unsafe impl Plain for ClockSample {}
+// SAFETY: as above.
+unsafe impl Plain for SnapshotEntry {}
+
+fn one<T: Plain>(bytes: &[u8], what: &'static str) -> Result<T, DecodeError> {
+    if bytes.len() != size_of::<T>() {
+        return Err(DecodeError { what, size: size_of::<T>(), len: bytes.len() });
+    }
+    // SAFETY: long enough, and any bytes are a `T`.
+    Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_the_exact_length_is_a_record() {
+        for len in 0..512 {
+            let bytes = vec![0xa5; len];
+            assert_eq!(record(&bytes).is_ok(), len == size_of::<Record>(), "{len}");
+        }
+    }
+
+    #[test]
+    fn fields_stand_where_the_kernel_side_puts_them() {
+        let mut bytes = vec![0; size_of::<Record>()];
+        bytes[..8].copy_from_slice(&7_u64.to_ne_bytes());
+        bytes[88..92].copy_from_slice(&42_u32.to_ne_bytes());
+        let record = record(&bytes).unwrap();
+        assert_eq!((record.task, record.pid), (7, 42));
+    }
+
+    #[test]
+    fn a_snapshot_is_whole_entries() {
+        let size = size_of::<SnapshotEntry>();
+        assert_eq!(snapshot(&vec![0; 3 * size]).unwrap().len(), 3);
+        assert!(snapshot(&vec![0; 3 * size - 1]).is_err());
+        assert_eq!(snapshot(&[]).unwrap(), []);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = record(&bytes);
+            let _ = clock_sample(&bytes);
+            let _ = snapshot(&bytes);
+        }
+    }
+}

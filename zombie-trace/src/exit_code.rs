@@ -1,0 +1,54 @@
+//! What the program's exit status means.
+
+use std::process;
+
+/// The program's exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCode {
+    /// All went well; also after Ctrl-C, SIGTERM and a broken pipe.
+    Success,
+    /// Something failed: a privilege, a file, a hook.
+    Error,
+    /// The command line makes no sense.
+    Usage,
+    /// COMMAND's own status: its exit code, 128+n if signal n killed it, 127 if it was not found,
+    /// 126 if it could not be executed.
+    Command(u8),
+}
+
+impl ExitCode {
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Error => 1,
+            Self::Usage => 2,
+            Self::Command(code) => code,
+        }
+    }
+}
+
+impl From<ExitCode> for process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        code.code().into()
+    }
+}
+
+impl process::Termination for ExitCode {
+    fn report(self) -> process::ExitCode {
+        self.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_the_contract() {
+        assert_eq!(ExitCode::Success.code(), 0);
+        assert_eq!(ExitCode::Error.code(), 1);
+        assert_eq!(ExitCode::Usage.code(), 2);
+        assert_eq!(ExitCode::Command(137).code(), 137);
+    }
+}

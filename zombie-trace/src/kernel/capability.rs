@@ -1,0 +1,53 @@
+//! Whether this process may trace at all.
+
+use std::{env, fs};
+
+use super::KernelError;
+
+/// Bits of `CapEff` (include/uapi/linux/capability.h).
+const CAP_SYS_ADMIN: u32 = 21;
+const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
+
+/// Fails with the names of the capabilities that are missing. CAP_SYS_ADMIN includes them.
+pub(super) fn check() -> Result<(), KernelError> {
+    let status = fs::read_to_string("/proc/self/status")
+        .map_err(|source| KernelError::io("/proc/self/status", source))?;
+    let missing = missing(effective(&status).unwrap_or(0));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let program = env::current_exe()
+        .map_or_else(|_| "zombie-trace".to_owned(), |path| path.display().to_string());
+    Err(KernelError::Privileges { missing: missing.join(" and "), program })
+}
+
+fn effective(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+fn missing(effective: u64) -> Vec<&'static str> {
+    if effective & 1 << CAP_SYS_ADMIN != 0 {
+        return Vec::new();
+    }
+    NEEDED.iter().filter(|(bit, _)| effective & 1 << bit == 0).map(|(_, name)| *name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_effective_set() {
+        assert_eq!(effective("Name:\tx\nCapEff:\t000001ffffffffff\n"), Some(0x1ff_ffff_ffff));
+        assert_eq!(effective("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn names_what_is_missing() {
+        assert_eq!(missing(0), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(missing(1 << 39), ["CAP_PERFMON"]);
+        assert!(missing(1 << 39 | 1 << 38).is_empty());
+        assert!(missing(1 << 21).is_empty());
+    }
+}

@@ -1,0 +1,18 @@
+use zombie_trace_common::Counters;
+
+/// Adds up the CPUs' shares.
+pub(super) fn sum<'a>(shares: impl Iterator<Item = &'a Counters>) -> Counters {
+    shares.fold(Counters::default(), |sum, share| Counters {
+        exits: sum.exits + share.exits,
+        zombies: sum.zombies + share.zombies,
+        reaped: sum.reaped + share.reaped,
+        autoreaped: sum.autoreaped + share.autoreaped,
+        submitted: sum.submitted + share.submitted,
+        filtered: sum.filtered + share.filtered,
+        ring_full: sum.ring_full + share.ring_full,
+        map_full: sum.map_full + share.map_full,
+        tree_full: sum.tree_full + share.tree_full,
+        pre_existing_reaped: sum.pre_existing_reaped + share.pre_existing_reaped,
+        pre_existing_lost: sum.pre_existing_lost + share.pre_existing_lost,
+    })
+}

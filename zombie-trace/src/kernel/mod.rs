@@ -1,0 +1,17 @@
+//! Everything that touches the kernel: offsets, privileges, loading and attaching.
+
+mod attach;
+mod btf;
+mod capability;
+mod clock;
+mod counters;
+mod error;
+mod offsets;
+mod scope;
+mod tracefs;
+mod tracer;
+
+pub use clock::RunQueueClocks;
+pub use error::KernelError;
+pub use scope::Scope;
+pub use tracer::{Config, Tracer};

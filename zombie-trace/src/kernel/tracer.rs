@@ -1,0 +1,393 @@
+use std::{
+    fs,
+    io::{self, Read as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::fs::MetadataExt as _,
+    },
+    path::Path,
+};
+
+use aya::{
+    Ebpf, EbpfLoader, Endianness, include_bytes_aligned,
+    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    programs::Iter,
+};
+use aya_log::EbpfLogger;
+use zombie_trace_common::{
+    ClockSample, Counters, Descendant, MISSING, SnapshotEntry, TaskState, scope as scope_bits,
+};
+
+use super::{
+    KernelError, RunQueueClocks, Scope,
+    attach::{self, Attachment},
+    btf::Btf,
+    capability, counters, offsets, tracefs,
+};
+use crate::decode;
+
+const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// The initial pid namespace's inode number (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const INITIAL_PIDNS: u32 = 0xeffffffc;
+
+static OBJECT: &[u8] = include_bytes_aligned!(env!("ZOMBIE_TRACE_BPF_OBJECT"));
+
+/// What the kernel side is told before it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which processes the run is about.
+    pub scope: Scope,
+    /// How many processes can be dying or zombies at once.
+    pub max_zombies: u32,
+    /// Size of the ring buffer in bytes, a power of two and a multiple of the page size.
+    pub buffer: u32,
+    /// Zombies that lasted less (ns) are counted but not sent.
+    pub min_zombie_ns: u64,
+    /// The programs log what they do.
+    pub debug: bool,
+}
+
+/// The programs, live in the kernel until this is dropped or the process ends.
+pub struct Tracer {
+    ebpf: Ebpf,
+    btf: aya::Btf,
+    counters: PerCpuArray<MapData, Counters>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+}
+
+impl Tracer {
+    /// Loads and attaches every hook of the tracepoint backend.
+    ///
+    /// # Errors
+    /// Missing capabilities, a kernel before 5.10, missing or incomplete BTF, no tracefs, or a
+    /// program that the kernel refuses: each names what is missing.
+    pub fn start(config: &Config) -> Result<Self, KernelError> {
+        capability::check()?;
+        check_release()?;
+        let path = Path::new(BTF_PATH);
+        let bytes = fs::read(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => KernelError::NoBtf { path: path.to_owned() },
+            _ => KernelError::ReadBtf { path: path.to_owned(), source },
+        })?;
+        let in_btf = |source| KernelError::Btf { path: path.to_owned(), source };
+        let types = Btf::parse(&bytes).map_err(in_btf)?;
+        let offsets = offsets::resolve(&types).map_err(in_btf)?;
+        let has_io_uring = offsets
+            .iter()
+            .filter(|(global, _)| global.starts_with("IO_"))
+            .all(|(_, offset)| *offset != MISSING);
+        let exit_args = types.tracepoint_args("sched_process_exit").unwrap_or(1);
+        let btf = aya::Btf::parse(&bytes, Endianness::default())
+            .map_err(|error| KernelError::refused("its own BTF", error))?;
+
+        // Needless since 5.11, and without CAP_SYS_RESOURCE it fails: the load will tell.
+        let infinite = nix::sys::resource::RLIM_INFINITY;
+        if let Err(error) = nix::sys::resource::setrlimit(
+            nix::sys::resource::Resource::RLIMIT_MEMLOCK,
+            infinite,
+            infinite,
+        ) {
+            log::debug!("cannot lift the limit of locked memory: {error}");
+        }
+
+        let mut ebpf = load(config, &btf, &offsets, exit_args)?;
+        let logger = if config.debug {
+            let logger = EbpfLogger::init(&mut ebpf)
+                .map_err(|error| KernelError::refused("the log's ring buffer", error))?;
+            Some(logger)
+        } else {
+            None
+        };
+        let counters = ebpf
+            .take_map("COUNTERS")
+            .ok_or_else(|| KernelError::refused("map COUNTERS", "the object lacks it"))?
+            .try_into()
+            .map_err(|error| KernelError::refused("map COUNTERS", error))?;
+        for program in ["adopt_tasks", "list_tasks", "sample_clock"] {
+            iterator(&mut ebpf, program)?
+                .load("task", &btf)
+                .map_err(|error| KernelError::refused(format!("iter/task {program}"), error))?;
+        }
+
+        let mut tracer = Self { ebpf, btf, counters, logger };
+        tracer.attach(config, has_io_uring)?;
+        Ok(tracer)
+    }
+
+    fn attach(&mut self, config: &Config, has_io_uring: bool) -> Result<(), KernelError> {
+        let Self { ebpf, btf, .. } = self;
+        tracefs::with_tracefs(|| {
+            let fork = config.scope.tree.map(|_| attach::FORK);
+            for attachment in fork.into_iter().chain(attach::TRACEPOINT_BACKEND) {
+                attach_one(attachment, ebpf, btf)?;
+            }
+            // Such a reap is still seen when the task is freed.
+            if has_io_uring && let Err(error) = attach_one(attach::IO_URING, ebpf, btf) {
+                log::warn!("reaps by io_uring are seen late: {error}");
+            }
+            attach_one(attach::EXIT, ebpf, btf)
+        })
+    }
+
+    /// The name of the backend in use.
+    pub fn backend(&self) -> &'static str {
+        "tracepoint"
+    }
+
+    /// The ring buffer of records; it can be taken once.
+    pub fn take_ring_buffer(&mut self) -> Result<RingBuf<MapData>, KernelError> {
+        self.ebpf
+            .take_map("EVENTS")
+            .ok_or_else(|| KernelError::refused("map EVENTS", "it is taken already"))?
+            .try_into()
+            .map_err(|error| KernelError::refused("map EVENTS", error))
+    }
+
+    /// The counters as they are now, added up over all CPUs.
+    pub fn counters(&self) -> Result<Counters, KernelError> {
+        let shares = self
+            .counters
+            .get(&0, 0)
+            .map_err(|error| KernelError::refused("to read map COUNTERS", error))?;
+        Ok(counters::sum(shares.iter()))
+    }
+
+    /// Takes the zombies, dying processes and descendants in scope that were there before the
+    /// hooks, into account; gives all zombies and dying processes that are known then.
+    pub fn adopt(&mut self) -> Result<Vec<SnapshotEntry>, KernelError> {
+        // A child can come before its father in the order of the list: on until none is new.
+        let mut known = self.descendants();
+        loop {
+            let entries = self.snapshot("adopt_tasks")?;
+            let now_known = self.descendants();
+            if now_known == known {
+                return Ok(entries);
+            }
+            known = now_known;
+        }
+    }
+
+    /// The zombies and dying processes that are known and still in the kernel's task list.
+    pub fn list(&mut self) -> Result<Vec<SnapshotEntry>, KernelError> {
+        self.snapshot("list_tasks")
+    }
+
+    /// What is known of every process that is dying, a zombie, or released but not freed yet.
+    pub fn states(&self) -> Result<Vec<TaskState>, KernelError> {
+        let map = self
+            .ebpf
+            .map("TASKS")
+            .ok_or_else(|| KernelError::refused("map TASKS", "the object lacks it"))?;
+        let map: HashMap<_, u64, TaskState> =
+            map.try_into().map_err(|error| KernelError::refused("map TASKS", error))?;
+        // An entry that goes away meanwhile is none of them.
+        Ok(map.iter().filter_map(Result::ok).map(|(_, state)| state).collect())
+    }
+
+    /// Measures the run-queue clocks of these CPUs.
+    pub fn clocks(
+        &mut self,
+        cpus: impl IntoIterator<Item = u32> + Send,
+    ) -> Result<RunQueueClocks, KernelError> {
+        let program = std::sync::Mutex::new(iterator(&mut self.ebpf, "sample_clock")?);
+        RunQueueClocks::measure(cpus, || {
+            let mut program = program.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut bytes = [0; size_of::<ClockSample>()];
+            // No more than the sample is asked for, so that the iterator stops at the first task.
+            open(&mut program, "sample_clock")?
+                .read_exact(&mut bytes)
+                .map_err(|source| KernelError::io("iter/task sample_clock", source))?;
+            decode::clock_sample(&bytes)
+                .map_err(|error| KernelError::refused("iter/task sample_clock", error))
+        })
+    }
+
+    /// From now on no process is newly taken into account.
+    pub fn stop_exits(&mut self) -> Result<(), KernelError> {
+        attach::EXIT.detach(&mut self.ebpf)
+    }
+
+    /// How often the kernel skipped the program that sees exits because it ran already on the CPU
+    /// (`recursion_misses`, 5.12 and later).
+    pub fn missed_exits(&self) -> u64 {
+        let Some(Ok(fd)) = self.ebpf.program(attach::EXIT.program).map(|program| program.fd())
+        else {
+            return 0;
+        };
+        let fdinfo = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+        fs::read_to_string(fdinfo)
+            .ok()
+            .and_then(|info| {
+                let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
+                line.trim().parse().ok()
+            })
+            .unwrap_or(0)
+    }
+
+    /// Hands the programs' log messages to the `log` crate.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    fn descendants(&self) -> usize {
+        self.ebpf
+            .map("TREE")
+            .and_then(|map| HashMap::<_, u32, Descendant>::try_from(map).ok())
+            .map_or(0, |tree| tree.keys().filter_map(Result::ok).count())
+    }
+
+    fn snapshot(&mut self, name: &'static str) -> Result<Vec<SnapshotEntry>, KernelError> {
+        let mut bytes = Vec::new();
+        open(iterator(&mut self.ebpf, name)?, name)?
+            .read_to_end(&mut bytes)
+            .map_err(|source| KernelError::io(format!("iter/task {name}"), source))?;
+        decode::snapshot(&bytes)
+            .map_err(|error| KernelError::refused(format!("iter/task {name}"), error))
+    }
+}
+
+fn load(
+    config: &Config,
+    btf: &aya::Btf,
+    offsets: &[(&'static str, u32)],
+    exit_args: usize,
+) -> Result<Ebpf, KernelError> {
+    let Config { scope, .. } = config;
+    let tests = [
+        (scope_bits::PIDS, !scope.pids.is_empty()),
+        (scope_bits::PPIDS, !scope.ppids.is_empty()),
+        (scope_bits::TREE, scope.tree.is_some()),
+        (scope_bits::CGROUP, scope.cgroup.is_some()),
+    ];
+    let scope_tests: u32 = tests.iter().filter(|(_, set)| *set).map(|(bit, _)| bit).sum();
+    let tree_root = scope.tree.unwrap_or(0);
+    let cgroup_id = scope.cgroup.as_ref().map_or(0, |cgroup| cgroup.id);
+    let exit_has_group_dead = u8::from(exit_args > 1);
+    let wakeup_bytes = u64::from(config.buffer / 4);
+    let log_level = if config.debug { aya_log::Level::Debug as u8 } else { 0 };
+    let tracer_pidns = match fs::metadata("/proc/self/ns/pid") {
+        Ok(namespace) if namespace.ino() == u64::from(INITIAL_PIDNS) => 0,
+        Ok(namespace) => namespace.ino() as u32,
+        Err(source) => return Err(KernelError::io("/proc/self/ns/pid", source)),
+    };
+
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(btf))
+        .override_global("SCOPE", &scope_tests, true)
+        .override_global("TREE_ROOT", &tree_root, true)
+        .override_global("CGROUP_ID", &cgroup_id, true)
+        .override_global("TRACER_PIDNS", &tracer_pidns, true)
+        .override_global("EXIT_HAS_GROUP_DEAD", &exit_has_group_dead, true)
+        .override_global("MIN_ZOMBIE_NS", &config.min_zombie_ns, true)
+        .override_global("WAKEUP_BYTES", &wakeup_bytes, true)
+        .override_global(aya_log::LEVEL, &log_level, false)
+        .map_max_entries("EVENTS", config.buffer)
+        .map_max_entries("TASKS", config.max_zombies)
+        .map_max_entries("ALIASES", config.max_zombies.saturating_mul(2))
+        .map_max_entries("WAITIDS", waiting_threads())
+        .map_max_entries("TREE", if scope.tree.is_some() { waiting_threads() } else { 1 })
+        .map_max_entries("PIDS", scope.pids.len().max(1) as u32)
+        .map_max_entries("PPIDS", scope.ppids.len().max(1) as u32);
+    for (global, offset) in offsets {
+        loader.override_global(global, offset, true);
+    }
+    let mut ebpf =
+        loader.load(OBJECT).map_err(|error| KernelError::refused("the eBPF object", error))?;
+    fill(&mut ebpf, "PIDS", &scope.pids)?;
+    fill(&mut ebpf, "PPIDS", &scope.ppids)?;
+    Ok(ebpf)
+}
+
+/// As many as there can be threads or processes at all, within reason.
+fn waiting_threads() -> u32 {
+    pid_max().clamp(1024, 65_536)
+}
+
+/// /proc/sys/kernel/pid_max, or its usual value on a large machine.
+pub(crate) fn pid_max() -> u32 {
+    const PID_MAX_LIMIT: u32 = 4_194_304;
+    fs::read_to_string("/proc/sys/kernel/pid_max")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(PID_MAX_LIMIT)
+}
+
+fn fill(ebpf: &mut Ebpf, name: &str, pids: &[u32]) -> Result<(), KernelError> {
+    let refused = |error| KernelError::refused(format!("map {name}"), error);
+    let map = ebpf
+        .map_mut(name)
+        .ok_or_else(|| KernelError::refused(format!("map {name}"), "the object lacks it"))?;
+    let mut set: HashMap<_, u32, u8> = map.try_into().map_err(refused)?;
+    for pid in pids {
+        set.insert(pid, 1, 0).map_err(refused)?;
+    }
+    Ok(())
+}
+
+fn attach_one(
+    attachment: Attachment,
+    ebpf: &mut Ebpf,
+    btf: &aya::Btf,
+) -> Result<(), KernelError> {
+    attachment.attach(ebpf, btf)?;
+    log::info!("attached {attachment}");
+    Ok(())
+}
+
+fn iterator<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Iter, KernelError> {
+    ebpf.program_mut(name)
+        .ok_or_else(|| KernelError::refused(format!("iter/task {name}"), "the object lacks it"))?
+        .try_into()
+        .map_err(|error| KernelError::refused(format!("iter/task {name}"), error))
+}
+
+fn open(program: &mut Iter, name: &str) -> Result<fs::File, KernelError> {
+    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
+        KernelError::refused(format!("to run iter/task {name}"), error)
+    };
+    let link = program.attach().map_err(|error| refused(error.into()))?;
+    let link = program.take_link(link).map_err(|error| refused(error.into()))?;
+    link.into_file().map_err(|error| refused(error.into()))
+}
+
+fn check_release() -> Result<(), KernelError> {
+    let release = release();
+    if is_old(&release) { Err(KernelError::TooOld { release }) } else { Ok(()) }
+}
+
+/// `uname -r`
+pub(crate) fn release() -> String {
+    nix::sys::utsname::uname()
+        .map(|name| name.release().to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Before 5.10; what can't be understood is given a try.
+fn is_old(release: &str) -> bool {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) => (major, minor) < (5, 10),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_old;
+
+    #[test]
+    fn compares_releases() {
+        assert!(is_old("4.19.0-27-amd64"));
+        assert!(is_old("5.9.16"));
+        assert!(!is_old("5.10.0-32-cloud-amd64"));
+        assert!(!is_old("6.18.44-fc-v595"));
+        assert!(!is_old("7.3.4+deb13-cloud-amd64"));
+        assert!(!is_old("unheard-of"));
+    }
+}

@@ -1,0 +1,13 @@
+//! Exact exit-to-reap latency of every process, from the kernel's own events.
+//!
+//! Data flows one way: `kernel` (hooks) → `source` (raw bytes) → `decode` → `lifecycle` →
+//! `filter` → `aggregate` → `sink`. From `decode` on everything but the sinks is pure.
+
+pub mod aggregate;
+pub mod cli;
+pub mod decode;
+pub mod exit_code;
+pub mod filter;
+pub mod kernel;
+pub mod lifecycle;
+pub mod sink;

@@ -1,0 +1,48 @@
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Comm, Flag};
+
+/// A zombie that still exists: the JSON object `alive` but for its `type`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Alive {
+    /// When it was seen to be a zombie still.
+    pub ts: Timestamp,
+    /// The process, in the tracer's pid namespace.
+    pub pid: u32,
+    /// Its number in its own innermost pid namespace.
+    pub ns_pid: u32,
+    /// Its command name at exit.
+    pub comm: Comm,
+    /// Its real user id.
+    pub uid: u32,
+    /// The real parent when it became a zombie.
+    pub ppid: Option<u32>,
+    /// The real parent's command name.
+    pub parent_comm: Option<Comm>,
+    /// 0–255 if it exited.
+    pub exit_code: Option<u8>,
+    /// The signal that killed it.
+    pub signal: Option<u8>,
+    /// How long it has been a zombie, in ns.
+    pub age_ns: u64,
+    /// Bound on the error of `age_ns`, in ns.
+    pub error_ns: u64,
+    /// Why it is still there, as a code; not diagnosed yet.
+    pub cause: Option<&'static str>,
+    /// The same in plain words.
+    pub cause_text: Option<String>,
+    /// Path in the cgroup v2 hierarchy.
+    pub cgroup: Option<Arc<str>>,
+    /// What is special about this record.
+    pub flags: Vec<Flag>,
+}
+
+impl Alive {
+    /// It was a zombie before the tracer attached.
+    pub fn pre_existing(&self) -> bool {
+        self.flags.contains(&Flag::PreExisting)
+    }
+}

@@ -1,0 +1,216 @@
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Loss, Sink, Start};
+use crate::{
+    aggregate::Summary,
+    lifecycle::{Alive, Zombie},
+};
+
+/// The version of the lines' format. Fields may be added to it; none changes its meaning.
+pub const SCHEMA: u32 = 1;
+
+/// Writes JSON Lines: an object a line, `type` and `ts` first.
+///
+/// docs/schema/zombie-trace-v1.schema.json describes them.
+#[derive(Debug)]
+pub struct Json<W> {
+    out: W,
+    stream: bool,
+    line: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl<W: Write> Json<W> {
+    /// Writes to `out`; without `stream`, it leaves out `zombie` and `alive`.
+    pub fn new(out: W, stream: bool) -> Self {
+        Self {
+            out,
+            stream,
+            line: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// Writes an object of this type; `body` is a struct whose first field is its `ts`.
+    fn write(&mut self, kind: &str, ts: Timestamp, body: &impl Serialize) -> io::Result<()> {
+        self.body.clear();
+        serde_json::to_writer(&mut self.body, body)?;
+        // A Timestamp serializes to as many digits as it needs: its own `ts` is left out, for one
+        // that always has nine.
+        let rest = self
+            .body
+            .starts_with(br#"{"ts":"#)
+            .then(|| self.body.iter().position(|&byte| byte == b','))
+            .flatten()
+            .ok_or_else(|| io::Error::other("a record's first field is not its time"))?;
+        self.line.clear();
+        write!(self.line, r#"{{"type":"{kind}","ts":"{ts:.9}""#)?;
+        if kind == "start" {
+            write!(self.line, r#","schema":{SCHEMA}"#)?;
+        }
+        self.line.extend_from_slice(&self.body[rest..]);
+        self.line.push(b'\n');
+        self.out.write_all(&self.line)
+    }
+}
+
+impl<W: Write> Sink for Json<W> {
+    fn start(&mut self, start: &Start) -> io::Result<()> {
+        self.write("start", start.ts, start)
+    }
+
+    fn zombie(&mut self, zombie: &Zombie) -> io::Result<()> {
+        if self.stream {
+            self.write("zombie", zombie.ts, zombie)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn alive(&mut self, alive: &Alive) -> io::Result<()> {
+        if self.stream {
+            self.write("alive", alive.ts, alive)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn loss(&mut self, loss: &Loss) -> io::Result<()> {
+        self.write("loss", loss.ts, loss)
+    }
+
+    fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+        self.write("summary", summary.ts, summary)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        aggregate::{Aggregate, Counts, Lost},
+        filter::fixtures::{alive, zombie},
+    };
+
+    fn lines(stream: bool, fill: impl FnOnce(&mut Json<&mut Vec<u8>>)) -> Vec<Value> {
+        let mut out = Vec::new();
+        fill(&mut Json::new(&mut out, stream));
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.ends_with('\n'));
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    fn start() -> Start {
+        Start {
+            ts: "2026-01-02T03:04:05Z".parse().unwrap(),
+            version: "0.1.0",
+            kernel: "6.12.0".into(),
+            backend: "tracepoint",
+            tracer_pid: 17,
+            command: None,
+        }
+    }
+
+    #[test]
+    fn time_always_has_nine_digits() {
+        for (ts, text) in [
+            ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000000000Z"),
+            ("2026-01-02T03:04:05.12Z", "2026-01-02T03:04:05.120000000Z"),
+            (
+                "2026-01-02T03:04:05.123456789Z",
+                "2026-01-02T03:04:05.123456789Z",
+            ),
+        ] {
+            let zombie = Zombie {
+                ts: ts.parse().unwrap(),
+                ..zombie()
+            };
+            assert_eq!(
+                lines(true, |json| json.zombie(&zombie).unwrap())[0]["ts"],
+                text
+            );
+        }
+    }
+
+    #[test]
+    fn type_and_time_come_first() {
+        let mut out = Vec::new();
+        let mut json = Json::new(&mut out, true);
+        json.start(&start()).unwrap();
+        json.zombie(&zombie()).unwrap();
+        json.alive(&alive()).unwrap();
+        for line in String::from_utf8(out).unwrap().lines() {
+            assert!(line.starts_with(r#"{"type":""#), "{line}");
+            assert!(line.contains(r#"","ts":""#), "{line}");
+            assert_eq!(line.matches(r#""ts":"#).count(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn start_has_the_schema_and_the_command_or_null() {
+        let with = Start {
+            command: Some(vec!["make".into(), "-j8".into()]),
+            ..start()
+        };
+        let lines = lines(true, |json| {
+            json.start(&start()).unwrap();
+            json.start(&with).unwrap();
+        });
+        assert_eq!(lines[0]["schema"], 1);
+        assert_eq!(lines[0]["command"], Value::Null);
+        assert!(lines[0].as_object().unwrap().contains_key("command"));
+        assert_eq!(lines[1]["command"], serde_json::json!(["make", "-j8"]));
+    }
+
+    #[test]
+    fn summary_alone_keeps_start_loss_and_summary() {
+        let summary = Aggregate::default().summary(
+            Counts::default(),
+            Timestamp::UNIX_EPOCH,
+            Duration::from_secs(1),
+        );
+        let loss = Loss {
+            ts: Timestamp::UNIX_EPOCH,
+            lost: Lost {
+                missed: 3,
+                ..Lost::default()
+            },
+        };
+        let lines = lines(false, |json| {
+            json.start(&start()).unwrap();
+            json.zombie(&zombie()).unwrap();
+            json.alive(&alive()).unwrap();
+            json.loss(&loss).unwrap();
+            json.summary(&summary).unwrap();
+        });
+        let types: Vec<_> = lines
+            .iter()
+            .map(|line| line["type"].as_str().unwrap())
+            .collect();
+        assert_eq!(types, ["start", "loss", "summary"]);
+        assert_eq!(lines[1]["missed"], 3);
+    }
+
+    #[test]
+    fn names_are_data_and_stay_as_they_are() {
+        let zombie = Zombie {
+            comm: "\x1b[31m\"\n\u{202e}".into(),
+            ..zombie()
+        };
+        let lines = lines(true, |json| json.zombie(&zombie).unwrap());
+        assert_eq!(lines[0]["comm"], "\x1b[31m\"\n\u{202e}");
+    }
+}

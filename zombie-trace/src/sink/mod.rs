@@ -1,0 +1,97 @@
+//! Where results go. A sink knows nothing of where they come from.
+
+mod color_when;
+mod json;
+mod output;
+mod text;
+
+use std::io;
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+
+pub use color_when::ColorWhen;
+pub use json::{Json, SCHEMA};
+pub use output::Output;
+pub use text::{Look, Table, Text};
+
+use crate::{
+    aggregate::{Lost, Summary},
+    lifecycle::{Alive, Zombie},
+};
+
+/// The begin of a run: the JSON object `start` but for its `type` and `schema`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Start {
+    /// When every hook was live.
+    pub ts: Timestamp,
+    /// The program's version.
+    pub version: &'static str,
+    /// `uname -r`.
+    pub kernel: String,
+    /// The backend's name.
+    pub backend: &'static str,
+    /// The tracer's own pid.
+    pub tracer_pid: u32,
+    /// The traced command, if there is one.
+    pub command: Option<Vec<String>>,
+}
+
+/// What was lost since the last such report: the JSON object `loss` but for its `type`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// When it was noticed.
+    pub ts: Timestamp,
+    /// The counts.
+    #[serde(flatten)]
+    pub lost: Lost,
+}
+
+/// Takes the results of a run, in order.
+pub trait Sink {
+    /// The run begins.
+    fn start(&mut self, start: &Start) -> io::Result<()>;
+    /// A process was reaped.
+    fn zombie(&mut self, zombie: &Zombie) -> io::Result<()>;
+    /// A zombie still exists.
+    fn alive(&mut self, alive: &Alive) -> io::Result<()>;
+    /// Something was lost.
+    fn loss(&mut self, loss: &Loss) -> io::Result<()>;
+    /// The run ends.
+    fn summary(&mut self, summary: &Summary) -> io::Result<()>;
+    /// A batch is through: what was written should become visible.
+    fn flush(&mut self) -> io::Result<()>;
+}
+
+/// What is written, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// JSON Lines instead of text.
+    pub json: bool,
+    /// No zombies, only the summary (in JSON also the start and what was lost).
+    pub summary_only: bool,
+    /// The time of day in text; JSON always has it.
+    pub timestamps: bool,
+    /// When text is coloured.
+    pub color: ColorWhen,
+}
+
+/// The sink for these options.
+pub fn new(options: Options, output: Output) -> Box<dyn Sink + Send> {
+    if options.json {
+        return Box::new(Json::new(output, !options.summary_only));
+    }
+    let look = Look {
+        width: output.width(),
+        color: output.colored(options.color),
+    };
+    let table = || {
+        Table::new(
+            look,
+            options.timestamps,
+            TimeZone::try_system().unwrap_or(TimeZone::UTC),
+        )
+    };
+    let table = (!options.summary_only).then(table);
+    Box::new(Text::new(output, look, table))
+}

@@ -1,0 +1,336 @@
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Seek, SeekFrom, Write},
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+};
+
+use anstream::{AutoStream, ColorChoice};
+
+use super::ColorWhen;
+
+/// Beyond this much, whole lines are written without waiting for a flush.
+const ENOUGH: usize = 64 * 1024;
+
+/// Where a sink writes to: stdout, stderr or a file.
+///
+/// It holds back what was written until [`Write::flush`], or until it is much, and it passes on
+/// whole lines only. Where a write fails half-way, as on a full disk, a regular file is cut back
+/// to its last whole line. That a pipe's reader has gone shows as [`io::ErrorKind::BrokenPipe`].
+#[derive(Debug)]
+pub struct Output {
+    target: Target,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Target {
+    Stdout(File),
+    /// Shared with COMMAND, so never cut.
+    Stderr(File),
+    File(File),
+}
+
+impl Output {
+    /// The standard output.
+    pub fn stdout() -> io::Result<Self> {
+        Ok(Self::new(Target::Stdout(duplicate(io::stdout().as_fd())?)))
+    }
+
+    /// The standard error, which COMMAND writes to as well.
+    pub fn stderr() -> io::Result<Self> {
+        Ok(Self::new(Target::Stderr(duplicate(io::stderr().as_fd())?)))
+    }
+
+    /// A file, made new or emptied.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self::new(Target::File(File::create(path)?)))
+    }
+
+    fn new(target: Target) -> Self {
+        Self {
+            target,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// How many columns it has, if it is a terminal.
+    pub fn width(&self) -> Option<usize> {
+        let file = self.file();
+        if !file.is_terminal() {
+            return None;
+        }
+        let (width, _) = terminal_size::terminal_size_of(file)?;
+        Some(width.0.into())
+    }
+
+    /// Whether what goes there is to be coloured; for `auto` that depends on whether it is a
+    /// terminal, and on NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM.
+    pub fn colored(&self, when: ColorWhen) -> bool {
+        match when {
+            ColorWhen::Always => true,
+            ColorWhen::Never => false,
+            ColorWhen::Auto => AutoStream::choice(self.file()) != ColorChoice::Never,
+        }
+    }
+
+    fn file(&self) -> &File {
+        match &self.target {
+            Target::Stdout(file) | Target::Stderr(file) | Target::File(file) => file,
+        }
+    }
+
+    fn write_out(&mut self, len: usize) -> io::Result<()> {
+        let mut written = 0;
+        let result = loop {
+            if written == len {
+                break Ok(());
+            }
+            let mut file = self.file();
+            match file.write(&self.buffer[written..len]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => written += n,
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
+                    if let Err(err) = wait_until_writable(file.as_fd()) {
+                        break Err(err);
+                    }
+                }
+                Err(err) => break Err(err),
+            }
+        };
+        if result.is_err() {
+            let torn = written - whole_lines(&self.buffer[..written]);
+            if torn > 0 && self.cut(torn).is_ok() {
+                written -= torn;
+            }
+        }
+        self.buffer.drain(..written);
+        result
+    }
+
+    /// Takes back the last `torn` bytes, if they are still the end of a regular file.
+    fn cut(&self, torn: usize) -> io::Result<()> {
+        let mut file = match &self.target {
+            Target::Stdout(file) | Target::File(file) => file,
+            Target::Stderr(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        let metadata = file.metadata()?;
+        let end = file.stream_position()?;
+        let torn = torn as u64;
+        if !metadata.is_file() || metadata.len() != end || end < torn {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        file.set_len(end - torn)?;
+        file.seek(SeekFrom::Start(end - torn))?;
+        Ok(())
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= ENOUGH {
+            self.write_out(whole_lines(&self.buffer))?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_out(self.buffer.len())
+    }
+}
+
+/// Its own file over the same open file: what is written is not buffered a second time.
+fn duplicate(fd: BorrowedFd<'_>) -> io::Result<File> {
+    Ok(fd.try_clone_to_owned()?.into())
+}
+
+/// The length of `bytes` up to and with its last newline.
+fn whole_lines(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |newline| newline + 1)
+}
+
+/// Others that share a terminal or a pipe can make it non-blocking.
+fn wait_until_writable(fd: BorrowedFd<'_>) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: `poll` is one valid, writable pollfd, and `fd` is borrowed for the whole call.
+    if unsafe { libc::poll(&raw mut poll, 1, -1) } < 0 {
+        let err = io::Error::last_os_error();
+        if err.kind() != io::ErrorKind::Interrupted {
+            return Err(err);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Read, os::fd::OwnedFd, process::Command, thread, time::Duration};
+
+    use super::*;
+
+    const LINE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef\n";
+
+    fn pipe(target: fn(File) -> Target) -> (File, Output) {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        (reader.into(), Output::new(target(writer.into())))
+    }
+
+    #[test]
+    fn holds_back_until_flushed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut output = Output::create(file.path()).unwrap();
+        output.write_all(b"one\n").unwrap();
+        assert_eq!(fs::read(file.path()).unwrap(), b"");
+        output.flush().unwrap();
+        assert_eq!(fs::read(file.path()).unwrap(), b"one\n");
+    }
+
+    #[test]
+    fn much_is_written_in_whole_lines() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut output = Output::create(file.path()).unwrap();
+        while output.buffer.len() < ENOUGH - LINE.len() {
+            output.write_all(LINE.as_bytes()).unwrap();
+        }
+        output.write_all(LINE.as_bytes()).unwrap();
+        output.write_all(b"begun").unwrap();
+        let written = fs::read_to_string(file.path()).unwrap();
+        assert!(written.len() >= ENOUGH - LINE.len());
+        assert!(written.ends_with('\n'));
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_a_broken_pipe() {
+        let (reader, mut output) = pipe(Target::Stdout);
+        drop(reader);
+        output.write_all(b"one\n").unwrap();
+        assert_eq!(
+            output.flush().unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
+    }
+
+    #[test]
+    fn a_full_device_is_an_error() {
+        let mut output = Output::create(Path::new("/dev/full")).unwrap();
+        output.write_all(b"one\n").unwrap();
+        assert_eq!(
+            output.flush().unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+    }
+
+    #[test]
+    fn a_slow_non_blocking_pipe_loses_nothing() {
+        let (mut reader, mut output) = pipe(Target::Stdout);
+        // SAFETY: the descriptor is open, and F_SETFL takes flags.
+        let set = unsafe {
+            use std::os::fd::AsRawFd;
+            libc::fcntl(output.file().as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK)
+        };
+        assert_eq!(set, 0);
+        let lines = LINE.repeat(10_000);
+        let slow = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            text
+        });
+        output.write_all(lines.as_bytes()).unwrap();
+        output.flush().unwrap();
+        drop(output);
+        assert_eq!(slow.join().unwrap(), lines);
+    }
+
+    #[test]
+    fn a_full_disk_keeps_whole_lines() {
+        let Some(disk) = TinyDisk::mount() else {
+            eprintln!("skipped: mounting a tmpfs needs root");
+            return;
+        };
+        for stdout in [false, true] {
+            let path = disk.0.path().join("out");
+            let mut output = Output::create(&path).unwrap();
+            if stdout {
+                let Target::File(file) = output.target else {
+                    unreachable!("a file")
+                };
+                output = Output::new(Target::Stdout(file));
+            }
+            let error = (0..1000)
+                .find_map(|_| {
+                    output.write_all(LINE.as_bytes()).unwrap();
+                    output.flush().err()
+                })
+                .expect("the disk is smaller than that");
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+            let written = fs::read_to_string(&path).unwrap();
+            assert!(written.len() > LINE.len());
+            assert_eq!(written.len() % LINE.len(), 0, "no torn line");
+
+            // Room again: the line that failed follows.
+            assert_eq!(output.buffer, LINE.as_bytes());
+            fs::write(&path, "").unwrap();
+            output.file().rewind().unwrap();
+            output.flush().unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), LINE);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_not_our_end_is_not_cut() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"one\ntwo").unwrap();
+        let other = OwnedFd::from(file.try_clone().unwrap());
+        File::from(other).write_all(b" and theirs").unwrap();
+        file.seek(SeekFrom::Start(7)).unwrap();
+        let output = Output::new(Target::File(file));
+        assert!(output.cut(3).is_err());
+        assert_eq!(output.file().metadata().unwrap().len(), 18);
+    }
+
+    #[test]
+    fn only_terminals_have_a_width_and_colours() {
+        let (_reader, output) = pipe(Target::Stderr);
+        assert_eq!(output.width(), None);
+        assert!(output.colored(ColorWhen::Always));
+        assert!(!output.colored(ColorWhen::Never));
+    }
+
+    /// A tmpfs of two pages, gone at the end.
+    struct TinyDisk(tempfile::TempDir);
+
+    impl TinyDisk {
+        fn mount() -> Option<Self> {
+            let directory = tempfile::tempdir().unwrap();
+            let mounted = Command::new("mount")
+                .args(["-t", "tmpfs", "-o", "size=8k", "tmpfs"])
+                .arg(directory.path())
+                .status()
+                .is_ok_and(|status| status.success());
+            mounted.then_some(Self(directory))
+        }
+    }
+
+    impl Drop for TinyDisk {
+        fn drop(&mut self) {
+            let unmounted = Command::new("umount").arg(self.0.path()).status();
+            assert!(
+                unmounted.is_ok_and(|status| status.success()),
+                "umount failed"
+            );
+        }
+    }
+}

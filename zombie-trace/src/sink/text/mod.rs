@@ -1,0 +1,86 @@
+//! Text for people: a row a zombie, and a summary at the end.
+
+mod duration;
+mod escape;
+mod fit;
+mod notes;
+mod row;
+mod status;
+mod style;
+mod summary;
+mod table;
+mod worst_parents;
+
+use std::io::{self, Write};
+
+pub use table::Table;
+
+use super::{Loss, Sink, Start};
+use crate::{
+    aggregate::Summary,
+    lifecycle::{Alive, Zombie},
+};
+
+/// How text looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// The number of columns that no line exceeds; `None` where nothing is to be cut.
+    pub width: Option<usize>,
+    /// With colours.
+    pub color: bool,
+}
+
+/// Writes text.
+#[derive(Debug)]
+pub struct Text<W> {
+    out: W,
+    look: Look,
+    table: Option<Table>,
+}
+
+impl<W: Write> Text<W> {
+    /// Writes to `out`; without a table, only the summary.
+    pub fn new(out: W, look: Look, table: Option<Table>) -> Self {
+        Self { out, look, table }
+    }
+}
+
+impl<W: Write> Sink for Text<W> {
+    fn start(&mut self, _start: &Start) -> io::Result<()> {
+        match &self.table {
+            Some(table) => self.out.write_all(table.header().as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    fn zombie(&mut self, zombie: &Zombie) -> io::Result<()> {
+        match &self.table {
+            Some(table) => self.out.write_all(table.zombie(zombie).as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    fn alive(&mut self, alive: &Alive) -> io::Result<()> {
+        match &self.table {
+            Some(table) => self.out.write_all(table.alive(alive).as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// Loss goes to stderr at once, and into the summary.
+    fn loss(&mut self, _loss: &Loss) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+        if self.table.is_some() {
+            self.out.write_all(b"\n")?;
+        }
+        self.out
+            .write_all(summary::render(summary, self.look).as_bytes())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,184 @@
+use anstyle::Style;
+use jiff::tz::TimeZone;
+
+use super::{
+    duration::human,
+    escape::escape,
+    fit::Column,
+    notes::{is_approximate, notes},
+    status::status,
+    style,
+};
+use crate::lifecycle::{Alive, Comm, How, Zombie};
+
+/// Something to show in each column.
+pub(super) trait Row {
+    /// The text, escaped but not cut, and its style.
+    fn cell(&self, column: Column, zone: &TimeZone) -> (String, Style);
+}
+
+impl Row for Zombie {
+    fn cell(&self, column: Column, zone: &TimeZone) -> (String, Style) {
+        match column {
+            Column::Time => (time(self.ts, zone), style::DIM),
+            Column::Pid => plain(self.pid.to_string()),
+            Column::Comm => plain(name(Some(&self.comm))),
+            Column::Ppid => plain(number(self.ppid)),
+            Column::Parent => plain(name(self.parent_comm.as_ref())),
+            Column::Status => (
+                status(self.exit_code, self.signal, self.core_dumped),
+                if self.failed() {
+                    style::BAD
+                } else {
+                    style::PLAIN
+                },
+            ),
+            Column::Zombie => {
+                let sign = if is_approximate(&self.flags) { "~" } else { "" };
+                (
+                    format!("{sign}{}", human(self.zombie_ns)),
+                    style::of_zombie(self.zombie_ns),
+                )
+            }
+            Column::How => plain(self.how.as_str().to_owned()),
+            Column::Reaper => plain(reaper(self)),
+            Column::Notes => (notes(&self.flags, self.error_ns), style::DIM),
+        }
+    }
+}
+
+impl Row for Alive {
+    fn cell(&self, column: Column, zone: &TimeZone) -> (String, Style) {
+        match column {
+            Column::Time => (time(self.ts, zone), style::DIM),
+            Column::Pid => plain(self.pid.to_string()),
+            Column::Comm => plain(name(Some(&self.comm))),
+            Column::Ppid => plain(number(self.ppid)),
+            Column::Parent => plain(name(self.parent_comm.as_ref())),
+            Column::Status => plain(status(self.exit_code, self.signal, false)),
+            // It is not over: this sign tells so where there is no room for `how`.
+            Column::Zombie => (
+                format!(">{}", human(self.age_ns)),
+                style::of_zombie(self.age_ns),
+            ),
+            Column::How => ("still a zombie".to_owned(), style::WARNING),
+            Column::Reaper => plain("-".to_owned()),
+            Column::Notes => (notes(&self.flags, self.error_ns), style::DIM),
+        }
+    }
+}
+
+fn plain(text: String) -> (String, Style) {
+    (text, style::PLAIN)
+}
+
+fn time(ts: jiff::Timestamp, zone: &TimeZone) -> String {
+    ts.to_zoned_datetime(zone.clone())
+        .strftime("%H:%M:%S.%6f")
+        .to_string()
+}
+
+fn number(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string())
+}
+
+fn name(comm: Option<&Comm>) -> String {
+    comm.map_or_else(
+        || "?".to_owned(),
+        |comm| escape(&comm.to_str()).into_owned(),
+    )
+}
+
+fn reaper(zombie: &Zombie) -> String {
+    match (zombie.reaper_pid, zombie.how) {
+        (Some(_), _) if zombie.reaper_pid == zombie.ppid => "parent".to_owned(),
+        (Some(pid), _) => format!("{pid} {}", name(zombie.reaper_comm.as_ref())),
+        (None, How::Autoreap | How::AutoreapOnReparent | How::NsTeardown | How::Kernel) => {
+            "-".to_owned()
+        }
+        (None, _) => "?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        filter::fixtures::{alive, zombie},
+        lifecycle::Flag,
+    };
+
+    fn text(row: &impl Row, column: Column) -> String {
+        row.cell(column, &TimeZone::UTC).0
+    }
+
+    #[test]
+    fn time_of_day_in_microseconds() {
+        let zombie = Zombie {
+            ts: "2026-01-02T03:04:05.123456789Z".parse().unwrap(),
+            ..zombie()
+        };
+        assert_eq!(text(&zombie, Column::Time), "03:04:05.123456");
+    }
+
+    #[test]
+    fn reapers() {
+        let reaper = |ppid, reaper_pid: Option<u32>, how| {
+            let reaper_comm = reaper_pid.map(|_| Comm::from("init"));
+            text(
+                &Zombie {
+                    ppid,
+                    reaper_pid,
+                    reaper_comm,
+                    how,
+                    ..zombie()
+                },
+                Column::Reaper,
+            )
+        };
+        assert_eq!(reaper(Some(5), Some(5), How::Wait4), "parent");
+        assert_eq!(reaper(Some(5), Some(1), How::Wait4), "1 init");
+        assert_eq!(reaper(None, Some(1), How::Wait4), "1 init");
+        assert_eq!(reaper(None, None, How::Unknown), "?");
+        assert_eq!(reaper(Some(5), None, How::Autoreap), "-");
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_question_mark() {
+        let zombie = Zombie {
+            ppid: None,
+            parent_comm: None,
+            exit_code: None,
+            ..zombie()
+        };
+        for column in [Column::Ppid, Column::Parent, Column::Status] {
+            assert_eq!(text(&zombie, column), "?");
+        }
+    }
+
+    #[test]
+    fn times_that_are_not_exact_have_a_sign() {
+        let bounded = Zombie {
+            flags: vec![Flag::BoundedEnd],
+            ..zombie()
+        };
+        assert_eq!(text(&bounded, Column::Zombie), "~18.2 µs");
+        assert_eq!(text(&zombie(), Column::Zombie), "18.2 µs");
+        assert_eq!(text(&alive(), Column::Zombie), ">3.00 s");
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let hostile = Comm::from("\x1b[2J\u{202e}");
+        let zombie = Zombie {
+            comm: hostile,
+            parent_comm: Some(hostile),
+            reaper_pid: Some(1),
+            reaper_comm: Some(hostile),
+            ..zombie()
+        };
+        assert_eq!(text(&zombie, Column::Comm), r"\x1b[2J\u{202e}");
+        assert_eq!(text(&zombie, Column::Parent), r"\x1b[2J\u{202e}");
+        assert_eq!(text(&zombie, Column::Reaper), r"1 \x1b[2J\u{202e}");
+    }
+}

@@ -1,0 +1,189 @@
+use std::fmt::Write;
+
+use super::{
+    Look,
+    duration::human,
+    escape::width,
+    style::{self, paint},
+    worst_parents::worst_parents,
+};
+use crate::aggregate::{Counts, Log2Histogram, Summary, ZombieTimes};
+
+/// Where there is no limit, bars need one.
+const WIDTH: usize = 80;
+const LONGEST_BAR: usize = 40;
+
+/// The end of a run: counts, percentiles, histogram, worst parents, loss.
+pub(super) fn render(summary: &Summary, look: Look) -> String {
+    let columns = look.width.unwrap_or(WIDTH);
+    let mut text = counts(summary, columns, look.color);
+    if summary.zombie_ns.count > 0 {
+        text.push('\n');
+        text += &times(&summary.zombie_ns, columns);
+        text.push('\n');
+        text += &histogram(&summary.histogram, columns);
+    }
+    if !summary.by_parent.is_empty() {
+        text.push('\n');
+        text += &paint(
+            "worst parents, by total zombie time",
+            style::HEADING,
+            look.color,
+        );
+        text.push('\n');
+        text += &worst_parents(&summary.by_parent, columns, look.color);
+    }
+    text.push('\n');
+    text + &loss(&summary.counts, columns, look.color)
+}
+
+fn counts(summary: &Summary, columns: usize, color: bool) -> String {
+    let counts = &summary.counts;
+    let exits = match counts.exits {
+        1 => "1 exit".to_owned(),
+        exits => format!("{exits} exits"),
+    };
+    let title = format!("{exits} in {}", human(summary.duration_ns));
+    let items = [
+        format!("reaped {}", counts.reaped),
+        format!("autoreaped {}", counts.autoreaped),
+        format!("still zombies {}", counts.alive),
+        format!("pre-existing {}", counts.pre_existing),
+        format!("not listed {}", counts.filtered),
+    ];
+    format!(
+        "{}\n{}",
+        paint(&title, style::HEADING, color),
+        wrap(&items, " · ", 2, columns)
+    )
+}
+
+fn times(times: &ZombieTimes, columns: usize) -> String {
+    let item = |name: &str, ns: Option<u64>| ns.map(|ns| format!("{name} {}", human(ns)));
+    let extremes = [
+        Some(format!("zombie time of {}:", times.count)),
+        item("min", times.min),
+        item("mean", times.mean),
+        item("max", times.max),
+    ];
+    let percentiles = [
+        item("p50", times.p50),
+        item("p90", times.p90),
+        item("p99", times.p99),
+        item("p99.9", times.p999),
+    ];
+    let line = |items: [Option<String>; 4], indent| {
+        wrap(
+            &items.into_iter().flatten().collect::<Vec<_>>(),
+            "  ",
+            indent,
+            columns,
+        )
+    };
+    line(extremes, 0) + &line(percentiles, 2)
+}
+
+fn histogram(histogram: &Log2Histogram, columns: usize) -> String {
+    let largest = histogram
+        .buckets()
+        .map(|(_, count)| count)
+        .max()
+        .unwrap_or(0);
+    let digits = largest.to_string().len();
+    let mut text = String::new();
+    for (range, count) in histogram.buckets() {
+        let (start, end) = (human(range.start), human(range.end));
+        let label = format!("  {start:>7} – {end:>7} {count:>digits$} ");
+        let room = columns.saturating_sub(width(&label)).min(LONGEST_BAR);
+        let line = label + &bar(count, largest, room);
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// A bar of at most `room` columns, in eighths of one; what is not 0 always shows.
+fn bar(count: u64, largest: u64, room: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+
+    let most = room as u128 * 8;
+    let eighths = (u128::from(count) * most).div_ceil(u128::from(largest.max(1)));
+    let eighths = usize::try_from(eighths).unwrap_or(0);
+    "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
+}
+
+fn loss(counts: &Counts, columns: usize, color: bool) -> String {
+    let lost = &counts.lost;
+    if lost.is_none() {
+        return paint("complete: nothing was lost", style::GOOD, color) + "\n";
+    }
+    let mut text = paint(
+        "INCOMPLETE: some processes were lost",
+        style::WARNING,
+        color,
+    );
+    text.push('\n');
+    let reasons = [
+        (lost.ring_full, "found the ring buffer full: raise --buffer"),
+        (
+            lost.map_full,
+            "found the map of zombies full: raise --max-zombies",
+        ),
+        (lost.missed, "were missed by the hooks"),
+    ];
+    for (count, reason) in reasons {
+        if count > 0 {
+            let line = format!("{count} {reason}");
+            let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            text += &wrap(&words, " ", 2, columns);
+        }
+    }
+    text
+}
+
+/// The items in as many lines as they need, each line with that many spaces in front.
+fn wrap(items: &[String], separator: &str, indent: usize, columns: usize) -> String {
+    let mut text = String::new();
+    let mut used = 0;
+    for item in items {
+        let needed = width(separator) + width(item);
+        if used > 0 && used + needed <= columns {
+            text += separator;
+            text += item;
+            used += needed;
+        } else {
+            if used > 0 {
+                text.push('\n');
+            }
+            let _ = write!(text, "{:indent$}{item}", "");
+            used = indent + width(item);
+        }
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars() {
+        assert_eq!(bar(0, 100, 10), "");
+        assert_eq!(bar(100, 100, 10), "██████████");
+        assert_eq!(bar(50, 100, 10), "█████");
+        assert_eq!(bar(1, 1_000_000, 10), "▏");
+        assert_eq!(bar(u64::MAX, u64::MAX, 3), "███");
+        assert_eq!(bar(5, 10, 0), "");
+        assert_eq!(bar(0, 0, 10), "");
+    }
+
+    #[test]
+    fn wraps_between_items() {
+        let items = ["one", "two", "three"].map(str::to_owned);
+        assert_eq!(wrap(&items, ", ", 2, 80), "  one, two, three\n");
+        assert_eq!(wrap(&items, ", ", 2, 10), "  one, two\n  three\n");
+        assert_eq!(wrap(&items, ", ", 2, 3), "  one\n  two\n  three\n");
+        assert_eq!(wrap(&[], ", ", 2, 3), "\n");
+    }
+}
