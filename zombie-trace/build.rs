@@ -10,5 +10,8 @@ fn main() {
         PathBuf::from,
     );
     println!("cargo::rerun-if-changed={}", object.display());
-    println!("cargo::rustc-env=ZOMBIE_TRACE_BPF_OBJECT={}", object.display());
+    println!(
+        "cargo::rustc-env=ZOMBIE_TRACE_BPF_OBJECT={}",
+        object.display()
+    );
 }

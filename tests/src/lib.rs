@@ -9,7 +9,10 @@ pub use truth::{Catalogued, Expect, Line, Many, Span, Truth};
 
 /// `CLOCK_MONOTONIC` now, in ns: the clock of all truths.
 pub fn now() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a valid timespec to write to.
     let status = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     assert_eq!(status, 0, "clock_gettime(CLOCK_MONOTONIC)");

@@ -12,7 +12,10 @@ pub struct Span {
 impl Span {
     /// From an interval of instants to a later one: the interval of the time between.
     pub fn until(self, later: Self) -> Self {
-        Self { lo: later.lo.saturating_sub(self.hi), hi: later.hi.saturating_sub(self.lo) }
+        Self {
+            lo: later.lo.saturating_sub(self.hi),
+            hi: later.hi.saturating_sub(self.lo),
+        }
     }
 }
 

@@ -22,10 +22,12 @@ pub struct Counters {
     pub map_full: u64,
     /// Descendants of the traced root that the set of descendants had no room for.
     pub tree_full: u64,
-    /// Zombies from before the attach that were released since.
+    /// Zombies and dying processes from before the attach that were found then.
+    pub adopted: u64,
+    /// Of them, those that were released since.
     pub pre_existing_reaped: u64,
     /// Of them, those whose record found no room in the ring buffer.
     pub pre_existing_lost: u64,
 }
 
-const _: () = assert!(size_of::<Counters>() == 11 * 8);
+const _: () = assert!(size_of::<Counters>() == 12 * 8);

@@ -14,9 +14,9 @@ mod snapshot;
 mod state;
 
 pub use counters::Counters;
+pub use descendant::Descendant;
 pub use offsets::MISSING;
 pub use record::{COMM_LEN, Record, flags, how};
-pub use descendant::Descendant;
 pub use snapshot::{ClockSample, SnapshotEntry};
 pub use state::{ALIAS_LEVELS, Alias, TaskState};
 

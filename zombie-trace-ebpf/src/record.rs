@@ -53,7 +53,11 @@ unsafe fn describe_pids<A: Access>(state: *mut TaskState, leader: Task<A>) {
         (*state).tgid = tgid;
         (*state).record.pid = visible_pid(leader);
         (*state).record.ns_pid = tgid;
-        (*state).aliases = [Alias { ns: 0, nr: 0, reserved: 0 }; ALIAS_LEVELS];
+        (*state).aliases = [Alias {
+            ns: 0,
+            nr: 0,
+            reserved: 0,
+        }; ALIAS_LEVELS];
         let numbers = leader.thread_pid();
         let level = numbers.level();
         if level > 0 {
@@ -105,7 +109,11 @@ pub unsafe fn insert(state: *const TaskState) -> bool {
             return false;
         }
         // A parent that does not find it by alias is seen when the task is freed.
-        let root = Alias { ns: 0, nr: (*state).tgid, reserved: 0 };
+        let root = Alias {
+            ns: 0,
+            nr: (*state).tgid,
+            reserved: 0,
+        };
         let _ = ALIASES.insert(root, key, 0);
         for slot in 0..ALIAS_LEVELS {
             let alias = (*state).aliases[slot];
@@ -126,7 +134,14 @@ pub unsafe fn insert(state: *const TaskState) -> bool {
 pub unsafe fn remove_aliases(state: *const TaskState) {
     unsafe {
         let key = (*state).record.task;
-        remove_alias(Alias { ns: 0, nr: (*state).tgid, reserved: 0 }, key);
+        remove_alias(
+            Alias {
+                ns: 0,
+                nr: (*state).tgid,
+                reserved: 0,
+            },
+            key,
+        );
         for slot in 0..ALIAS_LEVELS {
             let alias = (*state).aliases[slot];
             if alias.ns == 0 {

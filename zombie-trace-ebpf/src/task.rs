@@ -85,14 +85,20 @@ impl Task<Typed> {
     /// `address` must come from a BTF-typed program argument.
     #[inline(always)]
     pub unsafe fn typed(address: *const u8) -> Self {
-        Self { address, access: PhantomData }
+        Self {
+            address,
+            access: PhantomData,
+        }
     }
 }
 
 impl Task<Probed> {
     #[inline(always)]
     pub fn probed(address: u64) -> Self {
-        Self { address: address as *const u8, access: PhantomData }
+        Self {
+            address: address as *const u8,
+            access: PhantomData,
+        }
     }
 }
 
@@ -104,7 +110,10 @@ impl<A: Access> Task<A> {
 
     #[inline(always)]
     fn pointee(self, offset: u32) -> Self {
-        Self { address: self.read::<*const u8>(offset), access: PhantomData }
+        Self {
+            address: self.read::<*const u8>(offset),
+            access: PhantomData,
+        }
     }
 
     #[inline(always)]
@@ -224,7 +233,10 @@ impl<A: Access> Task<A> {
     /// Its numbers, one per pid namespace; only while it is not released.
     #[inline(always)]
     pub fn thread_pid(self) -> PidNumbers<A> {
-        PidNumbers { pid: self.read(TASK_THREAD_PID.load()), access: PhantomData }
+        PidNumbers {
+            pid: self.read(TASK_THREAD_PID.load()),
+            access: PhantomData,
+        }
     }
 
     /// Its active pid namespace as a key of aliases: 0 for the initial one.
@@ -255,7 +267,8 @@ impl<A: Access> PidNumbers<A> {
     pub fn at(self, level: u32) -> Alias {
         // A variable index into a flexible array needs the helper, whatever the pointer is.
         // sizeof(struct upid) is 16: an int and a pointer.
-        let upid = (self.pid as u64 + u64::from(PID_NUMBERS.load()) + u64::from(level) * 16) as *const u8;
+        let upid =
+            (self.pid as u64 + u64::from(PID_NUMBERS.load()) + u64::from(level) * 16) as *const u8;
         unsafe {
             Alias {
                 ns: Probed::read(upid, UPID_NS.load()),

@@ -25,9 +25,16 @@ pub fn clock_sample(bytes: &[u8]) -> Result<ClockSample, DecodeError> {
 pub fn snapshot(bytes: &[u8]) -> Result<Vec<SnapshotEntry>, DecodeError> {
     let size = size_of::<SnapshotEntry>();
     if !bytes.len().is_multiple_of(size) {
-        return Err(DecodeError { what: "snapshot entries", size, len: bytes.len() });
+        return Err(DecodeError {
+            what: "snapshot entries",
+            size,
+            len: bytes.len(),
+        });
     }
-    bytes.chunks_exact(size).map(|chunk| one(chunk, "snapshot entry")).collect()
+    bytes
+        .chunks_exact(size)
+        .map(|chunk| one(chunk, "snapshot entry"))
+        .collect()
 }
 
 /// A structure of which any bytes are a valid value.
@@ -45,7 +52,11 @@ unsafe impl Plain for SnapshotEntry {}
 
 fn one<T: Plain>(bytes: &[u8], what: &'static str) -> Result<T, DecodeError> {
     if bytes.len() != size_of::<T>() {
-        return Err(DecodeError { what, size: size_of::<T>(), len: bytes.len() });
+        return Err(DecodeError {
+            what,
+            size: size_of::<T>(),
+            len: bytes.len(),
+        });
     }
     // SAFETY: long enough, and any bytes are a `T`.
     Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })

@@ -3,11 +3,17 @@
 //! Data flows one way: `kernel` (hooks) → `source` (raw bytes) → `decode` → `lifecycle` →
 //! `filter` → `aggregate` → `sink`. From `decode` on everything but the sinks is pure.
 
+pub mod accounts;
 pub mod aggregate;
 pub mod cli;
+pub mod command;
 pub mod decode;
 pub mod exit_code;
 pub mod filter;
 pub mod kernel;
 pub mod lifecycle;
+pub mod pipeline;
+pub mod run;
+pub mod signals;
 pub mod sink;
+pub mod source;

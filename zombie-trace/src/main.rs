@@ -1,1 +1,34 @@
-fn main(){}
+//! Shows how long each child process stayed a zombie, and who reaped it.
+
+use std::env;
+
+use zombie_trace::{cli::Cli, exit_code::ExitCode, run};
+
+fn main() -> ExitCode {
+    let cli = match Cli::from_args(env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    init_log(&cli);
+    match run::run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("zombie-trace: {error:#}");
+            ExitCode::Error
+        }
+    }
+}
+
+/// Messages for whoever looks into how the tool works: `-v` tells what is attached, `-vv` what the
+/// programs in the kernel do.
+fn init_log(cli: &Cli) {
+    let level = match cli.verbose {
+        0 => log::LevelFilter::Warn,
+        1 => log::LevelFilter::Info,
+        _ => log::LevelFilter::Debug,
+    };
+    env_logger::Builder::new()
+        .filter_module("zombie_trace", level)
+        .format_target(false)
+        .init();
+}

@@ -1,1 +1,88 @@
-fn main(){}
+//! End-to-end tests: the built tracer watches real processes, whose own truth it has to report.
+//!
+//! Needs root and the two programs: `ZOMBIE_TRACE_BIN` and `ZOMBIE_TRACE_SCENARIO`, or
+//! `zombie-trace` and `scenario` in the target profile's directory. Where something is missing,
+//! the tests that need it are ignored and the reason is printed.
+
+mod catalogue;
+mod check;
+mod command;
+mod context;
+mod failure;
+mod kernel_objects;
+mod options;
+mod puppet;
+mod report;
+mod residue;
+mod schema;
+mod scope;
+mod time;
+mod tracer;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// What a test comes to: an explanation if it failed.
+type Outcome = Result<(), String>;
+
+/// Returns the explanation from the enclosing function unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($explanation:tt)+) => {
+        if !$condition {
+            return Err(format!($($explanation)+));
+        }
+    };
+}
+pub(crate) use ensure;
+
+/// A test by name, and why it can't run here, if so.
+struct Test {
+    name: String,
+    skip: Option<String>,
+    run: Box<dyn FnOnce() -> Outcome + Send>,
+}
+
+impl Test {
+    fn new(name: impl Into<String>, run: impl FnOnce() -> Outcome + Send + 'static) -> Self {
+        Self {
+            name: name.into(),
+            skip: None,
+            run: Box::new(run),
+        }
+    }
+
+    /// Not to be run, if there is a reason.
+    fn unless(mut self, skip: Option<String>) -> Self {
+        self.skip = self.skip.or(skip);
+        self
+    }
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // The processes of one test disturb the times of another.
+    arguments.test_threads.get_or_insert(1);
+
+    let missing = context::missing();
+    if let Some(reason) = &missing {
+        println!("skipped everything: {reason}");
+    }
+    let tests = [
+        catalogue::tests(),
+        command::tests(),
+        scope::tests(),
+        options::tests(),
+        failure::tests(),
+        residue::tests(),
+        schema::tests(),
+    ];
+    let trials = tests.into_iter().flatten().map(|test| {
+        if let (None, Some(reason)) = (&missing, &test.skip) {
+            println!("skipped {}: {reason}", test.name);
+        }
+        let ignored = missing.is_some() || test.skip.is_some();
+        Trial::test(test.name, || (test.run)().map_err(Into::into)).with_ignored_flag(ignored)
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    context::clean_up();
+    conclusion.exit()
+}

@@ -86,6 +86,14 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Builds the object in that target directory and gives its stripped bytes.
 pub(crate) fn build(tools: &Tools, arch: Arch, target_dir: &Path) -> Result<Vec<u8>> {
+    let core_sources = source_prefix(&tools.toolchain);
+    if core_sources.starts_with('/') && Path::new(&core_sources).exists() {
+        bail!(
+            "{core_sources} exists, from which LLVM would copy lines into the object, so that it \
+             would differ from what other machines build: remove the package rust-web-src or \
+             rust-src"
+        );
+    }
     // The registry's folders, whose names are to be remapped, exist only once something is in them.
     run(cargo(tools).args(["fetch", "--locked"]))?;
 
@@ -111,7 +119,7 @@ pub(crate) fn build(tools: &Tools, arch: Arch, target_dir: &Path) -> Result<Vec<
     let bytes = fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
     let stripped =
         object::strip(&bytes).with_context(|| format!("cannot strip {}", linked.display()))?;
-    if let Some(path) = object::absolute_path(&stripped, &source_prefix(&tools.toolchain))? {
+    if let Some(path) = object::absolute_path(&stripped, &core_sources)? {
         bail!("the object would hold the path {path}, which differs between machines");
     }
     Ok(stripped)

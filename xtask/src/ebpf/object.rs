@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use object::build::elf::{Builder, SectionData};
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget, SymbolIndex, elf};
 
-/// Takes out what neither aya nor the kernel reads: DWARF, and what the assembler left.
+/// Takes out what neither aya nor the kernel reads: DWARF, what the assembler left, and the
+/// relocations of BTF, whose values are in place already.
 ///
 /// Doing it here, and not with llvm-objcopy, makes the result depend on our lock file alone.
 pub(crate) fn strip(bytes: &[u8]) -> Result<Vec<u8>> {
@@ -40,7 +41,10 @@ fn add_section_names(builder: &mut Builder<'_>) {
 
 fn is_superfluous(section: &str) -> bool {
     let name = section.strip_prefix(".rel").unwrap_or(section);
-    name.starts_with(".debug_") || name == ".comment" || name == ".llvm_addrsig"
+    let is_relocation = name != section;
+    name.starts_with(".debug_")
+        || (is_relocation && name.starts_with(".BTF"))
+        || matches!(name, ".comment" | ".llvm_addrsig")
 }
 
 /// An absolute path that the object holds, if any, outside the folder in which the distribution
@@ -233,6 +237,7 @@ mod tests {
             (".BTF", b"types"),
             (".BTF.ext", b"lines"),
             (".debug_info", b"dwarf"),
+            (".rel.BTF.ext", b"offsets"),
             (".comment", b"rustc"),
         ]);
         let lean = elf_with(&[

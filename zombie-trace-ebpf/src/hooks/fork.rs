@@ -13,8 +13,12 @@ use crate::{
 
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
-    let (forker, child) =
-        unsafe { (Task::typed(ctx.arg::<*const u8>(0)), Task::typed(ctx.arg::<*const u8>(1))) };
+    let (forker, child) = unsafe {
+        (
+            Task::typed(ctx.arg::<*const u8>(0)),
+            Task::typed(ctx.arg::<*const u8>(1)),
+        )
+    };
     if child.pid() == child.tgid() {
         descend(forker.group_leader(), child);
     }

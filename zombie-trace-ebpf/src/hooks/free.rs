@@ -70,7 +70,11 @@ unsafe fn freed(state: *mut TaskState, task: Task<Typed>) {
 unsafe fn bound_end(state: *mut TaskState, task: Task<Typed>) {
     unsafe {
         let record = &raw mut (*state).record;
-        let begin = if (*record).zombie_time != 0 { (*record).zombie_time } else { (*record).exit_time };
+        let begin = if (*record).zombie_time != 0 {
+            (*record).zombie_time
+        } else {
+            (*record).exit_time
+        };
         (*record).flags |= flags::BOUNDED_END;
         (*record).reap_time_min = begin;
 

@@ -66,7 +66,11 @@ fn find(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
             return Some(state);
         }
     }
-    let alias = Alias { ns: notified.pid_namespace(), nr: pid, reserved: 0 };
+    let alias = Alias {
+        ns: notified.pid_namespace(),
+        nr: pid,
+        reserved: 0,
+    };
     let key = unsafe { ALIASES.get(alias) }?;
     TASKS.get_ptr_mut(*key)
 }

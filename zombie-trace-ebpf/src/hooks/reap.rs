@@ -16,7 +16,11 @@ use crate::{
 pub fn reaped_by_current(pid: u32, how: u32) {
     let now = unsafe { bpf_ktime_get_ns() };
     let current = current::task();
-    let alias = Alias { ns: current.pid_namespace(), nr: pid, reserved: 0 };
+    let alias = Alias {
+        ns: current.pid_namespace(),
+        nr: pid,
+        reserved: 0,
+    };
     let Some(key) = (unsafe { ALIASES.get(alias) }) else {
         return;
     };

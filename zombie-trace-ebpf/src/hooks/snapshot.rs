@@ -9,6 +9,7 @@ use zombie_trace_common::{ClockSample, SnapshotEntry, flags, scope as scope_bits
 use super::fork::descend;
 use crate::{
     current,
+    emit::count,
     globals::SCOPE,
     maps::{SCRATCH, TASKS, TREE, scratch},
     record, scope,
@@ -118,7 +119,9 @@ fn adopt_zombie(leader: Task<Typed>) {
             (*state).record.zombie_time = bpf_ktime_get_ns();
             (*state).record.flags |= flags::APPROXIMATE_START;
         }
-        record::insert(state);
+        if record::insert(state) {
+            count(|counters| &raw mut counters.adopted);
+        }
     }
 }
 

@@ -83,7 +83,11 @@ fn reaped_pid(args: &WaitidArgs, returned: i64) -> Option<u32> {
         return None;
     }
     // `si_pid` of siginfo_t.
-    const SI_PID: u64 = if cfg!(target_pointer_width = "64") { 16 } else { 12 };
+    const SI_PID: u64 = if cfg!(target_pointer_width = "64") {
+        16
+    } else {
+        12
+    };
     unsafe { bpf_probe_read_user((args.infop + SI_PID) as *const u32) }.ok()
 }
 

@@ -4,10 +4,11 @@ use serde::Serialize;
 use super::{Counts, Log2Histogram, samples::Samples};
 use crate::lifecycle::Comm;
 
-/// The end of a run: the JSON object `summary` but for its `type`.
+/// The end of a run: the JSON object `summary` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// When the run ended.
+    #[serde(skip)]
     pub ts: Timestamp,
     /// How long it lasted, in ns.
     pub duration_ns: u64,

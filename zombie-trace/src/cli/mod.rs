@@ -7,7 +7,10 @@ mod user;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{ArgAction, CommandFactory, Parser, error::ErrorKind};
+use clap::{
+    ArgAction, CommandFactory, Parser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use nix::unistd::User;
 
 pub use backend_choice::BackendChoice;
@@ -170,7 +173,7 @@ impl Cli {
         I::Item: Into<OsString>,
     {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-        let cli = Self::try_parse_from(&args)?;
+        let cli = Self::try_parse_from(&args).map_err(with_tip)?;
         let usage = |kind, text| Err(Self::command().error(kind, text));
         if cli.command.is_empty() {
             if args.last().is_some_and(|arg| arg == "--") {
@@ -209,4 +212,23 @@ impl Cli {
             autoreaped: self.all,
         }
     }
+}
+
+/// A command without `--` in front is the likeliest of wrong arguments.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let unexpected = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) if error.kind() == ErrorKind::UnknownArgument => {
+            arg.clone()
+        }
+        _ => return error,
+    };
+    error.remove(ContextKind::Suggested);
+    if !unexpected.starts_with('-') {
+        let tip = format!("to trace a command, put '--' in front: -- {unexpected}");
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+    error
 }

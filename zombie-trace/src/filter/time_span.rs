@@ -43,18 +43,23 @@ impl FromStr for TimeSpan {
         if text.contains(':') {
             return Err(TimeSpanError::Unreadable);
         }
+        // The parser knows one of the two characters that look like µ.
         let duration = SpanParser::new()
-            .parse_unsigned_duration(text)
-            .map_err(|err| {
-                if err.is_range() {
-                    TimeSpanError::TooLong
-                } else {
-                    TimeSpanError::Unreadable
-                }
-            })?;
+            .parse_unsigned_duration(text.replace('\u{3bc}', "\u{b5}"))
+            .map_err(
+                |_| match text.split(|char: char| !char.is_ascii_digit()).any(is_huge) {
+                    true => TimeSpanError::TooLong,
+                    false => TimeSpanError::Unreadable,
+                },
+            )?;
         let nanos = u64::try_from(duration.as_nanos()).map_err(|_| TimeSpanError::TooLong)?;
         Ok(Self(nanos))
     }
+}
+
+/// So many digits that the number may be beyond 64 bits, which the parser takes as unreadable.
+fn is_huge(digits: &str) -> bool {
+    digits.len() >= 19
 }
 
 /// Why a text is no [`TimeSpan`].

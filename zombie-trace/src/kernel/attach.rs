@@ -24,11 +24,17 @@ pub(super) struct Attachment {
 }
 
 const fn tracepoint(program: &'static str, name: &'static str) -> Attachment {
-    Attachment { program, hook: Hook::Tracepoint(name) }
+    Attachment {
+        program,
+        hook: Hook::Tracepoint(name),
+    }
 }
 
 const fn syscall(name: &'static str) -> Attachment {
-    Attachment { program: name, hook: Hook::Syscall(name) }
+    Attachment {
+        program: name,
+        hook: Hook::Syscall(name),
+    }
 }
 
 /// Keeps the set of descendants; only where the run is about a tree.

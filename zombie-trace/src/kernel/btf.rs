@@ -56,7 +56,7 @@ mod kind {
 }
 
 /// The types of a kernel.
-pub struct Btf<'a> {
+pub(super) struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
     /// Offset of each type in `types`, by id; id 0 is void.
@@ -80,7 +80,7 @@ struct Type {
 
 impl<'a> Btf<'a> {
     /// Reads the type section once.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, BtfError> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, BtfError> {
         if bytes.len() < HEADER_LEN {
             return Err(BtfError::Malformed("shorter than its header"));
         }
@@ -126,17 +126,21 @@ impl<'a> Btf<'a> {
 
     /// Offset in bytes of a field such as `task_struct.se.exec_start` or
     /// `sighand_struct.action[16].sa.sa_flags`; looks into anonymous members.
-    pub fn offset(&self, path: &str) -> Result<u32, BtfError> {
+    pub(super) fn offset(&self, path: &str) -> Result<u32, BtfError> {
         let mut parts = path.split('.');
         let name = parts.next().unwrap_or_default();
         let mut id = *self
             .structs
             .get(name.as_bytes())
-            .ok_or_else(|| BtfError::NoStruct { name: name.to_owned() })?;
+            .ok_or_else(|| BtfError::NoStruct {
+                name: name.to_owned(),
+            })?;
         let mut bits = 0;
         for part in parts {
-            let missing =
-                || BtfError::NoField { path: path.to_owned(), member: part.to_owned() };
+            let missing = || BtfError::NoField {
+                path: path.to_owned(),
+                member: part.to_owned(),
+            };
             let (member, index) = match part.strip_suffix(']').and_then(|part| part.split_once('['))
             {
                 Some((member, index)) => (member, index.parse().map_err(|_| missing())?),
@@ -157,12 +161,14 @@ impl<'a> Btf<'a> {
         if bits % 8 == 0 {
             Ok(bits / 8)
         } else {
-            Err(BtfError::BitField { path: path.to_owned() })
+            Err(BtfError::BitField {
+                path: path.to_owned(),
+            })
         }
     }
 
     /// How many arguments a tracepoint passes (`btf_trace_<name>`); `None` if it does not exist.
-    pub fn tracepoint_args(&self, name: &str) -> Option<usize> {
+    pub(super) fn tracepoint_args(&self, name: &str) -> Option<usize> {
         let id = self.typedefs.get(format!("btf_trace_{name}").as_bytes())?;
         let pointer = self.get(self.resolve(*id).ok()?).ok()?;
         let proto = self.get(pointer.size_or_type).ok()?;
@@ -204,11 +210,9 @@ impl<'a> Btf<'a> {
         for _ in 0..MAX_LINKS {
             let entry = self.get(id)?;
             match entry.kind {
-                kind::TYPEDEF
-                | kind::VOLATILE
-                | kind::CONST
-                | kind::RESTRICT
-                | kind::TYPE_TAG => id = entry.size_or_type,
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
+                    id = entry.size_or_type
+                }
                 _ => return Ok(id),
             }
         }
@@ -246,7 +250,10 @@ impl<'a> Btf<'a> {
 
     fn name(&self, offset: u32) -> &'a [u8] {
         let rest = self.strings.get(offset as usize..).unwrap_or_default();
-        let len = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
+        let len = rest
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(rest.len());
         &rest[..len]
     }
 }
@@ -272,7 +279,11 @@ mod tests {
 
     impl Builder {
         fn new() -> Self {
-            Self { types: Vec::new(), strings: vec![0], count: 0 }
+            Self {
+                types: Vec::new(),
+                strings: vec![0],
+                count: 0,
+            }
         }
 
         fn string(&mut self, text: &str) -> u32 {
@@ -295,7 +306,10 @@ mod tests {
         }
 
         fn members(&mut self, members: &[(&str, u32, u32)]) -> Vec<u32> {
-            members.iter().flat_map(|&(name, ty, bits)| [self.string(name), ty, bits]).collect()
+            members
+                .iter()
+                .flat_map(|&(name, ty, bits)| [self.string(name), ty, bits])
+                .collect()
         }
 
         fn build(&self) -> Vec<u8> {
@@ -358,7 +372,10 @@ mod tests {
             btf.offset("outer.list[1].z").unwrap_err().to_string(),
             "this kernel's BTF has no field `outer.list[1].z` (no `z`)"
         );
-        assert!(matches!(btf.offset("outer.first[1]"), Err(BtfError::NoField { .. })));
+        assert!(matches!(
+            btf.offset("outer.first[1]"),
+            Err(BtfError::NoField { .. })
+        ));
     }
 
     #[test]

@@ -16,13 +16,20 @@ pub(super) fn check() -> Result<(), KernelError> {
     if missing.is_empty() {
         return Ok(());
     }
-    let program = env::current_exe()
-        .map_or_else(|_| "zombie-trace".to_owned(), |path| path.display().to_string());
-    Err(KernelError::Privileges { missing: missing.join(" and "), program })
+    let program = env::current_exe().map_or_else(
+        |_| "zombie-trace".to_owned(),
+        |path| path.display().to_string(),
+    );
+    Err(KernelError::Privileges {
+        missing: missing.join(" and "),
+        program,
+    })
 }
 
 fn effective(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
@@ -30,7 +37,11 @@ fn missing(effective: u64) -> Vec<&'static str> {
     if effective & 1 << CAP_SYS_ADMIN != 0 {
         return Vec::new();
     }
-    NEEDED.iter().filter(|(bit, _)| effective & 1 << bit == 0).map(|(_, name)| *name).collect()
+    NEEDED
+        .iter()
+        .filter(|(bit, _)| effective & 1 << bit == 0)
+        .map(|(_, name)| *name)
+        .collect()
 }
 
 #[cfg(test)]
@@ -39,7 +50,10 @@ mod tests {
 
     #[test]
     fn reads_the_effective_set() {
-        assert_eq!(effective("Name:\tx\nCapEff:\t000001ffffffffff\n"), Some(0x1ff_ffff_ffff));
+        assert_eq!(
+            effective("Name:\tx\nCapEff:\t000001ffffffffff\n"),
+            Some(0x1ff_ffff_ffff)
+        );
         assert_eq!(effective("Name:\tx\n"), None);
     }
 

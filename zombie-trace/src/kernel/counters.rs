@@ -12,6 +12,7 @@ pub(super) fn sum<'a>(shares: impl Iterator<Item = &'a Counters>) -> Counters {
         ring_full: sum.ring_full + share.ring_full,
         map_full: sum.map_full + share.map_full,
         tree_full: sum.tree_full + share.tree_full,
+        adopted: sum.adopted + share.adopted,
         pre_existing_reaped: sum.pre_existing_reaped + share.pre_existing_reaped,
         pre_existing_lost: sum.pre_existing_lost + share.pre_existing_lost,
     })

@@ -81,10 +81,16 @@ impl KernelError {
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Refused { what: what.into(), source: source.into() }
+        Self::Refused {
+            what: what.into(),
+            source: source.into(),
+        }
     }
 
     pub(super) fn io(what: impl Into<String>, source: io::Error) -> Self {
-        Self::Io { what: what.into(), source }
+        Self::Io {
+            what: what.into(),
+            source,
+        }
     }
 }

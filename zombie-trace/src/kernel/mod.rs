@@ -11,7 +11,7 @@ mod scope;
 mod tracefs;
 mod tracer;
 
-pub use clock::RunQueueClocks;
 pub use error::KernelError;
-pub use scope::Scope;
+pub use scope::{Cgroup, Scope, cgroup2_mount};
+pub(crate) use tracer::release;
 pub use tracer::{Config, Tracer};

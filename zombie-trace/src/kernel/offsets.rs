@@ -60,7 +60,13 @@ mod tests {
         };
         let offsets = resolve(&Btf::parse(&bytes).unwrap()).unwrap();
         assert_eq!(offsets.len(), FIELDS.len());
-        let offset = |name| offsets.iter().find(|(global, _)| *global == name).unwrap().1;
+        let offset = |name| {
+            offsets
+                .iter()
+                .find(|(global, _)| *global == name)
+                .unwrap()
+                .1
+        };
         assert_eq!(offset("UPID_NR"), 0);
         assert_eq!(offset("UPID_NS"), 8);
         assert_eq!(offset("TASK_TGID"), offset("TASK_PID") + 4);

@@ -44,7 +44,9 @@ impl Cgroup {
             }
             within
         };
-        Ok(Self { id: fs::metadata(directory)?.ino() })
+        Ok(Self {
+            id: fs::metadata(directory)?.ino(),
+        })
     }
 }
 
@@ -64,7 +66,9 @@ fn mount_point(mountinfo: &str) -> Option<PathBuf> {
     mountinfo.lines().find_map(|line| {
         let (mount, filesystem) = line.split_once(" - ")?;
         let point = mount.split(' ').nth(4)?;
-        filesystem.starts_with("cgroup2 ").then(|| PathBuf::from(point.replace("\\040", " ")))
+        filesystem
+            .starts_with("cgroup2 ")
+            .then(|| PathBuf::from(point.replace("\\040", " ")))
     })
 }
 
@@ -78,7 +82,10 @@ mod tests {
             24 1 0:22 / /sys rw - sysfs sysfs rw\n\
             31 24 0:26 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n\
             32 24 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
-        assert_eq!(mount_point(mountinfo), Some("/sys/fs/cgroup/unified".into()));
+        assert_eq!(
+            mount_point(mountinfo),
+            Some("/sys/fs/cgroup/unified".into())
+        );
         assert_eq!(mount_point("24 1 0:22 / /sys rw - sysfs sysfs rw\n"), None);
     }
 

@@ -18,7 +18,10 @@ const MOUNT_POINTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/traci
 pub(super) fn with_tracefs<T: Send>(
     work: impl FnOnce() -> Result<T, KernelError> + Send,
 ) -> Result<T, KernelError> {
-    if MOUNT_POINTS.iter().any(|point| Path::new(point).join("events").is_dir()) {
+    if MOUNT_POINTS
+        .iter()
+        .any(|point| Path::new(point).join("events").is_dir())
+    {
         return work();
     }
     thread::scope(|scope| {
@@ -26,7 +29,9 @@ pub(super) fn with_tracefs<T: Send>(
             mount_privately().map_err(|source| KernelError::Tracefs { source })?;
             work()
         });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -34,6 +39,12 @@ fn mount_privately() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-    mount(Some("nodev"), MOUNT_POINTS[0], Some("tracefs"), MsFlags::empty(), none)?;
+    mount(
+        Some("nodev"),
+        MOUNT_POINTS[0],
+        Some("tracefs"),
+        MsFlags::empty(),
+        none,
+    )?;
     Ok(())
 }

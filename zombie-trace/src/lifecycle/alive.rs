@@ -5,10 +5,11 @@ use serde::Serialize;
 
 use super::{Comm, Flag};
 
-/// A zombie that still exists: the JSON object `alive` but for its `type`.
+/// A zombie that still exists: the JSON object `alive` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alive {
     /// When it was seen to be a zombie still.
+    #[serde(skip)]
     pub ts: Timestamp,
     /// The process, in the tracer's pid namespace.
     pub pid: u32,

@@ -21,7 +21,11 @@ impl Comm {
 
     /// The bytes up to the terminating NUL.
     pub fn as_bytes(&self) -> &[u8] {
-        let len = self.0.iter().position(|&byte| byte == 0).unwrap_or(COMM_LEN);
+        let len = self
+            .0
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(COMM_LEN);
         &self.0[..len]
     }
 

@@ -5,10 +5,11 @@ use serde::Serialize;
 
 use super::Comm;
 
-/// One process that ended and is gone: the JSON object `zombie` but for its `type`.
+/// One process that ended and is gone: the JSON object `zombie` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Zombie {
     /// When it was reaped.
+    #[serde(skip)]
     pub ts: Timestamp,
     /// The process, in the tracer's pid namespace.
     pub pid: u32,

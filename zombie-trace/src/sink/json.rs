@@ -20,7 +20,6 @@ pub struct Json<W> {
     out: W,
     stream: bool,
     line: Vec<u8>,
-    body: Vec<u8>,
 }
 
 impl<W: Write> Json<W> {
@@ -30,28 +29,20 @@ impl<W: Write> Json<W> {
             out,
             stream,
             line: Vec::new(),
-            body: Vec::new(),
         }
     }
 
-    /// Writes an object of this type; `body` is a struct whose first field is its `ts`.
+    /// Writes an object of this type; `body` holds its other fields.
     fn write(&mut self, kind: &str, ts: Timestamp, body: &impl Serialize) -> io::Result<()> {
-        self.body.clear();
-        serde_json::to_writer(&mut self.body, body)?;
-        // A Timestamp serializes to as many digits as it needs: its own `ts` is left out, for one
-        // that always has nine.
-        let rest = self
-            .body
-            .starts_with(br#"{"ts":"#)
-            .then(|| self.body.iter().position(|&byte| byte == b','))
-            .flatten()
-            .ok_or_else(|| io::Error::other("a record's first field is not its time"))?;
         self.line.clear();
-        write!(self.line, r#"{{"type":"{kind}","ts":"{ts:.9}""#)?;
+        // Always nine digits, which a serialized Timestamp has only if it needs them.
+        write!(self.line, r#"{{"type":"{kind}","ts":"{ts:.9}","#)?;
         if kind == "start" {
-            write!(self.line, r#","schema":{SCHEMA}"#)?;
+            write!(self.line, r#""schema":{SCHEMA},"#)?;
         }
-        self.line.extend_from_slice(&self.body[rest..]);
+        let brace = self.line.len();
+        serde_json::to_writer(&mut self.line, body)?;
+        self.line.remove(brace);
         self.line.push(b'\n');
         self.out.write_all(&self.line)
     }

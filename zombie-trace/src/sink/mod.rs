@@ -20,10 +20,11 @@ use crate::{
     lifecycle::{Alive, Zombie},
 };
 
-/// The begin of a run: the JSON object `start` but for its `type` and `schema`.
+/// The begin of a run: the JSON object `start` but for its `type`, `ts` and `schema`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Start {
     /// When every hook was live.
+    #[serde(skip)]
     pub ts: Timestamp,
     /// The program's version.
     pub version: &'static str,
@@ -37,10 +38,11 @@ pub struct Start {
     pub command: Option<Vec<String>>,
 }
 
-/// What was lost since the last such report: the JSON object `loss` but for its `type`.
+/// What was lost since the last such report: the JSON object `loss` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Loss {
     /// When it was noticed.
+    #[serde(skip)]
     pub ts: Timestamp,
     /// The counts.
     #[serde(flatten)]
@@ -94,4 +96,84 @@ pub fn new(options: Options, output: Output) -> Box<dyn Sink + Send> {
     };
     let table = (!options.summary_only).then(table);
     Box::new(Text::new(output, look, table))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::*;
+    use crate::{
+        aggregate::{Aggregate, Counts},
+        filter::fixtures::zombie,
+    };
+
+    fn written(options: Options) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut sink = new(options, Output::create(file.path()).unwrap());
+        let start = Start {
+            ts: Timestamp::UNIX_EPOCH,
+            version: "0.1.0",
+            kernel: "6.12.0".to_owned(),
+            backend: "tracepoint",
+            tracer_pid: 1,
+            command: None,
+        };
+        let summary = Aggregate::default().summary(
+            Counts::default(),
+            Timestamp::UNIX_EPOCH,
+            Duration::from_secs(1),
+        );
+        sink.start(&start).unwrap();
+        sink.zombie(&zombie()).unwrap();
+        sink.summary(&summary).unwrap();
+        sink.flush().unwrap();
+        fs::read_to_string(file.path()).unwrap()
+    }
+
+    #[test]
+    fn text_or_json_with_or_without_the_stream() {
+        let text = written(Options::default());
+        assert!(text.starts_with("    PID COMM"), "{text}");
+        assert!(
+            text.contains("sleep") && text.contains("0 exits in 1.00 s"),
+            "{text}"
+        );
+
+        let text = written(Options {
+            summary_only: true,
+            ..Options::default()
+        });
+        assert!(text.starts_with("0 exits in 1.00 s"), "{text}");
+
+        let json = written(Options {
+            json: true,
+            ..Options::default()
+        });
+        assert_eq!(json.lines().count(), 3);
+        let json = written(Options {
+            json: true,
+            summary_only: true,
+            ..Options::default()
+        });
+        assert_eq!(json.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_file_is_coloured_only_if_asked() {
+        assert!(
+            !written(Options {
+                color: ColorWhen::Never,
+                ..Options::default()
+            })
+            .contains('\x1b')
+        );
+        assert!(
+            written(Options {
+                color: ColorWhen::Always,
+                ..Options::default()
+            })
+            .contains('\x1b')
+        );
+    }
 }

@@ -43,7 +43,11 @@ extern "C" fn count(_: c_int) {
 /// SA_NOCLDWAIT with a handler: the signal is sent, but there is nothing to reap.
 pub(crate) fn nocldwait_handler(_: &[String]) {
     nocldwait(count as *const () as libc::sighandler_t);
-    assert_eq!(SIGNALS.load(SeqCst), 1, "SA_NOCLDWAIT sends the signal all the same");
+    assert_eq!(
+        SIGNALS.load(SeqCst),
+        1,
+        "SA_NOCLDWAIT sends the signal all the same"
+    );
 }
 
 /// SA_NOCLDWAIT without a handler.

@@ -56,13 +56,23 @@ extern "C" fn reap_all(_: c_int) {
 /// A SIGCHLD handler reaps.
 pub(crate) fn handler_wnohang(_: &[String]) {
     let child = Proc::new("child");
-    sys::sigaction(libc::SIGCHLD, reap_all as *const () as libc::sighandler_t, libc::SA_RESTART);
+    sys::sigaction(
+        libc::SIGCHLD,
+        reap_all as *const () as libc::sighandler_t,
+        libc::SA_RESTART,
+    );
     child.fork(|| {
         sys::sleep_ms(10);
         3
     });
     let hi = wait_for(|| Some(REAP_HI.load(SeqCst)).filter(|&hi| hi != 0));
-    child.reaped(Span { lo: REAP_LO.load(SeqCst), hi }, REAP_STATUS.load(SeqCst));
+    child.reaped(
+        Span {
+            lo: REAP_LO.load(SeqCst),
+            hi,
+        },
+        REAP_STATUS.load(SeqCst),
+    );
     sys::sigaction(libc::SIGCHLD, libc::SIG_DFL, 0);
     child.truth().emit();
 }
@@ -74,9 +84,17 @@ pub(crate) fn clone_exit_signal_0(_: &[String]) {
     child.fork_by(|| sys::clone_raw(0), || 4);
     child.poll_birth();
     sys::sleep_ms(20);
-    assert_eq!(sys::wait4(child.local_pid(), libc::WNOHANG), None, "a plain wait must not see it");
+    assert_eq!(
+        sys::wait4(child.local_pid(), libc::WNOHANG),
+        None,
+        "a plain wait must not see it"
+    );
     child.reap_by(|| sys::wait4(-1, libc::__WALL));
-    child.truth().flag("approximate-start").flag("no-exit-signal").emit();
+    child
+        .truth()
+        .flag("approximate-start")
+        .flag("no-exit-signal")
+        .emit();
 }
 
 /// A child whose parent is told by SIGUSR1.

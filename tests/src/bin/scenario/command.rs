@@ -12,7 +12,9 @@ use crate::{
 
 /// `exit CODE`: says nothing and exits.
 pub(crate) fn exit(args: &[String]) {
-    let code = args.first().map_or(0, |arg| arg.parse().expect("exit CODE"));
+    let code = args
+        .first()
+        .map_or(0, |arg| arg.parse().expect("exit CODE"));
     sys::exit_group(code);
 }
 
@@ -38,7 +40,11 @@ pub(crate) fn odd_comm(_: &[String]) {
     sys::sleep_ms(2);
     child.reap();
     let comm = String::from_utf8_lossy(NAME).into_owned();
-    Truth { comm: Some(comm), ..child.truth() }.emit();
+    Truth {
+        comm: Some(comm),
+        ..child.truth()
+    }
+    .emit();
 }
 
 static TERMINATED: AtomicBool = AtomicBool::new(false);
@@ -53,7 +59,9 @@ pub(crate) fn wait_term(_: &[String]) {
         sys::sigaction(signal, terminate as *const () as libc::sighandler_t, 0);
     }
     let child = Proc::new("child");
-    print_line(&zombie_trace_tests::Line::Done { pid: sys::global_pid() });
+    print_line(&zombie_trace_tests::Line::Done {
+        pid: sys::global_pid(),
+    });
     wait_for(|| TERMINATED.load(SeqCst).then_some(()));
     child.fork(|| 3);
     child.poll_birth();
@@ -63,7 +71,11 @@ pub(crate) fn wait_term(_: &[String]) {
 
 /// Ends while a descendant, which lives a second longer, still has a zombie.
 pub(crate) fn leave_alive(_: &[String]) {
-    let [middle, holder, zombie] = [Proc::new("middle"), Proc::new("holder"), Proc::new("zombie")];
+    let [middle, holder, zombie] = [
+        Proc::new("middle"),
+        Proc::new("holder"),
+        Proc::new("zombie"),
+    ];
     let gate = Gate::new();
     middle.fork(|| {
         holder.fork(|| {
@@ -81,10 +93,26 @@ pub(crate) fn leave_alive(_: &[String]) {
     zombie.wait_birth();
     sys::sleep_ms(20);
     // It is a zombie at least until this process has ended, as the holder outlives it.
-    zombie.reaped_by(holder, Span { lo: now(), hi: now() });
+    zombie.reaped_by(
+        holder,
+        Span {
+            lo: now(),
+            hi: now(),
+        },
+    );
     let truth = zombie.truth().code(3);
-    Truth { expect: Expect::Alive, reaper_pid: None, reaper_comm: None, ..truth }.emit();
-    Truth { expect: Expect::Nothing, ..holder.truth() }.emit();
+    Truth {
+        expect: Expect::Alive,
+        reaper_pid: None,
+        reaper_comm: None,
+        ..truth
+    }
+    .emit();
+    Truth {
+        expect: Expect::Nothing,
+        ..holder.truth()
+    }
+    .emit();
     middle.truth().emit();
 }
 

@@ -1,6 +1,10 @@
 //! exec by the wrong thread, and vfork.
 
-use std::{path::{Path, PathBuf}, sync::atomic::{AtomicUsize, Ordering::SeqCst}, thread};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    thread,
+};
 
 use libc::c_int;
 use zombie_trace_tests::{Span, Truth, now};
@@ -24,7 +28,10 @@ fn watch(child: Proc) -> Truth {
     sys::sleep_ms(10);
     child.reap();
     // The name is the new program's.
-    Truth { comm: Some("scenario".into()), ..child.truth() }
+    Truth {
+        comm: Some("scenario".into()),
+        ..child.truth()
+    }
 }
 
 /// The only thread calls exec.
@@ -80,7 +87,13 @@ pub(crate) fn vfork(_: &[String]) {
     let lo = now();
     let pid = sys::vfork(vforked);
     // fork_by would note the time only now, when the child is gone.
-    child.made(pid, Span { lo, hi: child.ended() - 10_000_000 });
+    child.made(
+        pid,
+        Span {
+            lo,
+            hi: child.ended() - 10_000_000,
+        },
+    );
     child.poll_birth();
     sys::sleep_ms(10);
     child.reap();

@@ -55,7 +55,10 @@ fn main() {
 
 fn list() {
     for entry in registry::ENTRIES {
-        let line = Catalogued { name: entry.name.into(), skip: (entry.cannot_run)() };
+        let line = Catalogued {
+            name: entry.name.into(),
+            skip: (entry.cannot_run)(),
+        };
         println!("{}", serde_json::to_string(&line).expect("valid JSON"));
     }
 }

@@ -45,7 +45,9 @@ const DEFAULT_MIB: usize = 512;
 /// Enough free memory.
 pub(crate) fn no_memory() -> Option<String> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
     let needed = DEFAULT_MIB * 3 / 2;
     (kib / 1024 < needed).then(|| format!("{} MiB of memory free, {needed} needed", kib / 1024))
@@ -54,7 +56,9 @@ pub(crate) fn no_memory() -> Option<String> {
 /// `big-mm [MIB]`: a child with much memory to give back, and a parent that is blocked in wait4.
 /// Another thread of the parent looks on, to see when the zombie begins.
 pub(crate) fn big(args: &[String]) {
-    let mib = args.first().map_or(DEFAULT_MIB, |arg| arg.parse().expect("big-mm MIB"));
+    let mib = args
+        .first()
+        .map_or(DEFAULT_MIB, |arg| arg.parse().expect("big-mm MIB"));
     let child = Proc::new("child");
     child.fork(|| {
         sys::touch_memory(mib << 20);
@@ -80,7 +84,17 @@ pub(crate) fn big(args: &[String]) {
     looker.join().expect("it only looks");
     let ended = child.ended();
     let reaped = child.wait_reaped();
-    child.born(Span { lo: last_look.load(SeqCst).max(ended).min(reaped.hi), hi: reaped.hi });
-    let teardown = Span { lo: last_look.load(SeqCst).saturating_sub(ended), hi: reaped.hi - ended };
-    Truth { teardown: Some(teardown), ..child.truth() }.emit();
+    child.born(Span {
+        lo: last_look.load(SeqCst).max(ended).min(reaped.hi),
+        hi: reaped.hi,
+    });
+    let teardown = Span {
+        lo: last_look.load(SeqCst).saturating_sub(ended),
+        hi: reaped.hi - ended,
+    };
+    Truth {
+        teardown: Some(teardown),
+        ..child.truth()
+    }
+    .emit();
 }

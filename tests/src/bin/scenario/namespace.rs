@@ -50,9 +50,20 @@ pub(crate) fn init_dies(_: &[String]) {
         1
     });
     init.poll_birth();
-    zombie.reaped_by(init, Span { lo: init.ended(), hi: init.wait_birth().hi });
+    zombie.reaped_by(
+        init,
+        Span {
+            lo: init.ended(),
+            hi: init.wait_birth().hi,
+        },
+    );
     init.reap();
-    zombie.truth().code(3).how("ns-teardown").flag_maybe("bounded-end").emit();
+    zombie
+        .truth()
+        .code(3)
+        .how("ns-teardown")
+        .flag_maybe("bounded-end")
+        .emit();
     live.truth().autoreaped().killed(libc::SIGKILL).emit();
     init.truth().emit();
 }
@@ -95,9 +106,20 @@ pub(crate) fn nested_teardown(_: &[String]) {
         1
     });
     outer.poll_birth();
-    child.reaped_by(inner, Span { lo: outer.ended(), hi: outer.wait_birth().hi });
+    child.reaped_by(
+        inner,
+        Span {
+            lo: outer.ended(),
+            hi: outer.wait_birth().hi,
+        },
+    );
     outer.reap();
-    child.truth().code(3).how("ns-teardown").flag_maybe("bounded-end").emit();
+    child
+        .truth()
+        .code(3)
+        .how("ns-teardown")
+        .flag_maybe("bounded-end")
+        .emit();
     inner.truth().autoreaped().killed(libc::SIGKILL).emit();
     outer.truth().emit();
 }

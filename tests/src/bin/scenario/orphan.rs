@@ -38,7 +38,13 @@ pub(crate) fn reparent_ignored(_: &[String]) {
     });
     // The dying parent releases its zombies at the very end of exit_notify.
     let hi = child.wait_gone();
-    child.reaped_by(parent, Span { lo: parent.ended(), hi });
+    child.reaped_by(
+        parent,
+        Span {
+            lo: parent.ended(),
+            hi,
+        },
+    );
     parent.wait_gone();
     emit_autoreaped_orphan(child);
     parent.truth().autoreaped().code(0).emit();
@@ -63,7 +69,13 @@ pub(crate) fn reparent_ignored_grandparent(_: &[String]) {
         0
     });
     let hi = child.wait_gone();
-    child.reaped_by(parent, Span { lo: parent.ended(), hi });
+    child.reaped_by(
+        parent,
+        Span {
+            lo: parent.ended(),
+            hi,
+        },
+    );
     grand.wait_gone();
     emit_autoreaped_orphan(child);
     parent.truth().emit();

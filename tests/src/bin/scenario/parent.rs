@@ -23,7 +23,10 @@ pub(crate) fn stopped(_: &[String]) {
     });
     let pid = parent.local_pid();
     let stopped = sys::wait4(pid, libc::WUNTRACED);
-    assert!(stopped.is_some_and(|(_, status)| libc::WIFSTOPPED(status)), "stopped");
+    assert!(
+        stopped.is_some_and(|(_, status)| libc::WIFSTOPPED(status)),
+        "stopped"
+    );
     sys::sleep_ms(HELD_MS);
     sys::kill(pid, libc::SIGCONT);
     parent.reap();
@@ -51,13 +54,17 @@ fn cgroup2_mount() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     mounts.lines().find_map(|line| {
         let (mount, filesystem) = line.split_once(" - ")?;
-        filesystem.starts_with("cgroup2 ").then(|| mount.split(' ').nth(4).map(PathBuf::from))?
+        filesystem
+            .starts_with("cgroup2 ")
+            .then(|| mount.split(' ').nth(4).map(PathBuf::from))?
     })
 }
 
 /// cgroup v2 with its freezer (5.2), and leave to make a cgroup.
 pub(crate) fn no_freezer() -> Option<String> {
-    let Some(mount) = cgroup2_mount() else { return Some("cgroup v2 is not mounted".into()) };
+    let Some(mount) = cgroup2_mount() else {
+        return Some("cgroup v2 is not mounted".into());
+    };
     let group = mount.join(format!("zt-probe-{}", sys::getpid()));
     if let Err(error) = fs::create_dir(&group) {
         return Some(format!("{}: {error}", group.display()));
@@ -91,8 +98,16 @@ pub(crate) fn frozen(_: &[String]) {
     write("cgroup.freeze", "0");
     parent.reap();
     let path = Some(format!("/{name}"));
-    Truth { cgroup: path.clone(), ..child.truth() }.emit();
-    Truth { cgroup: path, ..parent.truth() }.emit();
+    Truth {
+        cgroup: path.clone(),
+        ..child.truth()
+    }
+    .emit();
+    Truth {
+        cgroup: path,
+        ..parent.truth()
+    }
+    .emit();
     // A dead task leaves its cgroup only with its last reference: not at once.
     crate::process::wait_for(|| fs::remove_dir(&group).ok());
 }

@@ -44,7 +44,10 @@ impl AtomicSpan {
     }
 
     fn get(&self) -> Option<Span> {
-        let span = Span { lo: self.lo.load(SeqCst), hi: self.hi.load(SeqCst) };
+        let span = Span {
+            lo: self.lo.load(SeqCst),
+            hi: self.hi.load(SeqCst),
+        };
         (span.hi != 0).then_some(span)
     }
 }
@@ -80,7 +83,11 @@ impl Proc {
 
     /// A process yet to be made. Only the main process may call this, so that it knows them all.
     pub(crate) fn new(role: &'static str) -> Self {
-        assert_eq!(CURRENT.load(SeqCst), 0, "only the main process makes handles");
+        assert_eq!(
+            CURRENT.load(SeqCst),
+            0,
+            "only the main process makes handles"
+        );
         let mut roles = ROLES.lock().expect("not poisoned");
         roles.push(role);
         assert!(roles.len() <= SLOTS, "more than {SLOTS} processes");
@@ -180,8 +187,15 @@ impl Proc {
         let ended = self.slot().ended.load(SeqCst);
         // Under a tracer that we know nothing of, the parent's look says nothing: it sees the
         // zombie only once the tracer has waited for it (wait_consider_task, ptrace_reparented).
-        let looked = if std::env::var_os("SCENARIO_TRACED").is_some() { 0 } else { last_look };
-        self.born(Span { lo: ended.max(looked), hi });
+        let looked = if std::env::var_os("SCENARIO_TRACED").is_some() {
+            0
+        } else {
+            last_look
+        };
+        self.born(Span {
+            lo: ended.max(looked),
+            hi,
+        });
     }
 
     /// Notes when it became a zombie.
@@ -259,9 +273,18 @@ impl Proc {
             std::thread::sleep(std::time::Duration::from_micros(50));
         };
         let lo = self.ended().max(alive);
-        self.born(Span { lo, hi: if born_hi == 0 { hi } else { born_hi } });
+        self.born(Span {
+            lo,
+            hi: if born_hi == 0 { hi } else { born_hi },
+        });
         // It was there at the beginning of the last look that found it.
-        self.reaped_by(Self::MAIN, Span { lo: lo.max(zombie), hi });
+        self.reaped_by(
+            Self::MAIN,
+            Span {
+                lo: lo.max(zombie),
+                hi,
+            },
+        );
     }
 
     /// The truth about an orphan that a stranger (init) adopted and reaped in its own way.
@@ -271,7 +294,9 @@ impl Proc {
             parent_comm: None,
             reaper_pid: Some(adopter),
             reaper_comm: None,
-            how: ["wait4", "waitid", "wait", "io_uring", "unknown"].map(String::from).to_vec(),
+            how: ["wait4", "waitid", "wait", "io_uring", "unknown"]
+                .map(String::from)
+                .to_vec(),
             ..self.truth()
         }
     }
@@ -279,11 +304,13 @@ impl Proc {
     /// What is known of it: an ordinary zombie unless changed. Called by the main process.
     pub(crate) fn truth(self) -> Truth {
         let slot = self.slot();
-        let [forker, reaper] =
-            [&slot.forker, &slot.reaper].map(|index| Self(index.load(SeqCst)));
+        let [forker, reaper] = [&slot.forker, &slot.reaper].map(|index| Self(index.load(SeqCst)));
         let status = slot.status.load(SeqCst);
         let reaped = slot.reaped.get();
-        let unseen = reaped.map(|reaped| Span { lo: self.ended(), hi: reaped.hi });
+        let unseen = reaped.map(|reaped| Span {
+            lo: self.ended(),
+            hi: reaped.hi,
+        });
         Truth {
             role: self.role().into(),
             pid: slot.pid.load(SeqCst),
@@ -319,7 +346,12 @@ pub(crate) fn main_truth() -> Truth {
         parent_comm: None,
         reaper_pid: Some(reaper),
         reaper_comm: None,
-        how: vec!["wait4".into(), "waitid".into(), "wait".into(), "io_uring".into()],
+        how: vec![
+            "wait4".into(),
+            "waitid".into(),
+            "wait".into(),
+            "io_uring".into(),
+        ],
         exit_code: Some(0),
         ..Proc::MAIN.truth()
     }
@@ -400,7 +432,9 @@ pub(crate) fn print_line(line: &Line) {
     text.push('\n');
     let mut stdout = std::io::stdout().lock();
     // A reader that is gone is the harness's affair.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 /// Looks every few µs until there is an answer; the alarm ends it if there never is one.

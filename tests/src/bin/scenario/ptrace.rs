@@ -88,7 +88,11 @@ pub(crate) fn thread(_: &[String]) {
         let tid = tid.wait() as libc::pid_t;
         sys::seize(tid);
         traced.open();
-        assert_eq!(sys::wait4(tid, libc::__WALL), Some((tid, 5 << 8)), "the tracer's wait");
+        assert_eq!(
+            sys::wait4(tid, libc::__WALL),
+            Some((tid, 5 << 8)),
+            "the tracer's wait"
+        );
         waited.open();
         0
     });
@@ -117,12 +121,18 @@ pub(crate) fn thread_last(_: &[String]) {
         sys::seize(tid);
         traced.open();
         let options = libc::WEXITED | libc::WNOWAIT | libc::__WALL;
-        assert!(sys::waitid(libc::P_PID, tid as u32, options).is_some(), "the dead thread");
+        assert!(
+            sys::waitid(libc::P_PID, tid as u32, options).is_some(),
+            "the dead thread"
+        );
         dead.open();
         sys::sleep_ms(15);
         let lo = now();
         let waited = sys::wait4(tid, libc::__WALL);
-        assert!(waited.is_some_and(|(pid, _)| pid == tid), "the tracer's wait: {waited:?}");
+        assert!(
+            waited.is_some_and(|(pid, _)| pid == tid),
+            "the tracer's wait: {waited:?}"
+        );
         child.born(Span { lo, hi: now() });
         0
     });

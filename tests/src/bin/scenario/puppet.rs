@@ -119,5 +119,7 @@ fn orphan(child: Proc, code: u8) {
 }
 
 fn done(about: Option<Proc>) {
-    process::print_line(&Line::Done { pid: about.map_or(0, Proc::pid) });
+    process::print_line(&Line::Done {
+        pid: about.map_or(0, Proc::pid),
+    });
 }

@@ -17,7 +17,11 @@ pub(crate) struct Entry {
 
 /// A scenario that runs anywhere.
 const fn anywhere(name: &'static str, run: fn(&[String])) -> Entry {
-    Entry { name, run, cannot_run: || None }
+    Entry {
+        name,
+        run,
+        cannot_run: || None,
+    }
 }
 
 /// A scenario that needs something.
@@ -26,7 +30,11 @@ const fn probed(
     run: fn(&[String]),
     cannot_run: fn() -> Option<String>,
 ) -> Entry {
-    Entry { name, run, cannot_run }
+    Entry {
+        name,
+        run,
+        cannot_run,
+    }
 }
 
 /// The catalogue.
@@ -44,8 +52,14 @@ pub(crate) const ENTRIES: &[Entry] = &[
     anywhere("nocldwait-default", autoreap::nocldwait_default),
     anywhere("ignore-after-death", autoreap::ignore_after_death),
     anywhere("leader-exits-first", threads::leader_exits_first),
-    anywhere("leader-exits-first-group", threads::leader_exits_first_group),
-    anywhere("leader-exits-first-ignored", threads::leader_exits_first_ignored),
+    anywhere(
+        "leader-exits-first-group",
+        threads::leader_exits_first_group,
+    ),
+    anywhere(
+        "leader-exits-first-ignored",
+        threads::leader_exits_first_ignored,
+    ),
     anywhere("exit-group-threads", threads::exit_group_threads),
     anywhere("thread-churn", threads::thread_churn),
     anywhere("two-threads-exit", threads::two_threads_exit),
@@ -57,7 +71,10 @@ pub(crate) const ENTRIES: &[Entry] = &[
     anywhere("vfork", exec::vfork),
     anywhere("reparent", orphan::reparent),
     anywhere("reparent-ignored", orphan::reparent_ignored),
-    anywhere("reparent-ignored-grandparent", orphan::reparent_ignored_grandparent),
+    anywhere(
+        "reparent-ignored-grandparent",
+        orphan::reparent_ignored_grandparent,
+    ),
     anywhere("parent-dies-first", orphan::parent_dies_first),
     anywhere("adopted-by-init", orphan::adopted_by_init),
     anywhere("ptrace-seize", ptrace::seize),
@@ -77,8 +94,16 @@ pub(crate) const ENTRIES: &[Entry] = &[
     anywhere("ns-nested", namespace::nested),
     anywhere("ns-nested-teardown", namespace::nested_teardown),
     anywhere("ns-unshare", namespace::unshare),
-    probed("ns-pid-reuse", namespace::pid_reuse, namespace::no_ns_last_pid),
-    probed("pid-reuse", namespace::pid_reuse_global, namespace::no_ns_last_pid),
+    probed(
+        "ns-pid-reuse",
+        namespace::pid_reuse,
+        namespace::no_ns_last_pid,
+    ),
+    probed(
+        "pid-reuse",
+        namespace::pid_reuse_global,
+        namespace::no_ns_last_pid,
+    ),
     anywhere("blocked-sigchld", signals::blocked_sigchld),
     anywhere("stop-cont-kill", signals::stop_cont_kill),
     anywhere("forged-sigchld", signals::forged_sigchld),

@@ -28,10 +28,16 @@ pub(crate) fn stop_cont_kill(_: &[String]) {
     child.pid();
     sys::kill(pid, libc::SIGSTOP);
     let stopped = sys::wait4(pid, libc::WUNTRACED);
-    assert!(stopped.is_some_and(|(_, status)| libc::WIFSTOPPED(status)), "stopped");
+    assert!(
+        stopped.is_some_and(|(_, status)| libc::WIFSTOPPED(status)),
+        "stopped"
+    );
     sys::kill(pid, libc::SIGCONT);
     let continued = sys::wait4(pid, libc::WCONTINUED);
-    assert!(continued.is_some_and(|(_, status)| libc::WIFCONTINUED(status)), "continued");
+    assert!(
+        continued.is_some_and(|(_, status)| libc::WIFCONTINUED(status)),
+        "continued"
+    );
     child.ends_now();
     sys::kill(pid, libc::SIGKILL);
     child.poll_birth();

@@ -6,7 +6,9 @@ use crate::{process, sys};
 
 /// `burst [N]`: N children are zombies at the same time, then all are reaped.
 pub(crate) fn burst(args: &[String]) {
-    let count = args.first().map_or(10_000, |arg| arg.parse().expect("burst N"));
+    let count = args
+        .first()
+        .map_or(10_000, |arg| arg.parse().expect("burst N"));
     let begin = now();
     let pids: Vec<u32> = (0..count).map(|_| fork_exit()).collect();
     let mut left = count;
@@ -19,7 +21,9 @@ pub(crate) fn burst(args: &[String]) {
 
 /// `fork-loop [N]`: N children, each reaped before the next one is made.
 pub(crate) fn fork_loop(args: &[String]) {
-    let count = args.first().map_or(20_000, |arg| arg.parse().expect("fork-loop N"));
+    let count = args
+        .first()
+        .map_or(20_000, |arg| arg.parse().expect("fork-loop N"));
     let mut longest = 0;
     let mut pids = Vec::with_capacity(count);
     for _ in 0..count {

@@ -36,9 +36,16 @@ pub(crate) fn fork() -> pid_t {
 
 /// `clone(2)` with these flags and exit signal, otherwise like fork: 0 in the child.
 pub(crate) fn clone_raw(flags: c_int) -> pid_t {
-    assert_eq!(flags & libc::CLONE_VM, 0, "the child needs memory of its own");
+    assert_eq!(
+        flags & libc::CLONE_VM,
+        0,
+        "the child needs memory of its own"
+    );
     // SAFETY: without CLONE_VM it is a fork; a null stack means a copy of the caller's.
-    must(unsafe { libc::syscall(libc::SYS_clone, flags as c_long, 0, 0, 0, 0) }, "clone") as pid_t
+    must(
+        unsafe { libc::syscall(libc::SYS_clone, flags as c_long, 0, 0, 0, 0) },
+        "clone",
+    ) as pid_t
 }
 
 /// `clone3(2)` with CLONE_PIDFD: the pid (0 in the child) and the pidfd.
@@ -57,7 +64,10 @@ pub(crate) fn clone3_pidfd() -> (pid_t, c_int) {
 /// `pidfd_open(2)`.
 pub(crate) fn pidfd_open(pid: pid_t) -> c_int {
     // SAFETY: no pointers.
-    must(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }, "pidfd_open") as c_int
+    must(
+        unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) },
+        "pidfd_open",
+    ) as c_int
 }
 
 /// `vfork(2)` by way of clone, so that the child has a stack of its own.
@@ -181,7 +191,12 @@ pub(crate) fn forge_sigchld(child: pid_t) {
     };
     // SAFETY: `info` has the size and layout of siginfo_t.
     let result = unsafe {
-        libc::syscall(libc::SYS_rt_sigqueueinfo, libc::getpid(), libc::SIGCHLD, &raw const info)
+        libc::syscall(
+            libc::SYS_rt_sigqueueinfo,
+            libc::getpid(),
+            libc::SIGCHLD,
+            &raw const info,
+        )
     };
     must(result, "rt_sigqueueinfo");
 }
@@ -189,7 +204,10 @@ pub(crate) fn forge_sigchld(child: pid_t) {
 /// `prctl(2)` with a number.
 fn prctl(option: c_int, argument: libc::c_ulong, what: &str) {
     // SAFETY: the options in use take a plain number.
-    must(unsafe { libc::prctl(option, argument, 0, 0, 0) }.into(), what);
+    must(
+        unsafe { libc::prctl(option, argument, 0, 0, 0) }.into(),
+        what,
+    );
 }
 
 /// Makes this process the reaper of its orphaned descendants.
@@ -221,7 +239,10 @@ pub(crate) fn seize(tid: pid_t) {
 /// `PTRACE_TRACEME`.
 pub(crate) fn trace_me() {
     // SAFETY: no pointers are followed.
-    must(unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) }, "PTRACE_TRACEME");
+    must(
+        unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) },
+        "PTRACE_TRACEME",
+    );
 }
 
 /// The calling thread's id.
@@ -248,7 +269,11 @@ pub(crate) fn global_pid() -> u32 {
     let mut target = [0_u8; 16];
     // SAFETY: the buffer is valid for its length. (No allocation: this runs right after fork.)
     let len = unsafe {
-        libc::readlink(c"/proc/self".as_ptr(), target.as_mut_ptr().cast(), target.len())
+        libc::readlink(
+            c"/proc/self".as_ptr(),
+            target.as_mut_ptr().cast(),
+            target.len(),
+        )
     };
     let digits = target.get(..len.max(0) as usize).unwrap_or_default();
     std::str::from_utf8(digits)
@@ -288,7 +313,10 @@ pub(crate) fn pause_forever() -> ! {
 /// Moves the calling process's future children into a new pid namespace.
 pub(crate) fn unshare_pid() {
     // SAFETY: no pointers.
-    must(unsafe { libc::unshare(libc::CLONE_NEWPID) }.into(), "unshare(CLONE_NEWPID)");
+    must(
+        unsafe { libc::unshare(libc::CLONE_NEWPID) }.into(),
+        "unshare(CLONE_NEWPID)",
+    );
 }
 
 /// `execve(2)` with our environment.
@@ -308,7 +336,14 @@ pub(crate) fn touch_memory(len: usize) {
     // SAFETY: a fresh anonymous mapping aliases nothing.
     let memory = unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
-        libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+        libc::mmap(
+            ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            flags,
+            -1,
+            0,
+        )
     };
     if memory == libc::MAP_FAILED {
         broken("mmap");
@@ -320,16 +355,33 @@ pub(crate) fn map_shared(len: usize) -> *mut libc::c_void {
     // SAFETY: a fresh anonymous mapping aliases nothing.
     let memory = unsafe {
         let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-        libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+        libc::mmap(
+            ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            flags,
+            -1,
+            0,
+        )
     };
-    if memory == libc::MAP_FAILED { broken("mmap") } else { memory }
+    if memory == libc::MAP_FAILED {
+        broken("mmap")
+    } else {
+        memory
+    }
 }
 
 /// Lets core dumps be of any size.
 pub(crate) fn unlimit_core() {
-    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
     // SAFETY: `limit` is valid.
-    must(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) }.into(), "setrlimit");
+    must(
+        unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) }.into(),
+        "setrlimit",
+    );
 }
 
 /// Sends standard input, output and error to /dev/null.

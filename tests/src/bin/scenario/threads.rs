@@ -17,27 +17,35 @@ const LINGER_MS: u64 = 20;
 /// The leader's thread ends, another one lives on and ends alone as well.
 pub(crate) fn leader_exits_first(_: &[String]) {
     let child = Proc::new("child");
-    child.fork(|| leader_ends(3, move || {
-        child.ends_now();
-        sys::exit_thread(5)
-    }));
+    child.fork(|| {
+        leader_ends(3, move || {
+            child.ends_now();
+            sys::exit_thread(5)
+        })
+    });
     child.poll_birth();
     sys::sleep_ms(10);
     child.reap();
     // The kernel's answer is the truth: older ones give the leader's code, newer ones the last
     // thread's (synchronize_group_exit makes it the group's).
     let truth = child.truth().flag("leader-exited-early");
-    assert!(matches!(truth.exit_code, Some(3 | 5)), "{:?}", truth.exit_code);
+    assert!(
+        matches!(truth.exit_code, Some(3 | 5)),
+        "{:?}",
+        truth.exit_code
+    );
     truth.emit();
 }
 
 /// The leader's thread ends, another one lives on and ends the group.
 pub(crate) fn leader_exits_first_group(_: &[String]) {
     let child = Proc::new("child");
-    child.fork(|| leader_ends(3, move || {
-        child.ends_now();
-        sys::exit_group(5)
-    }));
+    child.fork(|| {
+        leader_ends(3, move || {
+            child.ends_now();
+            sys::exit_group(5)
+        })
+    });
     child.poll_birth();
     sys::sleep_ms(10);
     child.reap();
@@ -53,7 +61,12 @@ pub(crate) fn leader_exits_first_ignored(_: &[String]) {
     // One code for both: nobody can ask whose counts.
     child.fork(|| leader_ends(4, || sys::exit_thread(4)));
     child.wait_gone();
-    child.truth().autoreaped().code(4).flag("leader-exited-early").emit();
+    child
+        .truth()
+        .autoreaped()
+        .code(4)
+        .flag("leader-exited-early")
+        .emit();
 }
 
 /// Ends the calling leader's thread while another one lives on and then ends by `end`.
@@ -83,9 +96,13 @@ pub(crate) fn exit_group_threads(_: &[String]) {
 
 /// `thread-churn [N]`: threads come and go; no process ends.
 pub(crate) fn thread_churn(args: &[String]) {
-    let count = args.first().map_or(1000, |arg| arg.parse().expect("thread-churn N"));
+    let count = args
+        .first()
+        .map_or(1000, |arg| arg.parse().expect("thread-churn N"));
     for _ in 0..count {
-        thread::spawn(|| {}).join().expect("a thread that does nothing");
+        thread::spawn(|| {})
+            .join()
+            .expect("a thread that does nothing");
     }
 }
 
@@ -93,7 +110,9 @@ pub(crate) fn thread_churn(args: &[String]) {
 pub(crate) fn two_threads_exit(args: &[String]) {
     static GO: AtomicBool = AtomicBool::new(false);
     static READY: AtomicBool = AtomicBool::new(false);
-    let count = args.first().map_or(1000, |arg| arg.parse().expect("two-threads-exit N"));
+    let count = args
+        .first()
+        .map_or(1000, |arg| arg.parse().expect("two-threads-exit N"));
     for _ in 0..count {
         let child = Proc::new("child");
         child.fork(|| {

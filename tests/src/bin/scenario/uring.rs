@@ -40,7 +40,11 @@ fn wait(ring: &mut IoUring, pid: pid_t) -> Option<(pid_t, c_int)> {
         assert_eq!(error.raw_os_error(), Some(libc::EINTR), "{error}");
     }
     let completion = ring.completion().next().expect("one completion");
-    assert_eq!((completion.user_data(), completion.result()), (USER_DATA, 0), "WAITID");
+    assert_eq!(
+        (completion.user_data(), completion.result()),
+        (USER_DATA, 0),
+        "WAITID"
+    );
     // SAFETY: filled in by the kernel as by waitid.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     Some((pid, (status & 0xff) << 8))

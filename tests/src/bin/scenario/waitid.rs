@@ -25,7 +25,10 @@ pub(crate) fn wnowait(_: &[String]) {
         3
     });
     let seen = sys::waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT);
-    child.born(Span { lo: child.ended(), hi: now() });
+    child.born(Span {
+        lo: child.ended(),
+        hi: now(),
+    });
     assert_eq!(seen, Some((child.local_pid(), 3 << 8)), "the look");
     sys::sleep_ms(20);
     child.reap_by(|| sys::waitid(libc::P_PID, child.local_pid() as u32, libc::WEXITED));

@@ -123,8 +123,10 @@ pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<Slot> {
         (Column::How, "still a zombie".len()),
         (Column::Comm, Column::Comm.full()),
         (Column::Parent, Column::Parent.full()),
-        (Column::Reaper, Column::Reaper.full()),
+        (Column::Reaper, "4194304 python3".len()),
+        (Column::Notes, Column::Notes.full()),
         (Column::Status, Column::Status.full()),
+        (Column::Reaper, Column::Reaper.full()),
         (Column::How, Column::How.full()),
         (Column::Notes, usize::MAX),
     ];

@@ -26,3 +26,30 @@ pub(super) fn paint(text: &str, style: Style, color: bool) -> String {
         text.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worse_times_stand_out_more() {
+        for (ns, style) in [
+            (0, DIM),
+            (999_999, DIM),
+            (1_000_000, PLAIN),
+            (10_000_000, SLOW),
+            (999_999_999, SLOW),
+            (1_000_000_000, WARNING),
+        ] {
+            assert_eq!(of_zombie(ns), style, "{ns}");
+        }
+    }
+
+    #[test]
+    fn paint_adds_nothing_without_need() {
+        assert_eq!(paint("x", BAD, false), "x");
+        assert_eq!(paint("x", PLAIN, true), "x");
+        assert_eq!(paint("", BAD, true), "");
+        assert_eq!(paint("x", BAD, true), "\x1b[31mx\x1b[0m");
+    }
+}

@@ -12,6 +12,8 @@ use crate::aggregate::{Counts, Log2Histogram, Summary, ZombieTimes};
 /// Where there is no limit, bars need one.
 const WIDTH: usize = 80;
 const LONGEST_BAR: usize = 40;
+/// So many empty rows of the histogram are shown in a row; more are shown as one.
+const LONGEST_GAP: usize = 2;
 
 /// The end of a run: counts, percentiles, histogram, worst parents, loss.
 pub(super) fn render(summary: &Summary, look: Look) -> String {
@@ -19,7 +21,7 @@ pub(super) fn render(summary: &Summary, look: Look) -> String {
     let mut text = counts(summary, columns, look.color);
     if summary.zombie_ns.count > 0 {
         text.push('\n');
-        text += &times(&summary.zombie_ns, columns);
+        text += &times(&summary.zombie_ns, columns, look.color);
         text.push('\n');
         text += &histogram(&summary.histogram, columns);
     }
@@ -58,46 +60,46 @@ fn counts(summary: &Summary, columns: usize, color: bool) -> String {
     )
 }
 
-fn times(times: &ZombieTimes, columns: usize) -> String {
-    let item = |name: &str, ns: Option<u64>| ns.map(|ns| format!("{name} {}", human(ns)));
-    let extremes = [
-        Some(format!("zombie time of {}:", times.count)),
-        item("min", times.min),
-        item("mean", times.mean),
-        item("max", times.max),
-    ];
-    let percentiles = [
-        item("p50", times.p50),
-        item("p90", times.p90),
-        item("p99", times.p99),
-        item("p99.9", times.p999),
-    ];
-    let line = |items: [Option<String>; 4], indent| {
+fn times(times: &ZombieTimes, columns: usize, color: bool) -> String {
+    let line = |items: &[(&str, Option<u64>)]| {
+        let item = |&(name, ns): &(&str, Option<u64>)| Some(format!("{name} {}", human(ns?)));
         wrap(
-            &items.into_iter().flatten().collect::<Vec<_>>(),
+            &items.iter().filter_map(item).collect::<Vec<_>>(),
             "  ",
-            indent,
+            2,
             columns,
         )
     };
-    line(extremes, 0) + &line(percentiles, 2)
+    let title = format!("zombie time of {} listed", times.count);
+    let worst = [
+        ("p50", times.p50),
+        ("p90", times.p90),
+        ("p99", times.p99),
+        ("p99.9", times.p999),
+        ("max", times.max),
+    ];
+    let rest = [("min", times.min), ("mean", times.mean)];
+    paint(&title, style::HEADING, color) + "\n" + &line(&worst) + &line(&rest)
 }
 
 fn histogram(histogram: &Log2Histogram, columns: usize) -> String {
-    let largest = histogram
-        .buckets()
-        .map(|(_, count)| count)
-        .max()
-        .unwrap_or(0);
+    let buckets: Vec<_> = histogram.buckets().collect();
+    let largest = buckets.iter().map(|&(_, count)| count).max().unwrap_or(0);
     let digits = largest.to_string().len();
     let mut text = String::new();
-    for (range, count) in histogram.buckets() {
-        let (start, end) = (human(range.start), human(range.end));
-        let label = format!("  {start:>7} – {end:>7} {count:>digits$} ");
-        let room = columns.saturating_sub(width(&label)).min(LONGEST_BAR);
-        let line = label + &bar(count, largest, room);
-        text += line.trim_end();
-        text.push('\n');
+    for run in buckets.chunk_by(|(_, a), (_, b)| (*a == 0) == (*b == 0)) {
+        if run[0].1 == 0 && run.len() > LONGEST_GAP {
+            text += "          …\n";
+            continue;
+        }
+        for (range, count) in run {
+            let (start, end) = (human(range.start), human(range.end));
+            let label = format!("  {start:>7} – {end:>7} {count:>digits$} ");
+            let room = columns.saturating_sub(width(&label)).min(LONGEST_BAR);
+            let line = label + &bar(*count, largest, room);
+            text += line.trim_end();
+            text.push('\n');
+        }
     }
     text
 }
@@ -124,16 +126,17 @@ fn loss(counts: &Counts, columns: usize, color: bool) -> String {
     );
     text.push('\n');
     let reasons = [
-        (lost.ring_full, "found the ring buffer full: raise --buffer"),
+        (lost.ring_full, "ring buffer full", " (raise --buffer)"),
         (
             lost.map_full,
-            "found the map of zombies full: raise --max-zombies",
+            "map of zombies full",
+            " (raise --max-zombies)",
         ),
-        (lost.missed, "were missed by the hooks"),
+        (lost.missed, "missed by the hooks", ""),
     ];
-    for (count, reason) in reasons {
+    for (count, reason, remedy) in reasons {
         if count > 0 {
-            let line = format!("{count} {reason}");
+            let line = format!("{reason}: {count}{remedy}");
             let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
             text += &wrap(&words, " ", 2, columns);
         }

@@ -19,7 +19,8 @@ const TITLES: [&str; 9] = [
     "TOTAL",
 ];
 const COMM: usize = 1;
-const SHORTEST_COMM: usize = 6;
+/// To what names are cut before a column goes.
+const FAIR_COMM: usize = 10;
 /// Which columns go first where there is no room.
 const EXPENDABLE: [&str; 6] = ["AUTOREAPED", "P50", "P99", "MAX", "ALIVE", "REAPED"];
 
@@ -32,14 +33,15 @@ pub(super) fn worst_parents(parents: &[ParentSummary], columns: usize, color: bo
             Some(cells.chain([TITLES[column].len()]).max().unwrap_or(0))
         })
         .collect();
+    let elastic = widths[COMM].unwrap_or(0).saturating_sub(FAIR_COMM);
     for title in EXPENDABLE {
-        if total(&widths) > columns {
+        if total(&widths) > columns + elastic {
             let column = TITLES.iter().position(|&other| other == title);
             widths[column.expect("it is one of the titles")] = None;
         }
     }
     let excess = total(&widths).saturating_sub(columns);
-    widths[COMM] = widths[COMM].map(|width| width.saturating_sub(excess).max(SHORTEST_COMM));
+    widths[COMM] = widths[COMM].map(|width| width.saturating_sub(excess));
 
     let titles = line(&TITLES.map(str::to_owned), &widths);
     let mut text = paint(&titles, style::HEADING, color);

@@ -1,0 +1,421 @@
+//! The comparison of what was reported with what was true.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+use zombie_trace_tests::{Expect, Line, Many, Span, Truth};
+
+use crate::{
+    ensure,
+    report::{Report, flags, number},
+    time,
+    tracer::Run,
+};
+
+/// An exact time may be wrong by this much beyond its own error bound: 200 µs or 2 %.
+const TOLERANCE_NS: u64 = 200_000;
+/// A record that claims to be exact must not hide behind a large error bound.
+const MAX_EXACT_ERROR_NS: u64 = 1_000_000;
+/// Nor may a bounded one be useless.
+const MAX_BOUNDED_ERROR_NS: u64 = 200_000_000;
+
+/// What a scenario said about its processes.
+#[derive(Default)]
+pub(crate) struct Truths {
+    /// One by one.
+    pub(crate) processes: Vec<Truth>,
+    /// By the thousand.
+    pub(crate) many: Vec<Many>,
+}
+
+impl Truths {
+    /// From the standard output of a scenario.
+    pub(crate) fn parse(stdout: &[u8]) -> Result<Self, String> {
+        let text = String::from_utf8_lossy(stdout);
+        let mut truths = Self::default();
+        for line in text.lines() {
+            let parsed = serde_json::from_str(line);
+            truths.add(parsed.map_err(|error| format!("no truth: {error}: {line}"))?);
+        }
+        Ok(truths)
+    }
+
+    /// One line more.
+    pub(crate) fn add(&mut self, line: Line) {
+        match line {
+            Line::Process(truth) => self.processes.push(*truth),
+            Line::Many(many) => self.many.push(many),
+            Line::Done { .. } => {}
+        }
+    }
+
+    /// The process of this role.
+    pub(crate) fn role(&self, role: &str) -> Result<&Truth, String> {
+        let found = self.processes.iter().find(|truth| truth.role == role);
+        found.ok_or_else(|| format!("the scenario has no {role}"))
+    }
+}
+
+/// A traced scenario that ended well: its report must be the truth, the whole truth, and nothing
+/// but the truth.
+pub(crate) fn scenario_run(run: &Run) -> Result<(Report, Truths), String> {
+    run.expect_code(0)?;
+    let truths = Truths::parse(&run.stdout).or_else(|error| run.fail(error))?;
+    let report = run.report()?;
+    let tracer = &report.start()["tracer_pid"];
+    let command = truths.role("command").or_else(|error| run.fail(error))?;
+    if *tracer != command.ppid.expect("always known") {
+        return run.fail(format!(
+            "tracer_pid is {tracer}, but {:?} ran the command",
+            command.ppid
+        ));
+    }
+    compare(&report, &truths, run)?;
+    Ok((report, truths))
+}
+
+/// Fails unless the report says just what the truths say, and its summary adds up.
+pub(crate) fn compare(report: &Report, truths: &Truths, run: &Run) -> Result<(), String> {
+    compare_records(report, truths, run)?;
+    let problems = accounting(report);
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        run.fail(problems.join("\n"))
+    }
+}
+
+/// Fails unless there is just one right record for each of the truths.
+pub(crate) fn compare_records(report: &Report, truths: &Truths, run: &Run) -> Result<(), String> {
+    let mut problems = Vec::new();
+    let mut records: HashMap<u32, Vec<&Value>> = HashMap::new();
+    for record in report.zombies() {
+        records
+            .entry(number(record, "pid") as u32)
+            .or_default()
+            .push(record);
+    }
+    for truth in &truths.processes {
+        let mut wrong = match truth.expect {
+            Expect::Zombie | Expect::Autoreaped => match take_first(&mut records, truth.pid) {
+                Some(record) => zombie(truth, record),
+                None => vec!["no record".into()],
+            },
+            Expect::Alive => alive(truth, report, run.ended),
+            Expect::Nothing => vec![],
+        };
+        if !wrong.is_empty() {
+            wrong.insert(0, format!("{} {}:", truth.role, truth.pid));
+            let truth_json = serde_json::to_string(truth).expect("valid JSON");
+            wrong.push(format!("truth: {truth_json}"));
+            wrong.push(format!("reported:\n{}", report.about(truth.pid)));
+            problems.push(wrong.join("\n  "));
+        }
+    }
+    for many in &truths.many {
+        problems.extend(check_many(many, &mut records));
+    }
+    for record in records.values().flatten() {
+        problems.push(format!("unexpected record: {record}"));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let (count, some) = (
+        problems.len(),
+        problems.iter().take(5).cloned().collect::<Vec<_>>(),
+    );
+    run.fail(format!("{count} problems:\n{}", some.join("\n")))
+}
+
+/// The first record of a pid that is not yet accounted for: they come in the order of the reaps.
+fn take_first<'a>(records: &mut HashMap<u32, Vec<&'a Value>>, pid: u32) -> Option<&'a Value> {
+    let of_pid = records.get_mut(&pid)?;
+    let first = of_pid.remove(0);
+    if of_pid.is_empty() {
+        records.remove(&pid);
+    }
+    Some(first)
+}
+
+fn zombie(truth: &Truth, record: &Value) -> Vec<String> {
+    let mut wrong = common(truth, record);
+    let mut expect = |key: &str, expected: Option<Value>| {
+        if let Some(expected) = expected.filter(|expected| record[key] != *expected) {
+            wrong.push(format!("{key} is {} for {expected}", record[key]));
+        }
+    };
+    expect("core_dumped", Some(truth.core_dumped.into()));
+    expect("reaper_pid", truth.reaper_pid.map(Into::into));
+    expect("reaper_comm", truth.reaper_comm.clone().map(Into::into));
+    if truth.expect == Expect::Autoreaped {
+        expect("zombie_ns", Some(0.into()));
+    }
+    if !truth.how.iter().any(|how| record["how"] == how.as_str()) {
+        wrong.push(format!("how is {} for {:?}", record["how"], truth.how));
+    }
+    wrong.extend(
+        truth
+            .zombie()
+            .and_then(|span| duration(record, "zombie_ns", span).err()),
+    );
+    wrong.extend(
+        truth
+            .reaped
+            .and_then(|span| reap_instant(record, span).err()),
+    );
+    wrong.extend(run_time(truth, record).err());
+    if let Some(span) = truth.teardown {
+        wrong.extend(teardown(record, span).err());
+    }
+    wrong
+}
+
+fn alive(truth: &Truth, report: &Report, ended: u64) -> Vec<String> {
+    let Some(line) = report
+        .alive()
+        .filter(|line| line["pid"] == truth.pid)
+        .last()
+    else {
+        return vec!["no alive line".into()];
+    };
+    let mut wrong = common(truth, line);
+    let until = truth.reaped.map(|known| Span {
+        lo: known.lo,
+        hi: ended,
+    });
+    if let (Some(born), Some(until)) = (truth.born, until) {
+        wrong.extend(duration(line, "age_ns", born.until(until)).err());
+    }
+    wrong
+}
+
+/// What zombie and alive lines have in common.
+fn common(truth: &Truth, line: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut expect = |key: &str, expected: Option<Value>| {
+        if let Some(expected) = expected.filter(|expected| line[key] != *expected) {
+            wrong.push(format!("{key} is {} for {expected}", line[key]));
+        }
+    };
+    expect("ns_pid", truth.ns_pid.map(Into::into));
+    expect("comm", truth.comm.clone().map(Into::into));
+    expect("uid", truth.uid.map(Into::into));
+    expect("ppid", truth.ppid.map(Into::into));
+    expect("parent_comm", truth.parent_comm.clone().map(Into::into));
+    expect("exit_code", Some(truth.exit_code.into()));
+    expect("signal", Some(truth.signal.into()));
+    expect("cgroup", truth.cgroup.clone().map(Into::into));
+    let found = flags(line);
+    for missing in truth
+        .flags
+        .iter()
+        .filter(|flag| !found.contains(&flag.as_str()))
+    {
+        wrong.push(format!("flag {missing} is missing"));
+    }
+    let allowed: HashSet<_> = truth
+        .flags
+        .iter()
+        .chain(&truth.flags_maybe)
+        .map(String::as_str)
+        .collect();
+    for extra in found.iter().filter(|flag| !allowed.contains(**flag)) {
+        wrong.push(format!("flag {extra} must not be there"));
+    }
+    wrong
+}
+
+/// A reported duration must be in the interval of the truth: exact ones up to a tolerance and
+/// their error, bounded ones so that the truth is within their own bound.
+fn duration(line: &Value, key: &str, truth: Span) -> Result<(), String> {
+    let (value, error) = (number(line, key), number(line, "error_ns"));
+    let found = flags(line);
+    let exact = !found.contains(&"bounded-end") && !found.contains(&"approximate-start");
+    let limit = if exact {
+        MAX_EXACT_ERROR_NS
+    } else {
+        MAX_BOUNDED_ERROR_NS
+    };
+    ensure!(error <= limit, "error_ns {error} is beyond {limit}");
+    let slack = error
+        + if exact {
+            TOLERANCE_NS.max(truth.hi / 50)
+        } else {
+            0
+        };
+    ensure!(
+        value + slack >= truth.lo && value <= truth.hi + slack,
+        "{key} is {value} ± {slack} for {}..{}",
+        truth.lo,
+        truth.hi
+    );
+    Ok(())
+}
+
+/// `ts` is the time of the reap.
+fn reap_instant(record: &Value, reaped: Span) -> Result<(), String> {
+    let ts = time::monotonic(record["ts"].as_str().expect("checked")).expect("checked");
+    // The wall clock may be slewed, and the conversion takes place some seconds later.
+    let slack = number(record, "error_ns") + 5_000_000;
+    ensure!(
+        ts + slack >= reaped.lo && ts <= reaped.hi + slack,
+        "ts is {ts} (monotonic) ± {slack} for {}..{}",
+        reaped.lo,
+        reaped.hi
+    );
+    Ok(())
+}
+
+/// From its start to its being a zombie; where one of the two changes hands depends on the kernel.
+fn run_time(truth: &Truth, record: &Value) -> Result<(), String> {
+    let (Some(started), Some(born)) = (truth.started, truth.born) else {
+        return Ok(());
+    };
+    let (Some(run), Some(teardown)) = (record["run_ns"].as_u64(), record["teardown_ns"].as_u64())
+    else {
+        return Err("run_ns or teardown_ns is not known".into());
+    };
+    let (span, value) = (started.until(born), run + teardown);
+    let slack = number(record, "error_ns") + TOLERANCE_NS.max(span.hi / 50);
+    ensure!(
+        value + slack >= span.lo && value <= span.hi + slack,
+        "run_ns + teardown_ns is {value} ± {slack} for {}..{}",
+        span.lo,
+        span.hi
+    );
+    Ok(())
+}
+
+/// Since Linux 6.16 `sched_process_exit` comes before the memory is given back, so that this shows
+/// as teardown; before, it comes after.
+fn teardown(record: &Value, truth: Span) -> Result<(), String> {
+    let teardown = number(record, "teardown_ns");
+    ensure!(
+        teardown <= truth.hi + TOLERANCE_NS,
+        "teardown_ns is {teardown} for ≤ {}",
+        truth.hi
+    );
+    if kernel_version() >= (6, 16) {
+        ensure!(
+            teardown >= truth.lo / 2,
+            "teardown_ns is {teardown} for ≥ {}",
+            truth.lo
+        );
+    }
+    Ok(())
+}
+
+fn kernel_version() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn check_many(many: &Many, records: &mut HashMap<u32, Vec<&Value>>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for pid in &many.pids {
+        let Some(record) = take_first(records, *pid) else {
+            problems.push(format!("no record of {pid}"));
+            continue;
+        };
+        let zombie_ns = number(record, "zombie_ns");
+        let right = record["ppid"] == many.ppid
+            && record["reaper_pid"] == many.ppid
+            && record["comm"] == many.comm.as_str()
+            && record["exit_code"] == many.exit_code
+            && record["how"] == "wait4"
+            && flags(record).is_empty()
+            && zombie_ns <= many.max_zombie_ns + TOLERANCE_NS;
+        if !right {
+            problems.push(format!("wrong (limit {} ns): {record}", many.max_zombie_ns));
+        }
+    }
+    problems
+}
+
+/// Design, section 1: everything that ended is accounted for, and the summary agrees with the
+/// lines.
+pub(crate) fn accounting(report: &Report) -> Vec<String> {
+    let summary = report.summary();
+    let count = |key| number(summary, key);
+    let lost = |key| number(&summary["lost"], key);
+    let mut problems = Vec::new();
+    let mut expect_equal = |what: &str, left: u64, right: u64| {
+        if left != right {
+            problems.push(format!("{what}: {left} for {right}: {summary}"));
+        }
+    };
+
+    let ended = count("reaped") + count("autoreaped");
+    let of_the_run = |line: &&Value| !flags(line).contains(&"pre-existing");
+    let delivered = report.zombies().filter(of_the_run).count() as u64;
+    let accounted = ended + count("alive") + lost("map_full") + lost("missed");
+    expect_equal("exits", count("exits"), accounted);
+    // -s lists none.
+    let listed = report.zombies().next().is_some() || ended == count("filtered");
+    if listed {
+        let all = delivered + count("filtered") + lost("ring_full");
+        expect_equal("delivered + filtered + lost", all, ended);
+    }
+
+    let gone: HashSet<_> = report.zombies().map(|line| line["pid"].as_u64()).collect();
+    let still: HashSet<_> = report
+        .alive()
+        .filter(of_the_run)
+        .map(|line| line["pid"].as_u64())
+        .filter(|pid| !gone.contains(pid))
+        .collect();
+    if listed {
+        expect_equal("alive", count("alive"), still.len() as u64);
+    }
+
+    let parents = || summary["by_parent"].as_array().into_iter().flatten();
+    for key in ["reaped", "autoreaped"] {
+        expect_equal(
+            key,
+            count(key),
+            parents().map(|parent| number(parent, key)).sum(),
+        );
+    }
+    let totals: Vec<u64> = parents().map(|parent| number(parent, "total_ns")).collect();
+    if !totals.is_sorted_by(|left, right| left >= right) {
+        problems.push(format!("by_parent is not worst first: {summary}"));
+    }
+    problems.extend(statistics(report).err());
+    if summary["complete"] != true || ["ring_full", "map_full", "missed"].map(lost) != [0; 3] {
+        problems.push(format!("something was lost: {summary}"));
+    }
+    problems
+}
+
+/// The statistics are those of the lines, up to the histogram's precision.
+fn statistics(report: &Report) -> Result<(), String> {
+    let summary = report.summary();
+    let statistics = &summary["zombie_ns"];
+    if statistics.is_null() {
+        return Ok(());
+    }
+    let keys = ["min", "p50", "p90", "p99", "p999", "max"];
+    let values: Vec<u64> = keys.iter().map(|key| number(statistics, key)).collect();
+    ensure!(values.is_sorted(), "statistics out of order: {statistics}");
+    let plain = number(summary, "filtered") == 0 && number(summary, "pre_existing") == 0;
+    let times = || {
+        let reaped = report.zombies().filter(|line| line["how"] != "autoreap");
+        reaped.map(|line| number(line, "zombie_ns"))
+    };
+    if plain && let Some(longest) = times().max() {
+        ensure!(
+            number(statistics, "count") == times().count() as u64,
+            "count: {statistics}"
+        );
+        let max = number(statistics, "max");
+        ensure!(
+            max.abs_diff(longest) <= longest / 50,
+            "max {max} for {longest}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What the tests run, and where.
+
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use zombie_trace_tests::Catalogued;
+
+fn program(variable: &str, name: &str) -> PathBuf {
+    env::var_os(variable).map_or_else(
+        || {
+            // target/PROFILE/deps/e2e-HASH
+            let test = env::current_exe().expect("this executable");
+            test.ancestors()
+                .nth(2)
+                .expect("a profile directory")
+                .join(name)
+        },
+        PathBuf::from,
+    )
+}
+
+/// The tracer.
+pub(crate) fn zombie_trace() -> PathBuf {
+    program("ZOMBIE_TRACE_BIN", "zombie-trace")
+}
+
+/// A copy of the scenario program that every user can run.
+pub(crate) fn scenario() -> &'static Path {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| {
+        let copy = directory().join("scenario");
+        fs::copy(program("ZOMBIE_TRACE_SCENARIO", "scenario"), &copy).expect("copying scenario");
+        copy
+    })
+}
+
+/// Why nothing can run, if so.
+pub(crate) fn missing() -> Option<String> {
+    // SAFETY: it cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        return Some("not root".into());
+    }
+    [
+        ("ZOMBIE_TRACE_BIN", "zombie-trace"),
+        ("ZOMBIE_TRACE_SCENARIO", "scenario"),
+    ]
+    .into_iter()
+    .map(|(variable, name)| (variable, program(variable, name)))
+    .find(|(_, path)| !path.is_file())
+    .map(|(variable, path)| format!("no {} (set {variable})", path.display()))
+}
+
+/// Why this scenario can't run, if so.
+pub(crate) fn cannot_run(scenario_name: &str) -> Option<String> {
+    static CATALOGUE: OnceLock<Vec<Catalogued>> = OnceLock::new();
+    if missing().is_some() {
+        return None;
+    }
+    let catalogue = CATALOGUE.get_or_init(|| {
+        let output = Command::new(scenario())
+            .arg("--list")
+            .output()
+            .expect("scenario --list");
+        String::from_utf8(output.stdout)
+            .expect("UTF-8")
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of scenario --list"))
+            .collect()
+    });
+    match catalogue.iter().find(|entry| entry.name == scenario_name) {
+        Some(entry) => entry.skip.clone(),
+        None => Some(format!("scenario has no {scenario_name}")),
+    }
+}
+
+fn directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let path = env::temp_dir().join(format!("zt-e2e-{}", std::process::id()));
+        fs::create_dir(&path).expect("a temporary directory");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its permissions");
+        path
+    })
+}
+
+/// A path in the temporary directory that no other call gets.
+pub(crate) fn fresh_path(name: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    directory().join(format!(
+        "{:03}-{name}",
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    ))
+}
+
+/// Removes the temporary directory.
+pub(crate) fn clean_up() {
+    if missing().is_none() {
+        let _ = fs::remove_dir_all(directory());
+    }
+}
+
+/// Where cgroup v2 is mounted.
+pub(crate) fn cgroup2_mount() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        filesystem
+            .starts_with("cgroup2 ")
+            .then(|| mount.split(' ').nth(4).map(PathBuf::from))?
+    })
+}
+
+/// Why a program that some test needs is not there, if so.
+pub(crate) fn no_program(path: &str) -> Option<String> {
+    (!Path::new(path).is_file()).then(|| format!("no {path}"))
+}

@@ -1,0 +1,242 @@
+//! What goes wrong is said, with the flag, file or capability by name, and the status is right.
+
+use std::{fs, io, path::Path, process::Command, ptr};
+
+use crate::{
+    Outcome, Test, check,
+    command::before_exec,
+    context, ensure,
+    tracer::{Run, Tracer},
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let usage = |name: &str, args: &'static [&str], named: &'static str| {
+        Test::new(format!("failure::usage-{name}"), move || {
+            said(&Tracer::new(args).run()?, 2, &[named])
+        })
+    };
+    vec![
+        usage("unknown-option", &["--no-such-option"], "--no-such-option"),
+        usage("min-without-unit", &["-m", "10", "-d", "1ms"], "--min"),
+        usage(
+            "min-unknown-unit",
+            &["-m", "10parsecs", "-d", "1ms"],
+            "--min",
+        ),
+        usage("min-negative", &["--min=-1s", "-d", "1ms"], "--min"),
+        usage(
+            "min-overflow",
+            &["-m", "99999999999999999999s", "-d", "1ms"],
+            "--min",
+        ),
+        usage("duration-without-unit", &["-d", "1"], "--duration"),
+        usage("duration-empty", &["-d", ""], "--duration"),
+        usage("ppid-zero", &["-P", "0", "-d", "1ms"], "--ppid"),
+        usage("ppid-too-large", &["-P", "99999999", "-d", "1ms"], "--ppid"),
+        usage("pid-no-number", &["-p", "abc", "-d", "1ms"], "--pid"),
+        usage("tree-negative", &["--tree=-5", "-d", "1ms"], "--tree"),
+        usage(
+            "backend-unknown",
+            &["--backend", "magic", "-d", "1ms"],
+            "--backend",
+        ),
+        usage(
+            "color-unknown",
+            &["--color", "pink", "-d", "1ms"],
+            "--color",
+        ),
+        usage("buffer-bad", &["--buffer", "lots", "-d", "1ms"], "--buffer"),
+        usage(
+            "user-without-command",
+            &["-u", "nobody", "-d", "1ms"],
+            "--user",
+        ),
+        Test::new("failure::pid-not-there", pid_not_there),
+        Test::new("failure::user-unknown", user_unknown),
+        Test::new("failure::output-unwritable", output_unwritable),
+        Test::new("failure::output-full-device", output_full_device),
+        Test::new("failure::output-full-disk", output_full_disk),
+        Test::new("failure::cgroup-not-there", cgroup_not_there),
+        Test::new("failure::no-privileges", no_privileges),
+        Test::new("failure::no-tracefs", no_tracefs),
+    ]
+}
+
+/// Fails unless the status is this and all of these are named on standard error.
+fn said(run: &Run, code: i32, named: &[&str]) -> Outcome {
+    run.expect_code(code)?;
+    for name in named {
+        if !run.stderr.contains(name) {
+            return run.fail(format!("{name:?} is not named"));
+        }
+    }
+    if run.stderr.contains("panicked") {
+        run.fail("a panic")
+    } else {
+        Ok(())
+    }
+}
+
+/// Could have been a pid once: a warning, and on it goes.
+fn pid_not_there() -> Outcome {
+    // Beyond any pid_max in use in these tests, and yet possible (PID_MAX_LIMIT is 2²²).
+    const GONE: &str = "4194000";
+    ensure!(
+        !Path::new("/proc").join(GONE).exists(),
+        "there is a process {GONE}"
+    );
+    for option in ["-P", "--tree", "-p"] {
+        let run = Tracer::json([option, GONE, "-d", "200ms"]).run()?;
+        said(&run, 0, &[GONE])?;
+        let problems = check::accounting(&run.report()?);
+        ensure!(problems.is_empty(), "{option}: {problems:?}");
+    }
+    Ok(())
+}
+
+fn user_unknown() -> Outcome {
+    let run = Tracer::json(["-u", "no-such-user"])
+        .command(["/bin/true"])
+        .run()?;
+    said(
+        &run,
+        run.status.code().unwrap_or(0),
+        &["no-such-user", "user"],
+    )?;
+    // Whether that is usage (2) or an error (1) is not laid down.
+    if matches!(run.status.code(), Some(1 | 2)) {
+        Ok(())
+    } else {
+        run.fail("status")
+    }
+}
+
+/// Told before the command runs.
+fn output_unwritable() -> Outcome {
+    let witness = context::fresh_path("witness");
+    let path = "/nonexistent/directory/file";
+    let run = Tracer::new(["--json", "-o", path])
+        .command([Path::new("/bin/touch"), &witness])
+        .run()?;
+    said(&run, 1, &[path])?;
+    ensure!(!witness.exists(), "the command ran all the same");
+    Ok(())
+}
+
+fn output_full_device() -> Outcome {
+    for format in [&["--json"][..], &[]] {
+        let run = Tracer::new(["-a", "-o", "/dev/full"])
+            .args(format)
+            .scenario(["fork-loop", "500"])
+            .run()?;
+        said(&run, 1, &["/dev/full"])?;
+    }
+    Ok(())
+}
+
+/// The file holds whole lines only.
+fn output_full_disk() -> Outcome {
+    let mount = context::fresh_path("full");
+    fs::create_dir(&mount).map_err(|error| error.to_string())?;
+    let target = c_path(&mount);
+    // SAFETY: all are valid C strings.
+    let result = unsafe {
+        let (name, options) = (c"tmpfs".as_ptr(), c"size=64k".as_ptr());
+        libc::mount(name, target.as_ptr(), name, 0, options.cast())
+    };
+    ensure!(
+        result == 0,
+        "mounting a tmpfs: {}",
+        io::Error::last_os_error()
+    );
+    let outcome = fill(&mount.join("out.jsonl"));
+    // SAFETY: a valid C string.
+    unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) };
+    outcome
+}
+
+fn fill(path: &Path) -> Outcome {
+    let shown = path.to_str().expect("UTF-8");
+    let run = Tracer::new(["--json", "-a", "-o", shown])
+        .scenario(["fork-loop", "2000"])
+        .run()?;
+    said(&run, 1, &[shown])?;
+    let output = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    if output.len() < 32 << 10 {
+        return run.fail(format!("only {} bytes in the file", output.len()));
+    }
+    if !output.ends_with('\n') {
+        return run.fail("the last line is not whole");
+    }
+    for line in output.lines() {
+        if let Err(error) = serde_json::from_str::<serde_json::Value>(line) {
+            return run.fail(format!("{error}: {line}"));
+        }
+    }
+    Ok(())
+}
+
+fn c_path(path: &Path) -> std::ffi::CString {
+    std::ffi::CString::new(path.to_str().expect("UTF-8")).expect("no NUL")
+}
+
+fn cgroup_not_there() -> Outcome {
+    let run = Tracer::json(["-c", "/no-such-cgroup-anywhere", "-d", "200ms"]).run()?;
+    let code = run.status.code().unwrap_or(0);
+    said(&run, code, &["/no-such-cgroup-anywhere"])?;
+    if matches!(code, 1 | 2) {
+        Ok(())
+    } else {
+        run.fail("status")
+    }
+}
+
+/// Root without any capability: what is missing, and two ways to get it.
+fn no_privileges() -> Outcome {
+    let powerless = |command: &mut Command| {
+        before_exec(command, || {
+            for capability in 0.. {
+                // SAFETY: no pointers. EINVAL is the end of the capabilities.
+                if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
+                    break;
+                }
+            }
+            Ok(())
+        });
+    };
+    let run = Tracer::json(["-d", "200ms"]).with(powerless).run()?;
+    said(&run, 1, &["CAP_BPF", "CAP_PERFMON"])?;
+    let line_with = |word: &str| run.stderr.lines().any(|line| line.contains(word));
+    for word in ["sudo ", "setcap "] {
+        if !line_with(word) {
+            return run.fail(format!("no line with {word:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// tracefs and debugfs are not mounted where the tracer runs: it manages by itself.
+fn no_tracefs() -> Outcome {
+    let unmounted = |command: &mut Command| {
+        before_exec(command, || {
+            // SAFETY: valid C strings; what is not mounted fails, and that is fine.
+            unsafe {
+                if libc::unshare(libc::CLONE_NEWNS) != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                let flags = libc::MS_REC | libc::MS_PRIVATE;
+                libc::mount(ptr::null(), c"/".as_ptr(), ptr::null(), flags, ptr::null());
+                for target in [c"/sys/kernel/debug/tracing", c"/sys/kernel/tracing"] {
+                    while libc::umount2(target.as_ptr(), libc::MNT_DETACH) == 0 {}
+                }
+                while libc::umount2(c"/sys/kernel/debug".as_ptr(), libc::MNT_DETACH) == 0 {}
+            }
+            Ok(())
+        });
+    };
+    let run = Tracer::json([""; 0])
+        .scenario(["hold"])
+        .with(unmounted)
+        .run()?;
+    check::scenario_run(&run).map(drop)
+}

@@ -1,0 +1,118 @@
+//! The kernel's BPF objects, by id.
+
+use std::{collections::BTreeSet, fs, io};
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A program.
+    Program,
+    /// A map.
+    Map,
+    /// A link.
+    Link,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Program, Self::Map, Self::Link];
+
+    /// BPF_{PROG,MAP,LINK}_GET_NEXT_ID (include/uapi/linux/bpf.h).
+    fn next_id_command(self) -> libc::c_long {
+        match self {
+            Self::Program => 11,
+            Self::Map => 12,
+            Self::Link => 31,
+        }
+    }
+
+    /// Its line in /proc/PID/fdinfo/FD.
+    fn fdinfo_key(self) -> &'static str {
+        match self {
+            Self::Program => "prog_id:",
+            Self::Map => "map_id:",
+            Self::Link => "link_id:",
+        }
+    }
+}
+
+/// An object of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Object {
+    /// What it is.
+    pub(crate) kind: Kind,
+    id: u32,
+}
+
+/// All that there are.
+pub(crate) fn all() -> Result<BTreeSet<Object>, String> {
+    let mut objects = BTreeSet::new();
+    for kind in Kind::ALL {
+        let mut id = 0;
+        while let Some(next) = next_id(kind, id)? {
+            objects.insert(Object { kind, id: next });
+            id = next;
+        }
+    }
+    Ok(objects)
+}
+
+fn next_id(kind: Kind, start: u32) -> Result<Option<u32>, String> {
+    /// The part of `union bpf_attr` that GET_NEXT_ID uses.
+    #[repr(C)]
+    struct Attribute {
+        start_id: u32,
+        next_id: u32,
+        open_flags: u32,
+    }
+    let mut attribute = Attribute {
+        start_id: start,
+        next_id: 0,
+        open_flags: 0,
+    };
+    // SAFETY: `attribute` is valid and of the size that is given.
+    let result = unsafe {
+        let size = size_of::<Attribute>();
+        libc::syscall(
+            libc::SYS_bpf,
+            kind.next_id_command(),
+            &raw mut attribute,
+            size,
+        )
+    };
+    let error = io::Error::last_os_error();
+    match result {
+        0 => Ok(Some(attribute.next_id)),
+        _ if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        _ => Err(format!("bpf(GET_NEXT_ID) of {kind:?}: {error}")),
+    }
+}
+
+/// Those that a process has descriptors of.
+pub(crate) fn held_by(pid: u32) -> BTreeSet<Object> {
+    let mut objects = BTreeSet::new();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    for descriptor in descriptors {
+        let info = fs::read_to_string(descriptor.path()).unwrap_or_default();
+        for line in info.lines() {
+            for kind in Kind::ALL {
+                let id = line.strip_prefix(kind.fdinfo_key());
+                if let Some(id) = id.and_then(|id| id.trim().parse().ok()) {
+                    objects.insert(Object { kind, id });
+                }
+            }
+        }
+    }
+    objects
+}
+
+/// Those that any process has descriptors of.
+pub(crate) fn held_by_anyone() -> BTreeSet<Object> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .flat_map(held_by)
+        .collect()
+}

@@ -1,0 +1,248 @@
+//! The books of a run: every process that ended is in exactly one place. Pure.
+
+use std::collections::HashSet;
+
+use zombie_trace_common::{Counters, Record, SnapshotEntry, flags, how};
+
+use crate::aggregate::{Counts, Lost};
+
+/// `EXIT_ZOMBIE` and `EXIT_TRACE` share this bit (include/linux/sched.h).
+const EXIT_ZOMBIE: u32 = 0x20;
+
+/// The kernel side's last word: what is known of the processes in its map.
+#[derive(Clone, Debug, Default)]
+pub struct Remains {
+    /// The dying processes and zombies that still exist.
+    pub existing: Vec<SnapshotEntry>,
+    /// Processes that were released, which no hook has told of yet.
+    pub released: Vec<Record>,
+    /// Its counters, read when the rest was.
+    pub counters: Counters,
+    /// How often the program that sees exits was skipped.
+    pub missed_exits: u64,
+}
+
+/// What became of the processes that ended during a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Accounts(Counts);
+
+impl Accounts {
+    /// Draws up the accounts. What is in no other place was missed.
+    pub fn of(remains: &Remains) -> Self {
+        let counters = &remains.counters;
+        let lost = lost(counters, remains.missed_exits);
+        let ours = |record: &&Record| !is_pre_existing(record);
+        let (autoreaped, reaped): (Vec<&Record>, Vec<&Record>) = remains
+            .released
+            .iter()
+            .filter(ours)
+            .partition(|record| was_never_notified(record));
+        let (zombies, dying): (Vec<&SnapshotEntry>, Vec<&SnapshotEntry>) = remains
+            .existing
+            .iter()
+            .filter(|entry| !is_pre_existing(&entry.record))
+            .partition(|entry| is_zombie(entry));
+        let mut counts = Counts {
+            // What is still dying has not ended during the run.
+            exits: (counters.exits + lost.missed).saturating_sub(dying.len() as u64),
+            reaped: counters.reaped + reaped.len() as u64,
+            autoreaped: counters.autoreaped + autoreaped.len() as u64,
+            alive: zombies.len() as u64,
+            pre_existing: 0,
+            filtered: counters.filtered,
+            lost,
+        };
+        let accounted =
+            counts.reaped + counts.autoreaped + counts.alive + lost.map_full + lost.missed;
+        counts.lost.missed += counts.exits.saturating_sub(accounted);
+        Self(counts)
+    }
+
+    /// The counts of the summary, but for what only user space filtered, and the zombies from
+    /// before.
+    pub fn counts(self) -> Counts {
+        self.0
+    }
+}
+
+/// It was dying or a zombie before the tracer attached.
+pub fn is_pre_existing(record: &Record) -> bool {
+    record.flags & flags::PRE_EXISTING != 0
+}
+
+/// It is a zombie, and not dying any more.
+pub fn is_zombie(entry: &SnapshotEntry) -> bool {
+    entry.exit_state & EXIT_ZOMBIE != 0
+}
+
+/// Its leader ended alone and its threads live on, or have ended unseen.
+pub fn has_ended(record: &Record) -> bool {
+    record.exit_time != 0 || is_pre_existing(record)
+}
+
+/// Nobody was notified of its end, though somebody should have been: it was autoreaped.
+fn was_never_notified(record: &Record) -> bool {
+    record.zombie_time == 0 && record.flags & flags::NO_EXIT_SIGNAL == 0
+}
+
+/// How many processes the kernel side knows that have not ended for good.
+pub fn known(counters: &Counters) -> u64 {
+    let known = counters.exits + counters.adopted;
+    let gone =
+        counters.map_full + counters.reaped + counters.autoreaped + counters.pre_existing_reaped;
+    known.saturating_sub(gone)
+}
+
+/// What was lost so far.
+pub fn lost(counters: &Counters, missed_exits: u64) -> Lost {
+    Lost {
+        ring_full: counters.ring_full,
+        map_full: counters.map_full,
+        missed: missed_exits + counters.tree_full,
+    }
+}
+
+/// Those of the records in the kernel's map whose process is not in the task list any more.
+pub fn released_among(
+    records: impl IntoIterator<Item = Record>,
+    existing: &[SnapshotEntry],
+) -> Vec<Record> {
+    let existing: HashSet<_> = existing.iter().map(|entry| entry.record.task).collect();
+    records
+        .into_iter()
+        .filter(|record| has_ended(record) && !existing.contains(&record.task))
+        .collect()
+}
+
+/// Ends the record of a process that is gone, of whose end nobody has told: it was between its
+/// beginning and `now` (monotonic, ns).
+pub fn close(record: &Record, now: u64) -> Record {
+    let mut record = *record;
+    if was_never_notified(&record) {
+        record.how = how::AUTOREAP;
+        record.reap_time = record.exit_time;
+        return record;
+    }
+    if record.zombie_time == 0 {
+        record.flags |= flags::APPROXIMATE_START;
+        record.zombie_time = record.exit_time;
+        record.zombie_time_max = now;
+    }
+    record.how = how::UNKNOWN;
+    record.flags |= flags::BOUNDED_END;
+    record.reap_time_min = record.zombie_time;
+    record.reap_time = now;
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(task: u64, zombie_time: u64, flags: u32) -> Record {
+        Record {
+            task,
+            exit_time: 100,
+            zombie_time,
+            flags,
+            ..Record::default()
+        }
+    }
+
+    fn entry(task: u64, exit_state: u32, flags: u32) -> SnapshotEntry {
+        SnapshotEntry {
+            record: record(task, 110, flags),
+            exit_state,
+            ..SnapshotEntry::default()
+        }
+    }
+
+    fn assert_balanced(counts: &Counts) {
+        assert_eq!(
+            counts.exits,
+            counts.reaped
+                + counts.autoreaped
+                + counts.alive
+                + counts.lost.map_full
+                + counts.lost.missed
+        );
+    }
+
+    #[test]
+    fn every_process_is_in_one_place() {
+        let remains = Remains {
+            existing: vec![
+                entry(1, 32, 0),
+                entry(2, 0, 0),
+                entry(3, 32, flags::PRE_EXISTING),
+            ],
+            released: vec![
+                record(4, 110, 0),
+                record(5, 0, 0),
+                record(6, 0, flags::NO_EXIT_SIGNAL),
+            ],
+            counters: Counters {
+                exits: 20,
+                reaped: 10,
+                autoreaped: 4,
+                map_full: 1,
+                adopted: 1,
+                ..Counters::default()
+            },
+            missed_exits: 0,
+        };
+        let counts = Accounts::of(&remains).counts();
+        assert_eq!(
+            (counts.exits, counts.reaped, counts.autoreaped),
+            (19, 12, 5)
+        );
+        assert_eq!(
+            (counts.alive, counts.lost.map_full, counts.lost.missed),
+            (1, 1, 0)
+        );
+        assert_balanced(&counts);
+    }
+
+    #[test]
+    fn what_is_nowhere_was_missed() {
+        let remains = Remains {
+            counters: Counters {
+                exits: 20,
+                reaped: 10,
+                tree_full: 2,
+                ..Counters::default()
+            },
+            missed_exits: 3,
+            ..Remains::default()
+        };
+        let counts = Accounts::of(&remains).counts();
+        assert_eq!((counts.exits, counts.lost.missed), (25, 15));
+        assert_balanced(&counts);
+    }
+
+    #[test]
+    fn released_are_those_not_in_the_task_list() {
+        let waiting_leader = Record {
+            exit_time: 0,
+            ..record(9, 0, 0)
+        };
+        let found = released_among(
+            [record(1, 110, 0), record(2, 110, 0), waiting_leader],
+            &[entry(1, 32, 0)],
+        );
+        assert_eq!(found, [record(2, 110, 0)]);
+    }
+
+    #[test]
+    fn an_unseen_end_is_bounded() {
+        let closed = close(&record(1, 110, 0), 500);
+        assert_eq!((closed.reap_time_min, closed.reap_time), (110, 500));
+        assert_eq!(
+            (closed.how, closed.flags),
+            (how::UNKNOWN, flags::BOUNDED_END)
+        );
+        assert_eq!(close(&record(1, 0, 0), 500).how, how::AUTOREAP);
+        let unseen = close(&record(1, 0, flags::NO_EXIT_SIGNAL), 500);
+        assert_eq!((unseen.zombie_time, unseen.zombie_time_max), (100, 500));
+    }
+}

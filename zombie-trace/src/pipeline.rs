@@ -1,0 +1,142 @@
+//! From a kernel record to a line of output.
+
+use std::{io, time::Duration};
+
+use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
+
+use crate::{
+    accounts::{self, Accounts, Remains},
+    aggregate::{Aggregate, Lost},
+    filter::Filter,
+    lifecycle::{Lifecycle, RunQueueClocks, WallClock},
+    sink::{Loss, Sink, Start},
+    source::{CgroupPaths, monotonic_now, wall_clock},
+};
+
+/// Lifecycle, filter, aggregate and sink in a row.
+pub struct Pipeline {
+    lifecycle: Lifecycle,
+    filter: Filter,
+    aggregate: Aggregate,
+    sink: Box<dyn Sink + Send>,
+    cgroups: CgroupPaths,
+    begun: u64,
+    wall: WallClock,
+    /// Records that came through the ring buffer and were not listed.
+    filtered: u64,
+    pre_existing: u64,
+    reported: Lost,
+}
+
+impl Pipeline {
+    /// A run begins. `error_ns` is the backend's error for exact lifetimes.
+    pub fn new(error_ns: u64, filter: Filter, sink: Box<dyn Sink + Send>) -> Self {
+        Self {
+            lifecycle: Lifecycle::new(error_ns),
+            filter,
+            aggregate: Aggregate::default(),
+            sink,
+            cgroups: CgroupPaths::new(),
+            begun: monotonic_now(),
+            wall: wall_clock(),
+            filtered: 0,
+            pre_existing: 0,
+            reported: Lost::default(),
+        }
+    }
+
+    /// Writes the first line.
+    pub fn start(&mut self, start: &Start) -> io::Result<()> {
+        self.sink.start(start)?;
+        self.sink.flush()
+    }
+
+    /// Takes in what there was before the tracer.
+    pub fn adopt(&mut self, entries: &[SnapshotEntry], clocks: &RunQueueClocks) {
+        for entry in entries
+            .iter()
+            .filter(|entry| accounts::is_pre_existing(&entry.record))
+        {
+            self.lifecycle.adopt(entry, clocks, &self.wall);
+            self.pre_existing += u64::from(accounts::is_zombie(entry));
+        }
+    }
+
+    /// A batch of records comes.
+    pub fn begin_batch(&mut self) {
+        self.wall = wall_clock();
+    }
+
+    /// Lists a process that is gone, if it is to be listed.
+    pub fn record(&mut self, record: &Record) -> io::Result<()> {
+        let cgroup = self.cgroups.path(record.cgroup_id);
+        let zombie = self.lifecycle.zombie(record, &self.wall, cgroup);
+        let listing = self.filter.listing(&zombie);
+        self.aggregate.zombie(&zombie, listing);
+        if listing.is_filtered() {
+            self.filtered += u64::from(record.flags & flags::PRE_EXISTING == 0);
+            return Ok(());
+        }
+        self.sink.zombie(&zombie)
+    }
+
+    /// A batch of records is through.
+    pub fn end_batch(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+
+    /// Reports what was lost since the last time; gives what there was.
+    pub fn loss(&mut self, counters: &Counters, missed_exits: u64) -> io::Result<Option<Lost>> {
+        self.report_loss(accounts::lost(counters, missed_exits))
+    }
+
+    fn report_loss(&mut self, total: Lost) -> io::Result<Option<Lost>> {
+        let since = Lost {
+            ring_full: total.ring_full.saturating_sub(self.reported.ring_full),
+            map_full: total.map_full.saturating_sub(self.reported.map_full),
+            missed: total.missed.saturating_sub(self.reported.missed),
+        };
+        if since.is_none() {
+            return Ok(None);
+        }
+        self.reported = total;
+        let ts = self.wall.timestamp(monotonic_now());
+        self.sink.loss(&Loss { ts, lost: since })?;
+        self.sink.flush()?;
+        Ok(Some(since))
+    }
+
+    /// The end of the run: lists what is still there and writes the summary. Gives what was lost
+    /// and not reported before.
+    pub fn finish(&mut self, remains: &Remains) -> io::Result<Option<Lost>> {
+        self.begin_batch();
+        let now = monotonic_now();
+        for record in &remains.released {
+            self.record(&accounts::close(record, now))?;
+        }
+        let mut zombies: Vec<_> = remains
+            .existing
+            .iter()
+            .filter(|entry| accounts::is_zombie(entry))
+            .collect();
+        zombies.sort_by_key(|entry| entry.record.zombie_time);
+        for entry in zombies {
+            let cgroup = self.cgroups.path(entry.record.cgroup_id);
+            let alive = self.lifecycle.alive(&entry.record, now, &self.wall, cgroup);
+            if self.filter.passes_alive(&alive) {
+                self.aggregate.alive(&alive);
+                self.sink.alive(&alive)?;
+            }
+        }
+        let mut counts = Accounts::of(remains).counts();
+        counts.filtered += self.filtered;
+        counts.pre_existing = self.pre_existing;
+        let lost = self.report_loss(counts.lost)?;
+        let duration = Duration::from_nanos(now.saturating_sub(self.begun));
+        let ts = self.wall.timestamp(now);
+        self.sink
+            .summary(&self.aggregate.summary(counts, ts, duration))?;
+        self.sink.flush()?;
+        Ok(lost)
+    }
+}

@@ -1,0 +1,82 @@
+//! Signals that end a run.
+
+use std::{io, thread};
+
+use nix::sys::signal::{SigHandler, Signal};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::{SignalsInfo, exfiltrator::WithOrigin},
+    low_level::siginfo::{Cause, Origin},
+};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// A request to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// SIGINT, SIGTERM or SIGHUP.
+    pub signal: Signal,
+    /// It came from the terminal, which sends it to every process in the foreground by itself.
+    pub from_terminal: bool,
+}
+
+/// From now on these signals end the run in good order.
+pub fn subscribe() -> io::Result<UnboundedReceiver<Stop>> {
+    let mut signals = SignalsInfo::<WithOrigin>::new([SIGHUP, SIGINT, SIGTERM])?;
+    let (sender, receiver) = unbounded_channel();
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for origin in signals.forever() {
+                if let Some(stop) = stop(&origin)
+                    && sender.send(stop).is_err()
+                {
+                    return;
+                }
+            }
+        })?;
+    Ok(receiver)
+}
+
+fn stop(origin: &Origin) -> Option<Stop> {
+    Some(Stop {
+        signal: Signal::try_from(origin.signal).ok()?,
+        from_terminal: origin.cause == Cause::Kernel,
+    })
+}
+
+/// The signals that this program treats in its own way and that were ignored when it started
+/// (by nohup, or by a shell's `&`): a command inherits that.
+#[derive(Clone, Debug)]
+pub struct Inherited {
+    ignored: Vec<Signal>,
+}
+
+impl Inherited {
+    /// Takes the dispositions down and makes SIGCHLD the default, without which no command could
+    /// be waited for.
+    pub fn take() -> nix::Result<Self> {
+        let mut ignored = Vec::new();
+        for signal in [
+            Signal::SIGHUP,
+            Signal::SIGINT,
+            Signal::SIGTERM,
+            Signal::SIGCHLD,
+        ] {
+            // SAFETY: no handler is installed, and nothing else deals with signals yet.
+            let previous = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+            if matches!(previous, SigHandler::SigIgn) {
+                ignored.push(signal);
+            }
+        }
+        Ok(Self { ignored })
+    }
+
+    /// Ignores them again; for a forked child before exec, and async-signal-safe.
+    pub fn restore(&self) -> nix::Result<()> {
+        for &signal in &self.ignored {
+            // SAFETY: it installs no handler.
+            unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) }?;
+        }
+        Ok(())
+    }
+}

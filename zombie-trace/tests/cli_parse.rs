@@ -1,0 +1,214 @@
+//! What the command line accepts, and what it says of what it does not.
+
+use std::path::Path;
+
+use clap::error::ErrorKind;
+use zombie_trace::{
+    cli::{BackendChoice, Cli, DEFAULT_MAX_ZOMBIES},
+    sink::ColorWhen,
+};
+
+fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+    Cli::from_args([&["zombie-trace"], args].concat())
+}
+
+fn accepted(args: &[&str]) -> Cli {
+    parse(args).unwrap_or_else(|err| panic!("{args:?}: {err}"))
+}
+
+#[track_caller]
+fn refused(args: &[&str], expected: &[&str]) {
+    let err = parse(args).expect_err(&format!("{args:?}"));
+    assert_eq!(err.exit_code(), 2, "{args:?}: {err}");
+    let text = err.to_string();
+    for part in expected {
+        assert!(text.contains(part), "{args:?}: no {part:?} in: {text}");
+    }
+}
+
+#[test]
+fn clap_finds_the_definition_sound() {
+    use clap::CommandFactory;
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn nothing_asked_for() {
+    let cli = accepted(&[]);
+    assert!(cli.pid.is_empty() && cli.ppid.is_empty() && cli.tree.is_none());
+    assert!(cli.command.is_empty());
+    assert_eq!(cli.backend, BackendChoice::Auto);
+    assert_eq!(cli.color, ColorWhen::Auto);
+    assert_eq!(cli.max_zombies, DEFAULT_MAX_ZOMBIES);
+    assert_eq!(cli.buffer.bytes(), 4 << 20);
+    assert_eq!(cli.filter(), Default::default());
+    assert_eq!(cli.sink(), Default::default());
+}
+
+#[test]
+fn short_and_long() {
+    let short = accepted(&[
+        "-p1", "-p", "2", "-P", "3", "-n", "a*", "-c", "/x", "-x", "-m", "10ms", "-a", "-d",
+        "1m30s", "-t", "-s", "-o", "file", "-u", "root", "-vv", "--", "make", "-j8",
+    ]);
+    let long = accepted(&[
+        "--pid=1",
+        "--pid",
+        "2",
+        "--ppid",
+        "3",
+        "--comm",
+        "a*",
+        "--cgroup",
+        "/x",
+        "--failed",
+        "--min",
+        "10ms",
+        "--all",
+        "--duration",
+        "90s",
+        "--timestamps",
+        "--summary",
+        "--output",
+        "file",
+        "--user",
+        "root",
+        "--verbose",
+        "--verbose",
+        "--",
+        "make",
+        "-j8",
+    ]);
+    assert_eq!(short, long);
+    assert_eq!(
+        short.pid.iter().map(|pid| pid.get()).collect::<Vec<_>>(),
+        [1, 2]
+    );
+    assert_eq!(short.min.unwrap().as_nanos(), 10_000_000);
+    assert_eq!(short.duration.unwrap().as_nanos(), 90_000_000_000);
+    assert_eq!(short.output.as_deref(), Some(Path::new("file")));
+    assert_eq!(short.user.unwrap().name, "root");
+    assert_eq!(short.command, ["make", "-j8"]);
+    assert_eq!(short.verbose, 2);
+}
+
+#[test]
+fn long_only() {
+    let cli = accepted(&[
+        "--tree",
+        "7",
+        "--parent-comm",
+        "a",
+        "--parent-comm",
+        "b",
+        "--json",
+        "--backend",
+        "tracepoint",
+        "--max-zombies",
+        "4194304",
+        "--buffer",
+        "5M",
+        "--color",
+        "never",
+        "-q",
+    ]);
+    assert_eq!(cli.tree.unwrap().get(), 7);
+    assert_eq!(cli.parent_comm.len(), 2);
+    assert!(cli.json && cli.quiet);
+    assert_eq!(cli.backend, BackendChoice::Tracepoint);
+    assert_eq!(cli.max_zombies, 4_194_304);
+    assert_eq!(cli.buffer.bytes(), 8 << 20);
+    assert_eq!(cli.color, ColorWhen::Never);
+}
+
+#[test]
+fn what_follows_the_dashes_is_the_commands() {
+    let cli = accepted(&["--", "sh", "-c", "exit 3", "--", "--json"]);
+    assert_eq!(cli.command, ["sh", "-c", "exit 3", "--", "--json"]);
+    assert!(!cli.json);
+}
+
+#[test]
+fn pids_that_cannot_exist() {
+    for flag in ["-p", "-P", "--tree"] {
+        for pid in ["0", "-1", "4194305", "99999999999"] {
+            refused(&[flag, pid], &["no such process can exist", "1 to 4194304"]);
+        }
+        refused(&[flag, "bash"], &["not a number"]);
+        refused(&[flag], &["a value is required"]);
+    }
+    refused(&["--ppid", "0"], &["--ppid"]);
+}
+
+#[test]
+fn durations_without_sense() {
+    for flag in ["--min", "--duration"] {
+        refused(&[flag, "10"], &[flag, "needs a unit: 10ms, 10s"]);
+        refused(&[flag, "-1s"], &[flag, "no sign"]);
+        refused(&[flag, "soon"], &[flag, "such as 10ms"]);
+        refused(&[flag, "99999999999999999999s"], &[flag, "too long"]);
+    }
+    refused(&["-d", "0s"], &["--duration", "longer than 0"]);
+    accepted(&["-m", "0s"]);
+}
+
+#[test]
+fn sizes_and_limits() {
+    refused(&["--buffer", "0"], &["--buffer", "more than 0"]);
+    refused(&["--buffer", "2G"], &["--buffer", "1GiB"]);
+    refused(&["--buffer", "big"], &["--buffer", "4MiB"]);
+    for n in ["0", "-1", "4194305", "many"] {
+        refused(&["--max-zombies", n], &["--max-zombies"]);
+    }
+}
+
+#[test]
+fn names() {
+    refused(&["-n", "[a"], &["--comm", "not a pattern"]);
+    refused(
+        &["-n", "systemd-journald"],
+        &["--comm", "'systemd-journal*'"],
+    );
+    refused(&["--parent-comm", ""], &["--parent-comm"]);
+    accepted(&["--comm=-bash"]);
+}
+
+#[test]
+fn a_command_must_follow_the_dashes() {
+    refused(&["--"], &["missing command"]);
+    refused(&["-p", "1", "--"], &["missing command"]);
+    refused(&["sleep", "1"], &["'sleep'", "-- sleep"]);
+}
+
+#[test]
+fn a_user_is_for_a_command() {
+    refused(&["-u", "root"], &["--user", "COMMAND"]);
+    refused(
+        &["-u", "no-such-user", "--", "true"],
+        &["--user", "no such user"],
+    );
+}
+
+#[test]
+fn contradictions() {
+    refused(&["-q", "-v"], &["--quiet", "--verbose"]);
+    refused(&["--tree", "1", "--tree", "2"], &["--tree"]);
+    refused(&["--backend", "magic"], &["--backend", "tracepoint"]);
+    refused(&["--color", "pink"], &["--color", "always"]);
+    refused(&["--bogus"], &["--bogus"]);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let help = parse(&["-h"]).unwrap_err();
+    assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0));
+    let version = parse(&["-V"]).unwrap_err();
+    assert_eq!(
+        (version.kind(), version.exit_code()),
+        (ErrorKind::DisplayVersion, 0)
+    );
+    assert_eq!(
+        version.to_string(),
+        format!("zombie-trace {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}

@@ -1,0 +1,126 @@
+//! What sinks write, against the files in tests/golden.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test golden` writes them anew: look at what changes.
+
+mod support;
+
+use std::{env, fs, path::Path};
+
+use jiff::tz::TimeZone;
+use support::Run;
+use zombie_trace::{
+    cli::Cli,
+    sink::{Json, Look, Table, Text},
+};
+
+fn check(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        text == expected,
+        "{name} has changed:\n{text}\nand was:\n{expected}"
+    );
+}
+
+fn text(run: &Run, width: Option<usize>, color: bool, timestamps: bool) -> String {
+    let look = Look { width, color };
+    let mut out = Vec::new();
+    run.play(&mut Text::new(
+        &mut out,
+        look,
+        Some(Table::new(look, timestamps, TimeZone::UTC)),
+    ));
+    String::from_utf8(out).unwrap()
+}
+
+fn summary(run: &Run, width: Option<usize>) -> String {
+    let mut out = Vec::new();
+    run.play(&mut Text::new(
+        &mut out,
+        Look {
+            width,
+            color: false,
+        },
+        None,
+    ));
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn text_at_every_width() {
+    let run = support::eventful();
+    check("text-40.txt", &text(&run, Some(40), false, false));
+    check("text-80.txt", &text(&run, Some(80), false, false));
+    check("text-120.txt", &text(&run, Some(120), false, false));
+    check("text-unlimited.txt", &text(&run, None, false, false));
+}
+
+#[test]
+fn text_with_the_time_of_day() {
+    let run = support::eventful();
+    check("text-time-40.txt", &text(&run, Some(40), false, true));
+    check("text-time-80.txt", &text(&run, Some(80), false, true));
+    check("text-time-120.txt", &text(&run, Some(120), false, true));
+    check("text-time-unlimited.txt", &text(&run, None, false, true));
+}
+
+#[test]
+fn text_in_colours() {
+    check(
+        "text-colours.txt",
+        &text(&support::eventful(), Some(120), true, true),
+    );
+}
+
+#[test]
+fn summary_alone() {
+    check("summary-calm-40.txt", &summary(&support::calm(), Some(40)));
+    check("summary-calm-80.txt", &summary(&support::calm(), Some(80)));
+    check(
+        "summary-calm-unlimited.txt",
+        &summary(&support::calm(), None),
+    );
+    check("summary-empty.txt", &summary(&support::empty(), Some(80)));
+}
+
+#[test]
+fn json() {
+    let json = |run: &Run, stream| {
+        let mut out = Vec::new();
+        run.play(&mut Json::new(&mut out, stream));
+        String::from_utf8(out).unwrap()
+    };
+    check("json.jsonl", &json(&support::eventful(), true));
+    check("json-summary.jsonl", &json(&support::empty(), false));
+}
+
+#[test]
+fn no_line_of_text_is_too_wide() {
+    for run in [support::eventful(), support::calm(), support::empty()] {
+        for width in 40..=130 {
+            for line in text(&run, Some(width), false, true).lines() {
+                let columns = unicode_width::UnicodeWidthStr::width(line);
+                assert!(columns <= width, "{columns} > {width}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn help() {
+    for (name, flag) in [("help.txt", "-h"), ("help-long.txt", "--help")] {
+        let help = Cli::from_args(["zombie-trace", flag])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 80),
+            "{help}"
+        );
+        check(name, &help);
+    }
+}

@@ -1,0 +1,152 @@
+//! Every line of `--json` against docs/schema, and lines that the schema must refuse.
+
+mod support;
+
+use std::{fs, path::Path};
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+use support::Run;
+use zombie_trace::sink::Json;
+
+fn schema() -> Validator {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema/zombie-trace-v1.schema.json");
+    let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    jsonschema::meta::validate(&schema).expect("it is a schema itself");
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+fn lines(run: &Run) -> Vec<Value> {
+    let mut out = Vec::new();
+    run.play(&mut Json::new(&mut out, true));
+    let text = String::from_utf8(out).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn line(kind: &str) -> Value {
+    let mut lines = lines(&support::eventful()).into_iter();
+    lines.find(|line| line["type"] == kind).unwrap()
+}
+
+#[test]
+fn every_line_is_valid() {
+    let schema = schema();
+    for run in [support::eventful(), support::calm(), support::empty()] {
+        for line in lines(&run) {
+            assert!(schema.is_valid(&line), "{line}");
+        }
+    }
+}
+
+#[test]
+fn no_key_is_optional() {
+    let schema = schema();
+    for kind in ["start", "zombie", "alive", "loss", "summary"] {
+        let line = line(kind);
+        for key in line.as_object().unwrap().keys() {
+            let mut without = line.clone();
+            without.as_object_mut().unwrap().remove(key);
+            assert!(!schema.is_valid(&without), "{kind} without {key}");
+        }
+    }
+}
+
+#[test]
+fn every_key_is_described() {
+    let described: Value = serde_json::from_str(
+        &fs::read_to_string(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../docs/schema/zombie-trace-v1.schema.json"),
+        )
+        .unwrap(),
+    )
+    .unwrap();
+    for kind in ["start", "zombie", "alive", "loss", "summary"] {
+        let properties = described["$defs"][kind]["properties"].as_object().unwrap();
+        let line = line(kind);
+        let line = line.as_object().unwrap();
+        for key in line.keys() {
+            assert!(
+                properties.contains_key(key),
+                "{kind}: {key} is not in the schema"
+            );
+        }
+        for key in properties.keys() {
+            assert!(line.contains_key(key), "{kind}: {key} is never written");
+        }
+    }
+}
+
+#[test]
+fn fields_may_be_added() {
+    let mut line = line("zombie");
+    line["new_in_a_later_version"] = json!(1);
+    assert!(schema().is_valid(&line));
+}
+
+#[test]
+fn wrong_values_are_refused() {
+    let schema = schema();
+    let wrong = [
+        ("zombie", "type", json!("ghost")),
+        ("zombie", "ts", json!("2026-01-02T03:04:05Z")),
+        ("zombie", "ts", json!("2026-01-02T03:04:05.123456789+01:00")),
+        ("zombie", "ts", Value::Null),
+        ("zombie", "pid", json!(-1)),
+        ("zombie", "pid", Value::Null),
+        ("zombie", "comm", Value::Null),
+        ("zombie", "exit_code", json!(256)),
+        ("zombie", "signal", json!("SIGKILL")),
+        ("zombie", "core_dumped", Value::Null),
+        ("zombie", "zombie_ns", json!(1.5)),
+        ("zombie", "zombie_ns", json!("18234")),
+        ("zombie", "zombie_ns", Value::Null),
+        ("zombie", "how", json!("magic")),
+        ("zombie", "how", Value::Null),
+        ("zombie", "flags", json!(["odd"])),
+        ("zombie", "flags", json!(["traced", "traced"])),
+        ("zombie", "flags", Value::Null),
+        ("zombie", "phases", json!({ "notify_ns": 1 })),
+        ("alive", "age_ns", json!(-1)),
+        ("start", "schema", json!(2)),
+        ("start", "command", json!("make")),
+        ("start", "command", json!([])),
+        ("loss", "missed", Value::Null),
+        ("summary", "lost", json!({ "ring_full": 0, "map_full": 0 })),
+        ("summary", "complete", json!("yes")),
+        ("summary", "zombie_ns", Value::Null),
+        ("summary", "by_parent", Value::Null),
+        ("summary", "by_parent", json!([{ "ppid": 1 }])),
+    ];
+    for (kind, key, value) in wrong {
+        let mut line = line(kind);
+        line[key] = value;
+        assert!(!schema.is_valid(&line), "{kind}: {key}: {}", line[key]);
+    }
+}
+
+#[test]
+fn statistics_are_null_exactly_when_there_are_none() {
+    let schema = schema();
+    let mut summary = line("summary");
+    summary["zombie_ns"]["count"] = json!(0);
+    assert!(!schema.is_valid(&summary));
+    for statistic in ["min", "mean", "p50", "p90", "p99", "p999", "max"] {
+        summary["zombie_ns"][statistic] = Value::Null;
+    }
+    assert!(schema.is_valid(&summary));
+    summary["zombie_ns"]["count"] = json!(1);
+    assert!(!schema.is_valid(&summary));
+}
+
+#[test]
+fn measured_phases_are_valid() {
+    let mut line = line("zombie");
+    line["phases"] = json!({
+        "notify_ns": 1, "parent_not_waiting_ns": 2, "runqueue_ns": 3, "tracer_ns": null, "reap_ns": 5,
+    });
+    assert!(schema().is_valid(&line));
+}
