@@ -195,7 +195,7 @@ fn cgroup_not_there() -> Outcome {
 fn no_privileges() -> Outcome {
     let powerless = |command: &mut Command| {
         before_exec(command, || {
-            for capability in 0.. {
+            for capability in 0..libc::c_ulong::MAX {
                 // SAFETY: no pointers. EINVAL is the end of the capabilities.
                 if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
                     break;

@@ -54,7 +54,7 @@ fn puppet() -> Result<Puppet, String> {
 
 fn signal_ends(signal: libc::c_int) -> Outcome {
     let mut puppet = puppet()?;
-    let tracer = of(&puppet)
+    let mut tracer = of(&puppet)
         .into_file("out.jsonl")
         .args(["--json", "-a"])
         .start()?;

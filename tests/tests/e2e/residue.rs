@@ -26,7 +26,7 @@ fn after(signal: libc::c_int) -> Outcome {
     let puppet = Puppet::start(Stdio::inherit())?;
     let pinned_before = pinned();
     let before = kernel_objects::all()?;
-    let tracer = Tracer::json(["-P", &puppet.pid().to_string()]).start()?;
+    let mut tracer = Tracer::json(["-P", &puppet.pid().to_string()]).start()?;
     let held = kernel_objects::held_by(tracer.pid());
     ensure!(
         held.iter().any(|object| object.kind == Kind::Program),
@@ -48,7 +48,7 @@ fn after(signal: libc::c_int) -> Outcome {
 /// The command outlives a tracer that is killed, or not; the kernel's objects do not.
 fn killed_with_command() -> Outcome {
     let before = kernel_objects::all()?;
-    let tracer = Tracer::json([""; 0])
+    let mut tracer = Tracer::json([""; 0])
         .scenario(["fork-until-killed"])
         .start()?;
     std::thread::sleep(Duration::from_millis(100));

@@ -134,7 +134,16 @@ pub(crate) fn waitid(
 /// `waitid(2)` with a null `infop`, which libc's wrapper passes on too: true if it waited.
 pub(crate) fn waitid_null(kind: libc::idtype_t, id: libc::id_t, options: c_int) -> bool {
     // SAFETY: the kernel takes null for "no answer wanted".
-    unsafe { libc::syscall(libc::SYS_waitid, kind, id, 0, options, 0) == 0 }
+    unsafe {
+        libc::syscall(
+            libc::SYS_waitid,
+            kind,
+            id,
+            ptr::null::<()>(),
+            options,
+            ptr::null::<()>(),
+        ) == 0
+    }
 }
 
 /// `kill(2)`; false if there is no such process.
