@@ -35,11 +35,10 @@ pub struct Traced {
 impl Traced {
     /// Starts it with stdin, stdout, stderr and signals as this program found them.
     pub fn start(
-        command: &[OsString],
+        (name, args): (&OsString, &[OsString]),
         user: Option<&User>,
         inherited: &Inherited,
     ) -> Result<Self, StartError> {
-        let (name, args) = command.split_first().unwrap_or((&EMPTY, &[]));
         let failed = |error: &io::Error| StartError {
             name: name.clone(),
             reason: match error.kind() {
@@ -96,8 +95,6 @@ impl Traced {
         }
     }
 }
-
-static EMPTY: OsString = OsString::new();
 
 /// Its status as ours: 128+n if signal n killed it.
 pub fn exit_code(status: ExitStatus) -> ExitCode {

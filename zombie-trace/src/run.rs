@@ -85,8 +85,8 @@ async fn trace(
     let mut outcome = session
         .start(&start_line(cli, &session.tracer))
         .map(|()| None);
-    if !cli.command.is_empty() {
-        match Traced::start(&cli.command, cli.user.as_ref(), inherited) {
+    if let Some(command) = cli.command.split_first() {
+        match Traced::start(command, cli.user.as_ref(), inherited) {
             Ok(command) => traced = Some(command),
             Err(error) => {
                 eprintln!("zombie-trace: {error}");
@@ -225,7 +225,7 @@ impl Session {
     fn drain(&mut self) -> Result<(), Trouble> {
         self.pipeline.begin_batch();
         for _ in 0..BATCH {
-            match self.source.next() {
+            match self.source.take() {
                 Some(record) => {
                     let record = record.context("the kernel side is not the one we started")?;
                     self.pipeline.record(&record)?;

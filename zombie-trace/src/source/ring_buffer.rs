@@ -26,7 +26,7 @@ impl RecordSource {
     }
 
     /// The oldest record that is there.
-    pub fn next(&mut self) -> Option<Result<Record, DecodeError>> {
+    pub fn take(&mut self) -> Option<Result<Record, DecodeError>> {
         self.ring
             .get_mut()
             .next()

@@ -130,6 +130,53 @@ pub(crate) fn clone_parent(_: &[String]) {
     forker.truth().emit();
 }
 
+/// A loop that looks for dead children every few ms, by wait4 and by waitid, as init programs do.
+pub(crate) fn poll(_: &[String]) {
+    let children = [Proc::new("first"), Proc::new("second")];
+    for child in children {
+        child.fork(|| {
+            sys::sleep_ms(12);
+            1
+        });
+        let by_waitid = child == children[1];
+        let look = || {
+            if by_waitid {
+                sys::waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG)
+            } else {
+                sys::wait4(-1, libc::WNOHANG)
+            }
+        };
+        child.reap_by(|| {
+            let found = wait_for(|| {
+                sys::sleep_ms(5);
+                look()
+            });
+            Some(found)
+        });
+        assert_eq!(look(), None, "no more children");
+        child
+            .truth()
+            .how(if by_waitid { "waitid" } else { "wait4" })
+            .emit();
+    }
+}
+
+/// A thread of the parent other than the leader reaps, while the leader does something else.
+pub(crate) fn thread_reaps(_: &[String]) {
+    let children = [Proc::new("late"), Proc::new("blocked")];
+    children[0].fork(|| 1);
+    children[1].fork(|| {
+        sys::sleep_ms(20);
+        2
+    });
+    children[0].poll_birth();
+    let reaper = std::thread::spawn(move || children.into_iter().for_each(Proc::reap));
+    reaper.join().expect("it only waits");
+    for child in children {
+        child.truth().emit();
+    }
+}
+
 /// Children that a wait for any child, or for any of the process group, finds.
 pub(crate) fn wait_any(_: &[String]) {
     for target in [-1, 0] {

@@ -297,6 +297,8 @@ impl Proc {
             how: ["wait4", "waitid", "wait", "io_uring", "unknown"]
                 .map(String::from)
                 .to_vec(),
+            // What init waits by, and so whether the tracer can see it, is init's affair.
+            flags_maybe: vec!["bounded-end".into()],
             ..self.truth()
         }
     }

@@ -46,6 +46,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
     anywhere("clone-exit-signal-usr1", basic::clone_exit_signal_usr1),
     anywhere("clone-parent", basic::clone_parent),
     anywhere("wait-any", basic::wait_any),
+    anywhere("poll", basic::poll),
+    anywhere("thread-reaps", basic::thread_reaps),
     anywhere("ignore-idle", autoreap::ignore_idle),
     anywhere("ignore-blocked", autoreap::ignore_blocked),
     anywhere("nocldwait-handler", autoreap::nocldwait_handler),
