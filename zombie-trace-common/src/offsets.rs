@@ -31,6 +31,11 @@ macro_rules! for_each_offset {
             required SIGHAND_CHLD_HANDLER: "sighand_struct.action[16].sa.sa_handler";
             required SIGHAND_CHLD_FLAGS: "sighand_struct.action[16].sa.sa_flags";
             required CRED_UID: "cred.uid.val";
+            required TASK_CGROUPS: "task_struct.cgroups";
+            required CSS_SET_DFL_CGRP: "css_set.dfl_cgrp";
+            required CGROUP_PARENT: "cgroup.self.parent";
+            required CGROUP_KN: "cgroup.kn";
+            required KERNFS_NODE_ID: "kernfs_node.id";
             required PID_LEVEL: "pid.level";
             required PID_NUMBERS: "pid.numbers";
             required UPID_NR: "upid.nr";

@@ -1,6 +1,5 @@
 //! Which processes a run is about.
 
-use aya_ebpf::helpers::bpf_get_current_ancestor_cgroup_id;
 use zombie_trace_common::scope;
 
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
 const MAX_PID_NS_LEVEL: u32 = 32;
 
 /// More than any cgroup hierarchy in use is deep; the kernel's own limit is the path's length.
-const MAX_CGROUP_LEVEL: i32 = 64;
+const MAX_CGROUP_LEVEL: u32 = 64;
 
 /// The thread group id of a leader as the tracer sees it; 0 if it cannot.
 #[inline(always)]
@@ -36,9 +35,9 @@ pub fn visible_pid<A: Access>(leader: Task<A>) -> u32 {
     0
 }
 
-/// Whether a process is in scope, asked by one of its own threads where `is_current`.
+/// Whether a process is in scope, given its leader.
 #[inline(always)]
-pub fn contains<A: Access>(leader: Task<A>, is_current: bool) -> bool {
+pub fn contains<A: Access>(leader: Task<A>) -> bool {
     let tests = SCOPE.load();
     if tests == 0 {
         return true;
@@ -55,8 +54,7 @@ pub fn contains<A: Access>(leader: Task<A>, is_current: bool) -> bool {
     if tests & scope::TREE != 0 && !is_descendant(leader) {
         return false;
     }
-    // A process that is not running can't be asked for its cgroup by helper.
-    if tests & scope::CGROUP != 0 && !(is_current && current_is_in_cgroup()) {
+    if tests & scope::CGROUP != 0 && !is_in_cgroup(leader) {
         return false;
     }
     true
@@ -69,15 +67,16 @@ fn is_descendant<A: Access>(leader: Task<A>) -> bool {
 }
 
 #[inline(always)]
-fn current_is_in_cgroup() -> bool {
+fn is_in_cgroup<A: Access>(leader: Task<A>) -> bool {
     let wanted = CGROUP_ID.load();
-    for level in 0..MAX_CGROUP_LEVEL {
-        let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
-        if id == wanted {
+    let mut cgroup = leader.cgroup();
+    for _ in 0..MAX_CGROUP_LEVEL {
+        if cgroup.id() == wanted {
             return true;
         }
-        if id == 0 {
-            return false;
+        match cgroup.parent() {
+            Some(parent) => cgroup = parent,
+            None => return false,
         }
     }
     false

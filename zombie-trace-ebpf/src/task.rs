@@ -230,6 +230,15 @@ impl<A: Access> Task<A> {
         }
     }
 
+    /// Its cgroup in the default (v2) hierarchy; a zombie keeps the one that it died in.
+    #[inline(always)]
+    pub fn cgroup(self) -> Cgroup {
+        let set: *const u8 = self.read(TASK_CGROUPS.load());
+        Cgroup {
+            address: unsafe { Probed::read(set, CSS_SET_DFL_CGRP.load()) },
+        }
+    }
+
     /// Its numbers, one per pid namespace; only while it is not released.
     #[inline(always)]
     pub fn thread_pid(self) -> PidNumbers<A> {
@@ -245,6 +254,31 @@ impl<A: Access> Task<A> {
         let numbers = self.thread_pid();
         let level = numbers.level();
         if level == 0 { 0 } else { numbers.at(level).ns }
+    }
+}
+
+/// A `struct cgroup *`.
+#[derive(Clone, Copy)]
+pub struct Cgroup {
+    address: *const u8,
+}
+
+impl Cgroup {
+    /// Its id: the inode number of its directory.
+    #[inline(always)]
+    pub fn id(self) -> u64 {
+        unsafe {
+            let node: *const u8 = Probed::read(self.address, CGROUP_KN.load());
+            Probed::read(node, KERNFS_NODE_ID.load())
+        }
+    }
+
+    /// The one above it; `None` above the root.
+    #[inline(always)]
+    pub fn parent(self) -> Option<Self> {
+        // `cgroup.self` is the first member, so that its parent's address is the cgroup's.
+        let address: *const u8 = unsafe { Probed::read(self.address, CGROUP_PARENT.load()) };
+        (!address.is_null()).then_some(Self { address })
     }
 }
 

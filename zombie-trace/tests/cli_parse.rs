@@ -212,3 +212,11 @@ fn help_and_version_are_no_errors() {
         format!("zombie-trace {}\n", env!("CARGO_PKG_VERSION"))
     );
 }
+
+#[test]
+fn one_tree_at_a_time() {
+    refused(
+        &["--tree", "1", "--", "true"],
+        &["--tree", "COMMAND", "leave one out"],
+    );
+}

@@ -6,6 +6,7 @@ mod support;
 
 use std::{env, fs, path::Path};
 
+use clap::CommandFactory as _;
 use jiff::tz::TimeZone;
 use support::Run;
 use zombie_trace::{
@@ -14,9 +15,13 @@ use zombie_trace::{
 };
 
 fn check(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name);
+    check_file(&Path::new("tests/golden").join(name), text);
+}
+
+/// The path is relative to the package.
+fn check_file(path: &Path, text: &str) {
+    let name = path.display();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, text).unwrap();
     }
@@ -123,4 +128,19 @@ fn help() {
         );
         check(name, &help);
     }
+}
+
+#[test]
+fn man_page() {
+    let mut page = Vec::new();
+    // Without the version, whose change alone would make the page stale.
+    let command = Cli::command().version(None::<&str>);
+    clap_mangen::Man::new(command)
+        .source("zombie-trace")
+        .render(&mut page)
+        .unwrap();
+    check_file(
+        Path::new("../docs/zombie-trace.1"),
+        &String::from_utf8(page).unwrap(),
+    );
 }

@@ -1,11 +1,7 @@
 //! `sched_process_exit` (do_exit, kernel/exit.c): a thread ends; with the last one its process
 //! starts dying.
 
-use aya_ebpf::{
-    helpers::{bpf_get_current_cgroup_id, bpf_ktime_get_ns},
-    macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use zombie_trace_common::flags;
 
@@ -46,13 +42,12 @@ fn group_exit(ctx: &BtfTracePointContext, leader: Task<Typed>) {
             (*state).record.exit_time = now;
             (*state).record.wait_status = leader.wait_status();
             if !known {
-                (*state).record.cgroup_id = bpf_get_current_cgroup_id();
                 count(|counters| &raw mut counters.exits);
             }
         }
         return;
     }
-    if leader.is_kthread() || !scope::contains(leader, true) {
+    if leader.is_kthread() || !scope::contains(leader) {
         return;
     }
     let Some(state) = SCRATCH.get_ptr_mut(scratch::EXIT) else {
@@ -62,7 +57,6 @@ fn group_exit(ctx: &BtfTracePointContext, leader: Task<Typed>) {
     unsafe {
         record::describe(state, leader);
         (*state).record.exit_time = now;
-        (*state).record.cgroup_id = bpf_get_current_cgroup_id();
         if !record::insert(state) {
             record::lost_to_full_map();
             debug!(ctx, "pid {}: no room in the map", (*state).tgid);
@@ -76,7 +70,7 @@ fn group_exit(ctx: &BtfTracePointContext, leader: Task<Typed>) {
 /// threads have ended too; or one of them calls exec and takes its place.
 #[inline(always)]
 fn leader_exit(leader: Task<Typed>) {
-    if leader.is_kthread() || !scope::contains(leader, true) {
+    if leader.is_kthread() || !scope::contains(leader) {
         return;
     }
     let Some(state) = SCRATCH.get_ptr_mut(scratch::LEADER_EXIT) else {

@@ -1,6 +1,7 @@
 //! A zombie's end as its reaper sees it.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_log_ebpf::debug;
 use zombie_trace_common::{Alias, Record, TaskState, flags};
 
 use crate::{
@@ -42,6 +43,12 @@ pub fn reaped_by_current(pid: u32, how: u32) {
         if (*record).zombie_time == 0 {
             approximate_start(state, Task::probed((*record).task));
         }
+        debug!(
+            (),
+            "pid {}: reaped by {}",
+            (*state).tgid,
+            (*record).reaper_pid
+        );
         close(state);
     }
 }

@@ -104,7 +104,7 @@ fn adopt_zombie(leader: Task<Typed>) {
         || !(zombie || exit_state == 0)
         || leader.is_kthread()
         || TASKS.get_ptr(leader.address()).is_some()
-        || !scope::contains(leader, false)
+        || !scope::contains(leader)
     {
         return;
     }

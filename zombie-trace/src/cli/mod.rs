@@ -175,6 +175,12 @@ impl Cli {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
         let cli = Self::try_parse_from(&args).map_err(with_tip)?;
         let usage = |kind, text| Err(Self::command().error(kind, text));
+        if !cli.command.is_empty() && cli.tree.is_some() {
+            return usage(
+                ErrorKind::ArgumentConflict,
+                "--tree cannot be used with COMMAND, whose own tree is traced: leave one out",
+            );
+        }
         if cli.command.is_empty() {
             if args.last().is_some_and(|arg| arg == "--") {
                 return usage(
