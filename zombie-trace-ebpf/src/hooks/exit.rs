@@ -42,6 +42,7 @@ fn group_exit(ctx: &BtfTracePointContext, leader: Task<Typed>) {
             (*state).record.exit_time = now;
             (*state).record.wait_status = leader.wait_status();
             if !known {
+                record::describe_parent(state, leader.real_parent().group_leader());
                 count(|counters| &raw mut counters.exits);
             }
         }

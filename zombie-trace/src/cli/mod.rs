@@ -46,7 +46,7 @@ Exit status:
 /// Show how long each child process stayed a zombie, and who reaped it
 ///
 /// Runs until Ctrl-C, or for as long as COMMAND does. Needs Linux 5.10 or later and root, or the
-/// capabilities CAP_BPF and CAP_PERFMON.
+/// capabilities CAP_BPF, CAP_PERFMON and CAP_DAC_READ_SEARCH.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(
     version,

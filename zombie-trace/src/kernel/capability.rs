@@ -16,14 +16,19 @@ pub(super) fn check() -> Result<(), KernelError> {
     if missing.is_empty() {
         return Ok(());
     }
+    Err(lacking(&missing.join(" and ")))
+}
+
+/// The error that tells of missing capabilities, and how to come by them.
+pub(super) fn lacking(missing: &str) -> KernelError {
     let program = env::current_exe().map_or_else(
         |_| "zombie-trace".to_owned(),
         |path| path.display().to_string(),
     );
-    Err(KernelError::Privileges {
-        missing: missing.join(" and "),
+    KernelError::Privileges {
+        missing: missing.to_owned(),
         program,
-    })
+    }
 }
 
 fn effective(status: &str) -> Option<u64> {

@@ -10,7 +10,7 @@ pub enum KernelError {
     #[error(
         "missing {missing}\n  \
          run it as root:           sudo {program} …\n  \
-         or allow it once for all: sudo setcap cap_bpf,cap_perfmon,cap_dac_read_search,cap_sys_admin=ep {program}"
+         or allow it once for all: sudo setcap cap_bpf,cap_perfmon,cap_dac_read_search=ep {program}"
     )]
     Privileges {
         /// The capabilities that are missing.
@@ -34,7 +34,7 @@ pub enum KernelError {
         path: PathBuf,
     },
     /// The kernel's BTF can't be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     ReadBtf {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum KernelError {
         source: io::Error,
     },
     /// The kernel's BTF lacks a type or field, or is malformed.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     Btf {
         /// The file.
         path: PathBuf,
@@ -51,15 +51,15 @@ pub enum KernelError {
     },
     /// tracefs is neither mounted nor can it be.
     #[error(
-        "tracefs is not mounted and cannot be mounted privately ({source}): \
-         run `mount -t tracefs nodev /sys/kernel/tracing`"
+        "tracefs is not mounted and cannot be mounted for the tracer alone ({reason}): \
+         run `sudo mount -t tracefs nodev /sys/kernel/tracing`"
     )]
     Tracefs {
         /// Why.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A program or map was refused.
-    #[error("the kernel refuses {what}: {source}")]
+    #[error("the kernel refuses {what}")]
     Refused {
         /// The program, hook or map.
         what: String,
@@ -67,7 +67,7 @@ pub enum KernelError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Something else went wrong with the operating system.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Io {
         /// What was tried.
         what: String,

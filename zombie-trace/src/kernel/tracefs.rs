@@ -1,13 +1,13 @@
 //! tracefs holds the numbers of the system call tracepoints.
 
-use std::{io, path::Path, thread};
+use std::{fs, io, path::Path, thread};
 
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
 };
 
-use super::KernelError;
+use super::{KernelError, capability};
 
 const MOUNT_POINTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
@@ -18,15 +18,21 @@ const MOUNT_POINTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/traci
 pub(super) fn with_tracefs<T: Send>(
     work: impl FnOnce() -> Result<T, KernelError> + Send,
 ) -> Result<T, KernelError> {
-    if MOUNT_POINTS
-        .iter()
-        .any(|point| Path::new(point).join("events").is_dir())
-    {
+    let events = MOUNT_POINTS.map(|point| fs::metadata(Path::new(point).join("events")));
+    if events.iter().any(Result::is_ok) {
         return work();
+    }
+    let is_denied = |result: &io::Result<fs::Metadata>| {
+        result
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    if events.iter().any(is_denied) {
+        return Err(capability::lacking("CAP_DAC_READ_SEARCH"));
     }
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            mount_privately().map_err(|source| KernelError::Tracefs { source })?;
+            mount_privately().map_err(|reason| KernelError::Tracefs { reason })?;
             work()
         });
         thread
