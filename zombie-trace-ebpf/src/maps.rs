@@ -1,6 +1,6 @@
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use zombie_trace_common::{Alias, Counters, Descendant, TaskState};
 
@@ -46,8 +46,12 @@ pub static ALIASES: HashMap<Alias, u64> = HashMap::with_max_entries(SET_AT_LOAD,
 pub static WAITIDS: HashMap<u64, WaitidArgs> = HashMap::with_max_entries(SET_AT_LOAD, 0);
 
 /// By the address of the reaping process's leader task.
+///
+/// Entries are left to age: grace periods that begin on different CPUs can end in any order, so
+/// that a reaper can be freed before its children. An address used again does no harm, as times
+/// from before a zombie's begin never match it.
 #[map]
-pub static UNTOLD: HashMap<u64, UntoldReaps> = HashMap::with_max_entries(1024, 0);
+pub static UNTOLD: LruHashMap<u64, UntoldReaps> = LruHashMap::with_max_entries(4096, 0);
 
 /// Descendants of the traced root, by thread group id in the initial pid namespace.
 #[map]

@@ -22,7 +22,6 @@ pub fn process_free(ctx: BtfTracePointContext) -> i32 {
         debug!(&ctx, "pid {}: seen at its free", unsafe { (*state).tgid });
         unsafe { freed(state, task) };
     }
-    let _ = UNTOLD.remove(key);
     forget_descendant(task);
     0
 }
