@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match run::run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("zombie-trace: {error:#}");
+            run::say(&format!("zombie-trace: {error:#}"));
             ExitCode::Error
         }
     }

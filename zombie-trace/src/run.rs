@@ -2,7 +2,7 @@
 
 use std::{
     future::pending,
-    io::{self, Stdout},
+    io::{self, Stdout, Write as _},
     os::fd::AsFd as _,
     path::Path,
     process::ExitStatus,
@@ -54,7 +54,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// is wrong and what to do.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let inherited = Inherited::take().context("cannot set signals up")?;
-    let stops = signals::subscribe().context("cannot set signals up")?;
+    let stops = signals::subscribe(&inherited).context("cannot set signals up")?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -74,11 +74,12 @@ async fn trace(
         min_zombie_ns: cli.min.map_or(0, |min| min.as_nanos()),
         debug: cli.verbose > 1,
     };
-    let output = open_output(cli)?;
     let tracer = Tracer::start(&config)?;
+    // Not before: a run that can't begin must not empty the last one's file.
+    let output = open_output(cli)?;
     let mut session = Session::begin(cli, tracer, output)?;
     if !cli.quiet {
-        eprintln!("attached (backend {})", session.tracer.backend());
+        say(&format!("attached (backend {})", session.tracer.backend()));
     }
 
     let mut traced = None;
@@ -89,7 +90,7 @@ async fn trace(
         match Traced::start(command, cli.user.as_ref(), inherited) {
             Ok(command) => traced = Some(command),
             Err(error) => {
-                eprintln!("zombie-trace: {error}");
+                say(&format!("zombie-trace: {error}"));
                 return Ok(error.exit_code);
             }
         }
@@ -425,5 +426,10 @@ fn warn_of_loss(lost: &Lost) {
 }
 
 fn warn(text: &str) {
-    eprintln!("zombie-trace: warning: {text}");
+    say(&format!("zombie-trace: warning: {text}"));
+}
+
+/// On stderr; that nobody reads it is no reason to end.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }

@@ -19,9 +19,14 @@ pub struct Stop {
     pub from_terminal: bool,
 }
 
-/// From now on these signals end the run in good order.
-pub fn subscribe() -> io::Result<UnboundedReceiver<Stop>> {
-    let mut signals = SignalsInfo::<WithOrigin>::new([SIGHUP, SIGINT, SIGTERM])?;
+/// From now on SIGINT and SIGTERM end the run in good order, and so does SIGHUP, unless it was
+/// ignored (nohup(1)). SIGINT does even then: shells ignore it for what they put in the background,
+/// where `kill -INT` is meant all the same.
+pub fn subscribe(inherited: &Inherited) -> io::Result<UnboundedReceiver<Stop>> {
+    let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM])?;
+    if !inherited.ignored.contains(&Signal::SIGHUP) {
+        signals.add_signal(SIGHUP)?;
+    }
     let (sender, receiver) = unbounded_channel();
     thread::Builder::new()
         .name("signals".into())
@@ -52,8 +57,8 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes the dispositions down and makes SIGCHLD the default, without which no command could
-    /// be waited for.
+    /// Takes the dispositions down and makes all but an ignored SIGHUP the default: without
+    /// SIGCHLD no command could be waited for.
     pub fn take() -> nix::Result<Self> {
         let mut ignored = Vec::new();
         for signal in [
@@ -67,6 +72,10 @@ impl Inherited {
             if matches!(previous, SigHandler::SigIgn) {
                 ignored.push(signal);
             }
+        }
+        if ignored.contains(&Signal::SIGHUP) {
+            // SAFETY: as above.
+            unsafe { nix::sys::signal::signal(Signal::SIGHUP, SigHandler::SigIgn) }?;
         }
         Ok(Self { ignored })
     }

@@ -68,6 +68,38 @@ pub(crate) fn init_dies(_: &[String]) {
     init.truth().emit();
 }
 
+/// The same with five zombies of different ages.
+pub(crate) fn init_dies_many(_: &[String]) {
+    let init = Proc::new("init");
+    let zombies: Vec<_> = (0..5).map(|_| Proc::new("zombie")).collect();
+    init.fork_by(clone_init, || {
+        for zombie in &zombies {
+            zombie.fork(|| 3);
+            zombie.poll_birth();
+            sys::sleep_ms(4);
+        }
+        1
+    });
+    init.poll_birth();
+    init.reap();
+    for zombie in zombies {
+        zombie.reaped_by(
+            init,
+            Span {
+                lo: init.ended(),
+                hi: init.wait_birth().hi,
+            },
+        );
+        zombie
+            .truth()
+            .code(3)
+            .how("ns-teardown")
+            .flag_maybe("bounded-end")
+            .emit();
+    }
+    init.truth().emit();
+}
+
 /// A namespace in a namespace.
 pub(crate) fn nested(_: &[String]) {
     let [outer, inner, child] = [Proc::new("outer"), Proc::new("inner"), Proc::new("child")];

@@ -57,6 +57,35 @@ pub(crate) fn null(_: &[String]) {
     sibling.truth().how("waitid").emit();
 }
 
+/// The same with 20 zombies, one every ms, first slowly and then at once. Which one a wait has
+/// reaped shows only by its being gone.
+pub(crate) fn null_many(_: &[String]) {
+    let children: Vec<_> = (0..20).map(|_| Proc::new("child")).collect();
+    for child in &children {
+        child.fork(|| 3);
+        child.poll_birth();
+    }
+    let mut left = children.clone();
+    while !left.is_empty() {
+        if left.len() > 10 {
+            sys::sleep_ms(1);
+        }
+        let lo = now();
+        assert!(
+            sys::waitid_null(libc::P_ALL, 0, libc::WEXITED),
+            "zombies are left"
+        );
+        let span = Span { lo, hi: now() };
+        let gone = left
+            .iter()
+            .position(|child| !sys::kill(child.local_pid(), 0));
+        left.remove(gone.expect("one is gone")).reaped(span, 3 << 8);
+    }
+    for child in children {
+        child.truth().how("waitid").flag_maybe("bounded-end").emit();
+    }
+}
+
 /// P_PIDFD since 5.4.
 pub(crate) fn no_pidfd() -> Option<String> {
     // SAFETY: no pointers; the descriptor lives until this short process ends.
