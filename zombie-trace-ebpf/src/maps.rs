@@ -24,6 +24,8 @@ pub struct WaitidArgs {
 pub struct UntoldReaps {
     /// `CLOCK_MONOTONIC`, ns; a ring. 0 is unused or used up.
     pub times: [u64; UNTOLD_LEN],
+    /// The newest time that had to make room for another; 0 for none.
+    pub overwritten: u64,
     /// How many were ever put in.
     pub count: u64,
     pub how: u32,

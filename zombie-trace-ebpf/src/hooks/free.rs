@@ -125,6 +125,11 @@ unsafe fn match_untold(state: *mut TaskState, reaps: *mut UntoldReaps, begin: u6
             first = first.min(time);
             last = last.max(time);
         }
+        let overwritten = (*reaps).overwritten;
+        if overwritten >= begin {
+            first = begin;
+            last = last.max(overwritten);
+        }
         if last == 0 {
             return false;
         }
@@ -133,17 +138,14 @@ unsafe fn match_untold(state: *mut TaskState, reaps: *mut UntoldReaps, begin: u6
         (*record).reaper_comm = (*reaps).reaper_comm;
         (*record).reap_time = last;
         (*record).reap_time_min = first;
-        let oldest = (*reaps).times[(*reaps).count as usize % UNTOLD_LEN];
-        if oldest >= begin {
-            // Earlier ones may have been overwritten.
-            (*record).reap_time_min = begin;
-        } else if first == last {
+        if first == last {
             (*record).flags &= !flags::BOUNDED_END;
-        }
-        // Grace periods end in the order of the reaps: the oldest was this one's.
-        for at in 0..UNTOLD_LEN {
-            if (*reaps).times[at] == first {
-                (*reaps).times[at] = 0;
+            // It can be no other child's. Of several nobody knows whose each was, as grace periods
+            // end in any order.
+            for at in 0..UNTOLD_LEN {
+                if (*reaps).times[at] == first {
+                    (*reaps).times[at] = 0;
+                }
             }
         }
         true

@@ -105,6 +105,9 @@ pub fn untold_by_current(how: u32) {
     };
     unsafe {
         let at = (*reaps).count as usize % UNTOLD_LEN;
+        if (*reaps).times[at] != 0 {
+            (*reaps).overwritten = (*reaps).times[at];
+        }
         (*reaps).times[at] = bpf_ktime_get_ns();
         (*reaps).count += 1;
         (*reaps).how = how;

@@ -57,10 +57,13 @@ pub(crate) fn null(_: &[String]) {
     sibling.truth().how("waitid").emit();
 }
 
-/// The same with 20 zombies, one every ms, first slowly and then at once. Which one a wait has
-/// reaped shows only by its being gone.
-pub(crate) fn null_many(_: &[String]) {
-    let children: Vec<_> = (0..20).map(|_| Proc::new("child")).collect();
+/// `waitid-null-many [N]`: the same with N zombies, the last ten of them all at once. Which one a
+/// wait has reaped shows only by its being gone.
+pub(crate) fn null_many(args: &[String]) {
+    let count = args
+        .first()
+        .map_or(20, |arg| arg.parse().expect("waitid-null-many N"));
+    let children: Vec<_> = (0..count).map(|_| Proc::new("child")).collect();
     for child in &children {
         child.fork(|| 3);
         child.poll_birth();
