@@ -2,7 +2,7 @@
 
 use std::env;
 
-use zombie_trace::{cli::Cli, exit_code::ExitCode, run};
+use zombie_trace::{cli::Cli, exit_code::ExitCode, notice, run};
 
 fn main() -> ExitCode {
     let cli = match Cli::from_args(env::args_os()) {
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match run::run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            run::say(&format!("zombie-trace: {error:#}"));
+            notice::say(&format!("zombie-trace: {error:#}"));
             ExitCode::Error
         }
     }

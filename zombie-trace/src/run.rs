@@ -1,51 +1,22 @@
-//! One run: hooks live, the loop, the end.
+//! One run, from the command line to the exit status.
 
-use std::{
-    future::pending,
-    io::{self, Stdout, Write as _},
-    os::fd::AsFd as _,
-    path::Path,
-    process::ExitStatus,
-    time::Duration,
-};
+use std::{io, path::Path, process::ExitStatus};
 
 use anyhow::Context as _;
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::Signal,
-};
-use tokio::{
-    sync::mpsc::UnboundedReceiver,
-    time::{self, Instant, MissedTickBehavior},
-};
+use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 
 use crate::{
-    accounts::{self, Remains},
-    aggregate::Lost,
     cli::Cli,
     command::{self, Traced},
     exit_code::ExitCode,
     filter::Pid,
-    kernel::{self, Cgroup, Config, KernelError, Scope, Tracer},
-    lifecycle::RunQueueClocks,
-    pipeline::Pipeline,
+    kernel::{self, Cgroup, Config, Scope, Tracer},
+    notice::{say, warn},
+    session::{Session, Trouble, pass_on},
     signals::{self, Inherited, Stop},
-    sink::{self, Output, Start},
-    source::{RecordSource, monotonic_now, wall_clock},
+    sink::{Output, Start},
+    source::{monotonic_now, wall_clock},
 };
-
-/// How often the ring buffer is looked at when the kernel side does not say that it fills up.
-const TICK: Duration = Duration::from_millis(100);
-
-/// How many ticks apart losses are looked for.
-const LOSS_TICKS: u32 = 5;
-
-/// So many records at a time, so that signals are seen under any load.
-const BATCH: usize = 8192;
-
-/// How long to wait for the kernel to free what it has released, which tells of the last ends.
-/// An RCU grace period is some tens of ms.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// Runs until Ctrl-C, for the asked time, or while the command does.
 ///
@@ -77,15 +48,14 @@ async fn trace(
     let tracer = Tracer::start(&config)?;
     // Not before: a run that can't begin must not empty the last one's file.
     let output = open_output(cli)?;
+    let start = start_line(cli, &tracer);
     let mut session = Session::begin(cli, tracer, output)?;
     if !cli.quiet {
-        say(&format!("attached (backend {})", session.tracer.backend()));
+        say(&format!("attached (backend {})", start.backend));
     }
 
     let mut traced = None;
-    let mut outcome = session
-        .start(&start_line(cli, &session.tracer))
-        .map(|()| None);
+    let mut outcome = session.start(&start).map(|()| None);
     if let Some(command) = cli.command.split_first() {
         match Traced::start(command, cli.user.as_ref(), inherited) {
             Ok(command) => traced = Some(command),
@@ -119,207 +89,6 @@ async fn trace(
     Ok(status.map_or(ExitCode::Success, command::exit_code))
 }
 
-/// Why a run ends before its time.
-enum Trouble {
-    /// The output can't be written.
-    Output(io::Error),
-    Other(anyhow::Error),
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
-
-impl From<anyhow::Error> for Trouble {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Other(error)
-    }
-}
-
-impl From<KernelError> for Trouble {
-    fn from(error: KernelError) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-/// What lives as long as a run.
-struct Session {
-    tracer: Tracer,
-    source: RecordSource,
-    pipeline: Pipeline,
-    /// Our standard output, if what we write goes there.
-    stdout: Option<Stdout>,
-}
-
-impl Session {
-    fn begin(cli: &Cli, mut tracer: Tracer, output: Output) -> anyhow::Result<Self> {
-        let source = RecordSource::new(tracer.take_ring_buffer()?)
-            .context("cannot wait for the ring buffer")?;
-        let sink = sink::new(cli.sink(), output);
-        let mut pipeline = Pipeline::new(tracer.error_ns(), cli.filter(), sink);
-        let entries = tracer.adopt()?;
-        let mut cpus: Vec<_> = entries.iter().map(|entry| entry.cpu).collect();
-        cpus.sort_unstable();
-        cpus.dedup();
-        let clocks = RunQueueClocks::new(&tracer.sample_clocks(cpus)?);
-        pipeline.adopt(&entries, &clocks);
-        let to_stdout = cli.output.is_none() && cli.command.is_empty();
-        Ok(Self {
-            tracer,
-            source,
-            pipeline,
-            stdout: to_stdout.then(io::stdout),
-        })
-    }
-
-    fn start(&mut self, start: &Start) -> Result<(), Trouble> {
-        Ok(self.pipeline.start(start)?)
-    }
-
-    /// Lists what ends, until the command ends or somebody says stop. Gives the command's status.
-    async fn follow(
-        &mut self,
-        mut traced: Option<&mut Traced>,
-        stops: &mut UnboundedReceiver<Stop>,
-        deadline: Option<Instant>,
-    ) -> Result<Option<ExitStatus>, Trouble> {
-        let mut tick = time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ticks: u32 = 0;
-        let mut deadline = deadline;
-        loop {
-            tokio::select! {
-                filled = self.source.filled() => {
-                    filled.context("cannot wait for the ring buffer")?;
-                    self.drain()?;
-                }
-                _ = tick.tick() => {
-                    ticks = ticks.wrapping_add(1);
-                    self.drain()?;
-                    self.tracer.flush_log();
-                    if ticks.is_multiple_of(LOSS_TICKS) {
-                        self.report_loss()?;
-                    }
-                    self.check_reader()?;
-                }
-                Some(stop) = stops.recv() => match &traced {
-                    Some(traced) => pass_on(traced, stop),
-                    None => return Ok(None),
-                },
-                () = until(deadline) => match &traced {
-                    Some(traced) => {
-                        deadline = None;
-                        traced.forward(Signal::SIGTERM);
-                    }
-                    None => return Ok(None),
-                },
-                status = ended(&mut traced) => {
-                    return Ok(Some(status.context("cannot wait for the command")?));
-                }
-            }
-        }
-    }
-
-    /// Takes in what the ring buffer holds.
-    fn drain(&mut self) -> Result<(), Trouble> {
-        self.pipeline.begin_batch();
-        for _ in 0..BATCH {
-            match self.source.take() {
-                Some(record) => {
-                    let record = record.context("the kernel side is not the one we started")?;
-                    self.pipeline.record(&record)?;
-                }
-                None => break,
-            }
-        }
-        Ok(self.pipeline.end_batch()?)
-    }
-
-    fn report_loss(&mut self) -> Result<(), Trouble> {
-        let counters = self.tracer.counters()?;
-        let missed = self.tracer.missed_exits();
-        if let Some(lost) = self.pipeline.loss(&counters, missed)? {
-            warn_of_loss(&lost);
-        }
-        Ok(())
-    }
-
-    /// Somebody who reads the first lines only must not have to wait for the next zombie.
-    fn check_reader(&self) -> Result<(), Trouble> {
-        let Some(stdout) = &self.stdout else {
-            return Ok(());
-        };
-        let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
-        let hung_up = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-            && fds[0]
-                .revents()
-                .is_some_and(|events| events.contains(PollFlags::POLLERR));
-        if hung_up {
-            Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
-        } else {
-            Ok(())
-        }
-    }
-
-    /// The end: what has happened until now is waited for, listed and summed up.
-    async fn finish(&mut self) -> Result<(), Trouble> {
-        let remains = self.settle().await?;
-        self.drain()?;
-        self.tracer.flush_log();
-        if let Some(lost) = self.pipeline.finish(&remains)? {
-            warn_of_loss(&lost);
-        }
-        Ok(())
-    }
-
-    /// Waits until every process that was released has been told of.
-    async fn settle(&mut self) -> Result<Remains, Trouble> {
-        const POLL: Duration = Duration::from_millis(5);
-        self.tracer.stop_exits()?;
-        let deadline = Instant::now() + SETTLE;
-        loop {
-            self.drain()?;
-            let before = self.tracer.counters()?;
-            let mut existing = self.tracer.list()?;
-            existing.retain(|entry| accounts::has_ended(&entry.record));
-            let counters = self.tracer.counters()?;
-            let unsettled = accounts::known(&counters) > existing.len() as u64;
-            let late = Instant::now() >= deadline;
-            if before == counters && (late || !unsettled) {
-                let mut released = Vec::new();
-                if unsettled {
-                    let records = self.tracer.states()?.into_iter().map(|state| state.record);
-                    released = accounts::released_among(records, &existing);
-                }
-                let missed_exits = self.tracer.missed_exits();
-                return Ok(Remains {
-                    existing,
-                    released,
-                    counters,
-                    missed_exits,
-                });
-            }
-            time::sleep(POLL).await;
-        }
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => time::sleep_until(deadline).await,
-        None => pending().await,
-    }
-}
-
-async fn ended(traced: &mut Option<&mut Traced>) -> io::Result<ExitStatus> {
-    match traced {
-        Some(traced) => traced.wait().await,
-        None => pending().await,
-    }
-}
-
 /// Our own output has failed: the command still gets its signals, and its time.
 async fn outlive(
     traced: &mut Traced,
@@ -330,13 +99,6 @@ async fn outlive(
             status = traced.wait() => return status.context("cannot wait for the command"),
             Some(stop) = stops.recv() => pass_on(traced, stop),
         }
-    }
-}
-
-/// The terminal signals the whole foreground: the command has got it already.
-fn pass_on(traced: &Traced, stop: Stop) {
-    if !stop.from_terminal {
-        traced.forward(stop.signal);
     }
 }
 
@@ -400,36 +162,4 @@ fn output_name(cli: &Cli) -> String {
         None if cli.command.is_empty() => "standard output".to_owned(),
         None => "standard error".to_owned(),
     }
-}
-
-fn warn_of_loss(lost: &Lost) {
-    let Lost {
-        ring_full,
-        map_full,
-        missed,
-    } = lost;
-    let mut advice = Vec::new();
-    if *ring_full > 0 {
-        advice.push(format!(
-            "{ring_full} records: the ring buffer was full, raise --buffer"
-        ));
-    }
-    if *map_full > 0 {
-        advice.push(format!(
-            "{map_full} processes: too many at once, raise --max-zombies"
-        ));
-    }
-    if *missed > 0 {
-        advice.push(format!("{missed} processes: missed by the hooks"));
-    }
-    warn(&format!("lost {}", advice.join("; ")));
-}
-
-fn warn(text: &str) {
-    say(&format!("zombie-trace: warning: {text}"));
-}
-
-/// On stderr; that nobody reads it is no reason to end.
-pub fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }

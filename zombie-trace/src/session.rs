@@ -1,0 +1,255 @@
+//! The loop of a run, and its end.
+
+use std::{
+    future::pending,
+    io::{self, Stdout},
+    os::fd::AsFd as _,
+    process::ExitStatus,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::Signal,
+};
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{self, Instant, MissedTickBehavior},
+};
+
+use crate::{
+    accounts::{self, Remains},
+    cli::Cli,
+    command::Traced,
+    kernel::{KernelError, Tracer},
+    lifecycle::RunQueueClocks,
+    notice::warn_of_loss,
+    pipeline::Pipeline,
+    signals::Stop,
+    sink::{self, Output, Start},
+    source::RecordSource,
+};
+
+/// How often the ring buffer is looked at when the kernel side does not say that it fills up.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How many ticks apart losses are looked for.
+const LOSS_TICKS: u32 = 5;
+
+/// So many records at a time, so that signals are seen under any load.
+const BATCH: usize = 8192;
+
+/// How long to wait for the kernel to free what it has released, which tells of the last ends.
+/// An RCU grace period is some tens of ms.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Why a run ends before its time.
+pub(crate) enum Trouble {
+    /// The output can't be written.
+    Output(io::Error),
+    Other(anyhow::Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<anyhow::Error> for Trouble {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<KernelError> for Trouble {
+    fn from(error: KernelError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// What lives as long as a run.
+pub(crate) struct Session {
+    tracer: Tracer,
+    source: RecordSource,
+    pipeline: Pipeline,
+    /// Our standard output, if what we write goes there.
+    stdout: Option<Stdout>,
+}
+
+impl Session {
+    /// Takes in what there was before the hooks.
+    pub(crate) fn begin(cli: &Cli, mut tracer: Tracer, output: Output) -> anyhow::Result<Self> {
+        let source = RecordSource::new(tracer.take_ring_buffer()?)
+            .context("cannot wait for the ring buffer")?;
+        let sink = sink::new(cli.sink(), output);
+        let mut pipeline = Pipeline::new(tracer.error_ns(), cli.filter(), sink);
+        let entries = tracer.adopt()?;
+        let mut cpus: Vec<_> = entries.iter().map(|entry| entry.cpu).collect();
+        cpus.sort_unstable();
+        cpus.dedup();
+        let clocks = RunQueueClocks::new(&tracer.sample_clocks(cpus)?);
+        pipeline.adopt(&entries, &clocks);
+        let to_stdout = cli.output.is_none() && cli.command.is_empty();
+        Ok(Self {
+            tracer,
+            source,
+            pipeline,
+            stdout: to_stdout.then(io::stdout),
+        })
+    }
+
+    /// Writes the first line.
+    pub(crate) fn start(&mut self, start: &Start) -> Result<(), Trouble> {
+        Ok(self.pipeline.start(start)?)
+    }
+
+    /// Lists what ends, until the command ends or somebody says stop. Gives the command's status.
+    pub(crate) async fn follow(
+        &mut self,
+        mut traced: Option<&mut Traced>,
+        stops: &mut UnboundedReceiver<Stop>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<ExitStatus>, Trouble> {
+        let mut tick = time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks: u32 = 0;
+        let mut deadline = deadline;
+        loop {
+            tokio::select! {
+                filled = self.source.filled() => {
+                    filled.context("cannot wait for the ring buffer")?;
+                    self.drain()?;
+                }
+                _ = tick.tick() => {
+                    ticks = ticks.wrapping_add(1);
+                    self.drain()?;
+                    self.tracer.flush_log();
+                    if ticks.is_multiple_of(LOSS_TICKS) {
+                        self.report_loss()?;
+                    }
+                    self.check_reader()?;
+                }
+                Some(stop) = stops.recv() => match &traced {
+                    Some(traced) => pass_on(traced, stop),
+                    None => return Ok(None),
+                },
+                () = until(deadline) => match &traced {
+                    Some(traced) => {
+                        deadline = None;
+                        traced.forward(Signal::SIGTERM);
+                    }
+                    None => return Ok(None),
+                },
+                status = ended(&mut traced) => {
+                    return Ok(Some(status.context("cannot wait for the command")?));
+                }
+            }
+        }
+    }
+
+    /// Takes in what the ring buffer holds.
+    fn drain(&mut self) -> Result<(), Trouble> {
+        self.pipeline.begin_batch();
+        for _ in 0..BATCH {
+            match self.source.take() {
+                Some(record) => {
+                    let record = record.context("the kernel side is not the one we started")?;
+                    self.pipeline.record(&record)?;
+                }
+                None => break,
+            }
+        }
+        Ok(self.pipeline.end_batch()?)
+    }
+
+    fn report_loss(&mut self) -> Result<(), Trouble> {
+        let counters = self.tracer.counters()?;
+        let missed = self.tracer.missed_exits();
+        if let Some(lost) = self.pipeline.loss(&counters, missed)? {
+            warn_of_loss(&lost);
+        }
+        Ok(())
+    }
+
+    /// Somebody who reads the first lines only must not have to wait for the next zombie.
+    fn check_reader(&self) -> Result<(), Trouble> {
+        let Some(stdout) = &self.stdout else {
+            return Ok(());
+        };
+        let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+        let hung_up = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+            && fds[0]
+                .revents()
+                .is_some_and(|events| events.contains(PollFlags::POLLERR));
+        if hung_up {
+            Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The end: what has happened until now is waited for, listed and summed up.
+    pub(crate) async fn finish(&mut self) -> Result<(), Trouble> {
+        let remains = self.settle().await?;
+        self.drain()?;
+        self.tracer.flush_log();
+        if let Some(lost) = self.pipeline.finish(&remains)? {
+            warn_of_loss(&lost);
+        }
+        Ok(())
+    }
+
+    /// Waits until every process that was released has been told of.
+    async fn settle(&mut self) -> Result<Remains, Trouble> {
+        const POLL: Duration = Duration::from_millis(5);
+        self.tracer.stop_exits()?;
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            self.drain()?;
+            let before = self.tracer.counters()?;
+            let mut existing = self.tracer.list()?;
+            existing.retain(|entry| accounts::has_ended(&entry.record));
+            let counters = self.tracer.counters()?;
+            let unsettled = accounts::known(&counters) > existing.len() as u64;
+            let late = Instant::now() >= deadline;
+            if before == counters && (late || !unsettled) {
+                let mut released = Vec::new();
+                if unsettled {
+                    let records = self.tracer.states()?.into_iter().map(|state| state.record);
+                    released = accounts::released_among(records, &existing);
+                }
+                let missed_exits = self.tracer.missed_exits();
+                return Ok(Remains {
+                    existing,
+                    released,
+                    counters,
+                    missed_exits,
+                });
+            }
+            time::sleep(POLL).await;
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => time::sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+async fn ended(traced: &mut Option<&mut Traced>) -> io::Result<ExitStatus> {
+    match traced {
+        Some(traced) => traced.wait().await,
+        None => pending().await,
+    }
+}
+
+/// The terminal signals the whole foreground: the command has got it already.
+pub(crate) fn pass_on(traced: &Traced, stop: Stop) {
+    if !stop.from_terminal {
+        traced.forward(stop.signal);
+    }
+}
