@@ -18,6 +18,17 @@ pub struct WaitidArgs {
     pub reserved: u32,
 }
 
+impl WaitidArgs {
+    /// Of a call that was under way before the attach: as one that does not tell which child.
+    pub const UNKNOWN: Self = Self {
+        infop: 0,
+        which: 0,
+        upid: 0,
+        options: 0,
+        reserved: 0,
+    };
+}
+
 /// Reaps by one process that do not tell which child they reaped.
 #[derive(Clone, Copy)]
 #[repr(C)]

@@ -51,17 +51,14 @@ pub fn sys_enter_waitid(ctx: TracePointContext) -> u32 {
 #[tracepoint(name = "sys_exit_waitid", category = "syscalls")]
 pub fn sys_exit_waitid(ctx: TracePointContext) -> u32 {
     let thread = current::pid_tgid();
-    let args = unsafe { WAITIDS.get(thread) }.copied();
+    // Not an `Option`: older verifiers refuse to load the part of one that was not written.
+    let mut args = WaitidArgs::UNKNOWN;
+    if let Some(known) = unsafe { WAITIDS.get(thread) } {
+        args = *known;
+    }
     let _ = WAITIDS.remove(thread);
     let returned = return_value(&ctx);
-    if returned != 0 && returned != EFAULT {
-        return 0;
-    }
-    let Some(args) = args else {
-        untold_by_current(how::WAITID);
-        return 0;
-    };
-    if args.options & WNOWAIT != 0 {
+    if (returned != 0 && returned != EFAULT) || args.options & WNOWAIT != 0 {
         return 0;
     }
     match reaped_pid(&args, returned) {
