@@ -6,7 +6,9 @@
 pub struct Counters {
     /// Thread groups whose last thread ended.
     pub exits: u64,
-    /// Of them, those that became a zombie for their parent to reap.
+    /// Of them, those whose exit was not seen, but their becoming a zombie.
+    pub recovered: u64,
+    /// Of all, those that became a zombie for their parent to reap.
     pub zombies: u64,
     /// Zombies that were released.
     pub reaped: u64,
@@ -30,4 +32,4 @@ pub struct Counters {
     pub pre_existing_lost: u64,
 }
 
-const _: () = assert!(size_of::<Counters>() == 12 * 8);
+const _: () = assert!(size_of::<Counters>() == 13 * 8);

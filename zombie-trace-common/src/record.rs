@@ -78,6 +78,9 @@ pub mod flags {
     pub const NO_EXIT_SIGNAL: u32 = 1 << 6;
     /// The parent is a kernel thread (usermode helper).
     pub const KERNEL_PARENT: u32 = 1 << 7;
+    /// `exit_time` is not that of `sched_process_exit`, whose program the kernel skipped: it is no
+    /// later than the zombie's begin.
+    pub const EXIT_UNSEEN: u32 = 1 << 8;
 }
 
 /// Values of [`Record::how`].

@@ -19,6 +19,11 @@ zombie_trace_common::for_each_offset!(define_offsets);
 #[unsafe(no_mangle)]
 pub static EXIT_HAS_GROUP_DEAD: Global<u8> = Global::new(0);
 
+/// 1 if the kernel can skip a program at an exit because another task's run of it was preempted on
+/// the same CPU: tracepoint programs are preemptible since 7.2.
+#[unsafe(no_mangle)]
+pub static EXIT_CAN_BE_SKIPPED: Global<u8> = Global::new(0);
+
 /// A set of [`zombie_trace_common::scope`].
 #[unsafe(no_mangle)]
 pub static SCOPE: Global<u32> = Global::new(0);

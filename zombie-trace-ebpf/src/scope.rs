@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// `MAX_PID_NS_LEVEL` (include/linux/pid_namespace.h).
-const MAX_PID_NS_LEVEL: u32 = 32;
+pub const MAX_PID_NS_LEVEL: u32 = 32;
 
 /// More than any cgroup hierarchy in use is deep; the kernel's own limit is the path's length.
 const MAX_CGROUP_LEVEL: u32 = 64;

@@ -98,7 +98,8 @@ pub fn lost(counters: &Counters, missed_exits: u64) -> Lost {
     Lost {
         ring_full: counters.ring_full,
         map_full: counters.map_full,
-        missed: missed_exits + counters.tree_full,
+        // One that was seen to become a zombie was not missed.
+        missed: missed_exits.saturating_sub(counters.recovered) + counters.tree_full,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     command::{self, Traced},
     exit_code::ExitCode,
     filter::Pid,
-    kernel::{self, Cgroup, Config, Scope, Tracer},
+    kernel::{Cgroup, Config, Release, Scope, Tracer},
     notice::{say, warn},
     session::{Session, Trouble, pass_on},
     signals::{self, Inherited, Stop},
@@ -111,7 +111,7 @@ fn start_line(cli: &Cli, tracer: &Tracer) -> Start {
     Start {
         ts: wall_clock().timestamp(monotonic_now()),
         version: env!("CARGO_PKG_VERSION"),
-        kernel: kernel::release(),
+        kernel: Release::running().as_str().to_owned(),
         backend: tracer.backend(),
         tracer_pid: std::process::id(),
         command: (!command.is_empty()).then_some(command),

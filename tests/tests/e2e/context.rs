@@ -122,3 +122,11 @@ pub(crate) fn cgroup2_mount() -> Option<PathBuf> {
 pub(crate) fn no_program(path: &str) -> Option<String> {
     (!Path::new(path).is_file()).then(|| format!("no {path}"))
 }
+
+/// Whether the running kernel is this version or a later one.
+pub(crate) fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|part| part.parse::<u32>().ok());
+    (next(), next()) >= (Some(major), Some(minor))
+}

@@ -13,8 +13,10 @@ use zombie_trace_common::{Alias, TaskState, flags, how};
 use crate::{
     current,
     emit::{close, count},
-    maps::{ALIASES, TASKS},
-    record::describe_parent,
+    globals::EXIT_CAN_BE_SKIPPED,
+    maps::{ALIASES, SCRATCH, TASKS, scratch},
+    record::{self, describe_parent},
+    scope,
     task::{EXIT_TRACE, EXIT_ZOMBIE, PF_EXITING, Probed, Task, Typed},
 };
 
@@ -66,6 +68,11 @@ fn find(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
             return Some(state);
         }
     }
+    if EXIT_CAN_BE_SKIPPED.load() != 0
+        && let Some(state) = recover(pid, notified)
+    {
+        return Some(state);
+    }
     let alias = Alias {
         ns: notified.pid_namespace(),
         nr: pid,
@@ -73,6 +80,56 @@ fn find(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
     };
     let key = unsafe { ALIASES.get(alias) }?;
     TASKS.get_ptr_mut(*key)
+}
+
+/// Takes in the running process, if it is the one that ends and its exit was not seen. Here no
+/// program is skipped, as none can be preempted.
+#[inline(always)]
+fn recover(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
+    let current = current::task();
+    let leader = current.group_leader();
+    let key = leader.address();
+    if current.flags() & PF_EXITING == 0
+        || leader.live_threads() != 0
+        || TASKS.get_ptr(key).is_some()
+        || !is_numbered(leader, pid, notified.pid_namespace())
+        || !scope::contains(leader)
+    {
+        return None;
+    }
+    let state = SCRATCH.get_ptr_mut(scratch::NOTIFY)?;
+    unsafe {
+        record::describe(state, leader);
+        (*state).record.exit_time = bpf_ktime_get_ns();
+        (*state).record.flags |= flags::EXIT_UNSEEN;
+        // Without room its exit may have been seen and counted as lost for that.
+        if !record::insert(state) {
+            return None;
+        }
+    }
+    count(|counters| &raw mut counters.exits);
+    count(|counters| &raw mut counters.recovered);
+    TASKS.get_ptr_mut(key)
+}
+
+/// Whether a process has this number in that namespace (a key of aliases).
+#[inline(always)]
+fn is_numbered(leader: Task<Probed>, pid: u32, namespace: u64) -> bool {
+    if namespace == 0 {
+        return leader.tgid() == pid;
+    }
+    let numbers = leader.thread_pid();
+    let level = numbers.level();
+    for at in 1..=scope::MAX_PID_NS_LEVEL {
+        if at > level {
+            break;
+        }
+        let number = numbers.at(at);
+        if number.ns == namespace {
+            return number.nr == pid;
+        }
+    }
+    false
 }
 
 #[inline(always)]

@@ -7,11 +7,12 @@ mod clock;
 mod counters;
 mod error;
 mod offsets;
+mod release;
 mod scope;
 mod tracefs;
 mod tracer;
 
 pub use error::KernelError;
+pub use release::Release;
 pub use scope::{Cgroup, Scope, cgroup2_mount};
-pub(crate) use tracer::release;
 pub use tracer::{Config, Tracer};

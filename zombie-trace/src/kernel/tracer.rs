@@ -19,7 +19,7 @@ use zombie_trace_common::{
 };
 
 use super::{
-    KernelError, Scope,
+    KernelError, Release, Scope,
     attach::{self, Attachment},
     btf::Btf,
     capability, clock, counters, offsets, tracefs,
@@ -48,6 +48,16 @@ pub struct Config {
     pub debug: bool,
 }
 
+/// What the programs must know of the running kernel.
+struct Facts {
+    /// `sched_process_exit` tells whether it is the group's last thread.
+    exit_has_group_dead: bool,
+    /// A program can be skipped because another task's run of it was preempted.
+    exit_can_be_skipped: bool,
+    /// Globals and the offsets that they hold.
+    offsets: Vec<(&'static str, u32)>,
+}
+
 /// The programs, live in the kernel until this is dropped or the process ends.
 pub struct Tracer {
     ebpf: Ebpf,
@@ -64,7 +74,13 @@ impl Tracer {
     /// program that the kernel refuses: each names what is missing.
     pub fn start(config: &Config) -> Result<Self, KernelError> {
         capability::check()?;
-        check_release()?;
+        let release = Release::running();
+        // What can't be understood is given a try.
+        if release.is_at_least(5, 10) == Some(false) {
+            return Err(KernelError::TooOld {
+                release: release.as_str().to_owned(),
+            });
+        }
         let path = Path::new(BTF_PATH);
         let bytes = fs::read(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => KernelError::NoBtf {
@@ -85,7 +101,11 @@ impl Tracer {
             .iter()
             .filter(|(global, _)| global.starts_with("IO_"))
             .all(|(_, offset)| *offset != MISSING);
-        let exit_args = types.tracepoint_args("sched_process_exit").unwrap_or(1);
+        let facts = Facts {
+            exit_has_group_dead: types.tracepoint_args("sched_process_exit") > Some(1),
+            exit_can_be_skipped: release.is_at_least(7, 2) != Some(false),
+            offsets,
+        };
         let btf = aya::Btf::parse(&bytes, Endianness::default())
             .map_err(|error| KernelError::refused("its own BTF", error))?;
 
@@ -99,7 +119,7 @@ impl Tracer {
             log::debug!("cannot lift the limit of locked memory: {error}");
         }
 
-        let mut ebpf = load(config, &btf, &offsets, exit_args)?;
+        let mut ebpf = load(config, &btf, &facts)?;
         let logger = if config.debug {
             let logger = EbpfLogger::init(&mut ebpf)
                 .map_err(|error| KernelError::refused("the log's ring buffer", error))?;
@@ -287,12 +307,7 @@ impl Tracer {
     }
 }
 
-fn load(
-    config: &Config,
-    btf: &aya::Btf,
-    offsets: &[(&'static str, u32)],
-    exit_args: usize,
-) -> Result<Ebpf, KernelError> {
+fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelError> {
     let Config { scope, .. } = config;
     let tests = [
         (scope_bits::PIDS, !scope.pids.is_empty()),
@@ -307,7 +322,8 @@ fn load(
         .sum();
     let tree_root = scope.tree.unwrap_or(0);
     let cgroup_id = scope.cgroup.as_ref().map_or(0, |cgroup| cgroup.id);
-    let exit_has_group_dead = u8::from(exit_args > 1);
+    let exit_has_group_dead = u8::from(facts.exit_has_group_dead);
+    let exit_can_be_skipped = u8::from(facts.exit_can_be_skipped);
     let wakeup_bytes = u64::from(config.buffer / 4);
     let log_level = if config.debug {
         aya_log::Level::Debug as u8
@@ -328,6 +344,7 @@ fn load(
         .override_global("CGROUP_ID", &cgroup_id, true)
         .override_global("TRACER_PIDNS", &tracer_pidns, true)
         .override_global("EXIT_HAS_GROUP_DEAD", &exit_has_group_dead, true)
+        .override_global("EXIT_CAN_BE_SKIPPED", &exit_can_be_skipped, true)
         .override_global("MIN_ZOMBIE_NS", &config.min_zombie_ns, true)
         .override_global("WAKEUP_BYTES", &wakeup_bytes, true)
         .override_global(aya_log::LEVEL, &log_level, false)
@@ -345,7 +362,7 @@ fn load(
         )
         .map_max_entries("PIDS", scope.pids.len().max(1) as u32)
         .map_max_entries("PPIDS", scope.ppids.len().max(1) as u32);
-    for (global, offset) in offsets {
+    for (global, offset) in &facts.offsets {
         loader.override_global(global, offset, true);
     }
     let mut ebpf = loader
@@ -404,46 +421,4 @@ fn open(program: &mut Iter, name: &str) -> Result<fs::File, KernelError> {
         .take_link(link)
         .map_err(|error| refused(error.into()))?;
     link.into_file().map_err(|error| refused(error.into()))
-}
-
-fn check_release() -> Result<(), KernelError> {
-    let release = release();
-    if is_old(&release) {
-        Err(KernelError::TooOld { release })
-    } else {
-        Ok(())
-    }
-}
-
-/// `uname -r`
-pub(crate) fn release() -> String {
-    nix::sys::utsname::uname()
-        .map(|name| name.release().to_string_lossy().into_owned())
-        .unwrap_or_default()
-}
-
-/// Before 5.10; what can't be understood is given a try.
-fn is_old(release: &str) -> bool {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|part| part.parse::<u32>().ok());
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) => (major, minor) < (5, 10),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_old;
-
-    #[test]
-    fn compares_releases() {
-        assert!(is_old("4.19.0-27-amd64"));
-        assert!(is_old("5.9.16"));
-        assert!(!is_old("5.10.0-32-cloud-amd64"));
-        assert!(!is_old("6.18.44-fc-v595"));
-        assert!(!is_old("7.3.4+deb13-cloud-amd64"));
-        assert!(!is_old("unheard-of"));
-    }
 }

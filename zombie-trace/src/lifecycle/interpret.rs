@@ -104,7 +104,8 @@ impl Lifecycle {
             self.between(begin, end)
         };
         let (exit_code, signal, core_dumped) = status(record.wait_status);
-        let exited = (record.exit_time != 0).then_some(record.exit_time);
+        let exit_seen = record.exit_time != 0 && record.flags & flags::EXIT_UNSEEN == 0;
+        let exited = exit_seen.then_some(record.exit_time);
         let notified = record.zombie_time != 0 && record.flags & flags::APPROXIMATE_START == 0;
         let reaper = (record.reaper_pid != 0).then_some(record.reaper_pid);
         Zombie {
