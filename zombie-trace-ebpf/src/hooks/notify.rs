@@ -100,16 +100,25 @@ fn recover(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
     let state = SCRATCH.get_ptr_mut(scratch::NOTIFY)?;
     unsafe {
         record::describe(state, leader);
-        (*state).record.exit_time = bpf_ktime_get_ns();
-        (*state).record.flags |= flags::EXIT_UNSEEN;
         // Without room its exit may have been seen and counted as lost for that.
         if !record::insert(state) {
             return None;
         }
     }
+    let state = TASKS.get_ptr_mut(key)?;
+    unsafe { recovered(state) };
+    Some(state)
+}
+
+/// Marks a process as ended whose exit was not seen.
+#[inline(always)]
+unsafe fn recovered(state: *mut TaskState) {
+    unsafe {
+        (*state).record.exit_time = bpf_ktime_get_ns();
+        (*state).record.flags |= flags::EXIT_UNSEEN;
+    }
     count(|counters| &raw mut counters.exits);
     count(|counters| &raw mut counters.recovered);
-    TASKS.get_ptr_mut(key)
 }
 
 /// Whether a process has this number in that namespace (a key of aliases).
@@ -144,7 +153,12 @@ unsafe fn child_ended(state: *mut TaskState, signal: u32, notified: Task<Typed>)
     unsafe {
         let dying = (*record).exit_time != 0 || (*record).flags & flags::PRE_EXISTING != 0;
         if !dying {
-            return;
+            // Its leader ended alone before; the others' end may have been skipped.
+            if EXIT_CAN_BE_SKIPPED.load() == 0 || leader.live_threads() != 0 {
+                return;
+            }
+            (*record).wait_status = leader.wait_status();
+            recovered(state);
         }
         let traced = leader.is_traced();
         let autoreap = signal == SIGCHLD && !traced && notified.ignores_children();
