@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::process::Command;
+use std::sync::Once;
 
 use anyhow::{Result, bail};
 
@@ -18,9 +19,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if let Privilege::None(reason) = &privilege {
         bail!("cannot install packages ({reason}); as root: apt-get install {names}");
     }
-    if !packages.iter().all(|package| has_candidate(package)) {
-        run(apt_get(&privilege)?.arg("update"))?;
-    }
+    refresh(&privilege);
     if let Some(unknown) = packages.iter().find(|package| !has_candidate(package)) {
         bail!(
             "apt knows no package {unknown}: Debian 12 and 13 have it with their security \
@@ -33,8 +32,34 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
         .args(packages))
 }
 
+/// Brings apt's lists up to date, once a run: what an old list names may be gone by now, or too old
+/// a version.
+fn refresh(privilege: &Privilege) {
+    static REFRESHED: Once = Once::new();
+    REFRESHED.call_once(|| {
+        if let Err(error) = apt_get(privilege).and_then(|mut apt| run(apt.arg("update"))) {
+            println!("going on with the package lists that are there: {error:#}");
+        }
+    });
+}
+
+/// The first of the alternatives of which apt could install every package; the first of all if it
+/// knows none.
+pub(crate) fn first_available<'a, const N: usize>(
+    alternatives: &'a [[&'static str; N]],
+) -> &'a [&'static str] {
+    let privilege = Privilege::detect();
+    if !matches!(privilege, Privilege::None(_)) {
+        refresh(&privilege);
+    }
+    alternatives
+        .iter()
+        .find(|names| names.iter().all(|name| has_candidate(name)))
+        .unwrap_or(&alternatives[0])
+}
+
 /// Whether apt could install the package, as far as it knows now.
-pub(crate) fn has_candidate(package: &str) -> bool {
+fn has_candidate(package: &str) -> bool {
     probe(
         Command::new("apt-cache")
             .args(["policy", package])

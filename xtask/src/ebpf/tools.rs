@@ -64,11 +64,7 @@ fn pair(toolchain: Toolchain, linkers: &[Linker]) -> Option<Tools> {
 }
 
 fn install_compiler() -> Result<()> {
-    let known = DEBIAN_COMPILERS
-        .iter()
-        .find(|names| names.iter().all(|name| packages::has_candidate(name)));
-    // If apt knows neither yet, `install` refreshes its lists for the first.
-    packages::install(known.unwrap_or(&DEBIAN_COMPILERS[0]))
+    packages::install(packages::first_available(&DEBIAN_COMPILERS))
 }
 
 /// Installs bpf-linker for the first compiler for which that succeeds.
