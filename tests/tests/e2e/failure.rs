@@ -1,6 +1,12 @@
 //! What goes wrong is said, with the flag, file or capability by name, and the status is right.
 
-use std::{fs, io, path::Path, process::Command, ptr};
+use std::{
+    ffi::{CStr, CString},
+    fs, io,
+    path::Path,
+    process::Command,
+    ptr,
+};
 
 use crate::{
     Outcome, Test, check,
@@ -59,6 +65,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("failure::cgroup-not-there", cgroup_not_there),
         Test::new("failure::no-privileges", no_privileges),
         Test::new("failure::no-tracefs", no_tracefs),
+        Test::new("failure::no-btf", no_btf),
+        Test::new("failure::btf-lacks-a-field", btf_lacks_a_field),
+        Test::new("failure::btf-cut-short", btf_cut_short),
     ]
 }
 
@@ -75,6 +84,77 @@ fn said(run: &Run, code: i32, named: &[&str]) -> Outcome {
     } else {
         Ok(())
     }
+}
+
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Mounts something over something in a mount namespace of the command's own.
+fn over(source: &Path, target: &Path, kind: Option<&'static CStr>) -> impl Fn(&mut Command) {
+    let (source, target) = (c_path(source), c_path(target));
+    move |command| {
+        let (source, target) = (source.clone(), target.clone());
+        before_exec(command, move || {
+            let bind = if kind.is_some() { 0 } else { libc::MS_BIND };
+            let kind = kind.map_or(ptr::null(), CStr::as_ptr);
+            // SAFETY: valid C strings and null pointers where they are allowed.
+            unsafe {
+                let private = libc::MS_REC | libc::MS_PRIVATE;
+                if libc::unshare(libc::CLONE_NEWNS) != 0
+                    || libc::mount(
+                        ptr::null(),
+                        c"/".as_ptr(),
+                        ptr::null(),
+                        private,
+                        ptr::null(),
+                    ) != 0
+                    || libc::mount(source.as_ptr(), target.as_ptr(), kind, bind, ptr::null()) != 0
+                {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+/// As on a kernel that was built without it.
+fn no_btf() -> Outcome {
+    let directory = Path::new(BTF).parent().expect("it has one");
+    let run = Tracer::json(["-d", "1ms"])
+        .with(over(Path::new("none"), directory, Some(c"tmpfs")))
+        .run()?;
+    said(&run, 1, &["BTF", BTF, "CONFIG_DEBUG_INFO_BTF"])
+}
+
+/// Runs with this in the place of the kernel's own BTF.
+fn with_btf(name: &str, bytes: &[u8]) -> Result<Run, String> {
+    let path = context::fresh_path(name);
+    fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    Tracer::json(["-d", "1ms"])
+        .with(over(&path, Path::new(BTF), None))
+        .run()
+}
+
+fn btf_lacks_a_field() -> Outcome {
+    let mut bytes = fs::read(BTF).map_err(|error| format!("{BTF}: {error}"))?;
+    let name = b"\0exit_signal\0";
+    let at = bytes.windows(name.len()).position(|window| window == name);
+    let at = at.ok_or("the BTF has no exit_signal")?;
+    bytes[at + 1..at + name.len() - 1].copy_from_slice(b"exit_sygnal");
+    said(
+        &with_btf("renamed.btf", &bytes)?,
+        1,
+        &["task_struct.exit_signal"],
+    )
+}
+
+fn btf_cut_short() -> Outcome {
+    let bytes = fs::read(BTF).map_err(|error| format!("{BTF}: {error}"))?;
+    said(
+        &with_btf("short.btf", &bytes[..bytes.len() / 2])?,
+        1,
+        &[BTF, "malformed"],
+    )
 }
 
 /// Could have been a pid once: a warning, and on it goes.
@@ -176,8 +256,8 @@ fn fill(path: &Path) -> Outcome {
     Ok(())
 }
 
-fn c_path(path: &Path) -> std::ffi::CString {
-    std::ffi::CString::new(path.to_str().expect("UTF-8")).expect("no NUL")
+fn c_path(path: &Path) -> CString {
+    CString::new(path.to_str().expect("UTF-8")).expect("no NUL")
 }
 
 fn cgroup_not_there() -> Outcome {

@@ -78,7 +78,7 @@ pub struct Cli {
     #[arg(short, long, value_name = "PATH", help_heading = "Scope")]
     pub cgroup: Option<PathBuf>,
 
-    /// Stop after this long
+    /// Stop after this long; COMMAND gets SIGTERM
     #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
     #[arg(help_heading = "Scope")]
     pub duration: Option<TimeSpan>,
