@@ -99,7 +99,9 @@ pub fn lost(counters: &Counters, missed_exits: u64) -> Lost {
         ring_full: counters.ring_full,
         map_full: counters.map_full,
         // One that was seen to become a zombie was not missed.
-        missed: missed_exits.saturating_sub(counters.recovered) + counters.tree_full,
+        missed: missed_exits.saturating_sub(counters.recovered)
+            + counters.tree_full
+            + counters.pre_existing_lost,
     }
 }
 
@@ -210,7 +212,8 @@ mod tests {
             counters: Counters {
                 exits: 20,
                 reaped: 10,
-                tree_full: 2,
+                tree_full: 1,
+                pre_existing_lost: 1,
                 ..Counters::default()
             },
             missed_exits: 3,

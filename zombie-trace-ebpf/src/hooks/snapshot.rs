@@ -121,6 +121,9 @@ fn adopt_zombie(leader: Task<Typed>) {
         }
         if record::insert(state) {
             count(|counters| &raw mut counters.adopted);
+        } else {
+            count(|counters| &raw mut counters.exits);
+            record::lost_to_full_map();
         }
     }
 }

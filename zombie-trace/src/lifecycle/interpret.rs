@@ -278,6 +278,16 @@ mod tests {
         }
     }
 
+    /// Found as a zombie, and reaped later.
+    fn adopted() -> Record {
+        Record {
+            exit_time: 0,
+            zombie_time: 210 * MS,
+            flags: flags::PRE_EXISTING | flags::APPROXIMATE_START,
+            ..record()
+        }
+    }
+
     fn interpret(record: &Record) -> Zombie {
         Lifecycle::new(ERROR).zombie(record, &wall(), None)
     }
@@ -346,12 +356,7 @@ mod tests {
     #[test]
     fn an_adopted_zombie_is_dated_by_its_last_run() {
         let mut lifecycle = Lifecycle::new(ERROR);
-        let adopted = Record {
-            exit_time: 0,
-            zombie_time: 210 * MS,
-            flags: flags::PRE_EXISTING | flags::APPROXIMATE_START,
-            ..record()
-        };
+        let adopted = adopted();
         let clocks = RunQueueClocks::new(&[ClockSample {
             now: 230 * MS,
             exec_start: 130 * MS,
@@ -381,12 +386,7 @@ mod tests {
     #[test]
     fn without_a_clock_an_adopted_zombie_is_as_old_as_its_process_at_most() {
         let mut lifecycle = Lifecycle::new(ERROR);
-        let adopted = Record {
-            exit_time: 0,
-            zombie_time: 210 * MS,
-            flags: flags::PRE_EXISTING | flags::APPROXIMATE_START,
-            ..record()
-        };
+        let adopted = adopted();
         let entry = SnapshotEntry {
             record: adopted,
             ..SnapshotEntry::default()
