@@ -18,11 +18,15 @@ pub struct TaskState {
     pub parent_now_tgid: u32,
     /// Thread group id of this one in the initial pid namespace.
     pub tgid: u32,
+    /// The CPU whose run-queue clock `record.exec_start` is in.
+    pub exit_cpu: u32,
+    /// Always 0.
+    pub reserved: u32,
     /// Its numbers in pid namespaces below the initial one; unused ones are zero.
     pub aliases: [Alias; ALIAS_LEVELS],
 }
 
-const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 16 + ALIAS_LEVELS * 16);
+const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 24 + ALIAS_LEVELS * 16);
 
 /// A pid as one namespace numbers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

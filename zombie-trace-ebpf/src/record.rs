@@ -36,10 +36,13 @@ pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
         (*record).flags = 0;
         (*record).how = 0;
         (*record).reaper_comm = [0; 16];
+        (*state).exit_cpu = 0;
+        (*state).reserved = 0;
         leader.read_comm(&raw mut (*record).comm);
         if leader.exit_signal() == 0 {
             (*record).flags = flags::NO_EXIT_SIGNAL;
             (*record).exec_start = leader.exec_start();
+            (*state).exit_cpu = leader.cpu();
         }
         describe_pids(state, leader);
         describe_parent(state, leader.real_parent().group_leader());

@@ -65,8 +65,9 @@ unsafe fn is_unreaped(record: *const Record) -> bool {
 
 /// Nobody was notified of this zombie: it began between its exit and the last time that it ran.
 ///
-/// The run-queue clock tells how long that was, if the leader was the last thread to run: it goes
-/// at the speed of CLOCK_MONOTONIC or, in virtual machines with steal time, slower.
+/// The run-queue clock tells how long that was, if the leader was the last thread to run and ended
+/// on the CPU that it began to end on. It goes at the speed of CLOCK_MONOTONIC, less what interrupts
+/// and the hypervisor take meanwhile: by so much the bound can be too early.
 ///
 /// # Safety
 /// `state` must be valid; its `reap_time` must be set.
@@ -79,8 +80,11 @@ pub unsafe fn approximate_start(state: *mut TaskState, leader: Task<Probed>) {
         (*record).zombie_time_max = (*record).reap_time;
         let same = leader.start_boottime() == (*record).start_boottime;
         let alone = (*record).flags & flags::LEADER_EXITED_EARLY == 0;
-        if same && alone && (*record).exec_start != 0 {
-            let ran = leader.exec_start() - (*record).exec_start;
+        // Each CPU's clock has an offset of its own.
+        let one_clock = leader.cpu() == (*state).exit_cpu;
+        let last = leader.exec_start();
+        if same && alone && one_clock && (*record).exec_start != 0 && last >= (*record).exec_start {
+            let ran = last - (*record).exec_start;
             let last_run = (*record).exit_time + ran;
             if last_run < (*record).reap_time {
                 (*record).zombie_time_max = last_run;
