@@ -8,8 +8,6 @@ pub struct Counters {
     pub exits: u64,
     /// Of them, those whose exit was not seen, but their becoming a zombie.
     pub recovered: u64,
-    /// Of all, those that became a zombie for their parent to reap.
-    pub zombies: u64,
     /// Zombies that were released.
     pub reaped: u64,
     /// Processes that the kernel released without ever showing a zombie.
@@ -32,4 +30,4 @@ pub struct Counters {
     pub pre_existing_lost: u64,
 }
 
-const _: () = assert!(size_of::<Counters>() == 13 * 8);
+const _: () = assert!(size_of::<Counters>() == 12 * 8);

@@ -41,6 +41,10 @@ macro_rules! for_each_offset {
             required UPID_NR: "upid.nr";
             required UPID_NS: "upid.ns";
             required PIDNS_INUM: "pid_namespace.ns.inum";
+            optional TASK_STACK: "task_struct.stack";
+            optional PT_REGS_SYSCALL: "pt_regs.orig_ax";
+            optional PT_REGS_RESULT: "pt_regs.ax";
+            optional PT_REGS_CODE_SEGMENT: "pt_regs.cs";
             optional IO_KIOCB_OPCODE: "io_kiocb.opcode";
             optional IO_KIOCB_CMD: "io_kiocb.cmd";
             optional IO_WAITID_PID: "io_waitid.info.pid";

@@ -83,6 +83,18 @@ pub unsafe fn close(state: *mut TaskState) {
     }
 }
 
+/// Takes a process out of the map of which nothing is to be told.
+///
+/// # Safety
+/// `state` must point into [`TASKS`].
+#[inline(always)]
+pub unsafe fn forget(state: *mut TaskState) {
+    unsafe {
+        remove_aliases(state);
+        let _ = TASKS.remove((*state).record.task);
+    }
+}
+
 /// The kernel decides only where both ends are exact; of the others user space knows more.
 #[inline(always)]
 unsafe fn is_too_short(record: *const Record) -> bool {

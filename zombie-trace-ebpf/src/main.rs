@@ -11,7 +11,9 @@ mod hooks;
 mod maps;
 mod record;
 mod scope;
+mod syscall;
 mod task;
+mod zombie;
 
 #[cfg(not(test))]
 #[panic_handler]

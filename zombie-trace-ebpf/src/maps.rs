@@ -46,6 +46,16 @@ pub struct UntoldReaps {
 
 pub const UNTOLD_LEN: usize = 16;
 
+/// The call of do_notify_parent that is under way.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Notifying {
+    /// Key in [`TASKS`] of the process that it is about; 0 if none is known.
+    pub task: u64,
+    /// 1 if it was a zombie before.
+    pub again: u64,
+}
+
 /// Dying processes and zombies, by the address of the thread group leader's task.
 #[map]
 pub static TASKS: HashMap<u64, TaskState> = HashMap::with_max_entries(SET_AT_LOAD, 0);
@@ -53,6 +63,9 @@ pub static TASKS: HashMap<u64, TaskState> = HashMap::with_max_entries(SET_AT_LOA
 /// From a pid, as a namespace numbers it, to the key in [`TASKS`].
 #[map]
 pub static ALIASES: HashMap<Alias, u64> = HashMap::with_max_entries(SET_AT_LOAD, 0);
+
+#[map]
+pub static NOTIFYING: Array<Notifying> = Array::with_max_entries(1, 0);
 
 /// By `pid_tgid` of the waiting thread.
 #[map]

@@ -248,6 +248,12 @@ impl<A: Access> Task<A> {
         }
     }
 
+    /// The lowest address of its kernel stack.
+    #[inline(always)]
+    pub fn stack(self) -> *const u8 {
+        self.read(TASK_STACK.load())
+    }
+
     /// Its active pid namespace as a key of aliases: 0 for the initial one.
     #[inline(always)]
     pub fn pid_namespace(self) -> u64 {

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write as _};
 
-use crate::aggregate::Lost;
+use crate::{
+    aggregate::Lost,
+    kernel::{Backend, KernelError},
+};
 
 /// What was lost, and what to do about it.
 pub(crate) fn warn_of_loss(lost: &Lost) {
@@ -26,6 +29,18 @@ pub(crate) fn warn_of_loss(lost: &Lost) {
         advice.push(format!("{missed} processes: missed by the hooks"));
     }
     warn(&format!("lost {}", advice.join("; ")));
+}
+
+/// Why a backend is used though there are better ones, in a line.
+pub(crate) fn fallback(used: Backend, refusals: &[(Backend, KernelError)]) -> String {
+    let reasons: Vec<_> = refusals
+        .iter()
+        .map(|(backend, error)| format!("{backend}: {}", error.in_a_line()))
+        .collect();
+    format!(
+        "zombie-trace: using the {used} backend, as the better ones do not load here ({})",
+        reasons.join("; ")
+    )
 }
 
 /// Something that the user should know.

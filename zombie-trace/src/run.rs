@@ -11,7 +11,7 @@ use crate::{
     exit_code::ExitCode,
     filter::Pid,
     kernel::{Cgroup, Config, Release, Scope, Tracer},
-    notice::{say, warn},
+    notice::{self, say, warn},
     session::{Session, Trouble, pass_on},
     signals::{self, Inherited, Stop},
     sink::{Output, Start},
@@ -39,6 +39,8 @@ async fn trace(
     mut stops: UnboundedReceiver<Stop>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config {
+        backend: cli.backend.forced(),
+        btf: cli.btf.clone(),
         scope: scope(cli)?,
         max_zombies: cli.max_zombies,
         buffer: cli.buffer.bytes(),
@@ -46,6 +48,9 @@ async fn trace(
         debug: cli.verbose > 1,
     };
     let tracer = Tracer::start(&config)?;
+    if !cli.quiet && !tracer.refusals().is_empty() {
+        say(&notice::fallback(tracer.backend(), tracer.refusals()));
+    }
     // Not before: a run that can't begin must not empty the last one's file.
     let output = open_output(cli)?;
     let start = start_line(cli, &tracer);
@@ -112,7 +117,7 @@ fn start_line(cli: &Cli, tracer: &Tracer) -> Start {
         ts: wall_clock().timestamp(monotonic_now()),
         version: env!("CARGO_PKG_VERSION"),
         kernel: Release::running().as_str().to_owned(),
-        backend: tracer.backend(),
+        backend: tracer.backend().name(),
         tracer_pid: std::process::id(),
         command: (!command.is_empty()).then_some(command),
     }

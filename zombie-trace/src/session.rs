@@ -84,7 +84,7 @@ impl Session {
         let source = RecordSource::new(tracer.take_ring_buffer()?)
             .context("cannot wait for the ring buffer")?;
         let sink = sink::new(cli.sink(), output);
-        let mut pipeline = Pipeline::new(tracer.error_ns(), cli.filter(), sink);
+        let mut pipeline = Pipeline::new(tracer.backend().error_ns(), cli.filter(), sink);
         let entries = tracer.adopt()?;
         let mut cpus: Vec<_> = entries.iter().map(|entry| entry.cpu).collect();
         cpus.sort_unstable();

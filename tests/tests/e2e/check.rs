@@ -89,6 +89,7 @@ pub(crate) fn compare(report: &Report, truths: &Truths, run: &Run) -> Result<(),
 pub(crate) fn compare_records(report: &Report, truths: &Truths, run: &Run) -> Result<(), String> {
     let mut problems = Vec::new();
     let mut records: HashMap<u32, Vec<&Value>> = HashMap::new();
+    let sees_all = report.start()["backend"] != "tracepoint";
     for record in report.zombies() {
         records
             .entry(number(record, "pid") as u32)
@@ -96,6 +97,11 @@ pub(crate) fn compare_records(report: &Report, truths: &Truths, run: &Run) -> Re
             .push(record);
     }
     for truth in &truths.processes {
+        let truth = &if sees_all {
+            exactly(truth)
+        } else {
+            truth.clone()
+        };
         let mut wrong = match truth.expect {
             Expect::Zombie | Expect::Autoreaped => match take_first(&mut records, truth.pid) {
                 Some(record) => zombie(truth, record),
@@ -126,6 +132,17 @@ pub(crate) fn compare_records(report: &Report, truths: &Truths, run: &Run) -> Re
         problems.iter().take(5).cloned().collect::<Vec<_>>(),
     );
     run.fail(format!("{count} problems:\n{}", some.join("\n")))
+}
+
+/// What a backend has to report that sees every zombie begin and end: nothing is approximate, and
+/// the kind of every wait is known.
+fn exactly(truth: &Truth) -> Truth {
+    let mut truth = truth.clone();
+    for flags in [&mut truth.flags, &mut truth.flags_maybe] {
+        flags.retain(|flag| flag != "approximate-start" && flag != "bounded-end");
+    }
+    truth.how.retain(|how| how != "wait" && how != "unknown");
+    truth
 }
 
 /// The first record of a pid that is not yet accounted for: they come in the order of the reaps.

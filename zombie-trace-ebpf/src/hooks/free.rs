@@ -5,13 +5,12 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfT
 use aya_log_ebpf::debug;
 use zombie_trace_common::{TaskState, flags, how, scope};
 
-use super::reap::approximate_start;
 use crate::{
-    emit::close,
+    emit::{close, forget},
     globals::SCOPE,
     maps::{TASKS, TREE, UNTOLD, UNTOLD_LEN, UntoldReaps},
-    record::remove_aliases,
     task::{Task, Typed},
+    zombie::{self, approximate_start},
 };
 
 #[btf_tracepoint(function = "sched_process_free")]
@@ -43,22 +42,20 @@ fn forget_descendant(task: Task<Typed>) {
 unsafe fn freed(state: *mut TaskState, task: Task<Typed>) {
     unsafe {
         let record = &raw mut (*state).record;
-        if (*record).exit_time == 0 && (*record).flags & flags::PRE_EXISTING == 0 {
+        if !zombie::has_ended(state) {
             // A leader whose place another thread took by exec (de_thread, fs/exec.c).
-            remove_aliases(state);
-            let _ = TASKS.remove((*record).task);
+            forget(state);
+            return;
+        }
+        if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
+            // Nobody was notified: the parent ignores SIGCHLD.
+            zombie::autoreaped(state);
             return;
         }
         (*record).reap_time = bpf_ktime_get_ns();
-        if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
-            // Nobody was notified: the parent ignores SIGCHLD.
-            (*record).how = how::AUTOREAP;
-            (*record).reap_time = (*record).exit_time;
-        } else {
-            bound_end(state, task);
-            if (*record).zombie_time == 0 {
-                approximate_start(state, Task::probed((*record).task));
-            }
+        bound_end(state, task);
+        if (*record).zombie_time == 0 {
+            approximate_start(state, Task::probed((*record).task));
         }
         close(state);
     }

@@ -1,10 +1,12 @@
 //! The programs, a file per family of hooks.
 
+mod do_notify_parent;
 mod exit;
 mod fork;
 mod free;
 mod io_uring;
-mod notify;
-pub mod reap;
+mod reap;
+mod release_task;
+mod signal_generate;
 mod snapshot;
 mod wait;

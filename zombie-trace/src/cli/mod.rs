@@ -150,6 +150,10 @@ pub struct Cli {
     #[arg(long, default_value = "auto", help_heading = "Tuning")]
     pub backend: BackendChoice,
 
+    /// The kernel's BTF, if not at /sys/kernel/btf/vmlinux
+    #[arg(long, value_name = "FILE", help_heading = "Tuning")]
+    pub btf: Option<PathBuf>,
+
     /// Room in the kernel for so many dying processes and zombies
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_ZOMBIES)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(PID_MAX_LIMIT)))]

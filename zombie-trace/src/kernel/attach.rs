@@ -2,10 +2,10 @@
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, TracePoint},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, TracePoint},
 };
 
-use super::KernelError;
+use super::{Backend, KernelError};
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,12 @@ pub(super) enum Hook {
     Tracepoint(&'static str),
     /// A system call's tracepoint, which slows every system call of the machine down.
     Syscall(&'static str),
+    /// A function's entry, by a BPF trampoline.
+    Fentry(&'static str),
+    /// A function's return, by a BPF trampoline.
+    Fexit(&'static str),
+    /// A function's entry or return, by a breakpoint or ftrace.
+    Kprobe(&'static str),
 }
 
 /// A program of the eBPF object and its hook.
@@ -37,6 +43,10 @@ const fn syscall(name: &'static str) -> Attachment {
     }
 }
 
+const fn hook(program: &'static str, hook: Hook) -> Attachment {
+    Attachment { program, hook }
+}
+
 /// Keeps the set of descendants; only where the run is about a tree.
 pub(super) const FORK: Attachment = tracepoint("process_fork", "sched_process_fork");
 
@@ -47,15 +57,40 @@ pub(super) const IO_URING: Attachment = tracepoint("io_uring_complete", "io_urin
 /// way some hook has not been there to see.
 pub(super) const EXIT: Attachment = tracepoint("process_exit", "sched_process_exit");
 
-/// What the tracepoint backend always needs, in the order of attaching.
-pub(super) const TRACEPOINT_BACKEND: [Attachment; 6] = [
-    tracepoint("process_free", "sched_process_free"),
-    tracepoint("process_wait", "sched_process_wait"),
-    syscall("sys_exit_wait4"),
-    syscall("sys_enter_waitid"),
-    syscall("sys_exit_waitid"),
-    tracepoint("signal_generate", "signal_generate"),
-];
+/// Tells of whatever end no other hook has seen, in every backend; the first to attach.
+pub(super) const FREE: Attachment = tracepoint("process_free", "sched_process_free");
+
+const NOTIFY: &str = "do_notify_parent";
+const RELEASE: &str = "release_task";
+
+impl Backend {
+    /// What it needs beside the hooks that all have, in the order of attaching: nothing may become
+    /// known of a process before the hooks are there that see its further way.
+    pub(super) fn attachments(self) -> &'static [Attachment] {
+        const FENTRY: &[Attachment] = &[
+            hook("release_fentry", Hook::Fentry(RELEASE)),
+            hook("notify_fexit", Hook::Fexit(NOTIFY)),
+            hook("notify_fentry", Hook::Fentry(NOTIFY)),
+        ];
+        const KPROBE: &[Attachment] = &[
+            hook("release_kprobe", Hook::Kprobe(RELEASE)),
+            hook("notify_kretprobe", Hook::Kprobe(NOTIFY)),
+            hook("notify_kprobe", Hook::Kprobe(NOTIFY)),
+        ];
+        const TRACEPOINT: &[Attachment] = &[
+            tracepoint("process_wait", "sched_process_wait"),
+            syscall("sys_exit_wait4"),
+            syscall("sys_enter_waitid"),
+            syscall("sys_exit_waitid"),
+            tracepoint("signal_generate", "signal_generate"),
+        ];
+        match self {
+            Self::Fentry => FENTRY,
+            Self::Kprobe => KPROBE,
+            Self::Tracepoint => TRACEPOINT,
+        }
+    }
+}
 
 impl Attachment {
     /// Loads the program and attaches it for as long as `ebpf` lives.
@@ -72,6 +107,21 @@ impl Attachment {
                 program.load().map_err(refused)?;
                 program.attach("syscalls", name).map_err(refused)?;
             }
+            Hook::Fentry(function) => {
+                let program: &mut FEntry = self.program(ebpf)?;
+                program.load(function, btf).map_err(refused)?;
+                program.attach().map_err(refused)?;
+            }
+            Hook::Fexit(function) => {
+                let program: &mut FExit = self.program(ebpf)?;
+                program.load(function, btf).map_err(refused)?;
+                program.attach().map_err(refused)?;
+            }
+            Hook::Kprobe(function) => {
+                let program: &mut KProbe = self.program(ebpf)?;
+                program.load().map_err(refused)?;
+                program.attach(function, 0).map_err(refused)?;
+            }
         }
         Ok(())
     }
@@ -82,6 +132,9 @@ impl Attachment {
         match self.hook {
             Hook::Tracepoint(_) => self.program::<BtfTracePoint>(ebpf)?.unload(),
             Hook::Syscall(_) => self.program::<TracePoint>(ebpf)?.unload(),
+            Hook::Fentry(_) => self.program::<FEntry>(ebpf)?.unload(),
+            Hook::Fexit(_) => self.program::<FExit>(ebpf)?.unload(),
+            Hook::Kprobe(_) => self.program::<KProbe>(ebpf)?.unload(),
         }
         .map_err(refused)
     }
@@ -102,6 +155,12 @@ impl std::fmt::Display for Attachment {
         match self.hook {
             Hook::Tracepoint(name) => write!(f, "tp_btf/{name}"),
             Hook::Syscall(name) => write!(f, "tracepoint/syscalls/{name}"),
+            Hook::Fentry(name) => write!(f, "fentry/{name}"),
+            Hook::Fexit(name) => write!(f, "fexit/{name}"),
+            Hook::Kprobe(name) if self.program.ends_with("kretprobe") => {
+                write!(f, "kretprobe/{name}")
+            }
+            Hook::Kprobe(name) => write!(f, "kprobe/{name}"),
         }
     }
 }

@@ -5,7 +5,6 @@ pub(super) fn sum<'a>(shares: impl Iterator<Item = &'a Counters>) -> Counters {
     shares.fold(Counters::default(), |sum, share| Counters {
         exits: sum.exits + share.exits,
         recovered: sum.recovered + share.recovered,
-        zombies: sum.zombies + share.zombies,
         reaped: sum.reaped + share.reaped,
         autoreaped: sum.autoreaped + share.autoreaped,
         submitted: sum.submitted + share.submitted,

@@ -1,6 +1,27 @@
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
+
+use aya::programs::ProgramError;
 
 use super::btf::BtfError;
+
+/// The system call's error and, on lines of its own, what the verifier says, if anything.
+#[derive(Debug)]
+struct LoadRefused {
+    reason: io::Error,
+    log: String,
+}
+
+impl fmt::Display for LoadRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.reason)?;
+        match self.log.trim() {
+            "" => Ok(()),
+            log => write!(f, "\n{log}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadRefused {}
 
 /// Why tracing can't work here. Each message says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -77,13 +98,41 @@ pub enum KernelError {
 }
 
 impl KernelError {
+    /// The whole reason without a verifier's log, which is many lines long.
+    pub fn in_a_line(&self) -> String {
+        let mut parts = vec![first_line(self)];
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            let part = first_line(error);
+            // Some errors tell their source's text as part of their own.
+            if !parts.iter().any(|known| known.contains(&part)) {
+                parts.push(part);
+            }
+            source = error.source();
+        }
+        parts.join(": ")
+    }
+
     pub(super) fn refused(
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
+        let source = source.into();
         Self::Refused {
             what: what.into(),
-            source: source.into(),
+            source: match source.downcast() {
+                Ok(error) => match *error {
+                    ProgramError::LoadError {
+                        io_error,
+                        verifier_log,
+                    } => Box::new(LoadRefused {
+                        reason: io_error,
+                        log: verifier_log.to_string(),
+                    }),
+                    other => Box::new(other),
+                },
+                Err(source) => source,
+            },
         }
     }
 
@@ -93,4 +142,9 @@ impl KernelError {
             source,
         }
     }
+}
+
+fn first_line(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().trim().to_owned()
 }

@@ -1,6 +1,7 @@
 //! Everything that touches the kernel: offsets, privileges, loading and attaching.
 
 mod attach;
+mod backend;
 mod btf;
 mod capability;
 mod clock;
@@ -12,6 +13,7 @@ mod scope;
 mod tracefs;
 mod tracer;
 
+pub use backend::Backend;
 pub use error::KernelError;
 pub use release::Release;
 pub use scope::{Cgroup, Scope, cgroup2_mount};

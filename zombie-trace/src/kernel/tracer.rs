@@ -5,7 +5,7 @@ use std::{
         fd::{AsFd as _, AsRawFd as _},
         unix::fs::MetadataExt as _,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use aya::{
@@ -19,14 +19,15 @@ use zombie_trace_common::{
 };
 
 use super::{
-    KernelError, Release, Scope,
+    Backend, KernelError, Release, Scope,
     attach::{self, Attachment},
     btf::Btf,
     capability, clock, counters, offsets, tracefs,
 };
 use crate::decode;
 
-const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+/// Where the kernel shows its own BTF.
+pub(super) const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
 /// The initial pid namespace's inode number (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PIDNS: u32 = 0xeffffffc;
@@ -36,6 +37,10 @@ static OBJECT: &[u8] = include_bytes_aligned!(env!("ZOMBIE_TRACE_BPF_OBJECT"));
 /// What the kernel side is told before it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The one to use; the best that loads if none is given.
+    pub backend: Option<Backend>,
+    /// The kernel's BTF, if it is not where it usually is.
+    pub btf: Option<PathBuf>,
     /// Which processes the run is about.
     pub scope: Scope,
     /// How many processes can be dying or zombies at once.
@@ -54,6 +59,8 @@ struct Facts {
     exit_has_group_dead: bool,
     /// A program can be skipped because another task's run of it was preempted.
     exit_can_be_skipped: bool,
+    /// Programs can ask for the registers that a task entered the kernel with.
+    has_task_pt_regs: bool,
     /// Globals and the offsets that they hold.
     offsets: Vec<(&'static str, u32)>,
 }
@@ -64,14 +71,17 @@ pub struct Tracer {
     btf: aya::Btf,
     counters: PerCpuArray<MapData, Counters>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    backend: Backend,
+    refusals: Vec<(Backend, KernelError)>,
 }
 
 impl Tracer {
-    /// Loads and attaches every hook of the tracepoint backend.
+    /// Loads and attaches every hook of the backend that is asked for, or of the best that loads.
     ///
     /// # Errors
     /// Missing capabilities, a kernel before 5.10, missing or incomplete BTF, no tracefs, or a
-    /// program that the kernel refuses: each names what is missing.
+    /// program that the kernel refuses: each names what is missing. If no backend loads, the error
+    /// is that of the last.
     pub fn start(config: &Config) -> Result<Self, KernelError> {
         capability::check()?;
         let release = Release::running();
@@ -81,9 +91,9 @@ impl Tracer {
                 release: release.as_str().to_owned(),
             });
         }
-        let path = Path::new(BTF_PATH);
+        let path = config.btf.as_deref().unwrap_or(Path::new(BTF_PATH));
         let bytes = fs::read(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => KernelError::NoBtf {
+            io::ErrorKind::NotFound if config.btf.is_none() => KernelError::NoBtf {
                 path: path.to_owned(),
             },
             _ => KernelError::ReadBtf {
@@ -104,6 +114,7 @@ impl Tracer {
         let facts = Facts {
             exit_has_group_dead: types.tracepoint_args("sched_process_exit") > Some(1),
             exit_can_be_skipped: release.is_at_least(7, 2) != Some(false),
+            has_task_pt_regs: release.is_at_least(5, 15) != Some(false),
             offsets,
         };
         let btf = aya::Btf::parse(&bytes, Endianness::default())
@@ -143,42 +154,64 @@ impl Tracer {
             btf,
             counters,
             logger,
+            backend: Backend::Tracepoint,
+            refusals: Vec::new(),
         };
         tracer.attach(config, has_io_uring)?;
         Ok(tracer)
     }
 
     fn attach(&mut self, config: &Config, has_io_uring: bool) -> Result<(), KernelError> {
+        let fork = config.scope.tree.map(|_| attach::FORK);
+        for attachment in [attach::FREE].into_iter().chain(fork) {
+            attach_one(attachment, &mut self.ebpf, &self.btf)?;
+        }
+        let candidates = config
+            .backend
+            .as_ref()
+            .map_or(&Backend::ALL[..], std::slice::from_ref);
+        for (index, backend) in candidates.iter().enumerate() {
+            match self.attach_backend(*backend, has_io_uring) {
+                Ok(()) => {
+                    self.backend = *backend;
+                    break;
+                }
+                Err(error) if index + 1 == candidates.len() => return Err(error),
+                Err(error) => self.refusals.push((*backend, error)),
+            }
+        }
+        attach_one(attach::EXIT, &mut self.ebpf, &self.btf)
+    }
+
+    /// All of a backend's hooks, or none.
+    fn attach_backend(&mut self, backend: Backend, has_io_uring: bool) -> Result<(), KernelError> {
+        if backend != Backend::Tracepoint {
+            return attach_all(backend.attachments(), &mut self.ebpf, &self.btf);
+        }
         let Self { ebpf, btf, .. } = self;
         tracefs::with_tracefs(|| {
-            let fork = config.scope.tree.map(|_| attach::FORK);
-            for attachment in fork.into_iter().chain(attach::TRACEPOINT_BACKEND) {
-                attach_one(attachment, ebpf, btf)?;
-            }
+            attach_all(backend.attachments(), ebpf, btf)?;
             // Such a reap is still seen when the task is freed.
             if has_io_uring && let Err(error) = attach_one(attach::IO_URING, ebpf, btf) {
                 log::warn!("reaps by io_uring are seen late: {error}");
             }
-            attach_one(attach::EXIT, ebpf, btf)
+            Ok(())
         })?;
         log::info!(
-            "the system call tracepoints slow every system call of the machine by some 40 ns"
+            "the system call tracepoints slow every system call of the machine by some {} ns",
+            backend.syscall_tax_ns()
         );
         Ok(())
     }
 
-    /// The name of the backend in use.
-    pub fn backend(&self) -> &'static str {
-        "tracepoint"
+    /// The backend in use.
+    pub fn backend(&self) -> Backend {
+        self.backend
     }
 
-    /// Bound on the error of a lifetime whose both ends the backend sees, ns.
-    ///
-    /// Each end is seen late, and 99 of 100 times by no more than this (measured on 6.18): the
-    /// begin by 24 µs, if the parent has a handler for SIGCHLD, which is woken before the
-    /// tracepoint; the end, at the system call's return, by 12 µs.
-    pub fn error_ns(&self) -> u64 {
-        25_000
+    /// The better backends that were tried before, and why each could not be used.
+    pub fn refusals(&self) -> &[(Backend, KernelError)] {
+        &self.refusals
     }
 
     /// The ring buffer of records; it can be taken once.
@@ -324,6 +357,7 @@ fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelEr
     let cgroup_id = scope.cgroup.as_ref().map_or(0, |cgroup| cgroup.id);
     let exit_has_group_dead = u8::from(facts.exit_has_group_dead);
     let exit_can_be_skipped = u8::from(facts.exit_can_be_skipped);
+    let has_task_pt_regs = u8::from(facts.has_task_pt_regs);
     let wakeup_bytes = u64::from(config.buffer / 4);
     let log_level = if config.debug {
         aya_log::Level::Debug as u8
@@ -345,6 +379,7 @@ fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelEr
         .override_global("TRACER_PIDNS", &tracer_pidns, true)
         .override_global("EXIT_HAS_GROUP_DEAD", &exit_has_group_dead, true)
         .override_global("EXIT_CAN_BE_SKIPPED", &exit_can_be_skipped, true)
+        .override_global("HAS_TASK_PT_REGS", &has_task_pt_regs, true)
         .override_global("MIN_ZOMBIE_NS", &config.min_zombie_ns, true)
         .override_global("WAKEUP_BYTES", &wakeup_bytes, true)
         .override_global(aya_log::LEVEL, &log_level, false)
@@ -402,6 +437,23 @@ fn fill(ebpf: &mut Ebpf, name: &str, pids: &[u32]) -> Result<(), KernelError> {
 fn attach_one(attachment: Attachment, ebpf: &mut Ebpf, btf: &aya::Btf) -> Result<(), KernelError> {
     attachment.attach(ebpf, btf)?;
     log::info!("attached {attachment}");
+    Ok(())
+}
+
+/// All, or none: what was attached before the first that is refused is detached again.
+fn attach_all(
+    attachments: &[Attachment],
+    ebpf: &mut Ebpf,
+    btf: &aya::Btf,
+) -> Result<(), KernelError> {
+    for (index, attachment) in attachments.iter().enumerate() {
+        if let Err(error) = attach_one(*attachment, ebpf, btf) {
+            for attached in &attachments[..index] {
+                attached.detach(ebpf)?;
+            }
+            return Err(error);
+        }
+    }
     Ok(())
 }
 

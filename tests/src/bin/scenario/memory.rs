@@ -27,6 +27,8 @@ pub(crate) fn core_dump(_: &[String]) {
         sys::unlimit_core();
         sys::touch_memory(16 << 20);
         child.ends_now();
+        // A shell's background jobs are started with SIGQUIT ignored.
+        sys::sigaction(libc::SIGQUIT, libc::SIG_DFL, 0);
         // Not SIGSEGV, which the Rust runtime handles.
         sys::kill(sys::getpid(), libc::SIGQUIT);
         sys::pause_forever()

@@ -8,16 +8,15 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use zombie_trace_common::{Alias, TaskState, flags, how};
+use zombie_trace_common::{Alias, TaskState, flags};
 
 use crate::{
     current,
-    emit::{close, count},
     globals::EXIT_CAN_BE_SKIPPED,
-    maps::{ALIASES, SCRATCH, TASKS, scratch},
-    record::{self, describe_parent},
+    maps::{ALIASES, TASKS},
     scope,
     task::{EXIT_TRACE, EXIT_ZOMBIE, PF_EXITING, Probed, Task, Typed},
+    zombie,
 };
 
 const SIGCHLD: u32 = 17;
@@ -88,37 +87,13 @@ fn find(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
 fn recover(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
     let current = current::task();
     let leader = current.group_leader();
-    let key = leader.address();
     if current.flags() & PF_EXITING == 0
-        || leader.live_threads() != 0
-        || TASKS.get_ptr(key).is_some()
+        || TASKS.get_ptr(leader.address()).is_some()
         || !is_numbered(leader, pid, notified.pid_namespace())
-        || !scope::contains(leader)
     {
         return None;
     }
-    let state = SCRATCH.get_ptr_mut(scratch::NOTIFY)?;
-    unsafe {
-        record::describe(state, leader);
-        // Without room its exit may have been seen and counted as lost for that.
-        if !record::insert(state) {
-            return None;
-        }
-    }
-    let state = TASKS.get_ptr_mut(key)?;
-    unsafe { recovered(state) };
-    Some(state)
-}
-
-/// Marks a process as ended whose exit was not seen.
-#[inline(always)]
-unsafe fn recovered(state: *mut TaskState) {
-    unsafe {
-        (*state).record.exit_time = bpf_ktime_get_ns();
-        (*state).record.flags |= flags::EXIT_UNSEEN;
-    }
-    count(|counters| &raw mut counters.exits);
-    count(|counters| &raw mut counters.recovered);
+    zombie::take_in(leader)
 }
 
 /// Whether a process has this number in that namespace (a key of aliases).
@@ -151,69 +126,21 @@ unsafe fn child_ended(state: *mut TaskState, signal: u32, notified: Task<Typed>)
         return;
     }
     unsafe {
-        let dying = (*record).exit_time != 0 || (*record).flags & flags::PRE_EXISTING != 0;
-        if !dying {
-            // Its leader ended alone before; the others' end may have been skipped.
-            if EXIT_CAN_BE_SKIPPED.load() == 0 || leader.live_threads() != 0 {
-                return;
-            }
-            (*record).wait_status = leader.wait_status();
-            recovered(state);
+        if !zombie::has_ended_unseen(state, leader) {
+            return;
         }
-        let traced = leader.is_traced();
-        let autoreap = signal == SIGCHLD && !traced && notified.ignores_children();
+        let autoreap = signal == SIGCHLD && !leader.is_traced() && notified.ignores_children();
+        // With exit_signal 0 nobody is notified but a later parent.
         if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
-            first(state, leader, traced, autoreap);
-        } else if is_genuine((*record).task, exit_state) {
-            again(state, leader, autoreap);
-        }
-    }
-}
-
-/// The process becomes a zombie.
-#[inline(always)]
-unsafe fn first(state: *mut TaskState, leader: Task<Probed>, traced: bool, autoreap: bool) {
-    unsafe {
-        let record = &raw mut (*state).record;
-        let now = bpf_ktime_get_ns();
-        (*record).zombie_time = now;
-        let parent = leader.real_parent().group_leader();
-        if parent.address() != (*record).parent_task {
-            describe_parent(state, parent);
-        }
-        if traced {
-            (*record).flags |= flags::TRACED;
-        }
-        if autoreap {
-            (*record).how = how::AUTOREAP;
-            (*record).reap_time = now;
-            close(state);
-        } else if (*record).flags & flags::PRE_EXISTING == 0 {
-            count(|counters| &raw mut counters.zombies);
-        }
-    }
-}
-
-/// A zombie has got a new parent, or its tracer has let go of it.
-#[inline(always)]
-unsafe fn again(state: *mut TaskState, leader: Task<Probed>, autoreap: bool) {
-    unsafe {
-        let record = &raw mut (*state).record;
-        let parent = leader.real_parent().group_leader();
-        if parent.address() != (*state).parent_now {
-            (*state).parent_now = parent.address();
-            (*state).parent_now_tgid = parent.tgid();
-            (*record).flags |= flags::REPARENTED;
-        }
-        if autoreap {
-            let now = bpf_ktime_get_ns();
-            (*record).how = how::AUTOREAP_ON_REPARENT;
-            (*record).reap_time = now;
-            (*record).reap_time_min = now;
-            if (*record).zombie_time == 0 {
-                crate::hooks::reap::approximate_start(state, leader);
+            zombie::begin(state, leader, bpf_ktime_get_ns());
+            if autoreap {
+                zombie::autoreaped(state);
             }
-            close(state);
+        } else if is_genuine((*record).task, exit_state) {
+            zombie::handed_on(state, leader);
+            if autoreap {
+                zombie::autoreaped_on_reparent(state);
+            }
         }
     }
 }

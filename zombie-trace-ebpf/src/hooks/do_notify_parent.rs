@@ -1,0 +1,95 @@
+//! `do_notify_parent` (kernel/signal.c): a process becomes a zombie, or gets a new parent while it
+//! is one. What it returns tells whether anybody has to wait for it.
+//!
+//! It runs under the write side of tasklist_lock: never twice at a time, even with PREEMPT_RT.
+
+use aya_ebpf::{
+    helpers::bpf_ktime_get_ns,
+    macros::{fentry, fexit, kprobe, kretprobe},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+};
+
+use crate::{
+    maps::{NOTIFYING, TASKS},
+    task::{Access, Task},
+    zombie,
+};
+
+#[fentry(function = "do_notify_parent")]
+pub fn notify_fentry(ctx: FEntryContext) -> i32 {
+    notify(unsafe { Task::typed(ctx.arg::<*const u8>(0)) });
+    0
+}
+
+#[fexit(function = "do_notify_parent")]
+pub fn notify_fexit(ctx: FExitContext) -> i32 {
+    // After the two arguments.
+    notified(ctx.arg::<u64>(2) & 1 != 0);
+    0
+}
+
+#[kprobe(function = "do_notify_parent")]
+pub fn notify_kprobe(ctx: ProbeContext) -> u32 {
+    if let Some(task) = ctx.arg::<u64>(0) {
+        notify(Task::probed(task));
+    }
+    0
+}
+
+#[kretprobe(function = "do_notify_parent")]
+pub fn notify_kretprobe(ctx: RetProbeContext) -> u32 {
+    notified(ctx.ret::<u64>() & 1 != 0);
+    0
+}
+
+/// The kernel is about to tell the parent, or tracer, of this task's end.
+#[inline(always)]
+fn notify<A: Access>(task: Task<A>) {
+    let Some(notifying) = NOTIFYING.get_ptr_mut(0) else {
+        return;
+    };
+    unsafe { (*notifying).task = 0 };
+    // A tracer is told of every thread.
+    if task.pid() != task.tgid() {
+        return;
+    }
+    let Some(state) = TASKS
+        .get_ptr_mut(task.address())
+        .or_else(|| zombie::take_in(task))
+    else {
+        return;
+    };
+    unsafe {
+        // A tracer is told of the leader's end, though its threads live on.
+        if !zombie::has_ended_unseen(state, task) {
+            return;
+        }
+        (*notifying).task = task.address();
+        (*notifying).again = u64::from((*state).record.zombie_time != 0);
+        if (*notifying).again == 0 {
+            zombie::begin(state, task, bpf_ktime_get_ns());
+        } else {
+            zombie::handed_on(state, task);
+        }
+    }
+}
+
+/// The kernel has told; `autoreap`: the parent ignores SIGCHLD.
+#[inline(always)]
+fn notified(autoreap: bool) {
+    if !autoreap {
+        return;
+    }
+    let Some(notifying) = NOTIFYING.get_ptr(0) else {
+        return;
+    };
+    unsafe {
+        if let Some(state) = TASKS.get_ptr_mut((*notifying).task) {
+            if (*notifying).again == 0 {
+                zombie::autoreaped(state);
+            } else {
+                zombie::autoreaped_on_reparent(state);
+            }
+        }
+    }
+}

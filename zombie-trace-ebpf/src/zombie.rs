@@ -1,0 +1,192 @@
+//! What becomes of a process from its end to its reap, whichever hooks tell of it.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use zombie_trace_common::{Record, TaskState, flags, how};
+
+use crate::{
+    emit::{close, count},
+    globals::EXIT_CAN_BE_SKIPPED,
+    maps::{SCRATCH, TASKS, scratch},
+    record::{self, describe_parent},
+    scope,
+    task::{Access, Probed, Task},
+};
+
+/// Whether all of a process's threads have ended, and not its leader alone.
+///
+/// # Safety
+/// `state` must be valid.
+#[inline(always)]
+pub unsafe fn has_ended(state: *const TaskState) -> bool {
+    unsafe { (*state).record.exit_time != 0 || (*state).record.flags & flags::PRE_EXISTING != 0 }
+}
+
+/// As [`has_ended`]; an end that was not seen, because the kernel skipped the program, is made up
+/// for.
+///
+/// # Safety
+/// `state` must be valid and that of `leader`.
+#[inline(always)]
+pub unsafe fn has_ended_unseen<A: Access>(state: *mut TaskState, leader: Task<A>) -> bool {
+    unsafe {
+        if has_ended(state) {
+            return true;
+        }
+        if EXIT_CAN_BE_SKIPPED.load() == 0 || leader.live_threads() != 0 {
+            return false;
+        }
+        (*state).record.wait_status = leader.wait_status();
+        recovered(state);
+        true
+    }
+}
+
+/// Takes in a process of which nothing is known though it has ended: the program that sees exits
+/// was skipped.
+#[inline(always)]
+pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
+    if EXIT_CAN_BE_SKIPPED.load() == 0
+        || leader.is_kthread()
+        || leader.live_threads() != 0
+        || !scope::contains(leader)
+    {
+        return None;
+    }
+    let state = SCRATCH.get_ptr_mut(scratch::NOTIFY)?;
+    unsafe {
+        record::describe(state, leader);
+        // Without room its exit may have been seen and counted as lost for that.
+        if !record::insert(state) {
+            return None;
+        }
+    }
+    let state = TASKS.get_ptr_mut(leader.address())?;
+    unsafe { recovered(state) };
+    Some(state)
+}
+
+/// Marks a process as ended whose exit was not seen.
+#[inline(always)]
+unsafe fn recovered(state: *mut TaskState) {
+    unsafe {
+        (*state).record.exit_time = bpf_ktime_get_ns();
+        (*state).record.flags |= flags::EXIT_UNSEEN;
+    }
+    count(|counters| &raw mut counters.exits);
+    count(|counters| &raw mut counters.recovered);
+}
+
+/// It becomes a zombie.
+///
+/// # Safety
+/// `state` must be valid and that of `leader`.
+#[inline(always)]
+pub unsafe fn begin<A: Access>(state: *mut TaskState, leader: Task<A>, now: u64) {
+    unsafe {
+        let record = &raw mut (*state).record;
+        (*record).zombie_time = now;
+        let parent = leader.real_parent().group_leader();
+        if parent.address() != (*record).parent_task {
+            describe_parent(state, parent);
+        }
+        if leader.is_traced() {
+            (*record).flags |= flags::TRACED;
+        }
+    }
+}
+
+/// It has got a new parent, or its tracer has let go of it.
+///
+/// # Safety
+/// `state` must be valid and that of `leader`.
+#[inline(always)]
+pub unsafe fn handed_on<A: Access>(state: *mut TaskState, leader: Task<A>) {
+    unsafe {
+        let parent = leader.real_parent().group_leader();
+        if parent.address() != (*state).parent_now {
+            (*state).parent_now = parent.address();
+            (*state).parent_now_tgid = parent.tgid();
+            (*state).record.flags |= flags::REPARENTED;
+        }
+    }
+}
+
+/// Nobody has to wait for it, as its parent ignores SIGCHLD.
+///
+/// # Safety
+/// `state` must point into [`TASKS`].
+#[inline(always)]
+pub unsafe fn autoreaped(state: *mut TaskState) {
+    unsafe {
+        let record = &raw mut (*state).record;
+        (*record).how = how::AUTOREAP;
+        // Not every hook that tells of an autoreap knows when it was.
+        (*record).reap_time = if (*record).zombie_time != 0 {
+            (*record).zombie_time
+        } else {
+            (*record).exit_time
+        };
+        close(state);
+    }
+}
+
+/// As [`autoreaped`], but it was a zombie, and its new parent is the one that ignores SIGCHLD.
+///
+/// # Safety
+/// `state` must point into [`TASKS`].
+#[inline(always)]
+pub unsafe fn autoreaped_on_reparent(state: *mut TaskState) {
+    unsafe { reaped(state, how::AUTOREAP_ON_REPARENT, bpf_ktime_get_ns(), None) }
+}
+
+/// It is reaped, by the process that `reaper` leads.
+///
+/// # Safety
+/// `state` must point into [`TASKS`].
+#[inline(always)]
+pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<Task<Probed>>) {
+    unsafe {
+        let record = &raw mut (*state).record;
+        (*record).how = how;
+        (*record).reap_time = now;
+        (*record).reap_time_min = now;
+        if let Some(reaper) = reaper {
+            (*record).reaper_pid = scope::visible_pid(reaper);
+            reaper.read_comm(&raw mut (*record).reaper_comm);
+        }
+        if (*record).zombie_time == 0 {
+            approximate_start(state, Task::probed((*record).task));
+        }
+        close(state);
+    }
+}
+
+/// Nobody was notified of this zombie: it began between its exit and the last time that it ran.
+///
+/// The run-queue clock tells how long that was, if the leader was the last thread to run and ended
+/// on the CPU that it began to end on. It goes at the speed of CLOCK_MONOTONIC, less what interrupts
+/// and the hypervisor take meanwhile: by so much the bound can be too early.
+///
+/// # Safety
+/// `state` must be valid; its `reap_time` must be set.
+#[inline(always)]
+pub unsafe fn approximate_start(state: *mut TaskState, leader: Task<Probed>) {
+    unsafe {
+        let record: *mut Record = &raw mut (*state).record;
+        (*record).flags |= flags::APPROXIMATE_START;
+        (*record).zombie_time = (*record).exit_time;
+        (*record).zombie_time_max = (*record).reap_time;
+        let same = leader.start_boottime() == (*record).start_boottime;
+        let alone = (*record).flags & flags::LEADER_EXITED_EARLY == 0;
+        // Each CPU's clock has an offset of its own.
+        let one_clock = leader.cpu() == (*state).exit_cpu;
+        let last = leader.exec_start();
+        if same && alone && one_clock && (*record).exec_start != 0 && last >= (*record).exec_start {
+            let ran = last - (*record).exec_start;
+            let last_run = (*record).exit_time + ran;
+            if last_run < (*record).reap_time {
+                (*record).zombie_time_max = last_run;
+            }
+        }
+    }
+}
