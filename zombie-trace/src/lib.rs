@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod cli;
 pub mod command;
 pub mod decode;
+pub mod doctor;
 pub mod exit_code;
 pub mod filter;
 pub mod kernel;

@@ -2,7 +2,13 @@
 
 use std::env;
 
-use zombie_trace::{cli::Cli, exit_code::ExitCode, notice, run};
+use anyhow::Context as _;
+use zombie_trace::{
+    cli::{Cli, Task},
+    doctor,
+    exit_code::ExitCode,
+    notice, run,
+};
 
 fn main() -> ExitCode {
     let cli = match Cli::from_args(env::args_os()) {
@@ -10,7 +16,11 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     init_log(&cli);
-    match run::run(&cli) {
+    let outcome = match &cli.task {
+        Some(Task::Doctor(args)) => doctor::run(args).context("cannot write to standard output"),
+        None => run::run(&cli),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             notice::say(&format!("zombie-trace: {error:#}"));

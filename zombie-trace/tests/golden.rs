@@ -11,6 +11,8 @@ use jiff::tz::TimeZone;
 use support::Run;
 use zombie_trace::{
     cli::Cli,
+    doctor,
+    kernel::{BackendCheck, BtfCheck, Capabilities, Examination},
     sink::{Json, Look, Table, Text},
 };
 
@@ -131,16 +133,88 @@ fn help() {
 }
 
 #[test]
-fn man_page() {
-    let mut page = Vec::new();
+fn man_pages() {
     // Without the version, whose change alone would make the page stale.
-    let command = Cli::command().version(None::<&str>);
-    clap_mangen::Man::new(command)
+    let mut command = Cli::command().version(None::<&str>);
+    command.build();
+    check_man_page("../docs/zombie-trace.1", &command);
+    for task in command.get_subcommands() {
+        let name = task.get_display_name().unwrap();
+        check_man_page(&format!("../docs/{name}.1"), task);
+    }
+}
+
+fn check_man_page(path: &str, command: &clap::Command) {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone())
         .source("zombie-trace")
         .render(&mut page)
         .unwrap();
-    check_file(
-        Path::new("../docs/zombie-trace.1"),
-        &String::from_utf8(page).unwrap(),
-    );
+    check_file(Path::new(path), &String::from_utf8(page).unwrap());
+}
+
+#[test]
+fn doctor_says_what_works_and_what_does_not() {
+    let backend = |name, problem: Option<&str>, error_ns, syscall_tax_ns| BackendCheck {
+        name,
+        works: problem.is_none(),
+        problem: problem.map(String::from),
+        error_ns,
+        syscall_tax_ns,
+    };
+    let refused = Some("the kernel refuses fentry/release_task: Operation not permitted");
+    let well = Examination {
+        kernel: "6.1.0-51-amd64".into(),
+        kernel_is_new_enough: Some(true),
+        btf: BtfCheck {
+            path: Some("/sys/kernel/btf/vmlinux".into()),
+            bytes: Some(5_123_456),
+            problem: None,
+        },
+        capabilities: Capabilities {
+            missing: vec![],
+            missing_for_tracefs: vec!["CAP_DAC_READ_SEARCH"],
+        },
+        lockdown: Some("integrity".into()),
+        tracefs: Some("/sys/kernel/tracing".into()),
+        backends: vec![
+            backend("fentry", refused, 1000, 0),
+            backend("kprobe", None, 2000, 0),
+            backend("tracepoint", None, 25_000, 40),
+        ],
+        would_use: Some("kprobe"),
+        pid_max: Some(4_194_304),
+        max_zombies: 65_536,
+        buffer_bytes: 4 << 20,
+        map_bytes: Some(41_538_784),
+    };
+    check("doctor-well.txt", &doctor_text(&well));
+
+    let ill = Examination {
+        kernel: "4.19.0-27-amd64".into(),
+        kernel_is_new_enough: Some(false),
+        btf: BtfCheck {
+            path: None,
+            bytes: None,
+            problem: Some("this kernel has no BTF".into()),
+        },
+        capabilities: Capabilities {
+            missing: vec!["CAP_BPF", "CAP_PERFMON"],
+            missing_for_tracefs: vec!["CAP_DAC_READ_SEARCH"],
+        },
+        lockdown: None,
+        tracefs: None,
+        backends: vec![backend("fentry", Some("missing CAP_BPF"), 1000, 0)],
+        would_use: None,
+        pid_max: Some(32_768),
+        map_bytes: None,
+        ..well
+    };
+    check("doctor-ill.txt", &doctor_text(&ill));
+}
+
+fn doctor_text(examination: &Examination) -> String {
+    let mut out = Vec::new();
+    doctor::write_text(&mut out, examination).unwrap();
+    anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string()
 }

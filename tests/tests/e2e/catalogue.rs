@@ -89,6 +89,14 @@ const CASES: &[(u32, &[&str], Extra)] = &[
     (34, &["two-threads-exit", "1000"], NOTHING),
 ];
 
+/// The arguments of every case that can run here.
+pub(crate) fn runnable() -> impl Iterator<Item = &'static [&'static str]> {
+    CASES
+        .iter()
+        .map(|(_, args, _)| *args)
+        .filter(|args| context::cannot_run(args[0]).is_none())
+}
+
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests: Vec<_> = CASES
         .iter()

@@ -1,6 +1,9 @@
 //! The kernel's BPF objects, by id.
 
-use std::{collections::BTreeSet, fs, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+};
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,21 +90,61 @@ fn next_id(kind: Kind, start: u32) -> Result<Option<u32>, String> {
     }
 }
 
+/// `enum bpf_prog_type` (include/uapi/linux/bpf.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProgramType(u32);
+
+impl ProgramType {
+    /// On kprobes and kretprobes.
+    pub(crate) const KPROBE: Self = Self(2);
+    /// On tracepoints of tracefs, such as those of system calls.
+    pub(crate) const TRACEPOINT: Self = Self(5);
+    /// On BTF tracepoints and functions, and iterators.
+    pub(crate) const TRACING: Self = Self(26);
+}
+
+/// The programs that a process has descriptors of: their types, by id.
+pub(crate) fn programs_of(pid: u32) -> BTreeMap<u32, ProgramType> {
+    descriptors(pid)
+        .filter(|info| value(info, "link_id:").is_none())
+        .filter_map(|info| {
+            Some((
+                value(&info, "prog_id:")?,
+                ProgramType(value(&info, "prog_type:")?),
+            ))
+        })
+        .collect()
+}
+
+/// The programs of the links that a process has descriptors of: their ids.
+pub(crate) fn linked_programs_of(pid: u32) -> Vec<u32> {
+    descriptors(pid)
+        .filter(|info| value(info, "link_id:").is_some())
+        .filter_map(|info| value(&info, "prog_id:"))
+        .collect()
+}
+
+/// The texts in /proc/PID/fdinfo.
+fn descriptors(pid: u32) -> impl Iterator<Item = String> {
+    fs::read_dir(format!("/proc/{pid}/fdinfo"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|descriptor| fs::read_to_string(descriptor.path()).ok())
+}
+
+fn value(info: &str, key: &str) -> Option<u32> {
+    let line = info.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim().parse().ok()
+}
+
 /// Those that a process has descriptors of.
 pub(crate) fn held_by(pid: u32) -> BTreeSet<Object> {
     let mut objects = BTreeSet::new();
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    for descriptor in descriptors {
-        let info = fs::read_to_string(descriptor.path()).unwrap_or_default();
-        for line in info.lines() {
-            for kind in Kind::ALL {
-                let id = line.strip_prefix(kind.fdinfo_key());
-                if let Some(id) = id.and_then(|id| id.trim().parse().ok()) {
-                    objects.insert(Object { kind, id });
-                }
+    for info in descriptors(pid) {
+        for kind in Kind::ALL {
+            if let Some(id) = value(&info, kind.fdinfo_key()) {
+                objects.insert(Object { kind, id });
             }
         }
     }

@@ -4,6 +4,7 @@
 //! `zombie-trace` and `scenario` in the target profile's directory. Where something is missing,
 //! the tests that need it are ignored and the reason is printed.
 
+mod backend;
 mod catalogue;
 mod check;
 mod command;
@@ -68,6 +69,7 @@ fn main() {
     }
     let tests = [
         catalogue::tests(),
+        backend::tests(),
         command::tests(),
         scope::tests(),
         options::tests(),

@@ -8,7 +8,7 @@ mod user;
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    ArgAction, CommandFactory, Parser,
+    ArgAction, Args, CommandFactory, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use nix::unistd::User;
@@ -52,9 +52,15 @@ Exit status:
     version,
     max_term_width = 80,
     after_help = EXAMPLES,
-    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]"
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace doctor [--json] [--btf FILE]"
 )]
 pub struct Cli {
+    /// Something else than tracing.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+
     /// Only this exiting process (repeatable)
     #[arg(short, long, value_name = "PID", allow_hyphen_values = true)]
     #[arg(help_heading = "Scope")]
@@ -166,6 +172,28 @@ pub struct Cli {
     pub buffer: BufferSize,
 }
 
+/// Something else than tracing.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Task {
+    /// Tell what this kernel allows, and what it costs
+    ///
+    /// Loads and attaches each backend for a moment. Ends with status 0 if tracing can work, with 1
+    /// if it can't.
+    Doctor(DoctorArgs),
+}
+
+/// Options of `doctor`.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct DoctorArgs {
+    /// Write JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// The kernel's BTF, if not at /sys/kernel/btf/vmlinux
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
+}
+
 impl Cli {
     /// Parses arguments, of which the first is the program's name.
     ///
@@ -226,11 +254,13 @@ impl Cli {
 
 /// A command without `--` in front is the likeliest of wrong arguments.
 fn with_tip(mut error: clap::Error) -> clap::Error {
-    let unexpected = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(arg)) if error.kind() == ErrorKind::UnknownArgument => {
-            arg.clone()
-        }
+    let context = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
         _ => return error,
+    };
+    let Some(ContextValue::String(unexpected)) = error.get(context).cloned() else {
+        return error;
     };
     error.remove(ContextKind::Suggested);
     if !unexpected.starts_with('-') {

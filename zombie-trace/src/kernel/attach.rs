@@ -1,5 +1,7 @@
 //! Which program goes to which hook.
 
+use std::path::Path;
+
 use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, FEntry, FExit, KProbe, TracePoint},
@@ -60,6 +62,9 @@ pub(super) const EXIT: Attachment = tracepoint("process_exit", "sched_process_ex
 /// Tells of whatever end no other hook has seen, in every backend; the first to attach.
 pub(super) const FREE: Attachment = tracepoint("process_free", "sched_process_free");
 
+/// How perf events on kprobes show in sysfs (since 4.17).
+const KPROBE_EVENTS: &str = "/sys/bus/event_source/devices/kprobe";
+
 const NOTIFY: &str = "do_notify_parent";
 const RELEASE: &str = "release_task";
 
@@ -118,6 +123,9 @@ impl Attachment {
                 program.attach().map_err(refused)?;
             }
             Hook::Kprobe(function) => {
+                if !Path::new(KPROBE_EVENTS).exists() {
+                    return Err(KernelError::NoKprobes);
+                }
                 let program: &mut KProbe = self.program(ebpf)?;
                 program.load().map_err(refused)?;
                 program.attach(function, 0).map_err(refused)?;

@@ -2,11 +2,36 @@
 
 use std::{env, fs};
 
+use serde::Serialize;
+
 use super::KernelError;
 
 /// Bits of `CapEff` (include/uapi/linux/capability.h).
 const CAP_SYS_ADMIN: u32 = 21;
 const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
+const USEFUL: [(u32, &str); 1] = [(2, "CAP_DAC_READ_SEARCH")];
+
+/// The capabilities of this process that tracing has a use for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Capabilities {
+    /// Tracing can't work without these; CAP_SYS_ADMIN stands for them.
+    pub missing: Vec<&'static str>,
+    /// Without these the tracepoint backend can't find its tracepoints' numbers in tracefs, where
+    /// that is for root alone.
+    pub missing_for_tracefs: Vec<&'static str>,
+}
+
+/// Those of the running process.
+pub(super) fn held() -> Capabilities {
+    let effective = fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| effective(&status))
+        .unwrap_or(0);
+    Capabilities {
+        missing: missing(effective),
+        missing_for_tracefs: absent(&USEFUL, effective),
+    }
+}
 
 /// Fails with the names of the capabilities that are missing. CAP_SYS_ADMIN includes them.
 pub(super) fn check() -> Result<(), KernelError> {
@@ -42,7 +67,11 @@ fn missing(effective: u64) -> Vec<&'static str> {
     if effective & 1 << CAP_SYS_ADMIN != 0 {
         return Vec::new();
     }
-    NEEDED
+    absent(&NEEDED, effective)
+}
+
+fn absent(wanted: &[(u32, &'static str)], effective: u64) -> Vec<&'static str> {
+    wanted
         .iter()
         .filter(|(bit, _)| effective & 1 << bit == 0)
         .map(|(_, name)| *name)

@@ -79,6 +79,9 @@ pub enum KernelError {
         /// Why.
         reason: io::Error,
     },
+    /// The kernel was built without kprobes.
+    #[error("this kernel has no kprobes: it needs CONFIG_KPROBE_EVENTS=y")]
+    NoKprobes,
     /// A program or map was refused.
     #[error("the kernel refuses {what}")]
     Refused {

@@ -7,6 +7,8 @@ mod capability;
 mod clock;
 mod counters;
 mod error;
+mod examination;
+mod facts;
 mod offsets;
 mod release;
 mod scope;
@@ -14,7 +16,9 @@ mod tracefs;
 mod tracer;
 
 pub use backend::Backend;
+pub use capability::Capabilities;
 pub use error::KernelError;
+pub use examination::{BackendCheck, BtfCheck, Examination};
 pub use release::Release;
 pub use scope::{Cgroup, Scope, cgroup2_mount};
 pub use tracer::{Config, Tracer};

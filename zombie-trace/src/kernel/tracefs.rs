@@ -11,6 +11,14 @@ use super::{KernelError, capability};
 
 const MOUNT_POINTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
+/// Where tracefs is mounted, if it is and can be read.
+pub(super) fn mount_point() -> Option<&'static Path> {
+    MOUNT_POINTS
+        .into_iter()
+        .map(Path::new)
+        .find(|point| point.join("events").exists())
+}
+
 /// Runs `work` where tracefs can be read.
 ///
 /// Where it is not mounted, it is mounted in a mount namespace of one thread alone, that `work`

@@ -1,33 +1,31 @@
 use std::{
     fs,
-    io::{self, Read as _},
+    io::Read as _,
     os::{
         fd::{AsFd as _, AsRawFd as _},
         unix::fs::MetadataExt as _,
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use aya::{
-    Ebpf, EbpfLoader, Endianness, include_bytes_aligned,
+    Ebpf, EbpfLoader, include_bytes_aligned,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
     programs::Iter,
 };
 use aya_log::EbpfLogger;
 use zombie_trace_common::{
-    ClockSample, Counters, Descendant, MISSING, SnapshotEntry, TaskState, scope as scope_bits,
+    ClockSample, Counters, Descendant, SnapshotEntry, TaskState, scope as scope_bits,
 };
 
 use super::{
     Backend, KernelError, Release, Scope,
     attach::{self, Attachment},
-    btf::Btf,
-    capability, clock, counters, offsets, tracefs,
+    capability, clock, counters,
+    facts::{Facts, KernelTypes},
+    tracefs,
 };
 use crate::decode;
-
-/// Where the kernel shows its own BTF.
-pub(super) const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
 /// The initial pid namespace's inode number (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PIDNS: u32 = 0xeffffffc;
@@ -51,18 +49,6 @@ pub struct Config {
     pub min_zombie_ns: u64,
     /// The programs log what they do.
     pub debug: bool,
-}
-
-/// What the programs must know of the running kernel.
-struct Facts {
-    /// `sched_process_exit` tells whether it is the group's last thread.
-    exit_has_group_dead: bool,
-    /// A program can be skipped because another task's run of it was preempted.
-    exit_can_be_skipped: bool,
-    /// Programs can ask for the registers that a task entered the kernel with.
-    has_task_pt_regs: bool,
-    /// Globals and the offsets that they hold.
-    offsets: Vec<(&'static str, u32)>,
 }
 
 /// The programs, live in the kernel until this is dropped or the process ends.
@@ -91,34 +77,8 @@ impl Tracer {
                 release: release.as_str().to_owned(),
             });
         }
-        let path = config.btf.as_deref().unwrap_or(Path::new(BTF_PATH));
-        let bytes = fs::read(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound if config.btf.is_none() => KernelError::NoBtf {
-                path: path.to_owned(),
-            },
-            _ => KernelError::ReadBtf {
-                path: path.to_owned(),
-                source,
-            },
-        })?;
-        let in_btf = |source| KernelError::Btf {
-            path: path.to_owned(),
-            source,
-        };
-        let types = Btf::parse(&bytes).map_err(in_btf)?;
-        let offsets = offsets::resolve(&types).map_err(in_btf)?;
-        let has_io_uring = offsets
-            .iter()
-            .filter(|(global, _)| global.starts_with("IO_"))
-            .all(|(_, offset)| *offset != MISSING);
-        let facts = Facts {
-            exit_has_group_dead: types.tracepoint_args("sched_process_exit") > Some(1),
-            exit_can_be_skipped: release.is_at_least(7, 2) != Some(false),
-            has_task_pt_regs: release.is_at_least(5, 15) != Some(false),
-            offsets,
-        };
-        let btf = aya::Btf::parse(&bytes, Endianness::default())
-            .map_err(|error| KernelError::refused("its own BTF", error))?;
+        let kernel_types = KernelTypes::read(config.btf.as_deref())?;
+        let facts = Facts::new(&kernel_types, &release);
 
         // Needless since 5.11, and without CAP_SYS_RESOURCE it fails: the load will tell.
         let infinite = nix::sys::resource::RLIM_INFINITY;
@@ -130,6 +90,7 @@ impl Tracer {
             log::debug!("cannot lift the limit of locked memory: {error}");
         }
 
+        let KernelTypes { btf, .. } = kernel_types;
         let mut ebpf = load(config, &btf, &facts)?;
         let logger = if config.debug {
             let logger = EbpfLogger::init(&mut ebpf)
@@ -157,11 +118,11 @@ impl Tracer {
             backend: Backend::Tracepoint,
             refusals: Vec::new(),
         };
-        tracer.attach(config, has_io_uring)?;
+        tracer.attach(config, facts.has_io_waitid)?;
         Ok(tracer)
     }
 
-    fn attach(&mut self, config: &Config, has_io_uring: bool) -> Result<(), KernelError> {
+    fn attach(&mut self, config: &Config, has_io_waitid: bool) -> Result<(), KernelError> {
         let fork = config.scope.tree.map(|_| attach::FORK);
         for attachment in [attach::FREE].into_iter().chain(fork) {
             attach_one(attachment, &mut self.ebpf, &self.btf)?;
@@ -171,7 +132,7 @@ impl Tracer {
             .as_ref()
             .map_or(&Backend::ALL[..], std::slice::from_ref);
         for (index, backend) in candidates.iter().enumerate() {
-            match self.attach_backend(*backend, has_io_uring) {
+            match self.attach_backend(*backend, has_io_waitid) {
                 Ok(()) => {
                     self.backend = *backend;
                     break;
@@ -184,7 +145,7 @@ impl Tracer {
     }
 
     /// All of a backend's hooks, or none.
-    fn attach_backend(&mut self, backend: Backend, has_io_uring: bool) -> Result<(), KernelError> {
+    fn attach_backend(&mut self, backend: Backend, has_io_waitid: bool) -> Result<(), KernelError> {
         if backend != Backend::Tracepoint {
             return attach_all(backend.attachments(), &mut self.ebpf, &self.btf);
         }
@@ -192,7 +153,7 @@ impl Tracer {
         tracefs::with_tracefs(|| {
             attach_all(backend.attachments(), ebpf, btf)?;
             // Such a reap is still seen when the task is freed.
-            if has_io_uring && let Err(error) = attach_one(attach::IO_URING, ebpf, btf) {
+            if has_io_waitid && let Err(error) = attach_one(attach::IO_URING, ebpf, btf) {
                 log::warn!("reaps by io_uring are seen late: {error}");
             }
             Ok(())
@@ -307,13 +268,21 @@ impl Tracer {
         let fdinfo = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
         fs::read_to_string(fdinfo)
             .ok()
-            .and_then(|info| {
-                let line = info
-                    .lines()
-                    .find_map(|line| line.strip_prefix("recursion_misses:"))?;
-                line.trim().parse().ok()
-            })
+            .and_then(|info| number(&info, "recursion_misses:"))
             .unwrap_or(0)
+    }
+
+    /// What its maps take of the kernel's memory, bytes, as the kernel reckons it (`memlock` in
+    /// /proc/PID/fdinfo).
+    pub fn map_bytes(&self) -> u64 {
+        fs::read_dir("/proc/self/fdinfo")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+            .filter(|info| info.lines().any(|line| line.starts_with("map_id:")))
+            .filter_map(|info| number(&info, "memlock:"))
+            .sum()
     }
 
     /// Hands the programs' log messages to the `log` crate.
@@ -338,6 +307,12 @@ impl Tracer {
         decode::snapshot(&bytes)
             .map_err(|error| KernelError::refused(format!("iter/task {name}"), error))
     }
+}
+
+/// The number that follows a key in a file of /proc.
+fn number(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim().parse().ok()
 }
 
 fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelError> {
@@ -410,16 +385,15 @@ fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelEr
 
 /// As many as there can be threads or processes at all, within reason.
 fn waiting_threads() -> u32 {
-    pid_max().clamp(1024, 65_536)
+    // Its usual value on a large machine.
+    const PID_MAX_LIMIT: u32 = 4_194_304;
+    pid_max().unwrap_or(PID_MAX_LIMIT).clamp(1024, 65_536)
 }
 
-/// /proc/sys/kernel/pid_max, or its usual value on a large machine.
-fn pid_max() -> u32 {
-    const PID_MAX_LIMIT: u32 = 4_194_304;
-    fs::read_to_string("/proc/sys/kernel/pid_max")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(PID_MAX_LIMIT)
+/// /proc/sys/kernel/pid_max: no pid is as large, so that no more processes can exist at once.
+pub(super) fn pid_max() -> Option<u32> {
+    let text = fs::read_to_string("/proc/sys/kernel/pid_max").ok()?;
+    text.trim().parse().ok()
 }
 
 fn fill(ebpf: &mut Ebpf, name: &str, pids: &[u32]) -> Result<(), KernelError> {

@@ -13,6 +13,7 @@ use serde::Serialize;
 pub use color_when::ColorWhen;
 pub use json::{Json, SCHEMA};
 pub use output::Output;
+pub(crate) use text::style::{BAD, GOOD, HEADING};
 pub use text::{Look, Table, Text};
 
 use crate::{

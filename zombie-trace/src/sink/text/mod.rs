@@ -6,7 +6,7 @@ mod fit;
 mod notes;
 mod row;
 mod status;
-mod style;
+pub(crate) mod style;
 mod summary;
 mod table;
 mod worst_parents;

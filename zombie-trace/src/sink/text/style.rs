@@ -2,9 +2,9 @@ use anstyle::{AnsiColor, Style};
 
 pub(super) const PLAIN: Style = Style::new();
 pub(super) const DIM: Style = Style::new().dimmed();
-pub(super) const HEADING: Style = Style::new().bold();
-pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-pub(super) const BAD: Style = AnsiColor::Red.on_default();
+pub(crate) const HEADING: Style = Style::new().bold();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 pub(super) const WARNING: Style = AnsiColor::Red.on_default().bold();
 const SLOW: Style = AnsiColor::Yellow.on_default();
 

@@ -1,0 +1,303 @@
+//! The backends: which one is used and why, what each attaches, and whether they agree.
+
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    Outcome, Test, catalogue, check, context, ensure,
+    kernel_objects::{self, ProgramType},
+    report::{Report, flags, number},
+    tracer::Tracer,
+};
+
+const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
+
+pub(crate) fn tests() -> Vec<Test> {
+    let mut tests = vec![
+        Test::new("backend::doctor-agrees", doctor_agrees),
+        Test::new("backend::auto-says-why", auto_says_why),
+    ];
+    for backend in BACKENDS {
+        let works = problem(backend).map(|problem| format!("{backend} does not load: {problem}"));
+        let test = |name: &str, run: fn(&'static str) -> Outcome| {
+            Test::new(format!("backend::{name}-{backend}"), move || run(backend))
+        };
+        tests.push(test("attaches-what-it-should", attached).unless(works.clone()));
+        tests.push(
+            test("forced-and-refused", refused)
+                .unless(works.is_none().then(|| format!("{backend} loads here"))),
+        );
+    }
+    let working = BACKENDS.iter().filter(|backend| problem(backend).is_none());
+    let alone = (working.count() < 2).then(|| "fewer than two backends load".into());
+    tests.push(Test::new("backend::agree", agree).unless(alone));
+    tests
+}
+
+/// What `doctor --json` says.
+fn examination() -> &'static Value {
+    static EXAMINATION: OnceLock<Value> = OnceLock::new();
+    EXAMINATION.get_or_init(|| {
+        let output = Command::new(context::zombie_trace())
+            .args(["doctor", "--json"])
+            .output()
+            .expect("zombie-trace doctor");
+        serde_json::from_slice(&output.stdout).expect("one JSON object")
+    })
+}
+
+/// Why a backend can't be used here, if so.
+fn problem(backend: &str) -> Option<String> {
+    if context::missing().is_some() {
+        return None;
+    }
+    let backends = examination()["backends"].as_array().expect("an array");
+    let check = backends.iter().find(|check| check["name"] == backend);
+    let problem = &check.expect("every backend")["problem"];
+    problem.as_str().map(Into::into)
+}
+
+/// The first that works is used, and each that is said to work does.
+fn doctor_agrees() -> Outcome {
+    let first = BACKENDS.iter().find(|backend| problem(backend).is_none());
+    ensure!(
+        examination()["would_use"].as_str() == first.copied(),
+        "would_use for {first:?}: {}",
+        examination()
+    );
+    for backend in BACKENDS {
+        let run = Tracer::json(["--backend", backend, "-d", "1ms"]).run()?;
+        match problem(backend) {
+            None => {
+                run.expect_code(0)?;
+                let report = run.report()?;
+                ensure!(
+                    report.start()["backend"] == backend,
+                    "start: {}",
+                    report.start()
+                );
+                let attached = format!("attached (backend {backend})");
+                if !run.stderr.contains(&attached) {
+                    return run.fail(format!("no {attached:?}"));
+                }
+            }
+            Some(problem) => {
+                run.expect_code(1)?;
+                if !run.stderr.contains(&problem) {
+                    return run.fail(format!("no {problem:?}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One line, with the reason for each better one; none if there is no better one.
+fn auto_says_why() -> Outcome {
+    let run = Tracer::json(["--backend", "auto", "-d", "1ms"]).run()?;
+    run.expect_code(0)?;
+    let used = run.report()?.start()["backend"].clone();
+    let lines: Vec<_> = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains("do not load here"))
+        .collect();
+    let problems: Vec<_> = BACKENDS
+        .iter()
+        .take_while(|backend| used != **backend)
+        .filter_map(|backend| Some(format!("{backend}: {}", problem(backend)?)))
+        .collect();
+    match lines[..] {
+        [] if problems.is_empty() => Ok(()),
+        [line] if problems.iter().all(|problem| line.contains(problem)) => Ok(()),
+        _ => run.fail(format!("one line with {problems:?}")),
+    }
+}
+
+/// The kernel's reason is given, and nothing is traced.
+fn refused(backend: &str) -> Outcome {
+    let witness = context::fresh_path("witness");
+    let run = Tracer::json(["--backend", backend])
+        .command(["/bin/touch".as_ref(), witness.as_os_str()])
+        .run()?;
+    run.expect_code(1)?;
+    let problem = problem(backend).expect("it does not load");
+    if !run.stderr.contains(&problem) {
+        return run.fail(format!("no {problem:?}"));
+    }
+    ensure!(!witness.exists(), "the command ran all the same");
+    Ok(())
+}
+
+/// System call tracepoints tax every system call of the machine: only the backend that has nothing
+/// better may attach any.
+fn attached(backend: &str) -> Outcome {
+    let mut tracer = Tracer::json(["--backend", backend]).start()?;
+    let programs = kernel_objects::programs_of(tracer.pid());
+    let links = kernel_objects::linked_programs_of(tracer.pid());
+    tracer.signal(libc::SIGTERM);
+    tracer.finish()?.expect_code(0)?;
+
+    let count = |program_type| {
+        programs
+            .values()
+            .filter(|found| **found == program_type)
+            .count()
+    };
+    let expected = match backend {
+        // wait4's exit, waitid's entry and exit.
+        "tracepoint" => (3, 0),
+        "kprobe" => (0, 3),
+        _ => (0, 0),
+    };
+    let found = (count(ProgramType::TRACEPOINT), count(ProgramType::KPROBE));
+    ensure!(
+        found == expected,
+        "tracepoint and kprobe programs: {found:?} for {expected:?} among {programs:?}"
+    );
+    let tracing = count(ProgramType::TRACING);
+    // exit, free, three iterators; and the backend's own.
+    ensure!(tracing >= 5, "{tracing} tracing programs: {programs:?}");
+    let linked: Vec<_> = links.iter().filter_map(|id| programs.get(id)).collect();
+    ensure!(
+        backend == "tracepoint" || !linked.contains(&&ProgramType::TRACEPOINT),
+        "links to {linked:?}"
+    );
+    ensure!(
+        linked.len() >= 2,
+        "links to {linked:?} alone: sched_process_exit and _free at least"
+    );
+    Ok(())
+}
+
+/// A tracer with each backend looks on at once while the whole catalogue goes by, storms and all.
+fn agree() -> Outcome {
+    let ourselves = std::process::id().to_string();
+    let mut tracers = Vec::new();
+    for backend in BACKENDS.into_iter().filter(|name| problem(name).is_none()) {
+        let options = ["--backend", backend, "--tree", &ourselves];
+        tracers.push((backend, Tracer::json(options).start()?));
+    }
+    let pids: Vec<_> = tracers.iter().map(|(_, tracer)| tracer.pid()).collect();
+    for args in catalogue::runnable() {
+        let status = Command::new(context::scenario())
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status();
+        ensure!(
+            status.as_ref().is_ok_and(|status| status.success()),
+            "{args:?}: {status:?}"
+        );
+    }
+    // What is released is freed a grace period later.
+    std::thread::sleep(Duration::from_millis(200));
+    let mut reports = Vec::new();
+    for (backend, tracer) in tracers {
+        let run = tracer.stop()?;
+        run.expect_code(0)?;
+        let report = run.report()?;
+        let problems = check::accounting(&report);
+        ensure!(problems.is_empty(), "{backend}: {problems:?}");
+        ensure!(
+            report.summary()["complete"] == true,
+            "{backend}: not complete: {}",
+            report.summary()
+        );
+        // One tracer sees the other one end.
+        let of_tracer = |record: &Value| pids.iter().any(|pid| record["pid"] == *pid);
+        reports.push((backend, report.without(of_tracer)));
+    }
+    for (index, one) in reports.iter().enumerate() {
+        for other in &reports[index + 1..] {
+            compare(one, other)?;
+        }
+    }
+    Ok(())
+}
+
+/// The same processes, parents and reapers; how far the times are apart is printed.
+fn compare(one: &(&str, Report), other: &(&str, Report)) -> Outcome {
+    let names = format!("{} less {}", one.0, other.0);
+    let (one, other) = (by_pid(&one.1), by_pid(&other.1));
+    let pids = |records: &BTreeMap<u64, Vec<&Value>>| -> Vec<(u64, usize)> {
+        records
+            .iter()
+            .map(|(pid, records)| (*pid, records.len()))
+            .collect()
+    };
+    let (pids, other_pids) = (pids(&one), pids(&other));
+    ensure!(
+        pids == other_pids,
+        "{names}: not the same processes:\n{pids:?}\n{other_pids:?}"
+    );
+    let (mut differences, mut bounded) = (Vec::new(), 0);
+    for (one, other) in one.values().flatten().zip(other.values().flatten()) {
+        ensure!(is_exact(one), "{names}: not exact: {one}");
+        let mut same = vec!["comm", "ppid", "parent_comm", "uid", "exit_code", "signal"];
+        let difference = number(one, "zombie_ns") as i64 - number(other, "zombie_ns") as i64;
+        if is_exact(other) {
+            same.extend(["how", "reaper_pid", "reaper_comm"]);
+            if one["how"] != "autoreap" {
+                differences.push(difference);
+            }
+        } else {
+            bounded += 1;
+            let error = number(one, "error_ns") + number(other, "error_ns") + TOLERANCE_NS;
+            ensure!(
+                difference.unsigned_abs() <= error,
+                "{names}: outside of its bound by {difference} ns:\n{one}\n{other}"
+            );
+        }
+        for key in same {
+            ensure!(one[key] == other[key], "{names}: {key}:\n{one}\n{other}");
+        }
+    }
+    differences.sort_unstable();
+    ensure!(
+        differences.len() > 1000,
+        "{names}: only {}",
+        differences.len()
+    );
+    let at = |share: f64| {
+        let ns = differences[((differences.len() - 1) as f64 * share) as usize];
+        format!("{:.1}", ns as f64 / 1000.0)
+    };
+    println!(
+        "cross-check: zombie_ns of {names}, of {} exact lifetimes: min {} p1 {} p50 {} p99 {} \
+         max {} µs; {bounded} bounded intervals all hold the exact time",
+        differences.len(),
+        at(0.0),
+        at(0.01),
+        at(0.5),
+        at(0.99),
+        at(1.0),
+    );
+    Ok(())
+}
+
+/// A bounded interval may miss by what the exact ends themselves can be wrong.
+const TOLERANCE_NS: u64 = 200_000;
+
+fn is_exact(record: &Value) -> bool {
+    let flags = flags(record);
+    !flags.contains(&"bounded-end") && !flags.contains(&"approximate-start")
+}
+
+/// In the order of the reaps.
+fn by_pid(report: &Report) -> BTreeMap<u64, Vec<&Value>> {
+    let mut records: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
+    for record in report.zombies() {
+        records
+            .entry(number(record, "pid"))
+            .or_default()
+            .push(record);
+    }
+    records
+}
