@@ -39,25 +39,53 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outc
     if let Privilege::None(reason) = privilege {
         return Ok(Outcome::Skipped(reason));
     }
-    let binary = build_binary("zombie-trace", "zombie-trace", envs)?;
-    let scenario = build_binary(PACKAGE, "scenario", envs)?;
-    let mut build = cargo();
-    build.args(["test", "--no-run", "--package", PACKAGE, "--test", TARGET]);
-    let tests = build_executable(build, TARGET, envs)?;
-
+    let programs = Programs::build(envs, &[])?;
     let test_envs = [
-        ("ZOMBIE_TRACE_BIN", binary.as_os_str()),
-        ("ZOMBIE_TRACE_SCENARIO", scenario.as_os_str()),
+        ("ZOMBIE_TRACE_BIN", programs.binary.as_os_str()),
+        ("ZOMBIE_TRACE_SCENARIO", programs.scenario.as_os_str()),
     ];
     // One at a time: the tests measure, and share the machine's processes.
     run_command(
         privilege
-            .command(tests, &test_envs)?
+            .command(&programs.tests, &test_envs)?
             .arg("--test-threads=1")
             .args(args)
             .current_dir(paths::root()),
     )?;
     Ok(Outcome::Passed)
+}
+
+/// What the end-to-end tests take: paths of executables.
+pub(crate) struct Programs {
+    /// What is tested.
+    pub(crate) binary: PathBuf,
+    /// What it is tested on.
+    pub(crate) scenario: PathBuf,
+    /// The tests.
+    pub(crate) tests: PathBuf,
+}
+
+impl Programs {
+    /// Builds them in release mode, with these arguments of cargo besides.
+    pub(crate) fn build(envs: &[(&str, &OsStr)], args: &[&str]) -> Result<Self> {
+        let build = |arguments: &[&str], name: &str| {
+            let mut command = cargo();
+            command.args(arguments).args(args);
+            build_executable(command, name, envs)
+        };
+        let binary = "zombie-trace";
+        Ok(Self {
+            binary: build(&["build", "--package", binary, "--bin", binary], binary)?,
+            scenario: build(
+                &["build", "--package", PACKAGE, "--bin", "scenario"],
+                "scenario",
+            )?,
+            tests: build(
+                &["test", "--no-run", "--package", PACKAGE, "--test", TARGET],
+                TARGET,
+            )?,
+        })
+    }
 }
 
 /// Builds a binary in release mode and gives its path.

@@ -9,6 +9,7 @@ mod process;
 mod run;
 mod setup;
 mod test;
+mod vm;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Run the end-to-end tests on the distribution's kernels, with every backend
+    Vm(vm::VmArgs),
     /// Run every check and every test
     Test,
 }
@@ -67,6 +70,7 @@ fn run() -> Result<()> {
         Task::CheckEbpf => ebpf::check(),
         Task::Run { args } => run::run(&args),
         Task::E2e { args } => e2e::run(&args),
+        Task::Vm(args) => vm::run(&args),
         Task::Test => test::run(),
     }
 }

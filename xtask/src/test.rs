@@ -8,12 +8,12 @@ use serde::Deserialize;
 
 use crate::ebpf::{self, Verdict};
 use crate::process::{cargo, output, run as run_command};
-use crate::{e2e, paths, setup};
+use crate::{e2e, paths, setup, vm};
 
 /// A step gives the reasons for what it had to leave out.
 type Step = (&'static str, fn() -> Result<Vec<String>>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("setup", || Ok(setup::missing_after_install())),
     ("format", format),
     ("clippy", clippy),
@@ -21,6 +21,7 @@ const STEPS: [Step; 7] = [
     ("release build", release_build),
     ("end-to-end tests", end_to_end),
     ("eBPF object", ebpf_object),
+    ("test kernels", test_kernels),
 ];
 
 /// Runs the steps up to the first that fails.
@@ -108,6 +109,15 @@ fn ebpf_object() -> Result<Vec<String>> {
         Verdict::OtherToolsUntested(reason) => vec![reason],
         Verdict::NotRebuilt(reason) => vec![format!("not rebuilt: {reason}")],
     })
+}
+
+/// The oldest kernel and the newest.
+fn test_kernels() -> Result<Vec<String>> {
+    if let Some(reason) = vm::missing() {
+        return Ok(vec![reason]);
+    }
+    vm::run(&vm::VmArgs::default())?;
+    Ok(Vec::new())
 }
 
 fn in_root(mut command: Command) -> Command {

@@ -11,6 +11,8 @@ const SET_AT_LOAD: u32 = 1024;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct WaitidArgs {
+    /// `CLOCK_MONOTONIC`, ns.
+    pub entered: u64,
     pub infop: u64,
     pub which: u32,
     pub upid: u32,
@@ -21,6 +23,7 @@ pub struct WaitidArgs {
 impl WaitidArgs {
     /// Of a call that was under way before the attach: as one that does not tell which child.
     pub const UNKNOWN: Self = Self {
+        entered: 0,
         infop: 0,
         which: 0,
         upid: 0,
@@ -35,6 +38,8 @@ impl WaitidArgs {
 pub struct UntoldReaps {
     /// `CLOCK_MONOTONIC`, ns; a ring. 0 is unused or used up.
     pub times: [u64; UNTOLD_LEN],
+    /// When each call began; 0 if that is not known.
+    pub entered: [u64; UNTOLD_LEN],
     /// The newest time that had to make room for another; 0 for none.
     pub overwritten: u64,
     /// How many were ever put in.

@@ -37,7 +37,11 @@ pub(crate) fn tests() -> Vec<Test> {
     let working = BACKENDS.iter().filter(|backend| problem(backend).is_none());
     let alone = (working.count() < 2).then(|| "fewer than two backends load".into());
     tests.push(Test::new("backend::agree", agree).unless(alone));
+    let forced = context::forced_backend().map(|backend| format!("{backend} is forced"));
     tests
+        .into_iter()
+        .map(|test| test.unless(forced.clone()))
+        .collect()
 }
 
 /// What `doctor --json` says.

@@ -27,19 +27,30 @@ fn program(variable: &str, name: &str) -> PathBuf {
     )
 }
 
-/// The tracer.
-pub(crate) fn zombie_trace() -> PathBuf {
-    program("ZOMBIE_TRACE_BIN", "zombie-trace")
+/// A copy of the tracer that every user can run.
+pub(crate) fn zombie_trace() -> &'static Path {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| copy("ZOMBIE_TRACE_BIN", "zombie-trace"))
+}
+
+/// The backend that every tracer is to use.
+pub(crate) fn forced_backend() -> Option<String> {
+    env::var("ZOMBIE_TRACE_BACKEND").ok()
 }
 
 /// A copy of the scenario program that every user can run.
 pub(crate) fn scenario() -> &'static Path {
     static COPY: OnceLock<PathBuf> = OnceLock::new();
-    COPY.get_or_init(|| {
-        let copy = directory().join("scenario");
-        fs::copy(program("ZOMBIE_TRACE_SCENARIO", "scenario"), &copy).expect("copying scenario");
-        copy
-    })
+    COPY.get_or_init(|| copy("ZOMBIE_TRACE_SCENARIO", "scenario"))
+}
+
+/// Where the tests were built may be closed to others.
+fn copy(variable: &str, name: &str) -> PathBuf {
+    let copy = directory().join(name);
+    if let Err(error) = fs::copy(program(variable, name), &copy) {
+        panic!("copying {name}: {error}");
+    }
+    copy
 }
 
 /// Why nothing can run, if so.

@@ -68,6 +68,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("failure::no-btf", no_btf),
         Test::new("failure::btf-lacks-a-field", btf_lacks_a_field),
         Test::new("failure::btf-cut-short", btf_cut_short),
+        Test::new("failure::btf-option", btf_option),
+        Test::new("failure::btf-option-elsewhere", btf_elsewhere),
     ]
 }
 
@@ -146,6 +148,49 @@ fn btf_lacks_a_field() -> Outcome {
         1,
         &["task_struct.exit_signal"],
     )
+}
+
+/// The same by `--btf FILE`: whatever the file lacks is named, with the file.
+fn btf_option() -> Outcome {
+    let bytes = fs::read(BTF).map_err(|error| format!("{BTF}: {error}"))?;
+    let renamed = |field: &[u8]| -> Result<Vec<u8>, String> {
+        let mut bytes = bytes.clone();
+        let name = [b"\0", field, b"\0"].concat();
+        let at = bytes.windows(name.len()).position(|window| window == name);
+        bytes[at.ok_or("no such name in the BTF")? + 1] = b'?';
+        Ok(bytes)
+    };
+    let written = |name: &str, bytes: &[u8]| -> Result<String, String> {
+        let path = context::fresh_path(name);
+        fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(path.to_str().expect("UTF-8").to_owned())
+    };
+    let field = written("field.btf", &renamed(b"start_boottime")?)?;
+    let structure = written("struct.btf", &renamed(b"kernfs_node")?)?;
+    let short = written("short.btf", &bytes[..1000])?;
+    for (path, named) in [
+        (field.as_str(), "task_struct.start_boottime"),
+        (&structure, "struct kernfs_node"),
+        (&short, "malformed"),
+        ("/etc/passwd", "malformed"),
+        ("/nonexistent/btf", "No such file"),
+    ] {
+        let run = Tracer::json(["--btf", path, "-d", "1ms"]).run()?;
+        said(&run, 1, &[path, named])?;
+    }
+    Ok(())
+}
+
+/// Where the kernel's BTF can't be seen, a copy of it will do.
+fn btf_elsewhere() -> Outcome {
+    let copy = context::fresh_path("copy.btf");
+    fs::copy(BTF, &copy).map_err(|error| format!("{BTF}: {error}"))?;
+    let directory = Path::new(BTF).parent().expect("it has one");
+    let run = Tracer::json(["--btf", copy.to_str().expect("UTF-8")])
+        .scenario(["hold"])
+        .with(over(Path::new("none"), directory, Some(c"tmpfs")))
+        .run()?;
+    check::scenario_run(&run).map(drop)
 }
 
 fn btf_cut_short() -> Outcome {

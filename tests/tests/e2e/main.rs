@@ -2,7 +2,8 @@
 //!
 //! Needs root and the two programs: `ZOMBIE_TRACE_BIN` and `ZOMBIE_TRACE_SCENARIO`, or
 //! `zombie-trace` and `scenario` in the target profile's directory. Where something is missing,
-//! the tests that need it are ignored and the reason is printed.
+//! the tests that need it are ignored and the reason is printed. With `ZOMBIE_TRACE_BACKEND` every
+//! tracer is forced to use that backend, and the tests of the backends themselves are ignored.
 
 mod backend;
 mod catalogue;
@@ -12,6 +13,7 @@ mod context;
 mod failure;
 mod kernel_objects;
 mod options;
+mod privilege;
 mod puppet;
 mod report;
 mod residue;
@@ -74,6 +76,7 @@ fn main() {
         scope::tests(),
         options::tests(),
         failure::tests(),
+        privilege::tests(),
         residue::tests(),
         schema::tests(),
     ];

@@ -32,6 +32,9 @@ impl Tracer {
     /// With these options.
     pub(crate) fn new<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new(context::zombie_trace());
+        if let Some(backend) = context::forced_backend() {
+            command.args(["--backend", &backend]);
+        }
         command
             .args(options)
             .stdin(Stdio::null())
@@ -47,6 +50,15 @@ impl Tracer {
         Self::new(["--json", "-a"])
             .into_file("out.jsonl")
             .args(options)
+    }
+
+    /// As [`json`](Self::json) by a user who can write in this directory only.
+    pub(crate) fn json_in(directory: &Path) -> Self {
+        let path = directory.join("out.jsonl");
+        let mut tracer = Self::new(["--json", "-a", "-o"]);
+        tracer.command.arg(&path);
+        tracer.output = Some(path);
+        tracer
     }
 
     /// Writes to a file, which [`Run::output`] is then read from.

@@ -113,7 +113,7 @@ unsafe fn match_untold(state: *mut TaskState, reaps: *mut UntoldReaps, begin: u6
         let record = &raw mut (*state).record;
         // Nothing here may depend on how many fit, or on which: the verifier would have to look at
         // every combination.
-        let (mut first, mut last) = (u64::MAX, 0);
+        let (mut first, mut last, mut entered) = (u64::MAX, 0, u64::MAX);
         for at in 0..UNTOLD_LEN {
             let time = (*reaps).times[at];
             if time < begin {
@@ -121,10 +121,12 @@ unsafe fn match_untold(state: *mut TaskState, reaps: *mut UntoldReaps, begin: u6
             }
             first = first.min(time);
             last = last.max(time);
+            entered = entered.min((*reaps).entered[at]);
         }
         let overwritten = (*reaps).overwritten;
         if overwritten >= begin {
             first = begin;
+            entered = begin;
             last = last.max(overwritten);
         }
         if last == 0 {
@@ -134,8 +136,10 @@ unsafe fn match_untold(state: *mut TaskState, reaps: *mut UntoldReaps, begin: u6
         (*record).reaper_pid = (*reaps).reaper_pid;
         (*record).reaper_comm = (*reaps).reaper_comm;
         (*record).reap_time = last;
-        (*record).reap_time_min = first;
+        // Each reap was between a call's begin and its end.
+        (*record).reap_time_min = entered.max(begin);
         if first == last {
+            (*record).reap_time_min = last;
             (*record).flags &= !flags::BOUNDED_END;
             // It can be no other child's. Of several nobody knows whose each was, as grace periods
             // end in any order.

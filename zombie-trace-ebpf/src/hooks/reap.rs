@@ -48,8 +48,10 @@ unsafe fn is_unreaped(record: *const Record) -> bool {
 }
 
 /// The running process has reaped a child, or looked for one, without being told which.
+///
+/// `entered`: when its call began, 0 if that is not known.
 #[inline(always)]
-pub fn untold_by_current(how: u32) {
+pub fn untold_by_current(how: u32, entered: u64) {
     let leader = current::task().group_leader();
     let key = leader.address();
     if UNTOLD.get_ptr_mut(key).is_none() {
@@ -67,6 +69,7 @@ pub fn untold_by_current(how: u32) {
             (*reaps).overwritten = (*reaps).times[at];
         }
         (*reaps).times[at] = bpf_ktime_get_ns();
+        (*reaps).entered[at] = entered;
         (*reaps).count += 1;
         (*reaps).how = how;
         (*reaps).reaper_pid = visible_pid(leader);

@@ -1,7 +1,7 @@
 //! Waits: `sched_process_wait` (do_wait, kernel/exit.c), and what wait4(2) and waitid(2) return.
 
 use aya_ebpf::{
-    helpers::bpf_probe_read_user,
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_user},
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
 };
@@ -28,7 +28,7 @@ pub fn sys_exit_wait4(ctx: TracePointContext) -> u32 {
     match return_value(&ctx) {
         pid if pid > 0 => reaped_by_current(pid as u32, how::WAIT4),
         // The child is reaped before its status is written (kernel_wait4's callers).
-        EFAULT => untold_by_current(how::WAIT4),
+        EFAULT => untold_by_current(how::WAIT4, 0),
         _ => {}
     }
     0
@@ -37,6 +37,7 @@ pub fn sys_exit_wait4(ctx: TracePointContext) -> u32 {
 #[tracepoint(name = "sys_enter_waitid", category = "syscalls")]
 pub fn sys_enter_waitid(ctx: TracePointContext) -> u32 {
     let args = WaitidArgs {
+        entered: unsafe { bpf_ktime_get_ns() },
         which: argument(&ctx, 0) as u32,
         upid: argument(&ctx, 1) as u32,
         infop: argument(&ctx, 2),
@@ -64,7 +65,7 @@ pub fn sys_exit_waitid(ctx: TracePointContext) -> u32 {
     match reaped_pid(&args, returned) {
         Some(0) => {}
         Some(pid) => reaped_by_current(pid, how::WAITID),
-        None => untold_by_current(how::WAITID),
+        None => untold_by_current(how::WAITID, args.entered),
     }
     0
 }
@@ -103,7 +104,7 @@ fn return_value(ctx: &TracePointContext) -> i64 {
 #[btf_tracepoint(function = "sched_process_wait")]
 pub fn process_wait(_ctx: BtfTracePointContext) -> i32 {
     if current::task().flags() & PF_EXITING != 0 {
-        untold_by_current(how::NS_TEARDOWN);
+        untold_by_current(how::NS_TEARDOWN, unsafe { bpf_ktime_get_ns() });
     }
     0
 }

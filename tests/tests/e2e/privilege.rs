@@ -1,0 +1,104 @@
+//! What the tracer can do without being root.
+
+use std::{fs, io, os::unix::fs::chown, path::Path, process::Command};
+
+use crate::{
+    Outcome, Test, check,
+    command::before_exec,
+    context,
+    tracer::{Run, Tracer},
+};
+
+/// Bits of capability sets (include/uapi/linux/capability.h).
+const DAC_READ_SEARCH: u32 = 2;
+const SYS_RESOURCE: u32 = 24;
+const PERFMON: u32 = 38;
+const BPF: u32 = 39;
+
+const NOBODY: u32 = 65534;
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("backend::privilege-enough", enough),
+        Test::new("backend::privilege-no-bpf", || {
+            lacking(&[PERFMON, DAC_READ_SEARCH], "CAP_BPF")
+        }),
+        Test::new("backend::privilege-no-perfmon", || {
+            lacking(&[BPF, DAC_READ_SEARCH], "CAP_PERFMON")
+        }),
+        Test::new("backend::privilege-none", || lacking(&[], "CAP_PERFMON")),
+    ]
+}
+
+/// The capabilities of the documented setcap line, and nothing else.
+fn enough() -> Outcome {
+    let mut capabilities = vec![BPF, PERFMON, DAC_READ_SEARCH];
+    if !context::kernel_is_at_least(5, 11) {
+        // Before 5.11 maps count as locked memory.
+        capabilities.push(SYS_RESOURCE);
+    }
+    let run = as_nobody(&capabilities, |tracer| tracer.scenario(["hold"]))?;
+    check::scenario_run(&run).map(drop)
+}
+
+/// One that is missing is named, and both ways to get it.
+fn lacking(capabilities: &'static [u32], missing: &str) -> Outcome {
+    let run = as_nobody(capabilities, |tracer| tracer.args(["-d", "1ms"]))?;
+    run.expect_code(1)?;
+    for named in [missing, "sudo ", "setcap "] {
+        if !run.stderr.contains(named) {
+            return run.fail(format!("{named:?} is not named"));
+        }
+    }
+    Ok(())
+}
+
+fn as_nobody(capabilities: &[u32], more: impl FnOnce(Tracer) -> Tracer) -> Result<Run, String> {
+    let directory = context::fresh_path("nobody");
+    let owned = |path: &Path| chown(path, Some(NOBODY), Some(NOBODY));
+    fs::create_dir(&directory)
+        .and_then(|()| owned(&directory))
+        .map_err(|error| format!("{}: {error}", directory.display()))?;
+    let set = capabilities
+        .iter()
+        .fold(0_u64, |set, capability| set | 1 << capability);
+    more(Tracer::json_in(&directory))
+        .with(|command| only(command, set))
+        .run()
+}
+
+/// Becomes a user without rights, but for these capabilities.
+fn only(command: &mut Command, set: u64) {
+    before_exec(command, move || {
+        let succeeded = |result: libc::c_long| match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
+        // `struct __user_cap_header_struct` and `_data_struct` (capget(2)).
+        const VERSION_3: u32 = 0x2008_0522;
+        let header = [VERSION_3, 0];
+        let (low, high) = (set as u32, (set >> 32) as u32);
+        let data = [[low, low, low], [high, high, high]];
+        // SAFETY: no pointers but to the two arrays, which are of the right size, to valid C strings,
+        // and null ones where they are allowed.
+        unsafe {
+            // Only root can mount tracefs, so it has to be there.
+            let (none, kind) = (std::ptr::null(), c"tracefs".as_ptr());
+            let private = libc::MS_REC | libc::MS_PRIVATE;
+            succeeded(libc::unshare(libc::CLONE_NEWNS).into())?;
+            succeeded(libc::mount(none, c"/".as_ptr(), none, private, none.cast()).into())?;
+            let target = c"/sys/kernel/tracing".as_ptr();
+            succeeded(libc::mount(kind, target, kind, 0, none.cast()).into())?;
+            succeeded(libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0).into())?;
+            succeeded(libc::setgroups(0, std::ptr::null()).into())?;
+            succeeded(libc::setresgid(NOBODY, NOBODY, NOBODY).into())?;
+            succeeded(libc::setresuid(NOBODY, NOBODY, NOBODY).into())?;
+            succeeded(libc::syscall(libc::SYS_capset, &header, &data))?;
+            for capability in (0..64).filter(|bit| set & 1 << bit != 0) {
+                let raise = libc::PR_CAP_AMBIENT_RAISE;
+                succeeded(libc::prctl(libc::PR_CAP_AMBIENT, raise, capability, 0, 0).into())?;
+            }
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,233 @@
+//! The distribution's packages for other releases than this one, without touching the system's own
+//! package lists.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{find_program, output, run};
+
+/// The suites that have the kernels.
+const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "trixie-backports"];
+
+/// How long package lists are good for.
+const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// apt with lists, cache and sources of its own.
+pub(super) struct Apt {
+    directory: PathBuf,
+}
+
+impl Apt {
+    /// Brings the lists up to date, unless they are less than a day old.
+    pub(super) fn new(directory: &Path) -> Result<Self> {
+        let apt = Self {
+            directory: directory.to_owned(),
+        };
+        for part in ["lists/partial", "cache/archives/partial"] {
+            let path = directory.join(part);
+            fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
+        }
+        let sources = private_sources(&system_sources()?)?;
+        let path = apt.sources();
+        let fresh = fs::read_to_string(&path).is_ok_and(|known| known == sources)
+            && path
+                .metadata()
+                .and_then(|meta| meta.modified())
+                .is_ok_and(|time| {
+                    SystemTime::now()
+                        .duration_since(time)
+                        .is_ok_and(|age| age < FRESH)
+                });
+        if !fresh {
+            let _ = fs::remove_file(&path);
+            let new = directory.join("sources.new");
+            fs::write(&new, &sources).with_context(|| format!("{}", new.display()))?;
+            let mut update = apt.with_sources("apt-get", &new);
+            run(update.args(["--quiet", "update"])).context("cannot look up the kernels")?;
+            fs::rename(&new, &path).with_context(|| format!("{}", path.display()))?;
+        }
+        Ok(apt)
+    }
+
+    fn sources(&self) -> PathBuf {
+        self.directory.join("sources.list")
+    }
+
+    /// apt-get.
+    pub(super) fn get(&self) -> Command {
+        let mut command = self.with_sources("apt-get", &self.sources());
+        command.arg("--quiet");
+        command
+    }
+
+    /// The names of all packages.
+    pub(super) fn package_names(&self) -> Result<Vec<String>> {
+        let names = output(
+            self.with_sources("apt-cache", &self.sources())
+                .arg("pkgnames"),
+        )?;
+        Ok(names.lines().map(Into::into).collect())
+    }
+
+    fn with_sources(&self, program: &str, sources: &Path) -> Command {
+        let mut command = Command::new(program);
+        let mut option = |name: &str, value: &Path| {
+            command
+                .arg("--option")
+                .arg(format!("{name}={}", value.display()));
+        };
+        option("Dir::Etc::SourceList", sources);
+        option("Dir::Etc::SourceParts", Path::new("/dev/null"));
+        option("Dir::State::Lists", &self.directory.join("lists"));
+        option("Dir::Cache", &self.directory.join("cache"));
+        option("Acquire::Languages", Path::new("none"));
+        option("APT::Architecture", Path::new("amd64"));
+        // Our directories may lie where only we can go.
+        option("APT::Sandbox::User", Path::new("root"));
+        command
+    }
+}
+
+/// Why there can be no kernels here, if so.
+pub(super) fn missing() -> Option<String> {
+    ["apt-get", "apt-cache", "dpkg-deb"]
+        .into_iter()
+        .find(|name| find_program(name).is_none())
+        .map(|name| format!("no {name}: the kernels are a Debian's"))
+}
+
+/// Where a mirror is and whose signature it bears.
+#[derive(Debug, PartialEq, Eq)]
+struct Mirror {
+    uri: String,
+    signed_by: Option<String>,
+}
+
+/// The text of all of the system's sources.
+fn system_sources() -> Result<String> {
+    let mut text = fs::read_to_string("/etc/apt/sources.list").unwrap_or_default();
+    let parts = fs::read_dir("/etc/apt/sources.list.d")
+        .into_iter()
+        .flatten();
+    for part in parts {
+        let path = part?.path();
+        if matches!(
+            path.extension().and_then(|extension| extension.to_str()),
+            Some("list" | "sources")
+        ) {
+            text.push_str("\n\n");
+            text.push_str(
+                &fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?,
+            );
+        }
+    }
+    Ok(text)
+}
+
+fn private_sources(system: &str) -> Result<String> {
+    let Some(mirror) = mirror(system) else {
+        bail!("apt's sources name no Debian mirror (a suite of Debian 11 to 13)");
+    };
+    let options = mirror
+        .signed_by
+        .map_or_else(String::new, |key| format!(" signed-by={key}"));
+    Ok(SUITES
+        .iter()
+        .map(|suite| format!("deb [arch=amd64{options}] {} {suite} main\n", mirror.uri))
+        .collect())
+}
+
+/// The first source that has one of the suites, in either of the formats of sources.list(5).
+fn mirror(sources: &str) -> Option<Mirror> {
+    let uncommented: Vec<_> = sources
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .collect();
+    one_line(&uncommented).or_else(|| {
+        uncommented
+            .split(|line| line.trim().is_empty())
+            .find_map(stanza)
+    })
+}
+
+fn has_suite<'a>(mut words: impl Iterator<Item = &'a str>) -> bool {
+    words.any(|word| SUITES.contains(&word))
+}
+
+fn one_line(lines: &[&str]) -> Option<Mirror> {
+    lines.iter().find_map(|line| {
+        let rest = line.trim().strip_prefix("deb ")?.trim();
+        let (options, rest) = match rest.strip_prefix('[') {
+            Some(rest) => rest.split_once(']')?,
+            None => ("", rest),
+        };
+        let mut words = rest.split_whitespace();
+        let uri = words.next()?;
+        let signed_by = options
+            .split_whitespace()
+            .find_map(|option| option.strip_prefix("signed-by="));
+        has_suite(words.take(1)).then(|| Mirror {
+            uri: uri.to_owned(),
+            signed_by: signed_by.map(Into::into),
+        })
+    })
+}
+
+fn stanza(lines: &[&str]) -> Option<Mirror> {
+    let field = |name: &str| {
+        lines.iter().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    };
+    if !field("Types")?.split_whitespace().any(|kind| kind == "deb")
+        || !has_suite(field("Suites")?.split_whitespace())
+    {
+        return None;
+    }
+    Some(Mirror {
+        uri: field("URIs")?.split_whitespace().next()?.to_owned(),
+        // Not a key that is given in full.
+        signed_by: field("Signed-By")
+            .filter(|key| key.starts_with('/'))
+            .map(Into::into),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_found_in_both_formats() {
+        let one_line = "# deb http://wrong.example/debian trixie main\n\
+                        deb http://other.example/apt stable main\n\
+                        deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main\n";
+        let stanzas = "Types: deb\nURIs: http://other.example/\nSuites: nodistro\n\n\
+                       Types: deb\n# a comment: with a colon\n\
+                       URIs: http://mirror.example/debian\n\
+                       Suites: bookworm bookworm-updates\nSigned-By: /k.gpg\n";
+        let found = Some(Mirror {
+            uri: "http://mirror.example/debian".into(),
+            signed_by: Some("/k.gpg".into()),
+        });
+        assert_eq!(mirror(one_line), found);
+        assert_eq!(mirror(stanzas), found);
+        assert_eq!(mirror("deb http://x.example/ubuntu noble main\n"), None);
+    }
+
+    #[test]
+    fn every_suite_is_asked_of_the_mirror() {
+        let sources = private_sources("deb http://mirror.example/debian trixie main").unwrap();
+        assert_eq!(sources.lines().count(), SUITES.len());
+        assert_eq!(
+            sources.lines().next(),
+            Some("deb [arch=amd64] http://mirror.example/debian bullseye main")
+        );
+        assert!(private_sources("").is_err());
+    }
+}

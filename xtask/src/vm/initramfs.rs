@@ -1,0 +1,103 @@
+//! What the kernels boot into: the tests and what they run, and no more.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::e2e::Programs;
+use crate::process::{find_program, output, run};
+
+/// Runs as the first process.
+const INIT: &str = include_str!("init.sh");
+
+/// Builds the programs without shared libraries, and packs them; gives the archive's path.
+pub(super) fn make(directory: &Path) -> Result<PathBuf> {
+    println!("building the tests without shared libraries");
+    let target = directory.join("build");
+    let programs = Programs::build(
+        &[
+            ("CARGO_TARGET_DIR", target.as_os_str()),
+            ("RUSTFLAGS", OsStr::new("-Ctarget-feature=+crt-static")),
+        ],
+        &["--target", "x86_64-unknown-linux-gnu"],
+    )?;
+
+    let root = directory.join("root");
+    let _ = fs::remove_dir_all(&root);
+    for part in ["bin", "dev", "etc", "proc", "sys", "tmp", "usr/bin"] {
+        create_dir(&root.join(part))?;
+    }
+    for (from, to) in [
+        (&programs.binary, "bin/zombie-trace"),
+        (&programs.scenario, "bin/scenario"),
+        (&programs.tests, "bin/e2e"),
+    ] {
+        copy(from, &root.join(to))?;
+    }
+    install_busybox(&root)?;
+    install_with_libraries("strace", &root)?;
+    write(&root.join("init"), INIT)?;
+    fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
+    write(
+        &root.join("etc/passwd"),
+        "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+    )?;
+    write(&root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n")?;
+
+    let archive = directory.join("initramfs.gz");
+    run(Command::new("sh")
+        .arg("-ec")
+        .arg("find . | cpio --create --format=newc --owner=+0:+0 --quiet | gzip -1 > \"$1\"")
+        .arg("sh")
+        .arg(&archive)
+        .current_dir(&root))?;
+    Ok(archive)
+}
+
+fn install_busybox(root: &Path) -> Result<()> {
+    let busybox = root.join("bin/busybox");
+    let host = find_program("busybox").context("no busybox: install busybox-static")?;
+    copy(&host, &busybox)?;
+    for applet in output(Command::new(&busybox).arg("--list"))?.lines() {
+        let link = root.join("bin").join(applet);
+        if !link.exists() {
+            symlink("busybox", &link).with_context(|| format!("{}", link.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A program of the host with the shared libraries that it names.
+fn install_with_libraries(name: &str, root: &Path) -> Result<()> {
+    let path = find_program(name).with_context(|| format!("no {name}"))?;
+    copy(&path, &root.join("usr/bin").join(name))?;
+    let libraries = output(Command::new("ldd").arg(&path))?;
+    for library in libraries
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+    {
+        copy(Path::new(library), &root.join(&library[1..]))?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if let Some(parent) = to.parent() {
+        create_dir(parent)?;
+    }
+    fs::copy(from, to)
+        .map(drop)
+        .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+}
+
+fn create_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}

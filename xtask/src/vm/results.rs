@@ -1,0 +1,221 @@
+//! What the tests in a test kernel came to, read off its console.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use anyhow::{Context, Result, bail};
+
+/// How one run of the tests went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Results {
+    pub(super) passed: u32,
+    pub(super) failed: u32,
+    pub(super) skipped: u32,
+    /// Why, by test.
+    pub(super) reasons: Vec<(String, String)>,
+    /// What is said of those that failed.
+    pub(super) failures: String,
+    /// How far the backends' times are apart.
+    pub(super) cross_checks: Vec<String>,
+}
+
+impl Results {
+    /// From the lines that the test program printed (libtest's format); `filter` is the part of the
+    /// names of those that were to run.
+    pub(super) fn parse(lines: &[String], filter: &str) -> Result<Self> {
+        let status = lines
+            .iter()
+            .find_map(|line| line.strip_prefix("zt.status="))
+            .context("the tests did not come to their end")?;
+        let result = lines
+            .iter()
+            .find_map(|line| line.split_once("test result: "))
+            .context("the tests gave no result")?
+            .1;
+        let count = |what: &str| -> Result<u32> {
+            result
+                .split(['.', ';'])
+                .find_map(|part| part.trim().strip_suffix(what))
+                .and_then(|number| number.trim().parse().ok())
+                .with_context(|| format!("no number of {what} in: {result}"))
+        };
+        let results = Self {
+            passed: count(" passed")?,
+            failed: count(" failed")?,
+            skipped: count(" ignored")?,
+            reasons: lines
+                .iter()
+                .filter_map(|line| line.strip_prefix("skipped ")?.split_once(": "))
+                .filter(|(test, _)| test.contains(filter))
+                .map(|(test, reason)| (test.to_owned(), reason.to_owned()))
+                .collect(),
+            failures: failures(lines),
+            cross_checks: lines
+                .iter()
+                .filter_map(|line| Some(line.split_once("cross-check: ")?.1.to_owned()))
+                .collect(),
+        };
+        if results.passed == 0 {
+            bail!("no test of `{filter}` ran");
+        }
+        if (status == "0") != (results.failed == 0) {
+            bail!(
+                "{} tests failed, but the status is {status}",
+                results.failed
+            );
+        }
+        Ok(results)
+    }
+}
+
+fn failures(lines: &[String]) -> String {
+    let begin = lines.iter().position(|line| line == "failures:");
+    let end = lines
+        .iter()
+        .rposition(|line| line.starts_with("test result:"));
+    match (begin, end) {
+        (Some(begin), Some(end)) if begin < end => lines[begin..end].join("\n"),
+        _ => String::new(),
+    }
+}
+
+/// One run: a kernel with a backend, or with all.
+pub(super) struct Cell {
+    pub(super) kernel: String,
+    pub(super) backend: &'static str,
+    pub(super) seconds: u64,
+    /// The results, or what went wrong.
+    pub(super) outcome: Result<Results, String>,
+}
+
+impl Cell {
+    /// Whether all is well.
+    pub(super) fn passed(&self) -> bool {
+        self.outcome
+            .as_ref()
+            .is_ok_and(|results| results.failed == 0)
+    }
+}
+
+/// The cells as a table in Markdown, with the reasons of what was skipped and the cross-checks below.
+pub(super) fn markdown(cells: &[Cell]) -> String {
+    let mut text = String::from(
+        "| Kernel | Backend | Passed | Failed | Skipped | Seconds |\n|---|---|--:|--:|--:|--:|\n",
+    );
+    for cell in cells {
+        let counts = match &cell.outcome {
+            Ok(results) => format!(
+                "{} | {} | {}",
+                results.passed, results.failed, results.skipped
+            ),
+            Err(_) => "did not end | | ".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {counts} | {} |",
+            cell.kernel, cell.backend, cell.seconds
+        );
+    }
+    let results = || {
+        cells
+            .iter()
+            .filter_map(|cell| Some((&cell.kernel, cell.outcome.as_ref().ok()?)))
+    };
+    let mut skipped: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (kernel, results) in results() {
+        for (test, reason) in &results.reasons {
+            let kernels = skipped.entry((test, reason)).or_default();
+            if !kernels.contains(&kernel.as_str()) {
+                kernels.push(kernel);
+            }
+        }
+    }
+    if !skipped.is_empty() {
+        text.push_str("\nSkipped:\n\n");
+    }
+    for ((test, reason), kernels) in skipped {
+        let _ = writeln!(text, "- `{test}` on {}: {reason}", kernels.join(", "));
+    }
+    let cross_checks: Vec<_> = results()
+        .flat_map(|(kernel, results)| results.cross_checks.iter().map(move |line| (kernel, line)))
+        .collect();
+    if !cross_checks.is_empty() {
+        text.push_str("\nCross-checks:\n\n");
+    }
+    for (kernel, line) in cross_checks {
+        let _ = writeln!(text, "- {kernel}: {line}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn console(failed: bool) -> Vec<String> {
+        let text = if failed {
+            "skipped catalogue::22-x: no WAITID\nskipped scope::y: no\n\nrunning 3 tests\n\
+             test catalogue::01-hold ... FAILED\n\nfailures:\n\n---- catalogue::01-hold ----\nwhy\n\n\
+             test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 79 filtered out; \
+             finished in 3.1s\n\nzt.status=101\n"
+        } else {
+            "running 3 tests\ntest catalogue::01-hold ... cross-check: a less b\nok\n\n\
+             test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 79 filtered out; \
+             finished in 3.1s\n\nzt.status=0\n"
+        };
+        text.lines().map(Into::into).collect()
+    }
+
+    #[test]
+    fn results_are_read_off_the_console() {
+        let results = Results::parse(&console(true), "catalogue").unwrap();
+        assert_eq!((results.passed, results.failed, results.skipped), (1, 1, 1));
+        assert_eq!(
+            results.reasons,
+            [("catalogue::22-x".into(), "no WAITID".into())]
+        );
+        assert!(
+            results
+                .failures
+                .contains("---- catalogue::01-hold ----\nwhy")
+        );
+        let results = Results::parse(&console(false), "catalogue").unwrap();
+        assert_eq!((results.passed, results.failed), (2, 0));
+        assert_eq!(results.cross_checks, ["a less b"]);
+    }
+
+    #[test]
+    fn a_run_without_an_end_is_no_result() {
+        let lines = console(false);
+        assert!(Results::parse(&lines[..3], "").is_err());
+        let mut lied = console(false);
+        *lied.last_mut().unwrap() = "zt.status=1".into();
+        assert!(Results::parse(&lied, "").is_err());
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_run() {
+        let cell = |outcome| Cell {
+            kernel: "6.1.0-51-cloud-amd64".into(),
+            backend: "fentry",
+            seconds: 61,
+            outcome,
+        };
+        let cells = [
+            cell(Ok(Results::parse(&console(true), "catalogue").unwrap())),
+            cell(Ok(Results::parse(&console(false), "catalogue").unwrap())),
+            cell(Err("silent".into())),
+        ];
+        assert_eq!(cells.each_ref().map(Cell::passed), [false, true, false]);
+        let text = markdown(&cells);
+        for line in [
+            "| 6.1.0-51-cloud-amd64 | fentry | 1 | 1 | 1 | 61 |",
+            "| 6.1.0-51-cloud-amd64 | fentry | 2 | 0 | 0 | 61 |",
+            "| 6.1.0-51-cloud-amd64 | fentry | did not end | |  | 61 |",
+            "- `catalogue::22-x` on 6.1.0-51-cloud-amd64: no WAITID",
+            "- 6.1.0-51-cloud-amd64: a less b",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}
