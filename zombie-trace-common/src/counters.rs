@@ -12,8 +12,6 @@ pub struct Counters {
     pub reaped: u64,
     /// Processes that the kernel released without ever showing a zombie.
     pub autoreaped: u64,
-    /// Records put into the ring buffer.
-    pub submitted: u64,
     /// Records that the kernel-side filter held back.
     pub filtered: u64,
     /// Records that the ring buffer had no room for.
@@ -30,4 +28,4 @@ pub struct Counters {
     pub pre_existing_lost: u64,
 }
 
-const _: () = assert!(size_of::<Counters>() == 12 * 8);
+const _: () = assert!(size_of::<Counters>() == 11 * 8);

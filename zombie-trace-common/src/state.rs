@@ -5,8 +5,8 @@ use crate::Record;
 /// freed.
 pub const ALIAS_LEVELS: usize = 4;
 
-/// A process that is dying or a zombie: the value of the map `TASKS`, whose key is the address of
-/// the thread group leader's task.
+/// A process that is dying or a zombie: the value of the map `TASKS`, whose key is its thread group
+/// id in the initial pid namespace.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct TaskState {

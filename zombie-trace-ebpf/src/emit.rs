@@ -40,7 +40,7 @@ pub fn count(counter: impl FnOnce(&mut Counters) -> *mut u64) {
 pub unsafe fn close(state: *mut TaskState) {
     unsafe {
         let record = &raw const (*state).record;
-        let key = (*record).task;
+        let key = (*state).tgid;
         remove_aliases(state);
         let pre_existing = (*record).flags & flags::PRE_EXISTING != 0;
         let autoreaped = (*record).how == how::AUTOREAP;
@@ -71,7 +71,6 @@ pub unsafe fn close(state: *mut TaskState) {
             return;
         }
         count_end(pre_existing, autoreaped);
-        count(|counters| &raw mut counters.submitted);
         // User space looks by itself often enough for a person; a wakeup costs more than all the
         // rest of the record.
         let wakeup = if EVENTS.query(BPF_RB_AVAIL_DATA) > WAKEUP_BYTES.load() {
@@ -91,7 +90,7 @@ pub unsafe fn close(state: *mut TaskState) {
 pub unsafe fn forget(state: *mut TaskState) {
     unsafe {
         remove_aliases(state);
-        let _ = TASKS.remove((*state).record.task);
+        let _ = TASKS.remove((*state).tgid);
     }
 }
 

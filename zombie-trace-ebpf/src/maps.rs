@@ -56,18 +56,19 @@ pub const UNTOLD_LEN: usize = 16;
 #[repr(C)]
 pub struct Notifying {
     /// Key in [`TASKS`] of the process that it is about; 0 if none is known.
-    pub task: u64,
+    pub tgid: u32,
     /// 1 if it was a zombie before.
-    pub again: u64,
+    pub again: u32,
 }
 
-/// Dying processes and zombies, by the address of the thread group leader's task.
+/// Dying processes and zombies, by thread group id in the initial pid namespace. An id that is in use
+/// again finds a state whose task is another: see [`crate::record::insert`].
 #[map]
-pub static TASKS: HashMap<u64, TaskState> = HashMap::with_max_entries(SET_AT_LOAD, 0);
+pub static TASKS: HashMap<u32, TaskState> = HashMap::with_max_entries(SET_AT_LOAD, 0);
 
-/// From a pid, as a namespace numbers it, to the key in [`TASKS`].
+/// From a pid, as a namespace below the initial one numbers it, to the key in [`TASKS`].
 #[map]
-pub static ALIASES: HashMap<Alias, u64> = HashMap::with_max_entries(SET_AT_LOAD, 0);
+pub static ALIASES: HashMap<Alias, u32> = HashMap::with_max_entries(SET_AT_LOAD, 0);
 
 #[map]
 pub static NOTIFYING: Array<Notifying> = Array::with_max_entries(1, 0);

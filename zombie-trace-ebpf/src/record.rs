@@ -7,9 +7,12 @@ use crate::{
     maps::{ALIASES, TASKS},
     scope::visible_pid,
     task::{Access, Task},
+    zombie,
 };
 
 const BPF_NOEXIST: u64 = 1;
+
+const EEXIST: i32 = -17;
 
 /// Everything about a process that ends but for the times. The state is the caller's scratch: all
 /// of it is written.
@@ -99,25 +102,38 @@ pub unsafe fn describe_parent<A: Access>(state: *mut TaskState, parent: Task<A>)
     }
 }
 
+/// What became of putting a process into the map.
+pub enum Insertion {
+    /// It is there now.
+    Done,
+    /// It was there before.
+    Known(*mut TaskState),
+    /// There is no room.
+    NoRoom,
+}
+
 /// Puts a described process into the map, so that its pid in every namespace leads to it.
-/// False if there is no room.
 ///
 /// # Safety
 /// `state` must be valid and fully written.
 #[inline(always)]
-pub unsafe fn insert(state: *const TaskState) -> bool {
+pub unsafe fn insert(state: *const TaskState) -> Insertion {
     unsafe {
-        let key = (*state).record.task;
-        if TASKS.insert(key, &*state, BPF_NOEXIST).is_err() {
-            return false;
+        let key = (*state).tgid;
+        let mut inserted = TASKS.insert(key, &*state, BPF_NOEXIST);
+        if inserted == Err(EEXIST)
+            && let Some(other) = TASKS.get_ptr_mut(key)
+        {
+            if is_same(other, (*state).record.task, (*state).record.start_boottime) {
+                return Insertion::Known(other);
+            }
+            zombie::retire(other);
+            inserted = TASKS.insert(key, &*state, BPF_NOEXIST);
+        }
+        if inserted.is_err() {
+            return Insertion::NoRoom;
         }
         // A parent that does not find it by alias is seen when the task is freed.
-        let root = Alias {
-            ns: 0,
-            nr: (*state).tgid,
-            reserved: 0,
-        };
-        let _ = ALIASES.insert(root, key, 0);
         for slot in 0..ALIAS_LEVELS {
             let alias = (*state).aliases[slot];
             if alias.ns == 0 {
@@ -125,8 +141,35 @@ pub unsafe fn insert(state: *const TaskState) -> bool {
             }
             let _ = ALIASES.insert(alias, key, 0);
         }
-        true
+        Insertion::Done
     }
+}
+
+/// Whether a state is about this task.
+#[inline(always)]
+unsafe fn is_same(state: *const TaskState, task: u64, start_boottime: u64) -> bool {
+    unsafe { (*state).record.task == task && (*state).record.start_boottime == start_boottime }
+}
+
+/// What is known of a process, given its leader.
+#[inline(always)]
+pub fn find<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
+    let state = TASKS.get_ptr_mut(leader.tgid())?;
+    unsafe { (*state).record.task == leader.address() }.then_some(state)
+}
+
+/// The process that a pid namespace (a key of aliases) numbers so.
+#[inline(always)]
+pub fn find_numbered(pid: u32, namespace: u64) -> Option<*mut TaskState> {
+    if namespace == 0 {
+        return TASKS.get_ptr_mut(pid);
+    }
+    let alias = Alias {
+        ns: namespace,
+        nr: pid,
+        reserved: 0,
+    };
+    TASKS.get_ptr_mut(unsafe { ALIASES.get(alias) }?)
 }
 
 /// Forgets the pids of a process, unless they are another's by now.
@@ -136,15 +179,7 @@ pub unsafe fn insert(state: *const TaskState) -> bool {
 #[inline(always)]
 pub unsafe fn remove_aliases(state: *const TaskState) {
     unsafe {
-        let key = (*state).record.task;
-        remove_alias(
-            Alias {
-                ns: 0,
-                nr: (*state).tgid,
-                reserved: 0,
-            },
-            key,
-        );
+        let key = (*state).tgid;
         for slot in 0..ALIAS_LEVELS {
             let alias = (*state).aliases[slot];
             if alias.ns == 0 {
@@ -156,7 +191,7 @@ pub unsafe fn remove_aliases(state: *const TaskState) {
 }
 
 #[inline(always)]
-unsafe fn remove_alias(alias: Alias, key: u64) {
+unsafe fn remove_alias(alias: Alias, key: u32) {
     if unsafe { ALIASES.get(alias) } == Some(&key) {
         let _ = ALIASES.remove(alias);
     }

@@ -11,7 +11,8 @@ use crate::globals::*;
 pub const PF_EXITING: u32 = 0x4;
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// `EXIT_DEAD`, `EXIT_ZOMBIE` and both, `EXIT_TRACE` (include/linux/sched.h).
+/// `EXIT_DEAD`, `EXIT_ZOMBIE`, and both: `EXIT_TRACE` (include/linux/sched.h).
+pub const EXIT_DEAD: u32 = 0x10;
 pub const EXIT_ZOMBIE: u32 = 0x20;
 pub const EXIT_TRACE: u32 = 0x30;
 

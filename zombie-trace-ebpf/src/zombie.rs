@@ -4,10 +4,10 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use zombie_trace_common::{Record, TaskState, flags, how};
 
 use crate::{
-    emit::{close, count},
+    emit::{close, count, forget},
     globals::EXIT_CAN_BE_SKIPPED,
-    maps::{SCRATCH, TASKS, scratch},
-    record::{self, describe_parent},
+    maps::{SCRATCH, scratch},
+    record::{self, Insertion, describe_parent},
     scope,
     task::{Access, Probed, Task},
 };
@@ -56,11 +56,11 @@ pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
     unsafe {
         record::describe(state, leader);
         // Without room its exit may have been seen and counted as lost for that.
-        if !record::insert(state) {
+        let Insertion::Done = record::insert(state) else {
             return None;
-        }
+        };
     }
-    let state = TASKS.get_ptr_mut(leader.address())?;
+    let state = record::find(leader)?;
     unsafe { recovered(state) };
     Some(state)
 }
@@ -114,7 +114,7 @@ pub unsafe fn handed_on<A: Access>(state: *mut TaskState, leader: Task<A>) {
 /// Nobody has to wait for it, as its parent ignores SIGCHLD.
 ///
 /// # Safety
-/// `state` must point into [`TASKS`].
+/// `state` must point into the map of processes.
 #[inline(always)]
 pub unsafe fn autoreaped(state: *mut TaskState) {
     unsafe {
@@ -133,7 +133,7 @@ pub unsafe fn autoreaped(state: *mut TaskState) {
 /// As [`autoreaped`], but it was a zombie, and its new parent is the one that ignores SIGCHLD.
 ///
 /// # Safety
-/// `state` must point into [`TASKS`].
+/// `state` must point into the map of processes.
 #[inline(always)]
 pub unsafe fn autoreaped_on_reparent(state: *mut TaskState) {
     unsafe { reaped(state, how::AUTOREAP_ON_REPARENT, bpf_ktime_get_ns(), None) }
@@ -142,7 +142,7 @@ pub unsafe fn autoreaped_on_reparent(state: *mut TaskState) {
 /// It is reaped, by the process that `reaper` leads.
 ///
 /// # Safety
-/// `state` must point into [`TASKS`].
+/// `state` must point into the map of processes.
 #[inline(always)]
 pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<Task<Probed>>) {
     unsafe {
@@ -157,6 +157,36 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
         if (*record).zombie_time == 0 {
             approximate_start(state, Task::probed((*record).task));
         }
+        close(state);
+    }
+}
+
+/// Its id is another process's by now, though no hook has seen it go.
+///
+/// # Safety
+/// `state` must point into the map of processes.
+#[inline(always)]
+pub unsafe fn retire(state: *mut TaskState) {
+    unsafe {
+        let record = &raw mut (*state).record;
+        if !has_ended(state) {
+            // A leader whose place another thread took by exec (de_thread, fs/exec.c).
+            forget(state);
+            return;
+        }
+        if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
+            autoreaped(state);
+            return;
+        }
+        let now = bpf_ktime_get_ns();
+        if (*record).zombie_time == 0 {
+            (*record).flags |= flags::APPROXIMATE_START;
+            (*record).zombie_time = (*record).exit_time;
+            (*record).zombie_time_max = now;
+        }
+        (*record).flags |= flags::BOUNDED_END;
+        (*record).reap_time_min = (*record).zombie_time;
+        (*record).reap_time = now;
         close(state);
     }
 }

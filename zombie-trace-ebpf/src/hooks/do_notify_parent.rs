@@ -11,6 +11,7 @@ use aya_ebpf::{
 
 use crate::{
     maps::{NOTIFYING, TASKS},
+    record,
     task::{Access, Task},
     zombie,
 };
@@ -48,15 +49,12 @@ fn notify<A: Access>(task: Task<A>) {
     let Some(notifying) = NOTIFYING.get_ptr_mut(0) else {
         return;
     };
-    unsafe { (*notifying).task = 0 };
+    unsafe { (*notifying).tgid = 0 };
     // A tracer is told of every thread.
     if task.pid() != task.tgid() {
         return;
     }
-    let Some(state) = TASKS
-        .get_ptr_mut(task.address())
-        .or_else(|| zombie::take_in(task))
-    else {
+    let Some(state) = record::find(task).or_else(|| zombie::take_in(task)) else {
         return;
     };
     unsafe {
@@ -64,8 +62,8 @@ fn notify<A: Access>(task: Task<A>) {
         if !zombie::has_ended_unseen(state, task) {
             return;
         }
-        (*notifying).task = task.address();
-        (*notifying).again = u64::from((*state).record.zombie_time != 0);
+        (*notifying).tgid = (*state).tgid;
+        (*notifying).again = u32::from((*state).record.zombie_time != 0);
         if (*notifying).again == 0 {
             zombie::begin(state, task, bpf_ktime_get_ns());
         } else {
@@ -84,7 +82,7 @@ fn notified(autoreap: bool) {
         return;
     };
     unsafe {
-        if let Some(state) = TASKS.get_ptr_mut((*notifying).task) {
+        if let Some(state) = TASKS.get_ptr_mut((*notifying).tgid) {
             if (*notifying).again == 0 {
                 zombie::autoreaped(state);
             } else {

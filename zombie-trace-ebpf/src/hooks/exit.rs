@@ -3,13 +3,14 @@
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
-use zombie_trace_common::flags;
+use zombie_trace_common::{TaskState, flags};
 
 use crate::{
     emit::count,
     globals::EXIT_HAS_GROUP_DEAD,
-    maps::{SCRATCH, TASKS, scratch},
-    record, scope,
+    maps::{SCRATCH, scratch},
+    record::{self, Insertion},
+    scope,
     task::{Task, Typed},
 };
 
@@ -23,7 +24,7 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
         task.live_threads() == 0
     };
     if group_dead {
-        group_exit(&ctx, task.group_leader());
+        group_exit(&ctx, task);
     } else if task.pid() == task.tgid() && !task.in_group_exit() {
         leader_exit(task);
     }
@@ -31,21 +32,14 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn group_exit(ctx: &BtfTracePointContext, leader: Task<Typed>) {
+fn group_exit(ctx: &BtfTracePointContext, last: Task<Typed>) {
     let now = unsafe { bpf_ktime_get_ns() };
-    let key = leader.address();
-    if let Some(state) = TASKS.get_ptr_mut(key) {
-        unsafe {
-            // Either its leader ended alone before, or this is the second of two threads for which
-            // the group looks dead: the later one is right.
-            let known = (*state).record.exit_time != 0;
-            (*state).record.exit_time = now;
-            (*state).record.wait_status = leader.wait_status();
-            if !known {
-                record::describe_parent(state, leader.real_parent().group_leader());
-                count(|counters| &raw mut counters.exits);
-            }
-        }
+    let leader = last.group_leader();
+    // Its leader may have ended alone before.
+    if last.address() != leader.address()
+        && let Some(state) = record::find(leader)
+    {
+        unsafe { ended(state, leader, now) };
         return;
     }
     if leader.is_kthread() || !scope::contains(leader) {
@@ -54,16 +48,37 @@ fn group_exit(ctx: &BtfTracePointContext, leader: Task<Typed>) {
     let Some(state) = SCRATCH.get_ptr_mut(scratch::EXIT) else {
         return;
     };
-    count(|counters| &raw mut counters.exits);
     unsafe {
         record::describe(state, leader);
         (*state).record.exit_time = now;
-        if !record::insert(state) {
-            record::lost_to_full_map();
-            debug!(ctx, "pid {}: no room in the map", (*state).tgid);
-            return;
+        match record::insert(state) {
+            Insertion::Done => {
+                count(|counters| &raw mut counters.exits);
+                debug!(ctx, "pid {}: exit", (*state).tgid);
+            }
+            // The second of two threads for which the group looks dead.
+            Insertion::Known(state) => ended(state, leader, now),
+            Insertion::NoRoom => {
+                count(|counters| &raw mut counters.exits);
+                record::lost_to_full_map();
+                debug!(ctx, "pid {}: no room in the map", (*state).tgid);
+            }
         }
-        debug!(ctx, "pid {}: exit", (*state).tgid);
+    }
+}
+
+/// A process that is in the map has ended. Of two threads that seem to be the last the later one is
+/// right.
+#[inline(always)]
+unsafe fn ended(state: *mut TaskState, leader: Task<Typed>, now: u64) {
+    unsafe {
+        let known = (*state).record.exit_time != 0;
+        (*state).record.exit_time = now;
+        (*state).record.wait_status = leader.wait_status();
+        if !known {
+            record::describe_parent(state, leader.real_parent().group_leader());
+            count(|counters| &raw mut counters.exits);
+        }
     }
 }
 

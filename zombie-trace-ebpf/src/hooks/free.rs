@@ -9,6 +9,7 @@ use crate::{
     emit::{close, forget},
     globals::SCOPE,
     maps::{TASKS, TREE, UNTOLD, UNTOLD_LEN, UntoldReaps},
+    record,
     task::{Task, Typed},
     zombie::{self, approximate_start},
 };
@@ -16,8 +17,11 @@ use crate::{
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn process_free(ctx: BtfTracePointContext) -> i32 {
     let task = unsafe { Task::typed(ctx.arg::<*const u8>(0)) };
-    let key = task.address();
-    if let Some(state) = TASKS.get_ptr_mut(key) {
+    // Of another thread nothing is known.
+    if task.pid() != task.tgid() {
+        return 0;
+    }
+    if let Some(state) = record::find(task) {
         debug!(&ctx, "pid {}: seen at its free", unsafe { (*state).tgid });
         unsafe { freed(state, task) };
     }
@@ -43,7 +47,6 @@ unsafe fn freed(state: *mut TaskState, task: Task<Typed>) {
     unsafe {
         let record = &raw mut (*state).record;
         if !zombie::has_ended(state) {
-            // A leader whose place another thread took by exec (de_thread, fs/exec.c).
             forget(state);
             return;
         }
@@ -86,9 +89,9 @@ unsafe fn bound_end(state: *mut TaskState, task: Task<Typed>) {
             // The father died, and the new one ignores SIGCHLD.
             (*record).how = how::AUTOREAP_ON_REPARENT;
             (*record).flags |= flags::REPARENTED;
-            if let Some(father) = TASKS.get_ptr_mut(father) {
-                if (*father).record.exit_time > begin {
-                    (*record).reap_time_min = (*father).record.exit_time;
+            if let Some(dying) = TASKS.get_ptr((*state).parent_now_tgid) {
+                if (*dying).record.task == father && (*dying).record.exit_time > begin {
+                    (*record).reap_time_min = (*dying).record.exit_time;
                 }
             }
             return;

@@ -2,13 +2,14 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_log_ebpf::debug;
-use zombie_trace_common::{Alias, Record};
+use zombie_trace_common::{Record, TaskState};
 
 use crate::{
     current,
-    maps::{ALIASES, NO_UNTOLD, TASKS, UNTOLD, UNTOLD_LEN},
+    maps::{NO_UNTOLD, TASKS, UNTOLD, UNTOLD_LEN},
+    record,
     scope::visible_pid,
-    task::{EXIT_TRACE, EXIT_ZOMBIE, Task},
+    task::{EXIT_DEAD, EXIT_TRACE, EXIT_ZOMBIE, Probed, Task},
     zombie,
 };
 
@@ -17,15 +18,8 @@ use crate::{
 pub fn reaped_by_current(pid: u32, how: u32) {
     let now = unsafe { bpf_ktime_get_ns() };
     let current = current::task();
-    let alias = Alias {
-        ns: current.pid_namespace(),
-        nr: pid,
-        reserved: 0,
-    };
-    let Some(key) = (unsafe { ALIASES.get(alias) }) else {
-        return;
-    };
-    let Some(state) = TASKS.get_ptr_mut(*key) else {
+    let leader = current.group_leader();
+    let Some(state) = find_child(pid, current, leader) else {
         return;
     };
     unsafe {
@@ -33,8 +27,20 @@ pub fn reaped_by_current(pid: u32, how: u32) {
             return;
         }
         debug!((), "pid {}: its reap is seen", (*state).tgid);
-        zombie::reaped(state, how, now, Some(current.group_leader()));
+        zombie::reaped(state, how, now, Some(leader));
     }
+}
+
+#[inline(always)]
+fn find_child(pid: u32, current: Task<Probed>, leader: Task<Probed>) -> Option<*mut TaskState> {
+    // Nearly always parent and child are in the initial namespace: where the child is, its parent is.
+    if let Some(state) = TASKS.get_ptr_mut(pid) {
+        let own = unsafe { (*state).aliases[0].ns == 0 && (*state).parent_now == leader.address() };
+        if own {
+            return Some(state);
+        }
+    }
+    record::find_numbered(pid, current.pid_namespace())
 }
 
 /// The wait was WNOWAIT, a tracer's, or told of a stop. A task that is another by now was reaped.
@@ -43,6 +49,10 @@ unsafe fn is_unreaped(record: *const Record) -> bool {
     let (task, start_boottime) = unsafe { ((*record).task, (*record).start_boottime) };
     let leader = Task::probed(task);
     let exit_state = leader.exit_state();
+    // If that is another task's by now, this one is gone all the more.
+    if exit_state == EXIT_DEAD {
+        return false;
+    }
     leader.start_boottime() == start_boottime
         && (exit_state == EXIT_ZOMBIE || exit_state == EXIT_TRACE || exit_state == 0)
 }

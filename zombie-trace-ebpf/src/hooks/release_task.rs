@@ -11,8 +11,7 @@ use zombie_trace_common::{TaskState, how};
 use crate::{
     current,
     emit::forget,
-    maps::TASKS,
-    syscall,
+    record, syscall,
     task::{Access, PF_EXITING, Probed, Task},
     zombie,
 };
@@ -33,7 +32,7 @@ pub fn release_kprobe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn release<A: Access>(task: Task<A>) {
-    if let Some(state) = TASKS.get_ptr_mut(task.address()) {
+    if let Some(state) = record::find(task) {
         unsafe { released(state, task.address()) };
     }
 }

@@ -8,13 +8,13 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use zombie_trace_common::{Alias, TaskState, flags};
+use zombie_trace_common::{TaskState, flags};
 
 use crate::{
     current,
     globals::EXIT_CAN_BE_SKIPPED,
-    maps::{ALIASES, TASKS},
-    scope,
+    maps::TASKS,
+    record, scope,
     task::{EXIT_TRACE, EXIT_ZOMBIE, PF_EXITING, Probed, Task, Typed},
     zombie,
 };
@@ -61,24 +61,20 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
 fn find(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
     // Nearly always the running process tells of its own end; a dying father can tell of his
     // children's too, and a tracer of its tracee's.
-    if let Some(state) = TASKS.get_ptr_mut(current::task().group_leader().address()) {
-        let own = unsafe { (*state).tgid == pid && (*state).aliases[0].ns == 0 };
-        if own {
-            return Some(state);
-        }
+    let own = current::tgid() == pid;
+    if own
+        && EXIT_CAN_BE_SKIPPED.load() == 0
+        && let Some(state) = TASKS.get_ptr_mut(pid)
+        && unsafe { (*state).aliases[0].ns == 0 }
+    {
+        return Some(state);
     }
     if EXIT_CAN_BE_SKIPPED.load() != 0
         && let Some(state) = recover(pid, notified)
     {
         return Some(state);
     }
-    let alias = Alias {
-        ns: notified.pid_namespace(),
-        nr: pid,
-        reserved: 0,
-    };
-    let key = unsafe { ALIASES.get(alias) }?;
-    TASKS.get_ptr_mut(*key)
+    record::find_numbered(pid, notified.pid_namespace())
 }
 
 /// Takes in the running process, if it is the one that ends and its exit was not seen. Here no
@@ -88,7 +84,7 @@ fn recover(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
     let current = current::task();
     let leader = current.group_leader();
     if current.flags() & PF_EXITING == 0
-        || TASKS.get_ptr(leader.address()).is_some()
+        || record::find(leader).is_some()
         || !is_numbered(leader, pid, notified.pid_namespace())
     {
         return None;

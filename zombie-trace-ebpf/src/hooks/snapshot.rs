@@ -11,8 +11,9 @@ use crate::{
     current,
     emit::count,
     globals::SCOPE,
-    maps::{SCRATCH, TASKS, TREE, scratch},
-    record, scope,
+    maps::{SCRATCH, TREE, scratch},
+    record::{self, Insertion},
+    scope,
     task::{EXIT_TRACE, EXIT_ZOMBIE, Task, Typed},
 };
 
@@ -103,7 +104,7 @@ fn adopt_zombie(leader: Task<Typed>) {
     if leader.live_threads() != 0
         || !(zombie || exit_state == 0)
         || leader.is_kthread()
-        || TASKS.get_ptr(leader.address()).is_some()
+        || record::find(leader).is_some()
         || !scope::contains(leader)
     {
         return;
@@ -119,11 +120,14 @@ fn adopt_zombie(leader: Task<Typed>) {
             (*state).record.zombie_time = bpf_ktime_get_ns();
             (*state).record.flags |= flags::APPROXIMATE_START;
         }
-        if record::insert(state) {
-            count(|counters| &raw mut counters.adopted);
-        } else {
-            count(|counters| &raw mut counters.exits);
-            record::lost_to_full_map();
+        match record::insert(state) {
+            Insertion::Done => count(|counters| &raw mut counters.adopted),
+            // Its end was seen just now.
+            Insertion::Known(_) => {}
+            Insertion::NoRoom => {
+                count(|counters| &raw mut counters.exits);
+                record::lost_to_full_map();
+            }
         }
     }
 }
@@ -133,7 +137,7 @@ fn list(iteration: *const TaskIteration, leader: Task<Typed>) {
     if leader.live_threads() != 0 {
         return;
     }
-    let Some(state) = TASKS.get_ptr(leader.address()) else {
+    let Some(state) = record::find(leader) else {
         return;
     };
     let entry = unsafe {

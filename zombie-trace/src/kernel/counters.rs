@@ -7,7 +7,6 @@ pub(super) fn sum<'a>(shares: impl Iterator<Item = &'a Counters>) -> Counters {
         recovered: sum.recovered + share.recovered,
         reaped: sum.reaped + share.reaped,
         autoreaped: sum.autoreaped + share.autoreaped,
-        submitted: sum.submitted + share.submitted,
         filtered: sum.filtered + share.filtered,
         ring_full: sum.ring_full + share.ring_full,
         map_full: sum.map_full + share.map_full,

@@ -219,7 +219,7 @@ impl Tracer {
             .ebpf
             .map("TASKS")
             .ok_or_else(|| KernelError::refused("map TASKS", "the object lacks it"))?;
-        let map: HashMap<_, u64, TaskState> = map
+        let map: HashMap<_, u32, TaskState> = map
             .try_into()
             .map_err(|error| KernelError::refused("map TASKS", error))?;
         // An entry that goes away meanwhile is none of them.
@@ -360,7 +360,7 @@ fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelEr
         .override_global(aya_log::LEVEL, &log_level, false)
         .map_max_entries("EVENTS", config.buffer)
         .map_max_entries("TASKS", config.max_zombies)
-        .map_max_entries("ALIASES", config.max_zombies.saturating_mul(2))
+        .map_max_entries("ALIASES", config.max_zombies)
         .map_max_entries("WAITIDS", waiting_threads())
         .map_max_entries(
             "TREE",
