@@ -24,9 +24,10 @@ pub static EXIT_HAS_GROUP_DEAD: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static EXIT_CAN_BE_SKIPPED: Global<u8> = Global::new(0);
 
-/// 1 if the kernel has the helper `bpf_task_pt_regs` (5.15 and later).
+/// 1 if the kernel has the helpers `bpf_get_current_task_btf` and `bpf_task_pt_regs` (the latter
+/// since 5.15).
 #[unsafe(no_mangle)]
-pub static HAS_TASK_PT_REGS: Global<u8> = Global::new(0);
+pub static HAS_TYPED_CURRENT: Global<u8> = Global::new(0);
 
 /// A set of [`zombie_trace_common::scope`].
 #[unsafe(no_mangle)]

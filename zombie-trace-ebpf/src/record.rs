@@ -32,7 +32,7 @@ pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
         (*record).zombie_time_max = 0;
         (*record).leader_exit_time = 0;
         (*record).exec_start = 0;
-        (*record).cgroup_id = leader.cgroup().id();
+        (*record).cgroup_id = leader.cgroup_id();
         (*record).uid = leader.uid();
         (*record).wait_status = leader.wait_status();
         (*record).reaper_pid = 0;

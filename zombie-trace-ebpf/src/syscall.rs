@@ -7,6 +7,7 @@ use aya_ebpf::{
 use zombie_trace_common::{MISSING, how};
 
 use crate::{
+    current::OfCurrent,
     globals::*,
     task::{Access, Probed, Task},
 };
@@ -24,7 +25,7 @@ const ENOSYS: i64 = -38;
 
 /// How the running task is waiting for a child that it now releases: one of [`how`].
 #[inline(always)]
-pub fn wait_kind(current: Task<Probed>) -> u32 {
+pub fn wait_kind(current: Task<OfCurrent>) -> u32 {
     // Not x86-64.
     if PT_REGS_SYSCALL.load() == MISSING {
         return how::WAIT;
@@ -55,8 +56,8 @@ pub fn wait_kind(current: Task<Probed>) -> u32 {
 }
 
 #[inline(always)]
-fn registers(current: Task<Probed>) -> Option<*const u8> {
-    if HAS_TASK_PT_REGS.load() != 0 {
+fn registers(current: Task<OfCurrent>) -> Option<*const u8> {
+    if HAS_TYPED_CURRENT.load() != 0 {
         let registers: *const pt_regs =
             unsafe { bpf_task_pt_regs(bpf_get_current_task_btf().cast::<task_struct>()) as _ };
         return Some(registers.cast());

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
 use zombie_trace_common::{Alias, COMM_LEN};
 
-use crate::globals::*;
+use crate::{current::OfCurrent, globals::*};
 
 /// `PF_EXITING`, `PF_KTHREAD` (include/linux/sched.h; the same on 5.10 to 7.3).
 pub const PF_EXITING: u32 = 0x4;
@@ -98,6 +98,18 @@ impl Task<Probed> {
     pub fn probed(address: u64) -> Self {
         Self {
             address: address as *const u8,
+            access: PhantomData,
+        }
+    }
+}
+
+impl Task<OfCurrent> {
+    /// # Safety
+    /// `address` must be what the kernel gave for the running task.
+    #[inline(always)]
+    pub unsafe fn current(address: *const u8) -> Self {
+        Self {
+            address,
             access: PhantomData,
         }
     }
@@ -231,7 +243,19 @@ impl<A: Access> Task<A> {
         }
     }
 
-    /// Its cgroup in the default (v2) hierarchy; a zombie keeps the one that it died in.
+    /// Id of its cgroup in the default (v2) hierarchy: the inode number of its directory. A zombie
+    /// keeps the one that it died in.
+    #[inline(always)]
+    pub fn cgroup_id(self) -> u64 {
+        unsafe {
+            let set: *const u8 = self.read(TASK_CGROUPS.load());
+            let cgroup: *const u8 = A::read(set, CSS_SET_DFL_CGRP.load());
+            let node: *const u8 = A::read(cgroup, CGROUP_KN.load());
+            A::read(node, KERNFS_NODE_ID.load())
+        }
+    }
+
+    /// Its cgroup in the default (v2) hierarchy, to go up from.
     #[inline(always)]
     pub fn cgroup(self) -> Cgroup {
         let set: *const u8 = self.read(TASK_CGROUPS.load());

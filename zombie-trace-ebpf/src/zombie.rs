@@ -4,6 +4,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use zombie_trace_common::{Record, TaskState, flags, how};
 
 use crate::{
+    current::OfCurrent,
     emit::{close, count, forget},
     globals::EXIT_CAN_BE_SKIPPED,
     maps::{SCRATCH, scratch},
@@ -76,20 +77,19 @@ unsafe fn recovered(state: *mut TaskState) {
     count(|counters| &raw mut counters.recovered);
 }
 
-/// It becomes a zombie.
+/// It becomes a zombie, given its real parent's leader.
 ///
 /// # Safety
-/// `state` must be valid and that of `leader`.
+/// `state` must be valid.
 #[inline(always)]
-pub unsafe fn begin<A: Access>(state: *mut TaskState, leader: Task<A>, now: u64) {
+pub unsafe fn begin<A: Access>(state: *mut TaskState, parent: Task<A>, traced: bool, now: u64) {
     unsafe {
         let record = &raw mut (*state).record;
         (*record).zombie_time = now;
-        let parent = leader.real_parent().group_leader();
         if parent.address() != (*record).parent_task {
             describe_parent(state, parent);
         }
-        if leader.is_traced() {
+        if traced {
             (*record).flags |= flags::TRACED;
         }
     }
@@ -144,7 +144,7 @@ pub unsafe fn autoreaped_on_reparent(state: *mut TaskState) {
 /// # Safety
 /// `state` must point into the map of processes.
 #[inline(always)]
-pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<Task<Probed>>) {
+pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<Task<OfCurrent>>) {
     unsafe {
         let record = &raw mut (*state).record;
         (*record).how = how;

@@ -49,6 +49,7 @@ fn notify<A: Access>(task: Task<A>) {
     let Some(notifying) = NOTIFYING.get_ptr_mut(0) else {
         return;
     };
+    let now = unsafe { bpf_ktime_get_ns() };
     unsafe { (*notifying).tgid = 0 };
     // A tracer is told of every thread.
     if task.pid() != task.tgid() {
@@ -65,7 +66,8 @@ fn notify<A: Access>(task: Task<A>) {
         (*notifying).tgid = (*state).tgid;
         (*notifying).again = u32::from((*state).record.zombie_time != 0);
         if (*notifying).again == 0 {
-            zombie::begin(state, task, bpf_ktime_get_ns());
+            let parent = task.real_parent().group_leader();
+            zombie::begin(state, parent, task.is_traced(), now);
         } else {
             zombie::handed_on(state, task);
         }

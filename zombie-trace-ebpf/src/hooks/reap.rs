@@ -5,11 +5,11 @@ use aya_log_ebpf::debug;
 use zombie_trace_common::{Record, TaskState};
 
 use crate::{
-    current,
+    current::{self, OfCurrent},
     maps::{NO_UNTOLD, TASKS, UNTOLD, UNTOLD_LEN},
     record,
     scope::visible_pid,
-    task::{EXIT_DEAD, EXIT_TRACE, EXIT_ZOMBIE, Probed, Task},
+    task::{EXIT_DEAD, EXIT_TRACE, EXIT_ZOMBIE, Task},
     zombie,
 };
 
@@ -32,7 +32,11 @@ pub fn reaped_by_current(pid: u32, how: u32) {
 }
 
 #[inline(always)]
-fn find_child(pid: u32, current: Task<Probed>, leader: Task<Probed>) -> Option<*mut TaskState> {
+fn find_child(
+    pid: u32,
+    current: Task<OfCurrent>,
+    leader: Task<OfCurrent>,
+) -> Option<*mut TaskState> {
     // Nearly always parent and child are in the initial namespace: where the child is, its parent is.
     if let Some(state) = TASKS.get_ptr_mut(pid) {
         let own = unsafe { (*state).aliases[0].ns == 0 && (*state).parent_now == leader.address() };

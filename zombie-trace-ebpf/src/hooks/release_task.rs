@@ -9,10 +9,10 @@ use aya_ebpf::{
 use zombie_trace_common::{TaskState, how};
 
 use crate::{
-    current,
+    current::{self, OfCurrent},
     emit::forget,
     record, syscall,
-    task::{Access, PF_EXITING, Probed, Task},
+    task::{Access, PF_EXITING, Task},
     zombie,
 };
 
@@ -64,7 +64,7 @@ unsafe fn released(state: *mut TaskState, task: u64) {
 
 /// The wait that the running task is in.
 #[inline(always)]
-fn wait_kind(current: Task<Probed>) -> u32 {
+fn wait_kind(current: Task<OfCurrent>) -> u32 {
     if current.is_kthread() {
         how::KERNEL
     } else {
@@ -75,7 +75,7 @@ fn wait_kind(current: Task<Probed>) -> u32 {
 /// Whether it is the first process of a pid namespace, which waits for all that is left in it when
 /// it dies (zap_pid_ns_processes, kernel/pid_namespace.c).
 #[inline(always)]
-fn is_namespace_init(leader: Task<Probed>) -> bool {
+fn is_namespace_init(leader: Task<OfCurrent>) -> bool {
     let numbers = leader.thread_pid();
     let level = numbers.level();
     level != 0 && numbers.at(level).nr == 1

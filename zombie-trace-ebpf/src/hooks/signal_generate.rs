@@ -11,11 +11,11 @@ use aya_ebpf::{
 use zombie_trace_common::{TaskState, flags};
 
 use crate::{
-    current,
+    current::{self, OfCurrent},
     globals::EXIT_CAN_BE_SKIPPED,
     maps::TASKS,
     record, scope,
-    task::{EXIT_TRACE, EXIT_ZOMBIE, PF_EXITING, Probed, Task, Typed},
+    task::{Access, EXIT_TRACE, EXIT_ZOMBIE, PF_EXITING, Task, Typed},
     zombie,
 };
 
@@ -49,26 +49,33 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     if !CLD_ENDED.contains(&info.code) {
         return 0;
     }
+    let signal = ctx.arg::<u32>(0);
     let notified = unsafe { Task::typed(ctx.arg::<*const u8>(2)) };
-    if let Some(state) = find(info.pid, notified) {
-        unsafe { child_ended(state, ctx.arg::<u32>(0), notified) };
+    // Nearly always the running process tells of its own end; a dying father can tell of his
+    // children's too, and a tracer of its tracee's.
+    let leader = current::task().group_leader();
+    if let Some(state) = find_own(info.pid, leader) {
+        unsafe { child_ended(state, leader, signal, notified) };
+    } else if let Some(state) = find(info.pid, notified) {
+        unsafe {
+            let leader = Task::probed((*state).record.task);
+            child_ended(state, leader, signal, notified);
+        }
     }
     0
+}
+
+/// The running process, if it is the one and is in the initial pid namespace, so that its parent is.
+#[inline(always)]
+fn find_own(pid: u32, leader: Task<OfCurrent>) -> Option<*mut TaskState> {
+    let state = TASKS.get_ptr_mut(pid)?;
+    let own = unsafe { (*state).record.task == leader.address() && (*state).aliases[0].ns == 0 };
+    own.then_some(state)
 }
 
 /// The process that the notification is about.
 #[inline(always)]
 fn find(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
-    // Nearly always the running process tells of its own end; a dying father can tell of his
-    // children's too, and a tracer of its tracee's.
-    let own = current::tgid() == pid;
-    if own
-        && EXIT_CAN_BE_SKIPPED.load() == 0
-        && let Some(state) = TASKS.get_ptr_mut(pid)
-        && unsafe { (*state).aliases[0].ns == 0 }
-    {
-        return Some(state);
-    }
     if EXIT_CAN_BE_SKIPPED.load() != 0
         && let Some(state) = recover(pid, notified)
     {
@@ -94,7 +101,7 @@ fn recover(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
 
 /// Whether a process has this number in that namespace (a key of aliases).
 #[inline(always)]
-fn is_numbered(leader: Task<Probed>, pid: u32, namespace: u64) -> bool {
+fn is_numbered(leader: Task<OfCurrent>, pid: u32, namespace: u64) -> bool {
     if namespace == 0 {
         return leader.tgid() == pid;
     }
@@ -113,9 +120,13 @@ fn is_numbered(leader: Task<Probed>, pid: u32, namespace: u64) -> bool {
 }
 
 #[inline(always)]
-unsafe fn child_ended(state: *mut TaskState, signal: u32, notified: Task<Typed>) {
+unsafe fn child_ended<A: Access>(
+    state: *mut TaskState,
+    leader: Task<A>,
+    signal: u32,
+    notified: Task<Typed>,
+) {
     let record = unsafe { &raw mut (*state).record };
-    let leader = unsafe { Task::probed((*record).task) };
     let exit_state = leader.exit_state();
     // A thread's end, and what a process makes up with rt_sigqueueinfo(2), find no zombie.
     if exit_state != EXIT_ZOMBIE && exit_state != EXIT_TRACE {
@@ -125,10 +136,17 @@ unsafe fn child_ended(state: *mut TaskState, signal: u32, notified: Task<Typed>)
         if !zombie::has_ended_unseen(state, leader) {
             return;
         }
-        let autoreap = signal == SIGCHLD && !leader.is_traced() && notified.ignores_children();
+        let traced = leader.is_traced();
+        let autoreap = signal == SIGCHLD && !traced && notified.ignores_children();
         // With exit_signal 0 nobody is notified but a later parent.
         if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
-            zombie::begin(state, leader, bpf_ktime_get_ns());
+            let now = bpf_ktime_get_ns();
+            if traced {
+                let parent = leader.real_parent().group_leader();
+                zombie::begin(state, parent, traced, now);
+            } else {
+                zombie::begin(state, notified.group_leader(), traced, now);
+            }
             if autoreap {
                 zombie::autoreaped(state);
             }

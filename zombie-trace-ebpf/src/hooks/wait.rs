@@ -1,6 +1,7 @@
 //! Waits: `sched_process_wait` (do_wait, kernel/exit.c), and what wait4(2) and waitid(2) return.
 
 use aya_ebpf::{
+    EbpfContext as _,
     helpers::{bpf_ktime_get_ns, bpf_probe_read_user},
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
@@ -91,12 +92,17 @@ fn reaped_pid(args: &WaitidArgs, returned: i64) -> Option<u32> {
 
 #[inline(always)]
 fn argument(ctx: &TracePointContext, index: usize) -> u64 {
-    unsafe { ctx.read_at(ARGS + index * 8) }.unwrap_or(0)
+    unsafe {
+        ctx.as_ptr()
+            .byte_add(ARGS + index * 8)
+            .cast::<u64>()
+            .read_volatile()
+    }
 }
 
 #[inline(always)]
 fn return_value(ctx: &TracePointContext) -> i64 {
-    unsafe { ctx.read_at(RETURN) }.unwrap_or(-1)
+    unsafe { ctx.as_ptr().byte_add(RETURN).cast::<i64>().read_volatile() }
 }
 
 /// A wait begins. The dying init of a pid namespace waits in the kernel for all that is left in it

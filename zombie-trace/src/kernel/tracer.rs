@@ -332,7 +332,7 @@ fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelEr
     let cgroup_id = scope.cgroup.as_ref().map_or(0, |cgroup| cgroup.id);
     let exit_has_group_dead = u8::from(facts.exit_has_group_dead);
     let exit_can_be_skipped = u8::from(facts.exit_can_be_skipped);
-    let has_task_pt_regs = u8::from(facts.has_task_pt_regs);
+    let has_typed_current = u8::from(facts.has_typed_current);
     let wakeup_bytes = u64::from(config.buffer / 4);
     let log_level = if config.debug {
         aya_log::Level::Debug as u8
@@ -354,7 +354,7 @@ fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelEr
         .override_global("TRACER_PIDNS", &tracer_pidns, true)
         .override_global("EXIT_HAS_GROUP_DEAD", &exit_has_group_dead, true)
         .override_global("EXIT_CAN_BE_SKIPPED", &exit_can_be_skipped, true)
-        .override_global("HAS_TASK_PT_REGS", &has_task_pt_regs, true)
+        .override_global("HAS_TYPED_CURRENT", &has_typed_current, true)
         .override_global("MIN_ZOMBIE_NS", &config.min_zombie_ns, true)
         .override_global("WAKEUP_BYTES", &wakeup_bytes, true)
         .override_global(aya_log::LEVEL, &log_level, false)
