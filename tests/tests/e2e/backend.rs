@@ -16,7 +16,7 @@ use crate::{
     tracer::Tracer,
 };
 
-const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
+pub(crate) const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = vec![
@@ -37,11 +37,15 @@ pub(crate) fn tests() -> Vec<Test> {
     let working = BACKENDS.iter().filter(|backend| problem(backend).is_none());
     let alone = (working.count() < 2).then(|| "fewer than two backends load".into());
     tests.push(Test::new("backend::agree", agree).unless(alone));
-    let forced = context::forced_backend().map(|backend| format!("{backend} is forced"));
     tests
         .into_iter()
-        .map(|test| test.unless(forced.clone()))
+        .map(|test| test.unless(forced()))
         .collect()
+}
+
+/// Why no backend can be chosen, if so.
+pub(crate) fn forced() -> Option<String> {
+    context::forced_backend().map(|backend| format!("{backend} is forced"))
 }
 
 /// What `doctor --json` says.
@@ -57,7 +61,7 @@ fn examination() -> &'static Value {
 }
 
 /// Why a backend can't be used here, if so.
-fn problem(backend: &str) -> Option<String> {
+pub(crate) fn problem(backend: &str) -> Option<String> {
     if context::missing().is_some() {
         return None;
     }
@@ -191,7 +195,7 @@ fn agree() -> Outcome {
     let pids: Vec<_> = tracers.iter().map(|(_, tracer)| tracer.pid()).collect();
     for args in catalogue::runnable() {
         let status = Command::new(context::scenario())
-            .args(args)
+            .args(&args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .status();

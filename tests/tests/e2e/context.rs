@@ -27,6 +27,11 @@ fn program(variable: &str, name: &str) -> PathBuf {
     )
 }
 
+/// Whether the machine is emulated, as the test kernels' is.
+pub(crate) fn is_emulated() -> bool {
+    env::var_os("ZOMBIE_TRACE_EMULATED").is_some()
+}
+
 /// A copy of the tracer that every user can run.
 pub(crate) fn zombie_trace() -> &'static Path {
     static COPY: OnceLock<PathBuf> = OnceLock::new();

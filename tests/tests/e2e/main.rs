@@ -4,6 +4,7 @@
 //! `zombie-trace` and `scenario` in the target profile's directory. Where something is missing,
 //! the tests that need it are ignored and the reason is printed. With `ZOMBIE_TRACE_BACKEND` every
 //! tracer is forced to use that backend, and the tests of the backends themselves are ignored.
+//! `ZOMBIE_TRACE_EMULATED` makes storms smaller.
 
 mod backend;
 mod catalogue;

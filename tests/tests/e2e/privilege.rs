@@ -3,7 +3,9 @@
 use std::{fs, io, os::unix::fs::chown, path::Path, process::Command};
 
 use crate::{
-    Outcome, Test, check,
+    Outcome, Test,
+    backend::{self, BACKENDS},
+    check,
     command::before_exec,
     context,
     tracer::{Run, Tracer},
@@ -18,8 +20,7 @@ const BPF: u32 = 39;
 const NOBODY: u32 = 65534;
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![
-        Test::new("backend::privilege-enough", enough),
+    let mut tests = vec![
         Test::new("backend::privilege-no-bpf", || {
             lacking(&[PERFMON, DAC_READ_SEARCH], "CAP_BPF")
         }),
@@ -27,17 +28,37 @@ pub(crate) fn tests() -> Vec<Test> {
             lacking(&[BPF, DAC_READ_SEARCH], "CAP_PERFMON")
         }),
         Test::new("backend::privilege-none", || lacking(&[], "CAP_PERFMON")),
-    ]
+        Test::new("backend::privilege-locked-memory", || {
+            lacking(&[BPF, PERFMON, DAC_READ_SEARCH], "CAP_SYS_RESOURCE")
+        })
+        .unless(
+            context::kernel_is_at_least(5, 11)
+                .then(|| "maps are no locked memory since 5.11".into()),
+        ),
+    ];
+    for backend in BACKENDS {
+        let skip = backend::problem(backend).map(|problem| format!("{backend}: {problem}"));
+        let name = format!("backend::privilege-enough-{backend}");
+        tests.push(Test::new(name, move || enough(backend)).unless(skip));
+    }
+    tests
+        .into_iter()
+        .map(|test| test.unless(backend::forced()))
+        .collect()
 }
 
 /// The capabilities of the documented setcap line, and nothing else.
-fn enough() -> Outcome {
-    let mut capabilities = vec![BPF, PERFMON, DAC_READ_SEARCH];
+fn enough(backend: &'static str) -> Outcome {
+    let mut capabilities = vec![BPF, PERFMON];
+    if backend == "tracepoint" {
+        capabilities.push(DAC_READ_SEARCH);
+    }
     if !context::kernel_is_at_least(5, 11) {
-        // Before 5.11 maps count as locked memory.
         capabilities.push(SYS_RESOURCE);
     }
-    let run = as_nobody(&capabilities, |tracer| tracer.scenario(["hold"]))?;
+    let run = as_nobody(&capabilities, |tracer| {
+        tracer.args(["--backend", backend]).scenario(["hold"])
+    })?;
     check::scenario_run(&run).map(drop)
 }
 

@@ -2,9 +2,10 @@
 
 use std::{env, fs};
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
 use serde::Serialize;
 
-use super::KernelError;
+use super::{KernelError, Release};
 
 /// Bits of `CapEff` (include/uapi/linux/capability.h).
 const CAP_SYS_ADMIN: u32 = 21;
@@ -44,6 +45,38 @@ pub(super) fn check() -> Result<(), KernelError> {
     Err(lacking(&missing.join(" and ")))
 }
 
+/// Before 5.11 maps count as locked memory, and this lifts its limit.
+const SYS_RESOURCE: &str = "CAP_SYS_RESOURCE";
+
+/// The limit of locked memory, lifted while this lives: the traced command has its own again.
+pub(super) struct LockedMemory {
+    before: Option<(rlim_t, rlim_t)>,
+}
+
+impl LockedMemory {
+    /// Lifts the limit where maps count as locked memory.
+    pub(super) fn lift(release: &Release) -> Result<Self, KernelError> {
+        let limits = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap_or((0, 0));
+        if release.is_at_least(5, 11) != Some(false) || limits.0 == RLIM_INFINITY {
+            return Ok(Self { before: None });
+        }
+        setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)
+            .map_err(|_| lacking(SYS_RESOURCE))?;
+        Ok(Self {
+            before: Some(limits),
+        })
+    }
+}
+
+impl Drop for LockedMemory {
+    fn drop(&mut self) {
+        if let Some((soft, hard)) = self.before {
+            // Lowering a limit needs no privilege.
+            let _ = setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard);
+        }
+    }
+}
+
 /// The error that tells of missing capabilities, and how to come by them.
 pub(super) fn lacking(missing: &str) -> KernelError {
     let program = env::current_exe().map_or_else(
@@ -52,6 +85,11 @@ pub(super) fn lacking(missing: &str) -> KernelError {
     );
     KernelError::Privileges {
         missing: missing.to_owned(),
+        all: if missing == SYS_RESOURCE {
+            "cap_bpf,cap_perfmon,cap_dac_read_search,cap_sys_resource"
+        } else {
+            "cap_bpf,cap_perfmon,cap_dac_read_search"
+        },
         program,
     }
 }

@@ -31,11 +31,13 @@ pub enum KernelError {
     #[error(
         "missing {missing}\n  \
          run it as root:           sudo {program} …\n  \
-         or allow it once for all: sudo setcap cap_bpf,cap_perfmon,cap_dac_read_search=ep {program}"
+         or allow it once for all: sudo setcap {all}=ep {program}"
     )]
     Privileges {
         /// The capabilities that are missing.
         missing: String,
+        /// All that are needed, as setcap(8) takes them.
+        all: &'static str,
         /// This program's path.
         program: String,
     },

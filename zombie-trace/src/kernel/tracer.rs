@@ -80,16 +80,7 @@ impl Tracer {
         let kernel_types = KernelTypes::read(config.btf.as_deref())?;
         let facts = Facts::new(&kernel_types, &release);
 
-        // Needless since 5.11, and without CAP_SYS_RESOURCE it fails: the load will tell.
-        let infinite = nix::sys::resource::RLIM_INFINITY;
-        if let Err(error) = nix::sys::resource::setrlimit(
-            nix::sys::resource::Resource::RLIMIT_MEMLOCK,
-            infinite,
-            infinite,
-        ) {
-            log::debug!("cannot lift the limit of locked memory: {error}");
-        }
-
+        let _unlimited = capability::LockedMemory::lift(&release)?;
         let KernelTypes { btf, .. } = kernel_types;
         let mut ebpf = load(config, &btf, &facts)?;
         let logger = if config.debug {
