@@ -1,10 +1,11 @@
 //! Which program goes to which hook.
 
-use std::path::Path;
+use std::{fs, io, path::Path};
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, FEntry, FExit, KProbe, TracePoint},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, ProgramError, TracePoint},
+    sys::SyscallError,
 };
 
 use super::{Backend, KernelError};
@@ -97,10 +98,16 @@ impl Backend {
     }
 }
 
+/// Who may use perf events: below 3 CAP_PERFMON is enough (perf_event_open(2)).
+fn perf_event_paranoid() -> Option<i32> {
+    let text = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").ok()?;
+    text.trim().parse().ok()
+}
+
 impl Attachment {
     /// Loads the program and attaches it for as long as `ebpf` lives.
     pub(super) fn attach(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), KernelError> {
-        let refused = |error| KernelError::refused(self.to_string(), error);
+        let refused = |error| self.refused(error);
         match self.hook {
             Hook::Tracepoint(name) => {
                 let program: &mut BtfTracePoint = self.program(ebpf)?;
@@ -147,9 +154,22 @@ impl Attachment {
         .map_err(refused)
     }
 
+    fn refused(self, error: ProgramError) -> KernelError {
+        let what = self.to_string();
+        match (&error, perf_event_paranoid()) {
+            (ProgramError::SyscallError(SyscallError { call, io_error }), Some(level @ 3..))
+                if call.starts_with("perf_event_open")
+                    && io_error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                KernelError::PerfParanoid { what, level }
+            }
+            _ => KernelError::refused(what, error),
+        }
+    }
+
     fn program<'a, P>(self, ebpf: &'a mut Ebpf) -> Result<&'a mut P, KernelError>
     where
-        &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+        &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
     {
         ebpf.program_mut(self.program)
             .ok_or_else(|| KernelError::refused(self.to_string(), "the object lacks the program"))?

@@ -84,6 +84,18 @@ pub enum KernelError {
     /// The kernel was built without kprobes.
     #[error("this kernel has no kprobes: it needs CONFIG_KPROBE_EVENTS=y")]
     NoKprobes,
+    /// Perf events are for CAP_SYS_ADMIN alone: distributions have a level of that above the
+    /// kernel's own.
+    #[error(
+        "the kernel refuses {what}, as kernel.perf_event_paranoid is {level}: \
+         run it as root, or `sudo sysctl kernel.perf_event_paranoid=2` first"
+    )]
+    PerfParanoid {
+        /// The hook.
+        what: String,
+        /// The setting.
+        level: i32,
+    },
     /// A program or map was refused.
     #[error("the kernel refuses {what}")]
     Refused {
