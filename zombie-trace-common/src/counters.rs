@@ -1,4 +1,4 @@
-/// Per-CPU counters of the kernel side; user space adds them up. All count processes in the
+/// One CPU's counters of the kernel side; user space adds them up. All count processes in the
 /// run's scope since attach, and leave out the ones that were zombies before
 /// ([`pre_existing_reaped`](Self::pre_existing_reaped) apart).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Counters {
     pub pre_existing_reaped: u64,
     /// Of them, those whose record found no room in the ring buffer.
     pub pre_existing_lost: u64,
+    /// Always 0; keeps CPUs off each other's cache lines.
+    pub reserved: [u64; 5],
 }
 
-const _: () = assert!(size_of::<Counters>() == 11 * 8);
+const _: () = assert!(size_of::<Counters>() == 128);

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use zombie_trace_common::{Counters, Record, TaskState, flags, how};
 
 use crate::{
@@ -18,7 +19,8 @@ const BPF_RB_AVAIL_DATA: u64 = 0;
 /// (7.2 and later). By hand: `core` has no atomic addition for a target without compare-and-swap.
 #[inline(always)]
 pub fn count(counter: impl FnOnce(&mut Counters) -> *mut u64) {
-    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    if let Some(counters) = COUNTERS.get_ptr_mut(cpu) {
         unsafe {
             asm!(
                 "lock *(u64 *)({counter} + 0) += {one}",

@@ -4,6 +4,8 @@ use aya_ebpf::{
 };
 use zombie_trace_common::{Alias, Counters, Descendant, TaskState};
 
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+
 /// Sizes here are placeholders where user space sets them before it creates the maps.
 const SET_AT_LOAD: u32 = 1024;
 
@@ -18,18 +20,6 @@ pub struct WaitidArgs {
     pub upid: u32,
     pub options: u32,
     pub reserved: u32,
-}
-
-impl WaitidArgs {
-    /// Of a call that was under way before the attach: as one that does not tell which child.
-    pub const UNKNOWN: Self = Self {
-        entered: 0,
-        infop: 0,
-        which: 0,
-        upid: 0,
-        options: 0,
-        reserved: 0,
-    };
 }
 
 /// Reaps by one process that do not tell which child they reaped.
@@ -97,8 +87,16 @@ pub static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
 #[map]
 pub static PPIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
 
+/// By CPU. Mapped into user space's memory: while a process looks something up by system call, the
+/// kernel skips the kprobe and tracepoint programs of its CPU (`bpf_disable_instrumentation`), even
+/// if it is preempted meanwhile.
 #[map]
-pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+pub static COUNTERS: Array<Counters> = Array::with_max_entries(SET_AT_LOAD, BPF_F_MMAPABLE);
+
+/// 1 if a process that ended without a notification was autoreaped: with the tracepoint backend,
+/// whose notifications are never skipped. User space sets it when it has chosen the backend.
+#[map]
+pub static SILENT_AUTOREAP: Array<u32> = Array::with_max_entries(1, 0);
 
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);

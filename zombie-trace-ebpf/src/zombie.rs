@@ -7,7 +7,7 @@ use crate::{
     current::OfCurrent,
     emit::{close, count, forget},
     globals::EXIT_CAN_BE_SKIPPED,
-    maps::{SCRATCH, scratch},
+    maps::{SCRATCH, SILENT_AUTOREAP, scratch},
     record::{self, Insertion, describe_parent},
     scope,
     task::{Access, Probed, Task},
@@ -161,6 +161,20 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
     }
 }
 
+/// Whether a process that is gone was never shown to its parent, as that ignores SIGCHLD: nobody was
+/// notified of its end, though somebody should have been.
+///
+/// # Safety
+/// `state` must be valid.
+#[inline(always)]
+pub unsafe fn was_silently_autoreaped(state: *const TaskState) -> bool {
+    unsafe {
+        (*state).record.zombie_time == 0
+            && (*state).record.flags & flags::NO_EXIT_SIGNAL == 0
+            && SILENT_AUTOREAP.get(0) == Some(&1)
+    }
+}
+
 /// Its id is another process's by now, though no hook has seen it go.
 ///
 /// # Safety
@@ -174,7 +188,7 @@ pub unsafe fn retire(state: *mut TaskState) {
             forget(state);
             return;
         }
-        if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
+        if was_silently_autoreaped(state) {
             autoreaped(state);
             return;
         }

@@ -20,6 +20,8 @@ pub struct Remains {
     pub counters: Counters,
     /// How often the program that sees exits was skipped.
     pub missed_exits: u64,
+    /// Who ended without a notification was autoreaped.
+    pub infers_autoreap: bool,
 }
 
 /// What became of the processes that ended during a run.
@@ -36,7 +38,7 @@ impl Accounts {
             .released
             .iter()
             .filter(ours)
-            .partition(|record| was_never_notified(record));
+            .partition(|record| remains.infers_autoreap && was_never_notified(record));
         let (zombies, dying): (Vec<&SnapshotEntry>, Vec<&SnapshotEntry>) = remains
             .existing
             .iter()
@@ -119,9 +121,9 @@ pub fn released_among(
 
 /// Ends the record of a process that is gone, of whose end nobody has told: it was between its
 /// beginning and `now` (monotonic, ns).
-pub fn close(record: &Record, now: u64) -> Record {
+pub fn close(record: &Record, now: u64, infers_autoreap: bool) -> Record {
     let mut record = *record;
-    if was_never_notified(&record) {
+    if infers_autoreap && was_never_notified(&record) {
         record.how = how::AUTOREAP;
         record.reap_time = record.exit_time;
         return record;
@@ -193,6 +195,7 @@ mod tests {
                 ..Counters::default()
             },
             missed_exits: 0,
+            infers_autoreap: true,
         };
         let counts = Accounts::of(&remains).counts();
         assert_eq!(
@@ -239,14 +242,16 @@ mod tests {
 
     #[test]
     fn an_unseen_end_is_bounded() {
-        let closed = close(&record(1, 110, 0), 500);
+        let closed = close(&record(1, 110, 0), 500, true);
         assert_eq!((closed.reap_time_min, closed.reap_time), (110, 500));
         assert_eq!(
             (closed.how, closed.flags),
             (how::UNKNOWN, flags::BOUNDED_END)
         );
-        assert_eq!(close(&record(1, 0, 0), 500).how, how::AUTOREAP);
-        let unseen = close(&record(1, 0, flags::NO_EXIT_SIGNAL), 500);
+        assert_eq!(close(&record(1, 0, 0), 500, true).how, how::AUTOREAP);
+        let missed = close(&record(1, 0, 0), 500, false);
+        assert_eq!((missed.how, missed.zombie_time_max), (how::UNKNOWN, 500));
+        let unseen = close(&record(1, 0, flags::NO_EXIT_SIGNAL), 500, true);
         assert_eq!((unseen.zombie_time, unseen.zombie_time_max), (100, 500));
     }
 }

@@ -13,6 +13,15 @@ use crate::{
     source::{CgroupPaths, monotonic_now, wall_clock},
 };
 
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// What was lost and not reported before.
+    pub lost: Option<Lost>,
+    /// Nothing at all was lost.
+    pub complete: bool,
+}
+
 /// Lifecycle, filter, aggregate and sink in a row.
 pub struct Pipeline {
     lifecycle: Lifecycle,
@@ -106,13 +115,12 @@ impl Pipeline {
         Ok(Some(since))
     }
 
-    /// The end of the run: lists what is still there and writes the summary. Gives what was lost
-    /// and not reported before.
-    pub fn finish(&mut self, remains: &Remains) -> io::Result<Option<Lost>> {
+    /// The end of the run: lists what is still there and writes the summary.
+    pub fn finish(&mut self, remains: &Remains) -> io::Result<Ending> {
         self.begin_batch();
         let now = monotonic_now();
         for record in &remains.released {
-            self.record(&accounts::close(record, now))?;
+            self.record(&accounts::close(record, now, remains.infers_autoreap))?;
         }
         let mut zombies: Vec<_> = remains
             .existing
@@ -134,9 +142,12 @@ impl Pipeline {
         let lost = self.report_loss(counts.lost)?;
         let duration = Duration::from_nanos(now.saturating_sub(self.begun));
         let ts = self.wall.timestamp(now);
-        self.sink
-            .summary(&self.aggregate.summary(counts, ts, duration))?;
+        let summary = self.aggregate.summary(counts, ts, duration);
+        self.sink.summary(&summary)?;
         self.sink.flush()?;
-        Ok(lost)
+        Ok(Ending {
+            lost,
+            complete: summary.complete,
+        })
     }
 }

@@ -74,8 +74,12 @@ async fn trace(
         let deadline = cli.duration.map(|limit| Instant::now() + limit.into());
         outcome = session.follow(traced.as_mut(), &mut stops, deadline).await;
     }
+    let mut complete = true;
     if let Ok(ended) = outcome {
-        outcome = session.finish().await.map(|()| ended);
+        outcome = session.finish().await.map(|all| {
+            complete = all;
+            ended
+        });
     }
     // The command goes on whatever becomes of our output.
     let status = match (&outcome, &mut traced) {
@@ -91,7 +95,12 @@ async fn trace(
         Err(Trouble::Other(error)) => return Err(error),
         Ok(_) => {}
     }
-    Ok(status.map_or(ExitCode::Success, command::exit_code))
+    let code = status.map_or(ExitCode::Success, command::exit_code);
+    Ok(if cli.strict && !complete && code.code() == 0 {
+        ExitCode::Incomplete
+    } else {
+        code
+    })
 }
 
 /// Our own output has failed: the command still gets its signals, and its time.

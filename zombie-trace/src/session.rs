@@ -165,7 +165,7 @@ impl Session {
     }
 
     fn report_loss(&mut self) -> Result<(), Trouble> {
-        let counters = self.tracer.counters()?;
+        let counters = self.tracer.counters();
         let missed = self.tracer.missed_exits();
         if let Some(lost) = self.pipeline.loss(&counters, missed)? {
             warn_of_loss(&lost);
@@ -191,14 +191,17 @@ impl Session {
     }
 
     /// The end: what has happened until now is waited for, listed and summed up.
-    pub(crate) async fn finish(&mut self) -> Result<(), Trouble> {
+    ///
+    /// Gives whether the data are complete.
+    pub(crate) async fn finish(&mut self) -> Result<bool, Trouble> {
         let remains = self.settle().await?;
         self.drain()?;
         self.tracer.flush_log();
-        if let Some(lost) = self.pipeline.finish(&remains)? {
+        let ending = self.pipeline.finish(&remains)?;
+        if let Some(lost) = ending.lost {
             warn_of_loss(&lost);
         }
-        Ok(())
+        Ok(ending.complete)
     }
 
     /// Waits until every process that was released has been told of.
@@ -208,10 +211,10 @@ impl Session {
         let deadline = Instant::now() + SETTLE;
         loop {
             self.drain()?;
-            let before = self.tracer.counters()?;
+            let before = self.tracer.counters();
             let mut existing = self.tracer.list()?;
             existing.retain(|entry| accounts::has_ended(&entry.record));
-            let counters = self.tracer.counters()?;
+            let counters = self.tracer.counters();
             let unsettled = accounts::known(&counters) > existing.len() as u64;
             let late = Instant::now() >= deadline;
             if before == counters && (late || !unsettled) {
@@ -226,6 +229,7 @@ impl Session {
                     released,
                     counters,
                     missed_exits,
+                    infers_autoreap: self.tracer.backend().infers_autoreap(),
                 });
             }
             time::sleep(POLL).await;

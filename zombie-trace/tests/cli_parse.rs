@@ -4,7 +4,8 @@ use std::path::Path;
 
 use clap::error::ErrorKind;
 use zombie_trace::{
-    cli::{BackendChoice, Cli, DEFAULT_MAX_ZOMBIES},
+    cli::{BackendChoice, Cli, DEFAULT_MAX_ZOMBIES, Task},
+    kernel::Backend,
     sink::ColorWhen,
 };
 
@@ -38,6 +39,7 @@ fn nothing_asked_for() {
     assert!(cli.pid.is_empty() && cli.ppid.is_empty() && cli.tree.is_none());
     assert!(cli.command.is_empty());
     assert_eq!(cli.backend, BackendChoice::Auto);
+    assert!(!cli.strict && cli.btf.is_none() && cli.task.is_none());
     assert_eq!(cli.color, ColorWhen::Auto);
     assert_eq!(cli.max_zombies, DEFAULT_MAX_ZOMBIES);
     assert_eq!(cli.buffer.bytes(), 4 << 20);
@@ -219,4 +221,31 @@ fn one_tree_at_a_time() {
         &["--tree", "1", "--", "true"],
         &["--tree", "COMMAND", "leave one out"],
     );
+}
+
+#[test]
+fn doctor_is_a_task_of_its_own() {
+    let cli = accepted(&["doctor", "--json", "--btf", "file"]);
+    let Some(Task::Doctor(args)) = cli.task else {
+        panic!("no doctor: {cli:?}");
+    };
+    assert!(args.json);
+    assert_eq!(args.btf.as_deref(), Some(Path::new("file")));
+    refused(&["doctor", "--pid", "1"], &["--pid"]);
+    refused(&["-s", "doctor"], &["doctor"]);
+    refused(&["doctr"], &["doctr", "--"]);
+    // A command of that name is still a command.
+    assert_eq!(accepted(&["--", "doctor"]).command, ["doctor"]);
+}
+
+#[test]
+fn every_backend_can_be_forced() {
+    for (name, backend) in [
+        ("auto", None),
+        ("fentry", Some(Backend::Fentry)),
+        ("kprobe", Some(Backend::Kprobe)),
+        ("tracepoint", Some(Backend::Tracepoint)),
+    ] {
+        assert_eq!(accepted(&["--backend", name]).backend.forced(), backend);
+    }
 }

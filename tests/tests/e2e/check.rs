@@ -89,7 +89,7 @@ pub(crate) fn compare(report: &Report, truths: &Truths, run: &Run) -> Result<(),
 pub(crate) fn compare_records(report: &Report, truths: &Truths, run: &Run) -> Result<(), String> {
     let mut problems = Vec::new();
     let mut records: HashMap<u32, Vec<&Value>> = HashMap::new();
-    let sees_all = report.start()["backend"] != "tracepoint";
+    let backend = report.start()["backend"].as_str().unwrap_or_default();
     for record in report.zombies() {
         records
             .entry(number(record, "pid") as u32)
@@ -97,11 +97,7 @@ pub(crate) fn compare_records(report: &Report, truths: &Truths, run: &Run) -> Re
             .push(record);
     }
     for truth in &truths.processes {
-        let truth = &if sees_all {
-            exactly(truth)
-        } else {
-            truth.clone()
-        };
+        let truth = &as_seen_by(backend, truth);
         let mut wrong = match truth.expect {
             Expect::Zombie | Expect::Autoreaped => match take_first(&mut records, truth.pid) {
                 Some(record) => zombie(truth, record),
@@ -134,14 +130,22 @@ pub(crate) fn compare_records(report: &Report, truths: &Truths, run: &Run) -> Re
     run.fail(format!("{count} problems:\n{}", some.join("\n")))
 }
 
-/// What a backend has to report that sees every zombie begin and end: nothing is approximate, and
-/// the kind of every wait is known.
-fn exactly(truth: &Truth) -> Truth {
+/// What a backend has to report. Those that see every zombie begin and end: nothing approximate, and
+/// the kind of every wait.
+fn as_seen_by(backend: &str, truth: &Truth) -> Truth {
+    const INEXACT: [&str; 2] = ["approximate-start", "bounded-end"];
+    const UNTOLD: [&str; 2] = ["wait", "unknown"];
     let mut truth = truth.clone();
-    for flags in [&mut truth.flags, &mut truth.flags_maybe] {
-        flags.retain(|flag| flag != "approximate-start" && flag != "bounded-end");
+    if backend != "tracepoint" {
+        for flags in [&mut truth.flags, &mut truth.flags_maybe] {
+            flags.retain(|flag| !INEXACT.contains(&flag.as_str()));
+        }
+        truth.how.retain(|how| !UNTOLD.contains(&how.as_str()));
     }
-    truth.how.retain(|how| how != "wait" && how != "unknown");
+    if backend != "fentry" && skips_allowed(1) > 0 {
+        truth.flags_maybe.extend(INEXACT.map(String::from));
+        truth.how.extend(UNTOLD.map(String::from));
+    }
     truth
 }
 
@@ -341,7 +345,7 @@ fn kernel_version() -> (u32, u32) {
 }
 
 fn check_many(many: &Many, records: &mut HashMap<u32, Vec<&Value>>) -> Vec<String> {
-    let mut problems = Vec::new();
+    let (mut problems, mut unseen) = (Vec::new(), 0);
     for pid in &many.pids {
         let Some(record) = take_first(records, *pid) else {
             problems.push(format!("no record of {pid}"));
@@ -355,16 +359,48 @@ fn check_many(many: &Many, records: &mut HashMap<u32, Vec<&Value>>) -> Vec<Strin
             && record["how"] == "wait4"
             && flags(record).is_empty()
             && zombie_ns <= many.max_zombie_ns + TOLERANCE_NS;
-        if !right {
+        // Its reap was not seen, so that it lies in an interval.
+        let bounded = record["ppid"] == many.ppid
+            && record["comm"] == many.comm.as_str()
+            && record["exit_code"] == many.exit_code
+            && ["wait", "unknown"].iter().any(|how| record["how"] == *how)
+            && flags(record).contains(&"bounded-end")
+            && zombie_ns.saturating_sub(number(record, "error_ns")) <= many.max_zombie_ns;
+        unseen += usize::from(bounded);
+        if !right && !bounded {
             problems.push(format!("wrong (limit {} ns): {record}", many.max_zombie_ns));
         }
+    }
+    if unseen > skips_allowed(many.pids.len()) {
+        problems.push(format!("the reaps of {unseen} were not seen"));
     }
     problems
 }
 
+/// How many of so many processes a hook may have missed: on Linux 7.3 those of kprobes and of system
+/// call tracepoints do, under emulation, 1 of some 3,000 (docs/kernels.md).
+pub(crate) fn skips_allowed(processes: usize) -> usize {
+    if context::kernel_is_at_least(7, 2) {
+        1 + processes / 500
+    } else {
+        0
+    }
+}
+
 /// Design, section 1: everything that ended is accounted for, and the summary agrees with the
-/// lines.
+/// lines. Nothing may be lost.
 pub(crate) fn accounting(report: &Report) -> Vec<String> {
+    let mut problems = books(report);
+    let summary = report.summary();
+    let lost = |key| number(&summary["lost"], key);
+    if summary["complete"] != true || ["ring_full", "map_full", "missed"].map(lost) != [0; 3] {
+        problems.push(format!("something was lost: {summary}"));
+    }
+    problems
+}
+
+/// The same where something was lost, as the summary says.
+pub(crate) fn books(report: &Report) -> Vec<String> {
     let summary = report.summary();
     let count = |key| number(summary, key);
     let lost = |key| number(&summary["lost"], key);
@@ -420,9 +456,6 @@ pub(crate) fn accounting(report: &Report) -> Vec<String> {
         problems.push(format!("by_parent is not worst first: {summary}"));
     }
     problems.extend(statistics(report).err());
-    if summary["complete"] != true || ["ring_full", "map_full", "missed"].map(lost) != [0; 3] {
-        problems.push(format!("something was lost: {summary}"));
-    }
     problems
 }
 

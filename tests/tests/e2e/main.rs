@@ -13,6 +13,7 @@ mod command;
 mod context;
 mod failure;
 mod kernel_objects;
+mod loss;
 mod options;
 mod privilege;
 mod puppet;
@@ -77,6 +78,7 @@ fn main() {
         scope::tests(),
         options::tests(),
         failure::tests(),
+        loss::tests(),
         privilege::tests(),
         residue::tests(),
         schema::tests(),

@@ -45,7 +45,8 @@ impl Results {
             skipped: count(" ignored")?,
             reasons: lines
                 .iter()
-                .filter_map(|line| line.strip_prefix("skipped ")?.split_once(": "))
+                // The first line can follow what the firmware writes to clear the screen.
+                .filter_map(|line| line.split_once("skipped ")?.1.split_once(": "))
                 .filter(|(test, _)| test.contains(filter))
                 .map(|(test, reason)| (test.to_owned(), reason.to_owned()))
                 .collect(),

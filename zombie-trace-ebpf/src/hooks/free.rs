@@ -50,8 +50,7 @@ unsafe fn freed(state: *mut TaskState, task: Task<Typed>) {
             forget(state);
             return;
         }
-        if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
-            // Nobody was notified: the parent ignores SIGCHLD.
+        if zombie::was_silently_autoreaped(state) {
             zombie::autoreaped(state);
             return;
         }
@@ -94,6 +93,10 @@ unsafe fn bound_end(state: *mut TaskState, task: Task<Typed>) {
                     (*record).reap_time_min = (*dying).record.exit_time;
                 }
             }
+            return;
+        }
+        if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
+            // The hook that sees notifications was skipped: it can have been autoreaped as well.
             return;
         }
         if (*record).flags & flags::KERNEL_PARENT != 0 {

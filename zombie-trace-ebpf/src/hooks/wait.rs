@@ -45,7 +45,7 @@ pub fn sys_enter_waitid(ctx: TracePointContext) -> u32 {
         options: argument(&ctx, 3) as u32,
         reserved: 0,
     };
-    // Without room the return counts as one that does not tell which child.
+    // Without room the reap is seen when the child is freed.
     let _ = WAITIDS.insert(current::pid_tgid(), args, 0);
     0
 }
@@ -53,11 +53,11 @@ pub fn sys_enter_waitid(ctx: TracePointContext) -> u32 {
 #[tracepoint(name = "sys_exit_waitid", category = "syscalls")]
 pub fn sys_exit_waitid(ctx: TracePointContext) -> u32 {
     let thread = current::pid_tgid();
-    // Not an `Option`: older verifiers refuse to load the part of one that was not written.
-    let mut args = WaitidArgs::UNKNOWN;
-    if let Some(known) = unsafe { WAITIDS.get(thread) } {
-        args = *known;
-    }
+    // Of a call whose begin was not seen nothing is known: it can have been one that reaps nothing.
+    let Some(args) = (unsafe { WAITIDS.get(thread) }) else {
+        return 0;
+    };
+    let args = *args;
     let _ = WAITIDS.remove(thread);
     let returned = return_value(&ctx);
     if (returned != 0 && returned != EFAULT) || args.options & WNOWAIT != 0 {

@@ -40,6 +40,7 @@ Exit status:
   0  all went well, also after Ctrl-C
   1  something failed
   2  the command line makes no sense
+  4  something was lost, and --strict was given
   With COMMAND its own status is passed on: 128+n if signal n killed it,
   127 if it was not found, 126 if it could not be executed.";
 
@@ -165,6 +166,10 @@ pub struct Cli {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(PID_MAX_LIMIT)))]
     #[arg(allow_hyphen_values = true, help_heading = "Tuning")]
     pub max_zombies: u32,
+
+    /// End with status 4 if anything was lost
+    #[arg(long, help_heading = "Tuning")]
+    pub strict: bool,
 
     /// Size of the ring buffer, rounded up to a power of two
     #[arg(long, value_name = "SIZE", default_value_t, allow_hyphen_values = true)]

@@ -39,6 +39,12 @@ impl Backend {
         }
     }
 
+    /// Whether it only infers an autoreap: from an end that nobody was notified of. The others are told
+    /// of each by the kernel.
+    pub fn infers_autoreap(self) -> bool {
+        self == Self::Tracepoint
+    }
+
     /// What its tracepoints add to every system call of every task on the machine, ns (measured on
     /// 6.18 with getppid(2) in a loop); 0 if it needs none.
     pub fn syscall_tax_ns(self) -> u64 {

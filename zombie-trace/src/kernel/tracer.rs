@@ -10,7 +10,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
-    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, RingBuf},
     programs::Iter,
 };
 use aya_log::EbpfLogger;
@@ -21,7 +21,8 @@ use zombie_trace_common::{
 use super::{
     Backend, KernelError, Release, Scope,
     attach::{self, Attachment},
-    capability, clock, counters,
+    capability, clock,
+    counters::SharedCounters,
     facts::{Facts, KernelTypes},
     tracefs,
 };
@@ -55,7 +56,7 @@ pub struct Config {
 pub struct Tracer {
     ebpf: Ebpf,
     btf: aya::Btf,
-    counters: PerCpuArray<MapData, Counters>,
+    counters: SharedCounters,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     backend: Backend,
     refusals: Vec<(Backend, KernelError)>,
@@ -90,11 +91,7 @@ impl Tracer {
         } else {
             None
         };
-        let counters = ebpf
-            .take_map("COUNTERS")
-            .ok_or_else(|| KernelError::refused("map COUNTERS", "the object lacks it"))?
-            .try_into()
-            .map_err(|error| KernelError::refused("map COUNTERS", error))?;
+        let counters = share_counters(&mut ebpf)?;
         for program in ["adopt_tasks", "list_tasks", "sample_clock"] {
             iterator(&mut ebpf, program)?
                 .load("task", &btf)
@@ -126,6 +123,7 @@ impl Tracer {
             match self.attach_backend(*backend, has_io_waitid) {
                 Ok(()) => {
                     self.backend = *backend;
+                    self.set_silent_autoreap(backend.infers_autoreap())?;
                     break;
                 }
                 Err(error) if index + 1 == candidates.len() => return Err(error),
@@ -133,6 +131,21 @@ impl Tracer {
             }
         }
         attach_one(attach::EXIT, &mut self.ebpf, &self.btf)
+    }
+
+    /// Before the first process is known.
+    fn set_silent_autoreap(&mut self, inferred: bool) -> Result<(), KernelError> {
+        const NAME: &str = "map SILENT_AUTOREAP";
+        let map = self
+            .ebpf
+            .map_mut("SILENT_AUTOREAP")
+            .ok_or_else(|| KernelError::refused(NAME, "the object lacks it"))?;
+        let mut setting: Array<_, u32> = map
+            .try_into()
+            .map_err(|error| KernelError::refused(NAME, error))?;
+        setting
+            .set(0, u32::from(inferred), 0)
+            .map_err(|error| KernelError::refused(NAME, error))
     }
 
     /// All of a backend's hooks, or none.
@@ -176,12 +189,8 @@ impl Tracer {
     }
 
     /// The counters as they are now, added up over all CPUs.
-    pub fn counters(&self) -> Result<Counters, KernelError> {
-        let shares = self
-            .counters
-            .get(&0, 0)
-            .map_err(|error| KernelError::refused("to read map COUNTERS", error))?;
-        Ok(counters::sum(shares.iter()))
+    pub fn counters(&self) -> Counters {
+        self.counters.sum()
     }
 
     /// Takes the zombies, dying processes and descendants in scope that were there before the
@@ -350,6 +359,7 @@ fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelEr
         .override_global("WAKEUP_BYTES", &wakeup_bytes, true)
         .override_global(aya_log::LEVEL, &log_level, false)
         .map_max_entries("EVENTS", config.buffer)
+        .map_max_entries("COUNTERS", possible_cpus()? as u32)
         .map_max_entries("TASKS", config.max_zombies)
         .map_max_entries("ALIASES", config.max_zombies)
         .map_max_entries("WAITIDS", waiting_threads())
@@ -372,6 +382,19 @@ fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelEr
     fill(&mut ebpf, "PIDS", &scope.pids)?;
     fill(&mut ebpf, "PPIDS", &scope.ppids)?;
     Ok(ebpf)
+}
+
+fn share_counters(ebpf: &mut Ebpf) -> Result<SharedCounters, KernelError> {
+    const NAME: &str = "map COUNTERS";
+    let Some(Map::Array(map)) = ebpf.map("COUNTERS") else {
+        return Err(KernelError::refused(NAME, "the object lacks it"));
+    };
+    SharedCounters::map(map.fd(), possible_cpus()?)
+        .map_err(|error| KernelError::io(NAME, error.into()))
+}
+
+fn possible_cpus() -> Result<usize, KernelError> {
+    aya::util::nr_cpus().map_err(|(what, source)| KernelError::io(what, source))
 }
 
 /// As many as there can be threads or processes at all, within reason.
