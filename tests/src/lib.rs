@@ -2,9 +2,12 @@
 //!
 //! `scenario` (a binary of this package) is a collection of small real programs, each of which
 //! prints what truly happened to its processes; `tests/e2e` runs it under the tracer and compares.
+//! `load` makes processes at full speed, and `bench` measures what tracing them costs.
 
+mod load_result;
 mod truth;
 
+pub use load_result::LoadResult;
 pub use truth::{Catalogued, Expect, Line, Many, Span, Truth};
 
 /// `CLOCK_MONOTONIC` now, in ns: the clock of all truths.

@@ -1,5 +1,6 @@
 //! The repository's tasks, run as `cargo xtask TASK`.
 
+mod bench;
 mod e2e;
 mod ebpf;
 mod packages;
@@ -46,6 +47,13 @@ enum Task {
     },
     /// Run the end-to-end tests on the distribution's kernels, with every backend
     Vm(vm::VmArgs),
+    /// Measure what tracing costs, beside other tracers, into docs/benchmarks
+    Bench {
+        /// Arguments of the benchmark program, such as `--only cost`; with any, nothing is written
+        /// unless `--output` says where
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Run every check and every test
     Test,
 }
@@ -71,6 +79,7 @@ fn run() -> Result<()> {
         Task::Run { args } => run::run(&args),
         Task::E2e { args } => e2e::run(&args),
         Task::Vm(args) => vm::run(&args),
+        Task::Bench { args } => bench::run(&args),
         Task::Test => test::run(),
     }
 }

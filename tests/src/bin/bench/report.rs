@@ -1,0 +1,185 @@
+//! The tables as a page of Markdown.
+
+use std::fmt::Write as _;
+
+use crate::measure::Results;
+
+pub(crate) fn markdown(results: &Results) -> String {
+    let mut page = String::new();
+    write_page(&mut page, results).expect("a String takes anything");
+    page
+}
+
+fn write_page(page: &mut String, results: &Results) -> std::fmt::Result {
+    let machine = &results.machine;
+    writeln!(page, "# What tracing costs\n")?;
+    writeln!(
+        page,
+        "Measured on {} by `cargo xtask bench` in one run: Linux {}, {} CPUs ({}{}), {} GiB. Every \
+         subject takes its turn in each of {} rounds; figures are medians.\n",
+        machine.date,
+        machine.kernel,
+        machine.cpus,
+        machine.cpu,
+        if machine.virtual_machine {
+            ", in a virtual machine"
+        } else {
+            ""
+        },
+        machine.memory_gib,
+        results.rounds,
+    )?;
+    for reason in &results.skipped {
+        writeln!(page, "Not measured: {reason}.\n")?;
+    }
+    cost(page, results)?;
+    programs(page, results)?;
+    syscalls(page, results)?;
+    loads(page, results)?;
+    scale(page, results)?;
+    if let Some(sustained) = &results.sustained {
+        writeln!(
+            page,
+            "## At 30,000 processes a second\n\n\
+             For {} s, vfork by 2 workers, `--json` to a file: {:.0} a second, {} processes, {} \
+             listed, {} lost; {:.0} ns of CPU time for each, peak resident memory {:.1} MiB.\n",
+            sustained.seconds,
+            sustained.per_second,
+            sustained.processes,
+            sustained.seen,
+            sustained.lost,
+            sustained.user_ns,
+            sustained.peak_rss_mib,
+        )?;
+    }
+    if let Some(attach) = &results.attach {
+        writeln!(
+            page,
+            "## From exec to `attached`\n\n\
+             {:.0} ms at the median, {:.0} ms at most.\n",
+            attach.median_ms, attach.max_ms,
+        )?;
+    }
+    Ok(())
+}
+
+fn cost(page: &mut String, results: &Results) -> std::fmt::Result {
+    if results.cost.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "## A loop of fork, exit and wait\n\n\
+         {} processes a turn, output to a file. *In kernel* is the run time of the BPF programs for \
+         each process by the kernel's statistics, *cycle* the time of the loop as a ratio to the \
+         untraced turn of the same round (without the statistics), *tracer* the CPU time of the \
+         tracer itself for each process.\n\n\
+         | Tracer | in kernel, ns | cycle | tracer, ns | peak RSS, MiB | seen |\n\
+         |---|---:|---:|---:|---:|---:|",
+        results.processes
+    )?;
+    for row in &results.cost {
+        writeln!(
+            page,
+            "| {} | {} | {:.3} | {} | {} | {} |",
+            row.name,
+            number(row.kernel_ns, 0),
+            row.cycle_ratio,
+            number(row.user_ns, 0),
+            number(row.peak_rss_mib, 1),
+            seen(row.seen, row.expected),
+        )?;
+    }
+    writeln!(page)
+}
+
+fn programs(page: &mut String, results: &Results) -> std::fmt::Result {
+    if results.programs.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "## Our programs\n\n\
+         | Options | Program | runs | ns |\n\
+         |---|---|---:|---:|"
+    )?;
+    for row in &results.programs {
+        writeln!(
+            page,
+            "| {} | {} | {:.2} | {:.0} |",
+            row.options, row.program, row.runs_per_process, row.ns_per_process
+        )?;
+    }
+    writeln!(page, "\nBoth for each process.\n")
+}
+
+fn syscalls(page: &mut String, results: &Results) -> std::fmt::Result {
+    if results.syscalls.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "## A system call that has nothing to do with processes\n\n\
+         A loop of getppid(2).\n\n\
+         | Tracer | ns a call |\n\
+         |---|---:|"
+    )?;
+    for row in &results.syscalls {
+        writeln!(page, "| {} | {:.0} |", row.name, row.ns)?;
+    }
+    writeln!(page)
+}
+
+fn loads(page: &mut String, results: &Results) -> std::fmt::Result {
+    if results.loads.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "## Other loads\n\n\
+         | Load | a second, untraced | Tracer | in kernel, ns | cycle | seen |\n\
+         |---|---:|---|---:|---:|---:|"
+    )?;
+    for row in &results.loads {
+        writeln!(
+            page,
+            "| {} | {:.0} | {} | {:.0} | {:.3} | {} |",
+            row.load,
+            row.untraced_per_second,
+            row.name,
+            row.kernel_ns,
+            row.cycle_ratio,
+            seen(row.seen, row.expected),
+        )?;
+    }
+    writeln!(page)
+}
+
+fn scale(page: &mut String, results: &Results) -> std::fmt::Result {
+    if results.scale.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "## Beside many zombies\n\n\
+         The same loop while so many zombies live on; then Ctrl-C, which lists them.\n\n\
+         | Zombies | in kernel, ns | listed | from Ctrl-C to the end, ms |\n\
+         |---:|---:|---:|---:|"
+    )?;
+    for row in &results.scale {
+        writeln!(
+            page,
+            "| {} | {:.0} | {} | {:.0} |",
+            row.zombies, row.kernel_ns, row.listed, row.stopping_ms
+        )?;
+    }
+    writeln!(page)
+}
+
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"))
+}
+
+fn seen(seen: Option<u64>, expected: u64) -> String {
+    seen.map_or_else(|| "–".into(), |seen| format!("{seen} of {expected}"))
+}

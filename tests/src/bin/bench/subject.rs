@@ -1,0 +1,268 @@
+//! The tracers that are compared.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::bpf_stats::{self, Cost};
+
+/// A tracer, and how it is run.
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    program: PathBuf,
+    args: Vec<String>,
+    count: Counting,
+}
+
+/// Where the events that it has seen stand in its output.
+#[derive(Clone, Copy)]
+enum Counting {
+    /// A line each, which names the load's program; one of them is the load itself.
+    Lines,
+    /// A line each, which names the load's program as its parent too.
+    Children,
+    /// Our summary.
+    Summary,
+    /// Not one by one.
+    None,
+}
+
+/// The same life as everybody else's one-liner measures it, an event each.
+const BPFTRACE_PRINTF: &str = "\
+    tracepoint:sched:sched_process_exit { @exit[pid] = nsecs; @comm[pid] = comm; } \
+    tracepoint:sched:sched_process_free /@exit[args->pid]/ { \
+    printf(\"%s %d %d\\n\", @comm[args->pid], args->pid, nsecs - @exit[args->pid]); \
+    delete(@exit[args->pid]); delete(@comm[args->pid]); }";
+
+const BPFTRACE_HISTOGRAM: &str = "\
+    tracepoint:sched:sched_process_exit { @exit[pid] = nsecs; } \
+    tracepoint:sched:sched_process_free /@exit[args->pid]/ { \
+    @ns = hist(nsecs - @exit[args->pid]); delete(@exit[args->pid]); }";
+
+/// How long a tracer may take to begin or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Ours as a user has it in mind: what each way of running it is called, and its options.
+pub(crate) fn ours(tracer: &Path) -> Vec<Subject> {
+    let subject = |name, args: &[&str], count| Subject {
+        name,
+        program: tracer.to_owned(),
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        count,
+    };
+    vec![
+        subject("zombie-trace", &[], Counting::Children),
+        subject("zombie-trace --json", &["--json"], Counting::Children),
+        subject("zombie-trace -s", &["-s", "--json"], Counting::Summary),
+        subject(
+            "zombie-trace -m 10ms",
+            &["-m", "10ms", "--json"],
+            Counting::None,
+        ),
+    ]
+}
+
+/// The others, and why those that are not here can't take part.
+pub(crate) fn others() -> (Vec<Subject>, Vec<String>) {
+    let mut subjects = Vec::new();
+    let mut skipped = Vec::new();
+    match find("exitsnoop") {
+        Some(program) => subjects.push(Subject {
+            name: "exitsnoop",
+            program,
+            args: Vec::new(),
+            count: Counting::Lines,
+        }),
+        None => skipped.push("exitsnoop: not installed (Debian package libbpf-tools)".into()),
+    }
+    match find("bpftrace") {
+        Some(program) => {
+            for (name, script, count) in [
+                ("bpftrace printf", BPFTRACE_PRINTF, Counting::Lines),
+                ("bpftrace hist", BPFTRACE_HISTOGRAM, Counting::None),
+            ] {
+                subjects.push(Subject {
+                    name,
+                    program: program.clone(),
+                    args: vec!["-e".into(), script.into()],
+                    count,
+                });
+            }
+        }
+        None => skipped.push("bpftrace: not installed (Debian package bpftrace)".into()),
+    }
+    (subjects, skipped)
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+}
+
+/// A tracer at work.
+pub(crate) struct Running {
+    child: Child,
+    output: PathBuf,
+    count: Counting,
+}
+
+/// What a tracer has used when it is stopped.
+pub(crate) struct Used {
+    /// The processes of the load that it told of; the load itself is not counted.
+    pub(crate) seen: Option<u64>,
+    pub(crate) peak_rss_kib: u64,
+    /// From the signal to its end.
+    pub(crate) stopping: Duration,
+    /// Our summary, if it is ours.
+    pub(crate) summary: Option<Value>,
+}
+
+impl Subject {
+    /// Starts it, with options besides, and waits until its programs are attached.
+    pub(crate) fn start(&self, directory: &Path, options: &[&str]) -> Result<Running, String> {
+        let output = directory.join("output");
+        let error = |error| format!("{}: {error}", self.name);
+        let file = File::create(&output).map_err(error)?;
+        let messages = directory.join("messages");
+        let child = Command::new(&self.program)
+            .args(&self.args)
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(File::create(&messages).map_err(error)?)
+            .spawn()
+            .map_err(error)?;
+        let mut running = Running {
+            child,
+            output,
+            count: self.count,
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while running.costs().is_empty() {
+            if let Some(status) = running.child.try_wait().map_err(error)? {
+                let said = fs::read_to_string(&messages).unwrap_or_default();
+                return Err(format!("{}: {status}: {}", self.name, said.trim()));
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{}: no program after {PATIENCE:?}", self.name));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        // Between the first program and the last link.
+        thread::sleep(Duration::from_millis(700));
+        Ok(running)
+    }
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn costs(&self) -> std::collections::BTreeMap<u32, Cost> {
+        bpf_stats::of_process(self.pid())
+    }
+
+    pub(crate) fn run_time_ns(&self) -> u64 {
+        self.costs().values().map(|cost| cost.run_time_ns).sum()
+    }
+
+    /// CPU time of all its threads, user and kernel, ns (/proc/PID/task/TID/schedstat).
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        fs::read_dir(format!("/proc/{}/task", self.pid()))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+            .filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+            .sum()
+    }
+
+    /// Waits until it has nothing to do any more.
+    pub(crate) fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = self.cpu_ns();
+        while Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(250));
+            let now = self.cpu_ns();
+            // Ticks alone.
+            if now - before < 3_000_000 {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) fn stop(mut self) -> Result<Used, String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let begin = Instant::now();
+        // SAFETY: the pid is that of a child that has not been waited for.
+        unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGINT) };
+        let ended = self.child.wait().map_err(|error| error.to_string())?;
+        let stopping = begin.elapsed();
+        // bpftrace dies of some signals' handling with a status of its own.
+        if ended.code().is_none() {
+            return Err(format!("a tracer ended with {ended}"));
+        }
+        let text = fs::read_to_string(&self.output).unwrap_or_default();
+        let summary = text
+            .lines()
+            .last()
+            .and_then(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|line| line["type"] == "summary");
+        let seen = match self.count {
+            Counting::None => None,
+            Counting::Lines => Some(lines_naming(&text, 1).saturating_sub(1)),
+            Counting::Children => Some(lines_naming(&text, 2)),
+            Counting::Summary => summary.as_ref().map(|summary| {
+                let parents = summary["by_parent"].as_array();
+                parents
+                    .into_iter()
+                    .flatten()
+                    .filter(|parent| parent["comm"] == "load")
+                    .filter_map(|parent| parent["reaped"].as_u64())
+                    .sum()
+            }),
+        };
+        Ok(Used {
+            seen,
+            peak_rss_kib: peak_rss_kib(&status.unwrap_or_default()),
+            stopping,
+            summary,
+        })
+    }
+}
+
+/// Lines of a process that has the load's name so many times: its own, its parent's.
+fn lines_naming(text: &str, times: usize) -> u64 {
+    let words = |line: &str| {
+        let quoted = line.matches("comm\":\"load\"").count();
+        let plain = line.split_whitespace().filter(|word| *word == "load");
+        // The summary has such names too.
+        if line.starts_with('{') && !line.contains("\"type\":\"zombie\"") {
+            0
+        } else {
+            // A reaper's name is the third.
+            (quoted + plain.count()).min(times)
+        }
+    };
+    text.lines().filter(|line| words(line) == times).count() as u64
+}
+
+fn peak_rss_kib(status: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|value| value.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
