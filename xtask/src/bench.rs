@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what tracing costs, ours and other tracers side by side.
 
 use std::ffi::OsString;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -21,13 +22,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
             println!("going on without {program}: {error:#}");
         }
     }
-    let tracer = e2e::build_binary("zombie-trace", "zombie-trace", &[])?;
-    let load = e2e::build_binary(PACKAGE, "load", &[])?;
-    let bench = e2e::build_binary(PACKAGE, "bench", &[])?;
-    let mut command = Privilege::detect()
-        .command(&bench, &[])
-        .with_context(|| format!("as root, run {}", bench.display()))?;
-    command.arg("--tracer").arg(tracer).arg("--load").arg(load);
+    let mut command = command()?;
     if args.is_empty() {
         let directory = paths::root().join("docs/benchmarks");
         std::fs::create_dir_all(&directory)
@@ -35,4 +30,20 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
         command.arg("--output").arg(directory.join("cost"));
     }
     run_command(command.args(args))
+}
+
+/// Hours of storms: nothing may be lost, and nothing may grow.
+pub(crate) fn soak(minutes: u64) -> Result<()> {
+    run_command(command()?.args(["--soak", &minutes.to_string()]))
+}
+
+fn command() -> Result<Command> {
+    let tracer = e2e::build_binary("zombie-trace", "zombie-trace", &[])?;
+    let load = e2e::build_binary(PACKAGE, "load", &[])?;
+    let bench = e2e::build_binary(PACKAGE, "bench", &[])?;
+    let mut command = Privilege::detect()
+        .command(&bench, &[])
+        .with_context(|| format!("as root, run {}", bench.display()))?;
+    command.arg("--tracer").arg(tracer).arg("--load").arg(load);
+    Ok(command)
 }

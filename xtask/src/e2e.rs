@@ -43,6 +43,7 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outc
     let test_envs = [
         ("ZOMBIE_TRACE_BIN", programs.binary.as_os_str()),
         ("ZOMBIE_TRACE_SCENARIO", programs.scenario.as_os_str()),
+        ("ZOMBIE_TRACE_LOAD", programs.load.as_os_str()),
     ];
     // One at a time: the tests measure, and share the machine's processes.
     run_command(
@@ -61,6 +62,8 @@ pub(crate) struct Programs {
     pub(crate) binary: PathBuf,
     /// What it is tested on.
     pub(crate) scenario: PathBuf,
+    /// What makes storms.
+    pub(crate) load: PathBuf,
     /// The tests.
     pub(crate) tests: PathBuf,
 }
@@ -80,6 +83,7 @@ impl Programs {
                 &["build", "--package", PACKAGE, "--bin", "scenario"],
                 "scenario",
             )?,
+            load: build(&["build", "--package", PACKAGE, "--bin", "load"], "load")?,
             tests: build(
                 &["test", "--no-run", "--package", PACKAGE, "--test", TARGET],
                 TARGET,

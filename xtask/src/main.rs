@@ -54,6 +54,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Storms for hours, then 200 starts and stops: nothing lost, nothing grown
+    Soak {
+        /// How long the storms go on
+        #[arg(long, default_value_t = 120)]
+        minutes: u64,
+    },
     /// Run every check and every test
     Test,
 }
@@ -80,6 +86,7 @@ fn run() -> Result<()> {
         Task::E2e { args } => e2e::run(&args),
         Task::Vm(args) => vm::run(&args),
         Task::Bench { args } => bench::run(&args),
+        Task::Soak { minutes } => bench::soak(minutes),
         Task::Test => test::run(),
     }
 }

@@ -20,8 +20,8 @@ pub struct TaskState {
     pub tgid: u32,
     /// The CPU whose run-queue clock `record.exec_start` is in.
     pub exit_cpu: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Of use at the exit only: 1 if it is the leader alone that ends.
+    pub alone: u32,
     /// Its numbers in pid namespaces below the initial one; unused ones are zero.
     pub aliases: [Alias; ALIAS_LEVELS],
 }

@@ -108,10 +108,9 @@ pub static SCRATCH: PerCpuArray<TaskState> = PerCpuArray::with_max_entries(scrat
 
 pub mod scratch {
     pub const EXIT: u32 = 0;
-    pub const LEADER_EXIT: u32 = 1;
-    pub const SNAPSHOT: u32 = 2;
-    pub const NOTIFY: u32 = 3;
-    pub const LEN: u32 = 4;
+    pub const SNAPSHOT: u32 = 1;
+    pub const NOTIFY: u32 = 2;
+    pub const LEN: u32 = 3;
 }
 
 /// An [`UntoldReaps`] of zeroes to insert; never written.

@@ -15,7 +15,7 @@ const BPF_NOEXIST: u64 = 1;
 const EEXIST: i32 = -17;
 
 /// Everything about a process that ends but for the times. The state is the caller's scratch: all
-/// of it is written.
+/// of it but `alone` is written.
 ///
 /// # Safety
 /// `state` must be valid for writes; `leader` must not be released yet.
@@ -40,7 +40,6 @@ pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
         (*record).how = 0;
         (*record).reaper_comm = [0; 16];
         (*state).exit_cpu = 0;
-        (*state).reserved = 0;
         leader.read_comm(&raw mut (*record).comm);
         if leader.exit_signal() == 0 {
             (*record).flags = flags::NO_EXIT_SIGNAL;

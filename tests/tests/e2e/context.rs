@@ -49,6 +49,12 @@ pub(crate) fn scenario() -> &'static Path {
     COPY.get_or_init(|| copy("ZOMBIE_TRACE_SCENARIO", "scenario"))
 }
 
+/// A copy of the load generator that every user can run.
+pub(crate) fn load() -> &'static Path {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| copy("ZOMBIE_TRACE_LOAD", "load"))
+}
+
 /// Where the tests were built may be closed to others.
 fn copy(variable: &str, name: &str) -> PathBuf {
     let copy = directory().join(name);
@@ -67,6 +73,7 @@ pub(crate) fn missing() -> Option<String> {
     [
         ("ZOMBIE_TRACE_BIN", "zombie-trace"),
         ("ZOMBIE_TRACE_SCENARIO", "scenario"),
+        ("ZOMBIE_TRACE_LOAD", "load"),
     ]
     .into_iter()
     .map(|(variable, name)| (variable, program(variable, name)))

@@ -65,6 +65,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("failure::cgroup-not-there", cgroup_not_there),
         Test::new("failure::no-privileges", no_privileges),
         Test::new("failure::no-tracefs", no_tracefs),
+        Test::new("failure::no-proc", no_proc),
         Test::new("failure::no-btf", no_btf),
         Test::new("failure::btf-lacks-a-field", btf_lacks_a_field),
         Test::new("failure::btf-cut-short", btf_cut_short),
@@ -117,6 +118,14 @@ fn over(source: &Path, target: &Path, kind: Option<&'static CStr>) -> impl Fn(&m
             Ok(())
         });
     }
+}
+
+/// /proc shows nothing where the tracer runs.
+fn no_proc() -> Outcome {
+    let run = Tracer::json(["-d", "1ms"])
+        .with(over(Path::new("none"), Path::new("/proc"), Some(c"tmpfs")))
+        .run()?;
+    said(&run, 1, &["mount procfs"])
 }
 
 /// As on a kernel that was built without it.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use zombie_trace_tests::LoadResult;
 
 use crate::{
     Outcome, Test,
@@ -21,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("loss::tiny-map", tiny_map),
         Test::new("loss::tiny-ring-buffer", || stopped_reader(4)),
         Test::new("loss::stopped-reader", || stopped_reader(64)),
+        Test::new("loss::none-in-a-storm", none_in_a_storm),
         Test::new("loss::strict-without-loss", strict_without_loss),
         Test::new("loss::strict-and-a-failed-command", strict_and_failed)
             .unless(context::no_program("/bin/sh")),
@@ -95,6 +97,35 @@ fn check(run: &Run, lost: &str, advice: &str, exits: u64) -> Outcome {
     if !run.stderr.contains("lost ") || !run.stderr.contains(advice) {
         return run.fail(format!("no warning that tells of {advice}"));
     }
+    Ok(())
+}
+
+/// With the default buffers, every record written to disk as JSON.
+fn none_in_a_storm() -> Outcome {
+    const SECONDS: u64 = 5;
+    const RATE: u64 = 30_000;
+    let load = context::load().to_str().expect("UTF-8");
+    let (seconds, rate) = (SECONDS.to_string(), RATE.to_string());
+    let run = Tracer::json(["--strict"])
+        .command([load, "serial", "--spawn", "vfork", "--workers", "2"])
+        .args(["--seconds", &seconds, "--rate", &rate])
+        .run()?;
+    let result = LoadResult::parse(&String::from_utf8_lossy(&run.stdout));
+    let result = result.ok_or("load says nothing")?;
+    // The load itself is one more.
+    let expected = result.processes + 1;
+    let report = run.report()?;
+    let lost = check::accounting(&report);
+    let skips = check::skips_allowed(expected as usize) as u64;
+    let zombies = report.zombies().count() as u64;
+    if skips == 0 {
+        run.expect_code(0)?;
+        ensure!(lost.is_empty(), "{lost:?}");
+    }
+    ensure!(
+        zombies.abs_diff(expected) <= skips,
+        "{zombies} of {expected} listed"
+    );
     Ok(())
 }
 

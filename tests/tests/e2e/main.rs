@@ -1,7 +1,7 @@
 //! End-to-end tests: the built tracer watches real processes, whose own truth it has to report.
 //!
-//! Needs root and the two programs: `ZOMBIE_TRACE_BIN` and `ZOMBIE_TRACE_SCENARIO`, or
-//! `zombie-trace` and `scenario` in the target profile's directory. Where something is missing,
+//! Needs root and three programs: `ZOMBIE_TRACE_BIN`, `ZOMBIE_TRACE_SCENARIO` and
+//! `ZOMBIE_TRACE_LOAD`, or `zombie-trace`, `scenario` and `load` in the target profile's directory. Where something is missing,
 //! the tests that need it are ignored and the reason is printed. With `ZOMBIE_TRACE_BACKEND` every
 //! tracer is forced to use that backend, and the tests of the backends themselves are ignored.
 //! `ZOMBIE_TRACE_EMULATED` makes storms smaller.
@@ -12,6 +12,7 @@ mod check;
 mod command;
 mod context;
 mod failure;
+mod fault;
 mod kernel_objects;
 mod loss;
 mod options;
@@ -78,6 +79,7 @@ fn main() {
         scope::tests(),
         options::tests(),
         failure::tests(),
+        fault::tests(),
         loss::tests(),
         privilege::tests(),
         residue::tests(),

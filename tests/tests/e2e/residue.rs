@@ -74,7 +74,7 @@ fn killed_with_command() -> Outcome {
 }
 
 /// Objects are freed a grace period later, unless someone else holds them.
-fn gone(made: &BTreeSet<Object>) -> Outcome {
+pub(crate) fn gone(made: &BTreeSet<Object>) -> Outcome {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let existing = kernel_objects::all()?;

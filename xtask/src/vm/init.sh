@@ -18,7 +18,7 @@ for word in $(cat /proc/cmdline); do
     esac
 done
 export ZOMBIE_TRACE_BIN=/bin/zombie-trace ZOMBIE_TRACE_SCENARIO=/bin/scenario
-export ZOMBIE_TRACE_EMULATED=1
+export ZOMBIE_TRACE_LOAD=/bin/load ZOMBIE_TRACE_EMULATED=1
 /bin/e2e --test-threads=1 --color=never "$filter"
 echo "zt.status=$?"
 poweroff -f

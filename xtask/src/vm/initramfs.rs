@@ -34,6 +34,7 @@ pub(super) fn make(directory: &Path) -> Result<PathBuf> {
     for (from, to) in [
         (&programs.binary, "bin/zombie-trace"),
         (&programs.scenario, "bin/scenario"),
+        (&programs.load, "bin/load"),
         (&programs.tests, "bin/e2e"),
     ] {
         copy(from, &root.join(to))?;

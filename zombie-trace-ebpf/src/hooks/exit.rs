@@ -23,16 +23,17 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
         // Can be true for two threads that end at once.
         task.live_threads() == 0
     };
-    if group_dead {
-        group_exit(&ctx, task);
-    } else if task.pid() == task.tgid() && !task.in_group_exit() {
-        leader_exit(task);
+    // The leader can end alone. It looks like a zombie from then on, but can't be reaped before its
+    // threads have ended too; or one of them calls exec and takes its place.
+    let alone = !group_dead && task.pid() == task.tgid() && !task.in_group_exit();
+    if group_dead || alone {
+        ends(&ctx, task, alone);
     }
     0
 }
 
 #[inline(always)]
-fn group_exit(ctx: &BtfTracePointContext, last: Task<Typed>) {
+fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
     let now = unsafe { bpf_ktime_get_ns() };
     let leader = last.group_leader();
     // Its leader may have ended alone before.
@@ -49,9 +50,20 @@ fn group_exit(ctx: &BtfTracePointContext, last: Task<Typed>) {
         return;
     };
     unsafe {
+        // Through memory, which the verifier does not follow: it would go twice through all that is
+        // described, and that takes it long (it looks every pointer's type up by name).
+        (*state).alone = u32::from(alone);
         record::describe(state, leader);
-        (*state).record.exit_time = now;
+        let alone = (&raw const (*state).alone).read_volatile() != 0;
+        if alone {
+            (*state).record.leader_exit_time = now;
+            (*state).record.flags |= flags::LEADER_EXITED_EARLY;
+        } else {
+            (*state).record.exit_time = now;
+        }
         match record::insert(state) {
+            // Without room it is told of as any other process, if there is room by then.
+            _ if alone => {}
             Insertion::Done => {
                 count(|counters| &raw mut counters.exits);
                 debug!(ctx, "pid {}: exit", (*state).tgid);
@@ -79,24 +91,5 @@ unsafe fn ended(state: *mut TaskState, leader: Task<Typed>, now: u64) {
             record::describe_parent(state, leader.real_parent().group_leader());
             count(|counters| &raw mut counters.exits);
         }
-    }
-}
-
-/// The leader ends alone. It looks like a zombie from now on, but can't be reaped before its
-/// threads have ended too; or one of them calls exec and takes its place.
-#[inline(always)]
-fn leader_exit(leader: Task<Typed>) {
-    if leader.is_kthread() || !scope::contains(leader) {
-        return;
-    }
-    let Some(state) = SCRATCH.get_ptr_mut(scratch::LEADER_EXIT) else {
-        return;
-    };
-    unsafe {
-        record::describe(state, leader);
-        (*state).record.leader_exit_time = bpf_ktime_get_ns();
-        (*state).record.flags |= flags::LEADER_EXITED_EARLY;
-        // Without room it is told of as any other process, if there is room by then.
-        record::insert(state);
     }
 }

@@ -36,8 +36,8 @@ pub(super) fn held() -> Capabilities {
 
 /// Fails with the names of the capabilities that are missing. CAP_SYS_ADMIN includes them.
 pub(super) fn check() -> Result<(), KernelError> {
-    let status = fs::read_to_string("/proc/self/status")
-        .map_err(|source| KernelError::io("/proc/self/status", source))?;
+    let status =
+        fs::read_to_string("/proc/self/status").map_err(|source| KernelError::NoProc { source })?;
     let missing = missing(effective(&status).unwrap_or(0));
     if missing.is_empty() {
         return Ok(());

@@ -84,6 +84,12 @@ pub enum KernelError {
     /// The kernel was built without kprobes.
     #[error("this kernel has no kprobes: it needs CONFIG_KPROBE_EVENTS=y")]
     NoKprobes,
+    /// There is no procfs.
+    #[error("no /proc/self/status: mount procfs first (`mount -t proc proc /proc`)")]
+    NoProc {
+        /// Why it can't be read.
+        source: io::Error,
+    },
     /// Perf events are for CAP_SYS_ADMIN alone: distributions have a level of that above the
     /// kernel's own.
     #[error(

@@ -6,6 +6,7 @@ use std::{
         unix::fs::MetadataExt as _,
     },
     path::PathBuf,
+    thread,
 };
 
 use aya::{
@@ -55,7 +56,6 @@ pub struct Config {
 /// The programs, live in the kernel until this is dropped or the process ends.
 pub struct Tracer {
     ebpf: Ebpf,
-    btf: aya::Btf,
     counters: SharedCounters,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     backend: Backend,
@@ -78,12 +78,19 @@ impl Tracer {
                 release: release.as_str().to_owned(),
             });
         }
-        let kernel_types = KernelTypes::read(config.btf.as_deref())?;
+        // A new loader parses the kernel's types for itself, even if it is then given others.
+        let (loader, kernel_types) = thread::scope(|scope| {
+            let loader = scope.spawn(EbpfLoader::new);
+            let kernel_types = KernelTypes::read(config.btf.as_deref());
+            (loader.join(), kernel_types)
+        });
+        let loader = loader.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let kernel_types = kernel_types?;
         let facts = Facts::new(&kernel_types, &release);
 
         let _unlimited = capability::LockedMemory::lift(&release)?;
         let KernelTypes { btf, .. } = kernel_types;
-        let mut ebpf = load(config, &btf, &facts)?;
+        let mut ebpf = load(loader, config, &btf, &facts)?;
         let logger = if config.debug {
             let logger = EbpfLogger::init(&mut ebpf)
                 .map_err(|error| KernelError::refused("the log's ring buffer", error))?;
@@ -100,27 +107,33 @@ impl Tracer {
 
         let mut tracer = Self {
             ebpf,
-            btf,
             counters,
             logger,
             backend: Backend::Tracepoint,
             refusals: Vec::new(),
         };
-        tracer.attach(config, facts.has_io_waitid)?;
+        tracer.attach(config, &btf, facts.has_io_waitid)?;
+        drop(btf);
+        give_back_memory();
         Ok(tracer)
     }
 
-    fn attach(&mut self, config: &Config, has_io_waitid: bool) -> Result<(), KernelError> {
+    fn attach(
+        &mut self,
+        config: &Config,
+        btf: &aya::Btf,
+        has_io_waitid: bool,
+    ) -> Result<(), KernelError> {
         let fork = config.scope.tree.map(|_| attach::FORK);
         for attachment in [attach::FREE].into_iter().chain(fork) {
-            attach_one(attachment, &mut self.ebpf, &self.btf)?;
+            attach_one(attachment, &mut self.ebpf, btf)?;
         }
         let candidates = config
             .backend
             .as_ref()
             .map_or(&Backend::ALL[..], std::slice::from_ref);
         for (index, backend) in candidates.iter().enumerate() {
-            match self.attach_backend(*backend, has_io_waitid) {
+            match self.attach_backend(*backend, btf, has_io_waitid) {
                 Ok(()) => {
                     self.backend = *backend;
                     self.set_silent_autoreap(backend.infers_autoreap())?;
@@ -130,7 +143,7 @@ impl Tracer {
                 Err(error) => self.refusals.push((*backend, error)),
             }
         }
-        attach_one(attach::EXIT, &mut self.ebpf, &self.btf)
+        attach_one(attach::EXIT, &mut self.ebpf, btf)
     }
 
     /// Before the first process is known.
@@ -149,11 +162,16 @@ impl Tracer {
     }
 
     /// All of a backend's hooks, or none.
-    fn attach_backend(&mut self, backend: Backend, has_io_waitid: bool) -> Result<(), KernelError> {
+    fn attach_backend(
+        &mut self,
+        backend: Backend,
+        btf: &aya::Btf,
+        has_io_waitid: bool,
+    ) -> Result<(), KernelError> {
         if backend != Backend::Tracepoint {
-            return attach_all(backend.attachments(), &mut self.ebpf, &self.btf);
+            return attach_all(backend.attachments(), &mut self.ebpf, btf);
         }
-        let Self { ebpf, btf, .. } = self;
+        let ebpf = &mut self.ebpf;
         tracefs::with_tracefs(|| {
             attach_all(backend.attachments(), ebpf, btf)?;
             // Such a reap is still seen when the task is freed.
@@ -309,13 +327,27 @@ impl Tracer {
     }
 }
 
+/// The kernel's types take some 20 MiB while they are parsed, which the allocator would keep.
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it has no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// The number that follows a key in a file of /proc.
 fn number(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.trim().parse().ok()
 }
 
-fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelError> {
+fn load(
+    loader: EbpfLoader<'static>,
+    config: &Config,
+    btf: &aya::Btf,
+    facts: &Facts,
+) -> Result<Ebpf, KernelError> {
     let Config { scope, .. } = config;
     let tests = [
         (scope_bits::PIDS, !scope.pids.is_empty()),
@@ -345,7 +377,7 @@ fn load(config: &Config, btf: &aya::Btf, facts: &Facts) -> Result<Ebpf, KernelEr
         Err(source) => return Err(KernelError::io("/proc/self/ns/pid", source)),
     };
 
-    let mut loader = EbpfLoader::new();
+    let mut loader: EbpfLoader<'_> = loader;
     loader
         .btf(Some(btf))
         .override_global("SCOPE", &scope_tests, true)

@@ -7,6 +7,7 @@ mod bpf_stats;
 mod machine;
 mod measure;
 mod report;
+mod soak;
 mod statistics;
 mod subject;
 mod tracefs;
@@ -39,6 +40,12 @@ struct Cli {
     /// Only these tables (cost, programs, loads, scale, sustained, attach, syscalls)
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// No benchmark, but so many minutes of storms, then starts and stops
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<u64>,
+    /// How many starts and stops a soak ends with
+    #[arg(long, default_value_t = 200)]
+    restarts: usize,
     /// Write NAME.md and NAME.json
     #[arg(long, value_name = "NAME")]
     output: Option<PathBuf>,
@@ -57,6 +64,9 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), String> {
     let _tracefs = tracefs::Tracefs::mounted()?;
     let bench = Bench::new(&cli.tracer, &cli.load, cli.rounds, cli.processes)?;
+    if let Some(minutes) = cli.soak {
+        return bench.soak(minutes, cli.restarts);
+    }
     let wanted = |table: &str| cli.only.is_empty() || cli.only.iter().any(|name| name == table);
     let mut results = Results::new(&bench);
     if wanted("cost") {

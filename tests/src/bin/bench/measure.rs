@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde::Serialize;
+use zombie_trace_tests::LoadResult;
 
 use crate::{
     bpf_stats,
@@ -44,6 +45,9 @@ pub(crate) struct CostRow {
     pub(crate) cycle_ratio: f64,
     /// CPU time of the tracer itself for one process, user space and its system calls.
     pub(crate) user_ns: Option<f64>,
+    /// Resident memory when the load is over.
+    pub(crate) rss_mib: Option<f64>,
+    /// The most that it ever was.
     pub(crate) peak_rss_mib: Option<f64>,
     pub(crate) seen: Option<u64>,
     pub(crate) expected: u64,
@@ -94,7 +98,7 @@ pub(crate) struct Sustained {
     pub(crate) seen: u64,
     pub(crate) lost: u64,
     pub(crate) user_ns: f64,
-    pub(crate) peak_rss_mib: f64,
+    pub(crate) rss_mib: f64,
 }
 
 /// From exec to `attached`.
@@ -128,13 +132,14 @@ pub(crate) struct Bench {
     directory: Directory,
     rounds: usize,
     processes: u64,
-    ours: Vec<Subject>,
+    pub(crate) ours: Vec<Subject>,
     others: Vec<Subject>,
     skipped: Vec<String>,
 }
 
 /// Ours as the tables beside the first have it.
 const JSON: usize = 1;
+pub(crate) const SUMMARY: usize = 2;
 const MINIMUM: usize = 3;
 
 impl Bench {
@@ -157,11 +162,11 @@ impl Bench {
         })
     }
 
-    fn start(&self, subject: &Subject, options: &[&str]) -> Result<Running, String> {
+    pub(crate) fn start(&self, subject: &Subject, options: &[&str]) -> Result<Running, String> {
         subject.start(&self.directory.0, options)
     }
 
-    fn load(&self, args: &[&str]) -> Result<zombie_trace_tests::LoadResult, String> {
+    pub(crate) fn load(&self, args: &[&str]) -> Result<LoadResult, String> {
         run_load(&self.load, args)
     }
 
@@ -183,7 +188,8 @@ impl Bench {
                 let used_cpu = (running.cpu_ns() - cpu) as f64;
                 turns.user_ns.push(used_cpu / self.processes as f64);
                 let used = running.stop()?;
-                turns.rss_mib.push(used.peak_rss_kib as f64 / 1024.0);
+                turns.rss_mib.push(used.rss_kib as f64 / 1024.0);
+                turns.peak_rss_mib.push(used.peak_rss_kib as f64 / 1024.0);
                 turns.seen = used
                     .seen
                     .map(|seen| seen.min(turns.seen.unwrap_or(u64::MAX)));
@@ -203,7 +209,8 @@ impl Bench {
                 kernel_ns: median(&turns.kernel_ns),
                 cycle_ratio: median(&turns.cycle_ratio).unwrap_or(f64::NAN),
                 user_ns: median(&turns.user_ns),
-                peak_rss_mib: median(&turns.rss_mib),
+                rss_mib: median(&turns.rss_mib),
+                peak_rss_mib: median(&turns.peak_rss_mib),
                 seen: turns.seen,
                 expected: self.processes,
             })
@@ -433,7 +440,7 @@ impl Bench {
             seen: used.seen.unwrap_or(0),
             lost,
             user_ns,
-            peak_rss_mib: used.peak_rss_kib as f64 / 1024.0,
+            rss_mib: used.rss_kib as f64 / 1024.0,
         })
     }
 
@@ -477,6 +484,7 @@ struct Turns {
     cycle_ratio: Vec<f64>,
     user_ns: Vec<f64>,
     rss_mib: Vec<f64>,
+    peak_rss_mib: Vec<f64>,
     seen: Option<u64>,
 }
 

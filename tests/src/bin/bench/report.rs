@@ -42,14 +42,14 @@ fn write_page(page: &mut String, results: &Results) -> std::fmt::Result {
             page,
             "## At 30,000 processes a second\n\n\
              For {} s, vfork by 2 workers, `--json` to a file: {:.0} a second, {} processes, {} \
-             listed, {} lost; {:.0} ns of CPU time for each, peak resident memory {:.1} MiB.\n",
+             listed, {} lost; {:.0} ns of CPU time for each, resident memory {:.1} MiB at the end.\n",
             sustained.seconds,
             sustained.per_second,
             sustained.processes,
             sustained.seen,
             sustained.lost,
             sustained.user_ns,
-            sustained.peak_rss_mib,
+            sustained.rss_mib,
         )?;
     }
     if let Some(attach) = &results.attach {
@@ -74,18 +74,19 @@ fn cost(page: &mut String, results: &Results) -> std::fmt::Result {
          each process by the kernel's statistics, *cycle* the time of the loop as a ratio to the \
          untraced turn of the same round (without the statistics), *tracer* the CPU time of the \
          tracer itself for each process.\n\n\
-         | Tracer | in kernel, ns | cycle | tracer, ns | peak RSS, MiB | seen |\n\
-         |---|---:|---:|---:|---:|---:|",
+         | Tracer | in kernel, ns | cycle | tracer, ns | RSS, MiB | peak RSS, MiB | seen |\n\
+         |---|---:|---:|---:|---:|---:|---:|",
         results.processes
     )?;
     for row in &results.cost {
         writeln!(
             page,
-            "| {} | {} | {:.3} | {} | {} | {} |",
+            "| {} | {} | {:.3} | {} | {} | {} | {} |",
             row.name,
             number(row.kernel_ns, 0),
             row.cycle_ratio,
             number(row.user_ns, 0),
+            number(row.rss_mib, 1),
             number(row.peak_rss_mib, 1),
             seen(row.seen, row.expected),
         )?;

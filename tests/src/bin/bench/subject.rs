@@ -115,11 +115,13 @@ pub(crate) struct Running {
     count: Counting,
 }
 
-/// What a tracer has used when it is stopped.
+/// What a tracer had used when it was stopped, and told.
 pub(crate) struct Used {
     /// The processes of the load that it told of; the load itself is not counted.
     pub(crate) seen: Option<u64>,
     pub(crate) peak_rss_kib: u64,
+    /// At the end, not counting what it needs to begin.
+    pub(crate) rss_kib: u64,
     /// From the signal to its end.
     pub(crate) stopping: Duration,
     /// Our summary, if it is ours.
@@ -187,6 +189,15 @@ impl Running {
             .sum()
     }
 
+    fn status(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default()
+    }
+
+    /// Its resident memory now.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        memory_kib(&self.status(), "VmRSS:")
+    }
+
     /// Waits until it has nothing to do any more.
     pub(crate) fn settle(&self) {
         let deadline = Instant::now() + PATIENCE;
@@ -204,7 +215,7 @@ impl Running {
 
     /// As Ctrl-C does.
     pub(crate) fn stop(mut self) -> Result<Used, String> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = self.status();
         let begin = Instant::now();
         // SAFETY: the pid is that of a child that has not been waited for.
         unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGINT) };
@@ -236,7 +247,8 @@ impl Running {
         };
         Ok(Used {
             seen,
-            peak_rss_kib: peak_rss_kib(&status.unwrap_or_default()),
+            peak_rss_kib: memory_kib(&status, "VmHWM:"),
+            rss_kib: memory_kib(&status, "VmRSS:"),
             stopping,
             summary,
         })
@@ -259,10 +271,10 @@ fn lines_naming(text: &str, times: usize) -> u64 {
     text.lines().filter(|line| words(line) == times).count() as u64
 }
 
-fn peak_rss_kib(status: &str) -> u64 {
+fn memory_kib(status: &str, name: &str) -> u64 {
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .find_map(|line| line.strip_prefix(name))
         .and_then(|value| value.split_whitespace().next()?.parse().ok())
         .unwrap_or(0)
 }

@@ -48,6 +48,12 @@ enum Load {
         #[arg(long, default_value_t = 1000)]
         count: u64,
     },
+    /// Processes that do nothing but fork, all of them: only in a cgroup with a pids.max
+    Bomb {
+        /// When they stop
+        #[arg(long, default_value_t = 1)]
+        seconds: u64,
+    },
     /// System calls that do nothing, no processes
     Syscalls {
         /// How many
@@ -91,6 +97,10 @@ fn main() {
         }),
         Load::Tree { depth, cycles } => cycles.run(depth, |_, count| wait_for(chain(count))),
         Load::Held { count } => held(count),
+        Load::Bomb { seconds } => {
+            spawn::bomb(begin + Duration::from_secs(seconds));
+            0
+        }
         Load::Syscalls { count } => {
             for _ in 0..count {
                 // SAFETY: getppid takes nothing and cannot fail.

@@ -1,6 +1,6 @@
 //! Processes that end at once.
 
-use std::{env, ffi::CString, os::unix::ffi::OsStrExt as _, ptr, sync::LazyLock};
+use std::{env, ffi::CString, os::unix::ffi::OsStrExt as _, ptr, sync::LazyLock, time::Instant};
 
 use clap::ValueEnum;
 
@@ -85,6 +85,27 @@ fn checked(pid: libc::pid_t, call: &str) -> libc::pid_t {
 fn exit_now() -> ! {
     // SAFETY: ends the process.
     unsafe { libc::_exit(0) }
+}
+
+/// Forks without end until the deadline, and so does every child; then reaps them all.
+pub(crate) fn bomb(deadline: Instant) {
+    let bomber = std::process::id();
+    // SAFETY: no pointers.
+    let status = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    assert_eq!(status, 0, "prctl");
+    while Instant::now() < deadline {
+        // SAFETY: this program has one thread. A status of null is allowed.
+        unsafe {
+            if libc::fork() == -1 && libc::waitpid(-1, ptr::null_mut(), libc::WNOHANG) <= 0 {
+                libc::sched_yield();
+            }
+        }
+    }
+    if std::process::id() != bomber {
+        exit_now();
+    }
+    // SAFETY: a null status is allowed.
+    while unsafe { libc::waitpid(-1, ptr::null_mut(), 0) } > 0 {}
 }
 
 /// Reaps this child.
