@@ -12,6 +12,7 @@ use crate::{
     record::{self, Insertion},
     scope,
     task::{Task, Typed},
+    zombie::has_ended,
 };
 
 #[btf_tracepoint(function = "sched_process_exit")]
@@ -80,11 +81,11 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
 }
 
 /// A process that is in the map has ended. Of two threads that seem to be the last the later one is
-/// right.
+/// right. One that was taken in while it was dying, on its way to this hook, is counted already.
 #[inline(always)]
 unsafe fn ended(state: *mut TaskState, leader: Task<Typed>, now: u64) {
     unsafe {
-        let known = (*state).record.exit_time != 0;
+        let known = has_ended(state);
         (*state).record.exit_time = now;
         (*state).record.wait_status = leader.wait_status();
         if !known {
