@@ -1,10 +1,13 @@
 //! The books of a run: every process that ended is in exactly one place. Pure.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use zombie_trace_common::{Counters, Record, SnapshotEntry, flags, how};
 
-use crate::aggregate::{Counts, Lost};
+use crate::{
+    aggregate::{Counts, Lost},
+    cause::Diagnosis,
+};
 
 /// `EXIT_ZOMBIE` and `EXIT_TRACE` share this bit (include/linux/sched.h).
 const EXIT_ZOMBIE: u32 = 0x20;
@@ -14,6 +17,8 @@ const EXIT_ZOMBIE: u32 = 0x20;
 pub struct Remains {
     /// The dying processes and zombies that still exist.
     pub existing: Vec<SnapshotEntry>,
+    /// Why the zombies among them are still there, by pid.
+    pub diagnoses: HashMap<u32, Diagnosis>,
     /// Processes that were released, which no hook has told of yet.
     pub released: Vec<Record>,
     /// Its counters, read when the rest was.
@@ -181,6 +186,7 @@ mod tests {
                 entry(2, 0, 0),
                 entry(3, 32, flags::PRE_EXISTING),
             ],
+            diagnoses: HashMap::new(),
             released: vec![
                 record(4, 110, 0),
                 record(5, 0, 0),

@@ -11,6 +11,8 @@ pub enum ExitCode {
     Error,
     /// The command line makes no sense.
     Usage,
+    /// A condition of `--fail-if` holds.
+    ConditionHolds,
     /// Data were lost and `--strict` was given.
     Incomplete,
     /// COMMAND's own status: its exit code, 128+n if signal n killed it, 127 if it was not found,
@@ -25,6 +27,7 @@ impl ExitCode {
             Self::Success => 0,
             Self::Error => 1,
             Self::Usage => 2,
+            Self::ConditionHolds => 3,
             Self::Incomplete => 4,
             Self::Command(code) => code,
         }
@@ -52,6 +55,7 @@ mod tests {
         assert_eq!(ExitCode::Success.code(), 0);
         assert_eq!(ExitCode::Error.code(), 1);
         assert_eq!(ExitCode::Usage.code(), 2);
+        assert_eq!(ExitCode::ConditionHolds.code(), 3);
         assert_eq!(ExitCode::Incomplete.code(), 4);
         assert_eq!(ExitCode::Command(137).code(), 137);
     }

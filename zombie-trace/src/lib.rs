@@ -5,16 +5,20 @@
 
 pub mod accounts;
 pub mod aggregate;
+pub mod cause;
 pub mod cli;
 pub mod command;
 pub mod decode;
+pub mod demo;
 pub mod doctor;
 pub mod exit_code;
 pub mod filter;
+pub mod inspect;
 pub mod kernel;
 pub mod lifecycle;
 pub mod notice;
 pub mod pipeline;
+pub mod ps;
 pub mod run;
 mod session;
 pub mod signals;

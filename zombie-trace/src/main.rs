@@ -5,9 +5,9 @@ use std::env;
 use anyhow::Context as _;
 use zombie_trace::{
     cli::{Cli, Task},
-    doctor,
+    demo, doctor,
     exit_code::ExitCode,
-    notice, run,
+    inspect, notice, ps, run,
 };
 
 fn main() -> ExitCode {
@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     init_log(&cli);
     let outcome = match &cli.task {
         Some(Task::Doctor(args)) => doctor::run(args).context("cannot write to standard output"),
+        Some(Task::Demo(args)) => demo::run(args),
+        Some(Task::Inspect(args)) => inspect::run(args),
+        Some(Task::Ps(args)) => ps::run(args),
         None => run::run(&cli),
     };
     match outcome {

@@ -130,7 +130,10 @@ impl Pipeline {
         zombies.sort_by_key(|entry| entry.record.zombie_time);
         for entry in zombies {
             let cgroup = self.cgroups.path(entry.record.cgroup_id);
-            let alive = self.lifecycle.alive(&entry.record, now, &self.wall, cgroup);
+            let alive = self
+                .lifecycle
+                .alive(&entry.record, now, &self.wall, cgroup)
+                .because(remains.diagnoses.get(&entry.record.pid));
             if self.filter.passes_alive(&alive) {
                 self.aggregate.alive(&alive);
                 self.sink.alive(&alive)?;

@@ -44,7 +44,7 @@ async fn trace(
         scope: scope(cli)?,
         max_zombies: cli.max_zombies,
         buffer: cli.buffer.bytes(),
-        min_zombie_ns: cli.min.map_or(0, |min| min.as_nanos()),
+        min_zombie_ns: cli.filter.min.map_or(0, |min| min.as_nanos()),
         debug: cli.verbose > 1,
     };
     let tracer = Tracer::start(&config)?;
@@ -141,16 +141,26 @@ fn scope(cli: &Cli) -> anyhow::Result<Scope> {
         }
         pid.get()
     };
-    let cgroup = match &cli.cgroup {
+    let cgroup = match &cli.scope.cgroup {
         Some(path) => {
             Some(Cgroup::from_path(path).with_context(|| format!("--cgroup {}", path.display()))?)
         }
         None => None,
     };
-    let tree = cli.tree.map(|pid| warn("--tree", pid));
+    let tree = cli.scope.tree.map(|pid| warn("--tree", pid));
     Ok(Scope {
-        pids: cli.pid.iter().map(|pid| warn("--pid", *pid)).collect(),
-        ppids: cli.ppid.iter().map(|pid| warn("--ppid", *pid)).collect(),
+        pids: cli
+            .scope
+            .pid
+            .iter()
+            .map(|pid| warn("--pid", *pid))
+            .collect(),
+        ppids: cli
+            .scope
+            .ppid
+            .iter()
+            .map(|pid| warn("--ppid", *pid))
+            .collect(),
         // A command is our own child, and all that it starts our descendants.
         tree: if cli.command.is_empty() {
             tree

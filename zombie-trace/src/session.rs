@@ -28,7 +28,7 @@ use crate::{
     pipeline::Pipeline,
     signals::Stop,
     sink::{self, Output, Start},
-    source::RecordSource,
+    source::{RecordSource, proc},
 };
 
 /// How often the ring buffer is looked at when the kernel side does not say that it fills up.
@@ -224,8 +224,13 @@ impl Session {
                     released = accounts::released_among(records, &existing);
                 }
                 let missed_exits = self.tracer.missed_exits();
+                let zombies = existing
+                    .iter()
+                    .filter(|entry| accounts::is_zombie(entry) && entry.record.pid != 0);
+                let diagnoses = proc::diagnose_all(zombies.map(|entry| entry.record.pid));
                 return Ok(Remains {
                     existing,
+                    diagnoses,
                     released,
                     counters,
                     missed_exits,

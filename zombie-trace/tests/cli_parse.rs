@@ -36,7 +36,7 @@ fn clap_finds_the_definition_sound() {
 #[test]
 fn nothing_asked_for() {
     let cli = accepted(&[]);
-    assert!(cli.pid.is_empty() && cli.ppid.is_empty() && cli.tree.is_none());
+    assert!(cli.scope.pid.is_empty() && cli.scope.ppid.is_empty() && cli.scope.tree.is_none());
     assert!(cli.command.is_empty());
     assert_eq!(cli.backend, BackendChoice::Auto);
     assert!(!cli.strict && cli.btf.is_none() && cli.task.is_none());
@@ -114,8 +114,8 @@ fn long_only() {
         "never",
         "-q",
     ]);
-    assert_eq!(cli.tree.unwrap().get(), 7);
-    assert_eq!(cli.parent_comm.len(), 2);
+    assert_eq!(cli.scope.tree.unwrap().get(), 7);
+    assert_eq!(cli.filter.parent_comm.len(), 2);
     assert!(cli.json && cli.quiet);
     assert_eq!(cli.backend, BackendChoice::Tracepoint);
     assert_eq!(cli.max_zombies, 4_194_304);

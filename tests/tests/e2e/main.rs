@@ -8,6 +8,7 @@
 
 mod backend;
 mod catalogue;
+mod cause;
 mod check;
 mod command;
 mod context;
@@ -78,6 +79,7 @@ fn main() {
         command::tests(),
         scope::tests(),
         options::tests(),
+        cause::tests(),
         failure::tests(),
         fault::tests(),
         loss::tests(),

@@ -49,6 +49,8 @@ const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
 
 /// Stands for all backends, in the run of the tests about them.
 const EACH: &str = "each other";
+/// Not about a backend, but why zombies are still there.
+const CAUSES: &str = "causes";
 
 /// What the test kernels need, by the program that shows that it is there.
 const PACKAGES: [(&str, &str); 4] = [
@@ -68,7 +70,7 @@ struct Job {
 impl Job {
     fn arguments(&self) -> String {
         let filter = &self.filter;
-        if self.backend == EACH {
+        if [EACH, CAUSES].contains(&self.backend) {
             format!("zt.filter={filter}")
         } else {
             format!("zt.filter={filter} zt.backend={}", self.backend)
@@ -138,6 +140,7 @@ fn jobs(args: &VmArgs, kernels: &[Kernel]) -> Vec<Job> {
         // The longest first.
         if args.backend.is_empty() && args.filter.is_none() {
             add(EACH, "backend::");
+            add(CAUSES, "cause::");
         }
         for backend in BACKENDS {
             if args.backend.is_empty() || args.backend.iter().any(|asked| asked == backend) {

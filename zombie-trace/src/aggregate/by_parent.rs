@@ -25,6 +25,13 @@ impl Default for Parent {
 }
 
 impl Parent {
+    /// Takes in the children of another.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.times.merge(&other.times);
+        self.autoreaped += other.autoreaped;
+        self.alive += other.alive;
+    }
+
     pub(super) fn summary(&self, ppid: Option<u32>, comm: Option<Comm>) -> ParentSummary {
         ParentSummary {
             ppid,

@@ -6,11 +6,7 @@ mod log2_histogram;
 mod samples;
 mod summary;
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, hash_map::Entry},
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 
@@ -28,6 +24,11 @@ use crate::{
 const EXACT_TIMES: usize = 4096;
 const DIGITS: u8 = 3;
 
+/// As many parents are kept apart at the most, and as many with a histogram: a bound on memory, of
+/// some 10 MiB.
+const MAX_PARENTS: usize = 4096;
+const MAX_HISTOGRAMS: usize = 512;
+
 /// What a run has seen so far.
 ///
 /// Zombies that were there when the run began are in none of it.
@@ -36,8 +37,15 @@ pub struct Aggregate {
     times: Samples,
     histogram: Log2Histogram,
     /// By pid and name, so that neither a pid used again nor an exec mixes two parents.
-    parents: HashMap<(Option<u32>, Option<Comm>), Parent>,
+    parents: HashMap<ParentKey, Parent>,
+    /// How many of them have a histogram.
+    histograms: usize,
 }
+
+type ParentKey = (Option<u32>, Option<Comm>);
+
+/// Who is not kept apart any more, and who is not known.
+const OTHERS: ParentKey = (None, None);
 
 impl Default for Aggregate {
     fn default() -> Self {
@@ -45,6 +53,7 @@ impl Default for Aggregate {
             times: Samples::new(EXACT_TIMES, DIGITS),
             histogram: Log2Histogram::default(),
             parents: HashMap::new(),
+            histograms: 0,
         }
     }
 }
@@ -63,7 +72,14 @@ impl Aggregate {
             parent.autoreaped += 1;
             return;
         }
+        let was_exact = !parent.times.is_rounded();
         parent.times.record(zombie.zombie_ns);
+        if was_exact && parent.times.is_rounded() {
+            self.histograms += 1;
+            if self.histograms > MAX_HISTOGRAMS {
+                self.fold();
+            }
+        }
         self.times.record(zombie.zombie_ns);
         self.histogram.record(zombie.zombie_ns);
     }
@@ -108,10 +124,27 @@ impl Aggregate {
     }
 
     fn parent(&mut self, ppid: Option<u32>, comm: Option<Comm>) -> &mut Parent {
-        match self.parents.entry((ppid, comm)) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Parent::default()),
+        if self.parents.len() >= MAX_PARENTS && !self.parents.contains_key(&(ppid, comm)) {
+            self.fold();
         }
+        self.parents.entry((ppid, comm)).or_default()
+    }
+
+    /// Keeps the worse half of the parents apart, and the sum of the others.
+    fn fold(&mut self) {
+        let mut others = self.parents.remove(&OTHERS).unwrap_or_default();
+        let mut parents: Vec<_> = self.parents.drain().collect();
+        parents.sort_unstable_by_key(|(key, parent)| (Reverse(parent.times.sum()), *key));
+        for (_, parent) in parents.drain(parents.len() / 2..) {
+            others.merge(&parent);
+        }
+        self.parents.extend(parents);
+        self.parents.insert(OTHERS, others);
+        self.histograms = self
+            .parents
+            .values()
+            .filter(|parent| parent.times.is_rounded())
+            .count();
     }
 }
 
@@ -144,6 +177,50 @@ mod tests {
         assert_eq!(summary.zombie_ns, ZombieTimes::default());
         assert!(summary.by_parent.is_empty());
         assert!(summary.complete);
+    }
+
+    #[test]
+    fn parents_are_bounded_and_their_sum_is_kept() {
+        let mut aggregate = Aggregate::default();
+        let runs = 3 * MAX_PARENTS as u32;
+        for ppid in 1..=runs {
+            let zombie = Zombie {
+                ppid: Some(ppid),
+                zombie_ns: u64::from(ppid),
+                ..zombie()
+            };
+            aggregate.zombie(&zombie, Listing::Listed);
+        }
+        let summary = summary(&aggregate);
+        assert!(summary.by_parent.len() <= MAX_PARENTS);
+        let reaped: u64 = summary.by_parent.iter().map(|parent| parent.reaped).sum();
+        assert_eq!(reaped, u64::from(runs));
+        let total: u64 = summary.by_parent.iter().map(|parent| parent.total_ns).sum();
+        assert_eq!(total, u64::from(runs) * (u64::from(runs) + 1) / 2);
+        let worst = summary
+            .by_parent
+            .iter()
+            .find(|parent| parent.ppid.is_some());
+        assert_eq!(worst.unwrap().ppid, Some(runs));
+    }
+
+    #[test]
+    fn histograms_are_bounded() {
+        let mut aggregate = Aggregate::default();
+        for ppid in 1..=2 * MAX_HISTOGRAMS as u32 {
+            for time in 1..=100 {
+                let zombie = Zombie {
+                    ppid: Some(ppid),
+                    zombie_ns: time * 1000,
+                    ..zombie()
+                };
+                aggregate.zombie(&zombie, Listing::Listed);
+            }
+            assert!(aggregate.histograms <= MAX_HISTOGRAMS);
+        }
+        let reaped = summary(&aggregate);
+        let reaped: u64 = reaped.by_parent.iter().map(|parent| parent.reaped).sum();
+        assert_eq!(reaped, 200 * MAX_HISTOGRAMS as u64);
     }
 
     #[test]

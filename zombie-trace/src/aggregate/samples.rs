@@ -44,15 +44,42 @@ impl Samples {
         self.sum += u128::from(value);
         match &mut self.values {
             Values::Exact(values) if values.len() < self.exact => values.push(value),
-            Values::Exact(values) => {
-                let mut histogram = Histogram::new(self.digits).expect("1 to 5 digits");
-                for &value in values.iter().chain([&value]) {
-                    record_rounded(&mut histogram, value);
-                }
-                self.values = Values::Rounded(Box::new(histogram));
-            }
-            Values::Rounded(histogram) => record_rounded(histogram, value),
+            _ => record_rounded(self.rounded(), value),
         }
+    }
+
+    /// As a histogram, which it becomes.
+    fn rounded(&mut self) -> &mut Histogram<u64> {
+        if let Values::Exact(values) = &self.values {
+            let mut histogram = Histogram::new(self.digits).expect("1 to 5 digits");
+            for &value in values {
+                record_rounded(&mut histogram, value);
+            }
+            self.values = Values::Rounded(Box::new(histogram));
+        }
+        match &mut self.values {
+            Values::Rounded(histogram) => histogram,
+            Values::Exact(_) => unreachable!("it is a histogram now"),
+        }
+    }
+
+    /// Takes in another set; where that is a histogram its percentiles keep their precision.
+    pub(super) fn merge(&mut self, other: &Self) {
+        let (count, sum) = (self.count + other.count, self.sum + other.sum);
+        let (min, max) = (self.min.min(other.min), self.max.max(other.max));
+        match &other.values {
+            Values::Exact(values) => values.iter().for_each(|&value| self.record(value)),
+            Values::Rounded(histogram) => self
+                .rounded()
+                .add(&**histogram)
+                .expect("it grows by itself"),
+        }
+        (self.count, self.sum, self.min, self.max) = (count, sum, min, max);
+    }
+
+    /// Whether it has become a histogram.
+    pub(super) fn is_rounded(&self) -> bool {
+        matches!(self.values, Values::Rounded(_))
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -109,6 +136,24 @@ mod tests {
         let mut samples = Samples::new(exact, 3);
         values.into_iter().for_each(|value| samples.record(value));
         samples
+    }
+
+    #[test]
+    fn a_merged_set_is_that_of_all() {
+        for (few, many) in [(3, 5), (3, 40), (40, 3), (40, 50)] {
+            let mut merged = samples(10, (0..few).map(|value| value * 1000));
+            merged.merge(&samples(10, (few..few + many).map(|value| value * 1000)));
+            let all = samples(10, (0..few + many).map(|value| value * 1000));
+            assert_eq!(
+                (merged.count(), merged.sum(), merged.min(), merged.max()),
+                (all.count(), all.sum(), all.min(), all.max())
+            );
+            let (median, right) = (merged.permille(500).unwrap(), all.permille(500).unwrap());
+            assert!(
+                median.abs_diff(right) <= right / 500 + 1,
+                "{median} {right}"
+            );
+        }
     }
 
     #[test]

@@ -2,23 +2,24 @@
 
 mod backend_choice;
 mod buffer_size;
-
+mod condition;
 mod user;
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    ArgAction, Args, CommandFactory, Parser, Subcommand,
+    ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum as _,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use nix::unistd::User;
 
 pub use backend_choice::BackendChoice;
 pub use buffer_size::{BufferSize, BufferSizeError};
-
+pub use condition::{Condition, ConditionError};
 pub use user::UserError;
 
 use crate::{
+    demo::{Kind, Which},
     filter::{Filter, NameGlob, PID_MAX_LIMIT, Pid, TimeSpan},
     sink::{self, ColorWhen},
 };
@@ -44,6 +45,13 @@ Exit status:
   With COMMAND its own status is passed on: 128+n if signal n killed it,
   127 if it was not found, 126 if it could not be executed.";
 
+const PS_EXIT: &str = "\
+Exit status:
+  0  all went well, whether there are zombies or not
+  1  /proc cannot be read
+  2  the command line makes no sense
+  3  a condition of --fail-if holds";
+
 /// Show how long each child process stayed a zombie, and who reaped it
 ///
 /// Runs until Ctrl-C, or for as long as COMMAND does. Needs Linux 5.10 or later and root, or the
@@ -55,35 +63,16 @@ Exit status:
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace doctor [--json] [--btf FILE]"
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]"
 )]
 pub struct Cli {
     /// Something else than tracing.
     #[command(subcommand)]
     pub task: Option<Task>,
 
-    /// Only this exiting process (repeatable)
-    #[arg(short, long, value_name = "PID", allow_hyphen_values = true)]
-    #[arg(help_heading = "Scope")]
-    pub pid: Vec<Pid>,
-
-    /// Only children of this parent (repeatable)
-    #[arg(short = 'P', long, value_name = "PID", allow_hyphen_values = true)]
-    #[arg(help_heading = "Scope")]
-    pub ppid: Vec<Pid>,
-
-    /// Only descendants of PID, even if reparented
-    #[arg(
-        long,
-        value_name = "PID",
-        allow_hyphen_values = true,
-        help_heading = "Scope"
-    )]
-    pub tree: Option<Pid>,
-
-    /// Only this cgroup v2 and those below it
-    #[arg(short, long, value_name = "PATH", help_heading = "Scope")]
-    pub cgroup: Option<PathBuf>,
+    /// Which processes the run is about.
+    #[command(flatten)]
+    pub scope: ScopeArgs,
 
     /// Stop after this long; COMMAND gets SIGTERM
     #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
@@ -98,22 +87,9 @@ pub struct Cli {
     #[arg(last = true, value_names = ["COMMAND", "ARGS"], help_heading = "Scope")]
     pub command: Vec<OsString>,
 
-    /// List only processes of this name (repeatable)
-    #[arg(short = 'n', long, value_name = "GLOB", help_heading = "Filters")]
-    pub comm: Vec<NameGlob>,
-
-    /// List only children of parents of this name (repeatable)
-    #[arg(long, value_name = "GLOB", help_heading = "Filters")]
-    pub parent_comm: Vec<NameGlob>,
-
-    /// List only exit codes other than 0, and the killed
-    #[arg(short = 'x', long, help_heading = "Filters")]
-    pub failed: bool,
-
-    /// List only zombies that lasted this long, such as 10ms
-    #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
-    #[arg(help_heading = "Filters")]
-    pub min: Option<TimeSpan>,
+    /// Which of them are listed.
+    #[command(flatten)]
+    pub filter: FilterArgs,
 
     /// List autoreaped processes too
     #[arg(short, long, help_heading = "Filters")]
@@ -177,6 +153,66 @@ pub struct Cli {
     pub buffer: BufferSize,
 }
 
+/// Which processes it is about.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct ScopeArgs {
+    /// Only this exiting process (repeatable)
+    #[arg(short, long, value_name = "PID", allow_hyphen_values = true)]
+    #[arg(help_heading = "Scope")]
+    pub pid: Vec<Pid>,
+
+    /// Only children of this parent (repeatable)
+    #[arg(short = 'P', long, value_name = "PID", allow_hyphen_values = true)]
+    #[arg(help_heading = "Scope")]
+    pub ppid: Vec<Pid>,
+
+    /// Only descendants of PID, even if reparented
+    #[arg(
+        long,
+        value_name = "PID",
+        allow_hyphen_values = true,
+        help_heading = "Scope"
+    )]
+    pub tree: Option<Pid>,
+
+    /// Only this cgroup v2 and those below it
+    #[arg(short, long, value_name = "PATH", help_heading = "Scope")]
+    pub cgroup: Option<PathBuf>,
+}
+
+/// Which processes are listed.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct FilterArgs {
+    /// List only processes of this name (repeatable)
+    #[arg(short = 'n', long, value_name = "GLOB", help_heading = "Filters")]
+    pub comm: Vec<NameGlob>,
+
+    /// List only children of parents of this name (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Filters")]
+    pub parent_comm: Vec<NameGlob>,
+
+    /// List only exit codes other than 0, and the killed
+    #[arg(short = 'x', long, help_heading = "Filters")]
+    pub failed: bool,
+
+    /// List only zombies that lasted this long, such as 10ms
+    #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(help_heading = "Filters")]
+    pub min: Option<TimeSpan>,
+}
+
+impl From<&FilterArgs> for Filter {
+    fn from(args: &FilterArgs) -> Self {
+        Self {
+            comm: args.comm.clone(),
+            parent_comm: args.parent_comm.clone(),
+            failed: args.failed,
+            min: args.min,
+            autoreaped: false,
+        }
+    }
+}
+
 /// Something else than tracing.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Task {
@@ -185,6 +221,98 @@ pub enum Task {
     /// Loads and attaches each backend for a moment. Ends with status 0 if tracing can work, with 1
     /// if it can't.
     Doctor(DoctorArgs),
+
+    /// List the zombies that exist now, with age, parent and cause
+    ///
+    /// Needs no privileges, but as root it can tell more of the causes. -m is about the age, and a
+    /// glob of -n or --parent-comm about the name; -x needs the zombies' exit status, which only
+    /// their owner and root may read.
+    Ps(PsArgs),
+
+    /// Tell everything about one zombie and its parent, or about a parent
+    ///
+    /// Why it is still there and what helps, what is left of it, its ancestors, and what its parent
+    /// does with SIGCHLD and with its threads. Of a living process: its zombies. Needs no
+    /// privileges, but as root it can tell more.
+    Inspect(InspectArgs),
+
+    /// Make zombies on purpose
+    ///
+    /// Makes a real parent with real zombies, says what it is and how to look at it from another
+    /// terminal, and cleans up after Enter, Ctrl-C or the time given.
+    Demo(DemoArgs),
+}
+
+/// Options of `ps`.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(max_term_width = 80, after_help = PS_EXIT)]
+pub struct PsArgs {
+    /// Which processes are looked at.
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+
+    /// Which of them are listed.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// Write JSON Lines instead of text
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Output"
+    )]
+    pub color: ColorWhen,
+
+    /// End with status 3 if this holds, such as 'alive>10' (repeatable)
+    #[arg(long, value_name = "COND", help_heading = "Output")]
+    pub fail_if: Vec<Condition>,
+}
+
+/// Options of `inspect`.
+#[derive(Clone, Debug, PartialEq, Args)]
+#[command(max_term_width = 80)]
+pub struct InspectArgs {
+    /// The process
+    #[arg(allow_hyphen_values = true)]
+    pub pid: Pid,
+
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorWhen,
+}
+
+/// Options of `demo`.
+#[derive(Clone, Debug, PartialEq, Args)]
+#[command(max_term_width = 80, after_help = demo_kinds())]
+pub struct DemoArgs {
+    /// What kind of zombie; 'all' with --run shows one after the other
+    #[arg(value_name = "KIND", default_value = "classic")]
+    pub kind: Which,
+
+    /// Show what 'zombie-trace ps' says of it, and end
+    #[arg(long)]
+    pub run: bool,
+
+    /// How long it lasts
+    #[arg(short, long, default_value = "60s", allow_hyphen_values = true)]
+    #[arg(value_parser = TimeSpan::positive)]
+    pub duration: TimeSpan,
+}
+
+fn demo_kinds() -> String {
+    let mut text = "Kinds:\n".to_owned();
+    for value in Kind::value_variants() {
+        if let Some(value) = value.to_possible_value() {
+            let help = value.get_help().map(ToString::to_string);
+            text += &format!("  {:<20}{}\n", value.get_name(), help.unwrap_or_default());
+        }
+    }
+    text.trim_end().to_owned()
 }
 
 /// Options of `doctor`.
@@ -212,7 +340,7 @@ impl Cli {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
         let cli = Self::try_parse_from(&args).map_err(with_tip)?;
         let usage = |kind, text| Err(Self::command().error(kind, text));
-        if !cli.command.is_empty() && cli.tree.is_some() {
+        if !cli.command.is_empty() && cli.scope.tree.is_some() {
             return usage(
                 ErrorKind::ArgumentConflict,
                 "--tree cannot be used with COMMAND, whose own tree is traced: leave one out",
@@ -248,11 +376,8 @@ impl Cli {
     /// What is to be listed.
     pub fn filter(&self) -> Filter {
         Filter {
-            comm: self.comm.clone(),
-            parent_comm: self.parent_comm.clone(),
-            failed: self.failed,
-            min: self.min,
             autoreaped: self.all,
+            ..Filter::from(&self.filter)
         }
     }
 }

@@ -6,16 +6,17 @@ use nix::{
 };
 use zombie_trace_common::ClockSample;
 
-use super::KernelError;
-
 /// Takes samples of CPUs' run-queue clocks by running on each CPU.
 ///
 /// A sample shows a clock as it was when the reader was last scheduled in, so several are taken of
 /// each, for the least difference to be found.
-pub(super) fn sample(
+///
+/// # Errors
+/// The first of `one`.
+pub fn sample_clocks<E: Send>(
     cpus: impl IntoIterator<Item = u32> + Send,
-    one: impl Fn() -> Result<ClockSample, KernelError> + Sync,
-) -> Result<Vec<ClockSample>, KernelError> {
+    one: impl Fn() -> Result<ClockSample, E> + Sync,
+) -> Result<Vec<ClockSample>, E> {
     const SAMPLES: usize = 8;
     const NAP: Duration = Duration::from_micros(50);
     // A thread of its own, because its affinity is changed.

@@ -17,6 +17,7 @@ mod tracer;
 
 pub use backend::Backend;
 pub use capability::Capabilities;
+pub use clock::sample_clocks;
 pub use error::KernelError;
 pub use examination::{BackendCheck, BtfCheck, Examination};
 pub use release::Release;

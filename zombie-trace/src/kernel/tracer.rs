@@ -22,7 +22,8 @@ use zombie_trace_common::{
 use super::{
     Backend, KernelError, Release, Scope,
     attach::{self, Attachment},
-    capability, clock,
+    capability,
+    clock::sample_clocks,
     counters::SharedCounters,
     facts::{Facts, KernelTypes},
     tracefs,
@@ -254,7 +255,7 @@ impl Tracer {
         cpus: impl IntoIterator<Item = u32> + Send,
     ) -> Result<Vec<ClockSample>, KernelError> {
         let program = std::sync::Mutex::new(iterator(&mut self.ebpf, "sample_clock")?);
-        clock::sample(cpus, || {
+        sample_clocks(cpus, || {
             let mut program = program
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);

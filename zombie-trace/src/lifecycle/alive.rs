@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Comm, Flag};
+use crate::cause::{Cause, Diagnosis};
 
 /// A zombie that still exists: the JSON object `alive` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,9 +32,10 @@ pub struct Alive {
     pub age_ns: u64,
     /// Bound on the error of `age_ns`, in ns.
     pub error_ns: u64,
-    /// Why it is still there, as a code; not diagnosed yet.
-    pub cause: Option<&'static str>,
-    /// The same in plain words.
+    /// Why it is still there, as a code; `None` if it went away before it was looked at, or is
+    /// not visible in our pid namespace.
+    pub cause: Option<Cause>,
+    /// The same in plain words, with what usually helps.
     pub cause_text: Option<String>,
     /// Path in the cgroup v2 hierarchy.
     pub cgroup: Option<Arc<str>>,
@@ -42,6 +44,15 @@ pub struct Alive {
 }
 
 impl Alive {
+    /// With why it is still there.
+    pub fn because(self, diagnosis: Option<&Diagnosis>) -> Self {
+        Self {
+            cause: diagnosis.map(|diagnosis| diagnosis.cause),
+            cause_text: diagnosis.map(Diagnosis::text),
+            ..self
+        }
+    }
+
     /// It was a zombie before the tracer attached.
     pub fn pre_existing(&self) -> bool {
         self.flags.contains(&Flag::PreExisting)

@@ -19,6 +19,19 @@ impl Comm {
         Self(comm)
     }
 
+    /// From bytes without a NUL, cut to 15 as the kernel does (`__set_task_comm`).
+    pub fn from_bytes(name: &[u8]) -> Self {
+        let mut raw = [0; COMM_LEN];
+        let len = name.len().min(COMM_LEN - 1);
+        raw[..len].copy_from_slice(&name[..len]);
+        Self::new(raw)
+    }
+
+    /// The kernel's field, padded with NULs.
+    pub fn to_raw(self) -> [u8; COMM_LEN] {
+        self.0
+    }
+
     /// The bytes up to the terminating NUL.
     pub fn as_bytes(&self) -> &[u8] {
         let len = self
@@ -38,10 +51,7 @@ impl Comm {
 impl From<&str> for Comm {
     /// Cut to 15 bytes, as the kernel does (`__set_task_comm`).
     fn from(name: &str) -> Self {
-        let mut raw = [0; COMM_LEN];
-        let len = name.len().min(COMM_LEN - 1);
-        raw[..len].copy_from_slice(&name.as_bytes()[..len]);
-        Self::new(raw)
+        Self::from_bytes(name.as_bytes())
     }
 }
 

@@ -14,7 +14,8 @@ pub use color_when::ColorWhen;
 pub use json::{Json, SCHEMA};
 pub use output::Output;
 pub(crate) use text::style::{BAD, GOOD, HEADING};
-pub use text::{Look, Table, Text};
+pub use text::{Look, Process, Table, Text, process_table};
+pub(crate) use text::{human, printable, wrap};
 
 use crate::{
     aggregate::{Lost, Summary},

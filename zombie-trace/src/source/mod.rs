@@ -2,6 +2,7 @@
 
 mod cgroup_paths;
 mod clocks;
+pub mod proc;
 mod ring_buffer;
 
 pub use cgroup_paths::CgroupPaths;

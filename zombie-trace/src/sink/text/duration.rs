@@ -1,6 +1,6 @@
 /// A length of time to three significant digits: `812 ns`, `18.2 µs`, `1.24 s`; from a minute on
 /// `3m12s`, `2h05m`, `4d03h`.
-pub(super) fn human(ns: u64) -> String {
+pub(crate) fn human(ns: u64) -> String {
     const UNITS: [(&str, f64, f64); 3] =
         [("µs", 1e3, 999.5), ("ms", 1e6, 999.5), ("s", 1e9, 59.95)];
 

@@ -4,6 +4,7 @@ mod duration;
 mod escape;
 mod fit;
 mod notes;
+mod processes;
 mod row;
 mod status;
 pub(crate) mod style;
@@ -13,13 +14,21 @@ mod worst_parents;
 
 use std::io::{self, Write};
 
+pub(crate) use duration::human;
+pub(crate) use processes::wrap;
+pub use processes::{Process, process_table};
 pub use table::Table;
 
 use super::{Loss, Sink, Start};
 use crate::{
     aggregate::Summary,
-    lifecycle::{Alive, Zombie},
+    lifecycle::{Alive, Comm, Zombie},
 };
+
+/// A command name with all that could fool a terminal made visible.
+pub(crate) fn printable(comm: &Comm) -> String {
+    escape::escape(&comm.to_str()).into_owned()
+}
 
 /// How text looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

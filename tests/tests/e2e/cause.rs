@@ -1,0 +1,464 @@
+//! Why zombies are still there: each kind of demonstration is a parent in a known state, of which
+//! `ps`, `inspect` and the tracer itself have to tell the cause.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{Outcome, Test, context, ensure, report::number, tracer::Tracer};
+
+/// The kinds of `zombie-trace demo`, and the cause that is right.
+const KINDS: &[(&str, &str)] = &[
+    ("classic", "never-waits"),
+    ("never-waits", "never-waits"),
+    ("coalesced", "handler-leaves-it"),
+    ("blocked", "blocks-sigchld"),
+    ("ignored-late", "ignores-sigchld"),
+    ("stopped", "parent-stopped"),
+    ("debugged", "parent-traced"),
+    ("frozen", "parent-frozen"),
+    ("uninterruptible", "parent-uninterruptible"),
+    ("busy", "parent-busy"),
+    ("starved", "parent-starved"),
+    ("waits-for-other", "waits-for-other"),
+    ("waits-without-flags", "waits-without-flags"),
+    ("no-sigchld", "no-sigchld"),
+    ("init", "init-never-waits"),
+    ("traced", "held-by-tracer"),
+    ("subreaper", "never-waits"),
+    ("burst", "never-waits"),
+];
+
+pub(crate) fn tests() -> Vec<Test> {
+    let kinds = KINDS.iter().map(|&(kind, cause)| {
+        Test::new(format!("cause::{kind}"), move || told(kind, cause)).unless(cannot_run(kind))
+    });
+    kinds
+        .chain([
+            Test::new("cause::thread-leader", thread_leader),
+            Test::new("cause::autoreap", autoreap),
+            Test::new("cause::unprivileged", unprivileged),
+            Test::new("cause::fail-if", fail_if),
+            Test::new("cause::filters", filters),
+            Test::new("cause::of-the-living", of_the_living),
+            Test::new("cause::demo-all", demo_all),
+            Test::new("cause::ten-thousand", ten_thousand),
+        ])
+        .collect()
+}
+
+/// What the kernel lacks, if so.
+fn cannot_run(kind: &str) -> Option<String> {
+    let mount = context::cgroup2_mount();
+    match kind {
+        "frozen" if mount.is_none() => Some("cgroup v2 is not mounted".to_owned()),
+        "starved" => {
+            let has_cpu = |file: &str| {
+                let mount = mount.as_ref()?;
+                let names = fs::read_to_string(mount.join(file)).ok()?;
+                names
+                    .split_whitespace()
+                    .any(|name| name == "cpu")
+                    .then_some(())
+            };
+            let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            let v1 = mounts.lines().any(|line| {
+                line.split_once(" - cgroup ")
+                    .is_some_and(|(_, options)| options.contains("cpu"))
+            });
+            (has_cpu("cgroup.subtree_control").is_none() && !v1)
+                .then(|| "no cgroup has the cpu controller".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn zombie_trace(args: &[&str]) -> Command {
+    let mut command = Command::new(context::zombie_trace());
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .env_remove("NO_COLOR");
+    command
+}
+
+fn output(mut command: Command) -> Result<Output, String> {
+    command
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))
+}
+
+/// A running `zombie-trace demo`.
+struct Demo {
+    child: Child,
+    parent: u32,
+}
+
+impl Demo {
+    fn start(kind: &str) -> Result<Self, String> {
+        let mut child = zombie_trace(&["demo", kind])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("demo: {error}"))?;
+        let stdout = child.stdout.take().expect("piped");
+        let mut parent = None;
+        for line in BufReader::new(stdout).lines() {
+            let line = line.map_err(|error| error.to_string())?;
+            if let Some((_, rest)) = line.split_once("The parent is process ") {
+                parent = rest.split('.').next().and_then(|pid| pid.parse().ok());
+            }
+            if line.starts_with("All of it ends") {
+                break;
+            }
+        }
+        match parent {
+            Some(parent) => Ok(Self { child, parent }),
+            None => {
+                let status = child.wait();
+                Err(format!("demo {kind} did not start: {status:?}"))
+            }
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What `ps` says of its processes.
+    fn ps(&self) -> Result<Vec<Value>, String> {
+        let output = output(zombie_trace(&[
+            "ps",
+            "--json",
+            "--tree",
+            &self.pid().to_string(),
+        ]))?;
+        ensure!(output.status.success(), "ps: {output:?}");
+        lines(&output.stdout)
+    }
+
+    /// Enter ends it, and nothing stays behind.
+    fn end(mut self) -> Outcome {
+        let mut stdin = self.child.stdin.take().expect("piped");
+        stdin.write_all(b"\n").map_err(|error| error.to_string())?;
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        ensure!(status.success(), "demo ended with {status}");
+        ensure!(
+            !fs::exists(format!("/proc/{}", self.parent)).unwrap_or(true),
+            "the parent {} is still there",
+            self.parent
+        );
+        let cgroup = context::cgroup2_mount()
+            .map(|mount| mount.join(format!("zombie-trace-demo-{}", self.pid())));
+        ensure!(
+            cgroup.is_none_or(|path| !path.exists()),
+            "its cgroup is still there"
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(bytes: &[u8]) -> Result<Vec<Value>, String> {
+    String::from_utf8_lossy(bytes)
+        .lines()
+        .map(|line| serde_json::from_str(line).map_err(|error| format!("{error}: {line}")))
+        .collect()
+}
+
+/// The causes of the parent's zombies, once the parent has come to where it stays.
+fn settled(demo: &Demo, cause: &str) -> Result<Vec<Value>, String> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let zombies = demo.ps()?;
+        let right = |zombie: &Value| zombie["cause"] == cause && zombie["ppid"] == demo.parent;
+        if !zombies.is_empty() && zombies.iter().all(right) {
+            return Ok(zombies);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "{cause} expected of the children of {}, but: {zombies:#?}",
+            demo.parent
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn told(kind: &str, cause: &str) -> Outcome {
+    let begin = Instant::now();
+    let demo = Demo::start(kind)?;
+    let zombies = settled(&demo, cause)?;
+    let age = u128::from(number(&zombies[0], "age_ns"));
+    let error = u128::from(number(&zombies[0], "error_ns"));
+    ensure!(
+        age <= begin.elapsed().as_nanos() + error,
+        "{age} ns is older than the demonstration"
+    );
+
+    // The tracer tells the same of what is alive at its end.
+    let run = Tracer::json(["--tree", &demo.pid().to_string(), "-d", "200ms"])
+        .start()?
+        .finish()?;
+    run.expect_code(0)?;
+    let report = run.report()?;
+    let alive: Vec<_> = report.alive().collect();
+    let texts = |value: &&Value| {
+        value["cause_text"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty())
+    };
+    if alive.is_empty()
+        || !alive.iter().all(|zombie| zombie["cause"] == cause)
+        || !alive.iter().all(|zombie| texts(&zombie))
+    {
+        return run.fail(format!("{cause} expected of {alive:#?}"));
+    }
+
+    let zombie = zombies[0]["pid"].to_string();
+    let output = output(zombie_trace(&["inspect", &zombie]))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success() && text.contains(cause) && text.contains(&zombie),
+        "inspect {zombie}: {output:?}"
+    );
+    ensure!(
+        text.contains(&format!("{} (demo-parent)", demo.parent)) || kind == "init",
+        "inspect does not name the parent: {text}"
+    );
+    demo.end()
+}
+
+/// A leader whose thread lives on is no zombie by our measure, but looks like one.
+fn thread_leader() -> Outcome {
+    let demo = Demo::start("thread-leader")?;
+    let zombies = settled(&demo, "leader-with-threads")?;
+    let text = zombies[0]["cause_text"].as_str().unwrap_or_default();
+    ensure!(
+        text.contains("1 thread lives on (demo-child)") || text.contains("(worker)"),
+        "the thread is not named: {text}"
+    );
+    let tree = demo.pid().to_string();
+    let listed = output(zombie_trace(&[
+        "ps",
+        "--tree",
+        &tree,
+        "--fail-if",
+        "alive>0",
+    ]))?;
+    ensure!(listed.status.code() == Some(0), "{listed:?}");
+    demo.end()
+}
+
+fn autoreap() -> Outcome {
+    let demo = Demo::start("autoreap")?;
+    let zombies = demo.ps()?;
+    ensure!(zombies.is_empty(), "autoreaped, and yet {zombies:#?}");
+    let run = Tracer::json(["--tree", &demo.pid().to_string(), "-d", "2s"])
+        .start()?
+        .finish()?;
+    let report = run.report()?;
+    if report.count("autoreaped") == 0 || report.count("reaped") != 0 {
+        return run.fail("children of a parent that ignores SIGCHLD are autoreaped");
+    }
+    demo.end()
+}
+
+/// Without privileges the cause may be unknown, but is never wrong.
+fn unprivileged() -> Outcome {
+    for (kind, causes) in [
+        ("classic", ["unknown", "unknown"]),
+        ("blocked", ["blocks-sigchld", "blocks-sigchld"]),
+        ("stopped", ["parent-stopped", "parent-stopped"]),
+        ("waits-for-other", ["unknown", "unknown"]),
+    ] {
+        let demo = Demo::start(kind)?;
+        settled_somehow(&demo)?;
+        let mut command = zombie_trace(&["ps", "--json", "-P", &demo.parent.to_string()]);
+        command.uid(65534).gid(65534);
+        let output = output(command)?;
+        ensure!(output.status.success(), "{output:?}");
+        let zombies = lines(&output.stdout)?;
+        ensure!(!zombies.is_empty(), "{kind}: none is seen");
+        for zombie in &zombies {
+            ensure!(
+                causes.iter().any(|cause| zombie["cause"] == *cause),
+                "{kind}: {causes:?} expected of {zombie:#}"
+            );
+            ensure!(
+                zombie["exit_code"].is_null(),
+                "somebody else's exit code: {zombie:#}"
+            );
+        }
+        demo.end()?;
+    }
+    Ok(())
+}
+
+/// Whatever the cause, it stays the same for a while.
+fn settled_somehow(demo: &Demo) -> Outcome {
+    let cause = || -> Result<Value, String> {
+        Ok(demo
+            .ps()?
+            .first()
+            .map_or(Value::Null, |zombie| zombie["cause"].clone()))
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let before = cause()?;
+        thread::sleep(Duration::from_millis(200));
+        if !before.is_null() && before == cause()? {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "it does not settle");
+    }
+}
+
+fn fail_if() -> Outcome {
+    let demo = Demo::start("coalesced")?;
+    settled(&demo, "handler-leaves-it")?;
+    let tree = demo.pid().to_string();
+    for (condition, code) in [
+        ("alive>8", 3),
+        ("alive>9", 0),
+        ("alive<10", 3),
+        ("age>1", 2),
+    ] {
+        let output = output(zombie_trace(&[
+            "ps",
+            "--tree",
+            &tree,
+            "--fail-if",
+            condition,
+        ]))?;
+        ensure!(
+            output.status.code() == Some(code),
+            "{condition}: {output:?}"
+        );
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(
+            (code == 0) == said.is_empty(),
+            "{condition}: on standard error: {said}"
+        );
+    }
+    demo.end()
+}
+
+fn filters() -> Outcome {
+    let demo = Demo::start("never-waits")?;
+    let zombies = settled(&demo, "never-waits")?;
+    let tree = demo.pid().to_string();
+    let pid = zombies[0]["pid"].to_string();
+    let parent = demo.parent.to_string();
+    let count = |args: &[&str]| -> Result<usize, String> {
+        let mut command = zombie_trace(&["ps", "--json", "--tree", &tree]);
+        command.args(args);
+        Ok(lines(&output(command)?.stdout)?.len())
+    };
+    ensure!(count(&["-p", &pid])? == 1, "-p");
+    ensure!(count(&["-p", "1"])? == 0, "-p of another");
+    ensure!(count(&["-P", &parent])? >= 1, "-P");
+    ensure!(count(&["-P", "1"])? == 0, "-P of another");
+    ensure!(count(&["-n", "demo-*"])? >= 1, "-n");
+    ensure!(count(&["-n", "other"])? == 0, "-n of another");
+    ensure!(
+        count(&["--parent-comm", "demo-parent"])? >= 1,
+        "--parent-comm"
+    );
+    ensure!(count(&["-x"])? >= 1, "-x");
+    ensure!(count(&["-m", "1h"])? == 0, "-m");
+    ensure!(count(&["-m", "1us"])? >= 1, "-m of little");
+    let text = output(zombie_trace(&["ps", "--tree", &tree]))?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    ensure!(
+        text.starts_with("S UID ") && text.contains("demo-child <defunct>"),
+        "{text}"
+    );
+    demo.end()
+}
+
+fn of_the_living() -> Outcome {
+    let demo = Demo::start("coalesced")?;
+    settled(&demo, "handler-leaves-it")?;
+    let parent = output(zombie_trace(&["inspect", &demo.parent.to_string()]))?;
+    let text = String::from_utf8_lossy(&parent.stdout).into_owned();
+    ensure!(
+        text.contains("9 of its 9 children are zombies") && text.contains("handler-leaves-it"),
+        "{text}"
+    );
+    demo.end()?;
+    let missing = output(zombie_trace(&["inspect", "4194304"]))?;
+    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
+    ensure!(
+        missing.status.code() == Some(1) && said.contains("no process 4194304"),
+        "{missing:?}"
+    );
+    Ok(())
+}
+
+fn demo_all() -> Outcome {
+    let alone = output(zombie_trace(&["demo", "all"]))?;
+    ensure!(alone.status.code() == Some(1), "without --run: {alone:?}");
+    let all = output(zombie_trace(&["demo", "all", "--run"]))?;
+    let text = String::from_utf8_lossy(&all.stdout).into_owned();
+    ensure!(all.status.success(), "{all:?}");
+    for (kind, cause) in KINDS {
+        let begin = format!("\n{kind}: ");
+        let shown = format!("\n{text}");
+        let shown = shown.split_once(&begin).map_or("", |(_, rest)| rest);
+        let shown = shown.split("\n\n").next().unwrap_or_default();
+        let left_out = shown.starts_with("left out: ") && cannot_run(kind).is_some();
+        ensure!(shown.contains(cause) || left_out, "{kind}: {shown}");
+    }
+    Ok(())
+}
+
+/// As many zombies as a machine in trouble has.
+fn ten_thousand() -> Outcome {
+    let count = if context::is_emulated() {
+        1_000
+    } else {
+        10_000
+    };
+    let mut held = Command::new(context::load())
+        .args(["held", "--count", &count.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("load: {error}"))?;
+    let result = (|| {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        loop {
+            let begin = Instant::now();
+            let output = output(zombie_trace(&[
+                "ps",
+                "--json",
+                "--tree",
+                &held.id().to_string(),
+            ]))?;
+            let took = begin.elapsed();
+            let listed = lines(&output.stdout)?.len();
+            if listed == count {
+                println!("ps of {count} zombies took {} ms", took.as_millis());
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "{listed} of {count} are listed");
+        }
+    })();
+    drop(held.stdin.take());
+    let _ = held.kill();
+    let _ = held.wait();
+    result
+}

@@ -1,0 +1,139 @@
+use crate::lifecycle::Comm;
+
+/// What is known of a zombie and its parent at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The zombie.
+    pub zombie: &'a ZombieFacts,
+    /// Its parent; `None` if it is not visible (0 in a container) or gone.
+    pub parent: Option<&'a ParentFacts>,
+}
+
+/// What matters of a zombie.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZombieFacts {
+    /// Its parent now; 0 if that can't be seen.
+    pub ppid: u32,
+    /// The signal its parent gets at its end (`task->exit_signal`); `None` if it is not known.
+    pub exit_signal: Option<i32>,
+    /// Threads that are still alive besides the leader.
+    pub live_threads: Vec<Comm>,
+    /// Who traces it.
+    pub tracer: Option<Tracer>,
+    /// Its pids in nested namespaces, outermost first (NSpid in proc_pid_status(5)).
+    pub pids: Vec<u32>,
+    /// Its process group ids likewise.
+    pub groups: Vec<u32>,
+}
+
+/// A process that traces another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracer {
+    /// Its process.
+    pub pid: u32,
+    /// Its name.
+    pub comm: Comm,
+}
+
+/// What matters of a zombie's parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentFacts {
+    /// The process.
+    pub pid: u32,
+    /// Its name.
+    pub comm: Comm,
+    /// What it does with SIGCHLD.
+    pub sigchld: Disposition,
+    /// SIGCHLD is pending for the process.
+    pub pending: bool,
+    /// It is the first process of its pid namespace.
+    pub is_init: bool,
+    /// Its cgroup is frozen; `None` if that can't be read.
+    pub frozen: Option<bool>,
+    /// How deep its pid namespace is below ours: 0 if it is the same.
+    pub pid_level: usize,
+    /// Its own process group, in its own pid namespace.
+    pub group: u32,
+    /// Its threads that are neither zombies nor dead.
+    pub threads: Vec<ThreadFacts>,
+    /// It is ending (`PF_EXITING`).
+    pub exiting: bool,
+}
+
+/// What a process does with SIGCHLD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// `SIG_DFL`.
+    Default,
+    /// `SIG_IGN`.
+    Ignore,
+    /// A handler.
+    Handler,
+}
+
+/// A thread of the parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadFacts {
+    /// Its id.
+    pub tid: u32,
+    /// What it is doing.
+    pub state: State,
+    /// It could run, but did not get a CPU while it was watched.
+    pub starved: bool,
+    /// It blocks SIGCHLD.
+    pub blocks_sigchld: bool,
+    /// SIGCHLD is pending for this thread.
+    pub pending: bool,
+    /// The kernel function it sleeps in; `None` if it doesn't or that can't be read.
+    pub wchan: Option<String>,
+    /// The wait it is in.
+    pub wait: Wait,
+}
+
+/// The state of a thread, by its letter (proc_pid_stat(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// R
+    Runnable,
+    /// S, I
+    Sleeping,
+    /// D
+    Uninterruptible,
+    /// T
+    Stopped,
+    /// t
+    TracingStop,
+    /// Z, X, or one that we don't know.
+    Other,
+}
+
+/// Whether a thread is in a system call that waits for children.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Its system call can't be read: needs CAP_SYS_PTRACE.
+    Unreadable,
+    /// It is in none.
+    None,
+    /// It is in a wait that we can't take apart (of a 32-bit program).
+    Foreign,
+    /// It is in wait4 or waitid.
+    For {
+        /// Whom for.
+        target: WaitTarget,
+        /// The options; those of wait4 have WEXITED added, which it implies.
+        options: u32,
+    },
+}
+
+/// Whom a wait is for, as the waiting process numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitTarget {
+    /// Any child.
+    Any,
+    /// One process.
+    Pid(u32),
+    /// A process group.
+    Group(u32),
+    /// The process that a pidfd refers to, as *we* number it; 0 if that can't be told.
+    Pidfd(u32),
+}

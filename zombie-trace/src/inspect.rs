@@ -1,0 +1,318 @@
+//! `zombie-trace inspect PID`: everything about one zombie and its parent, for a person.
+
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{
+    cause::{
+        Cause, Diagnosis, Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget,
+        diagnose,
+    },
+    cli::InspectArgs,
+    exit_code::ExitCode,
+    lifecycle::{Alive, Lifecycle},
+    sink::{HEADING, human, printable, wrap},
+    source::{
+        monotonic_now,
+        proc::{self, Existing, Parents},
+        wall_clock,
+    },
+};
+
+/// As many of a list are told of.
+const LISTED: usize = 10;
+
+/// Tells what is known of a process.
+///
+/// # Errors
+/// There is no such process; /proc can't be read, or standard output not be written.
+pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let pid = args.pid.get();
+    let Some(leader) = proc::process_of(pid) else {
+        bail!(
+            "there is no process {pid}: if it was a zombie it has been reaped ('zombie-trace ps' \
+             lists those that are left)"
+        );
+    };
+    let mut text = String::new();
+    if leader != pid {
+        let _ = writeln!(text, "{pid} is a thread of process {leader}.\n");
+    }
+    match proc::zombie(leader) {
+        Some(zombie) => about_zombie(&mut text, &zombie),
+        None => about_living(&mut text, leader),
+    }
+    let mut out = anstream::AutoStream::new(io::stdout(), args.color.into()).lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(ExitCode::Success),
+    }
+}
+
+fn heading(text: &mut String, title: &str) {
+    let _ = writeln!(text, "\n{HEADING}{title}{HEADING:#}");
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    const INDENT: usize = 16;
+    let width = terminal_size::terminal_size()
+        .filter(|_| io::stdout().is_terminal())
+        .map(|(width, _)| usize::from(width.0).saturating_sub(INDENT).max(20));
+    let value = wrap(value, width).replace('\n', &format!("\n{}", " ".repeat(INDENT)));
+    let _ = writeln!(text, "  {name:<14}{value}");
+}
+
+/// Zombies as a run would list them.
+fn alive(zombies: &[Existing]) -> Vec<Alive> {
+    let cpus: HashSet<u32> = zombies.iter().map(|zombie| zombie.entry.cpu).collect();
+    let clocks = proc::run_queue_clocks(cpus);
+    let wall = wall_clock();
+    let now = monotonic_now();
+    let mut lifecycle = Lifecycle::new(0);
+    let alive = |zombie: &Existing| {
+        lifecycle.adopt(&zombie.entry, &clocks, &wall);
+        lifecycle.alive(&zombie.entry.record, now, &wall, None)
+    };
+    zombies.iter().map(alive).collect()
+}
+
+fn about_zombie(text: &mut String, zombie: &Existing) {
+    let record = &zombie.entry.record;
+    let parents = Parents::read([zombie.facts.ppid]);
+    let parent = parents.get(zombie.facts.ppid);
+    let diagnosis = diagnose(Facts {
+        zombie: &zombie.facts,
+        parent,
+    });
+    let Some(alive) = alive(std::slice::from_ref(zombie)).pop() else {
+        return;
+    };
+    let name = printable(&alive.comm);
+    let threads = zombie.facts.live_threads.len();
+    if threads == 0 {
+        let _ = writeln!(
+            text,
+            "Process {} ({name}) has been a zombie for {} (± {}).",
+            record.pid,
+            human(alive.age_ns),
+            human(alive.error_ns)
+        );
+    } else {
+        let _ = writeln!(
+            text,
+            "Process {} ({name}) is no zombie yet: its main thread ended {} ago, others live on.",
+            record.pid,
+            human(alive.age_ns)
+        );
+    }
+
+    heading(text, "Why");
+    line(text, "cause", diagnosis.cause.code());
+    line(text, "found", &diagnosis.finding);
+    if let Some(fix) = diagnosis.cause.fix() {
+        line(text, "what helps", fix);
+    }
+
+    heading(text, "What is left of it");
+    let status = match (zombie.status_known, alive.exit_code, alive.signal) {
+        (false, ..) => "known to its owner and root only".to_owned(),
+        (_, _, Some(signal)) => format!("killed by signal {signal}"),
+        (_, Some(code), _) => format!("exit code {code}"),
+        _ => "not known".to_owned(),
+    };
+    line(text, "status", &status);
+    line(
+        text,
+        "pid",
+        &format!("{} stays taken until it is reaped", record.pid),
+    );
+    if record.ns_pid != record.pid {
+        line(
+            text,
+            "",
+            &format!("{} in its own pid namespace", record.ns_pid),
+        );
+    }
+    line(text, "user", &record.uid.to_string());
+    line(text, "CPU time", &human(zombie.cpu_ns));
+    if let Some(cgroup) = &zombie.cgroup {
+        line(
+            text,
+            "cgroup",
+            &format!("{cgroup} (it still counts in pids.current)"),
+        );
+    }
+    if threads == 0 {
+        line(text, "memory, files", "none: given back when it ended");
+    } else {
+        line(text, "memory, files", "all of them, while a thread lives");
+    }
+
+    tree(text, record.pid);
+    match parent {
+        Some(parent) => about_parent(text, "Parent", parent),
+        None => {
+            heading(text, "Parent");
+            line(text, "", "not visible from here");
+        }
+    }
+}
+
+fn tree(text: &mut String, pid: u32) {
+    heading(text, "Ancestors");
+    let mut ancestors = proc::ancestors(pid);
+    ancestors.reverse();
+    for (depth, (pid, comm)) in ancestors.iter().enumerate() {
+        let indent = " ".repeat(2 * depth + 2);
+        let _ = writeln!(text, "{indent}{pid} {}", printable(comm));
+    }
+}
+
+fn about_parent(text: &mut String, title: &str, parent: &ParentFacts) {
+    heading(text, title);
+    line(
+        text,
+        "process",
+        &format!("{} ({})", parent.pid, printable(&parent.comm)),
+    );
+    let disposition = match parent.sigchld {
+        Disposition::Default => "default action: nothing happens",
+        Disposition::Ignore => "ignored",
+        Disposition::Handler => "handled",
+    };
+    let pending = if parent.pending { ", pending" } else { "" };
+    line(text, "SIGCHLD", &format!("{disposition}{pending}"));
+    let blocking = parent
+        .threads
+        .iter()
+        .filter(|thread| thread.blocks_sigchld)
+        .count();
+    let blocked = match blocking {
+        0 => "by no thread".to_owned(),
+        all if all == parent.threads.len() => "by every thread".to_owned(),
+        some => format!("by {some} of {} threads", parent.threads.len()),
+    };
+    line(text, "blocked", &blocked);
+    for (index, thread) in parent.threads.iter().take(LISTED).enumerate() {
+        let name = if index == 0 { "threads" } else { "" };
+        line(text, name, &doing(thread));
+    }
+    if parent.threads.len() > LISTED {
+        line(
+            text,
+            "",
+            &format!("… and {} more", parent.threads.len() - LISTED),
+        );
+    }
+    zombies_of(text, parent.pid);
+}
+
+fn doing(thread: &ThreadFacts) -> String {
+    let state = match thread.state {
+        State::Runnable if thread.starved => "could run, but gets no CPU (R)",
+        State::Runnable => "runs (R)",
+        State::Sleeping => "sleeps (S)",
+        State::Uninterruptible => "sleeps uninterruptibly (D)",
+        State::Stopped => "is stopped (T)",
+        State::TracingStop => "is stopped by a tracer (t)",
+        State::Other => "is in some other state",
+    };
+    let place = match (&thread.wait, &thread.wchan) {
+        (Wait::For { target, .. }, _) => match target {
+            WaitTarget::Any => ", waiting for any child".to_owned(),
+            WaitTarget::Pid(pid) => format!(", waiting for process {pid}"),
+            WaitTarget::Group(0) => ", waiting for its process group".to_owned(),
+            WaitTarget::Group(group) => format!(", waiting for process group {group}"),
+            WaitTarget::Pidfd(pid) => format!(", waiting for process {pid} by a pidfd"),
+        },
+        (Wait::Unreadable, _) => ", in what can't be read without CAP_SYS_PTRACE".to_owned(),
+        (_, Some(function)) => format!(" in {function}"),
+        (_, None) => String::new(),
+    };
+    format!("{} {state}{place}", thread.tid)
+}
+
+fn zombies_of(text: &mut String, pid: u32) {
+    let (living, zombies) = proc::children(pid);
+    let children = living.len() + zombies.len();
+    line(
+        text,
+        "children",
+        &format!("{children}, of which {} zombies", zombies.len()),
+    );
+}
+
+fn about_living(text: &mut String, pid: u32) {
+    let parents = Parents::read([pid]);
+    let Some(process) = parents.get(pid) else {
+        let _ = writeln!(text, "Process {pid} has just ended.");
+        return;
+    };
+    let name = printable(&process.comm);
+    let (living, zombies) = proc::children(pid);
+    let _ = match (living.len(), zombies.len()) {
+        (0, 0) => writeln!(
+            text,
+            "Process {pid} ({name}) is alive, and has no children."
+        ),
+        (living, 0) => writeln!(
+            text,
+            "Process {pid} ({name}) is alive, has {living} children, and none is a zombie."
+        ),
+        (living, dead) => writeln!(
+            text,
+            "Process {pid} ({name}) is alive; {dead} of its {} children are zombies.",
+            living + dead
+        ),
+    };
+    if !zombies.is_empty() {
+        heading(text, "Its zombies");
+        let zombies: Vec<Existing> = zombies.into_iter().filter_map(proc::zombie).collect();
+        let diagnoses = zombies.iter().map(|zombie| {
+            diagnose(Facts {
+                zombie: &zombie.facts,
+                parent: Some(process),
+            })
+        });
+        let mut listed: Vec<(Alive, Diagnosis)> =
+            alive(&zombies).into_iter().zip(diagnoses).collect();
+        listed.sort_by_key(|(zombie, _)| std::cmp::Reverse(zombie.age_ns));
+        for (zombie, diagnosis) in listed.iter().take(LISTED) {
+            line(
+                text,
+                &zombie.pid.to_string(),
+                &format!(
+                    "{} {}: {}",
+                    printable(&zombie.comm),
+                    human(zombie.age_ns),
+                    diagnosis.cause
+                ),
+            );
+        }
+        if listed.len() > LISTED {
+            line(text, "", &format!("… and {} more", listed.len() - LISTED));
+        }
+        if let Some((_, diagnosis)) = listed
+            .iter()
+            .find(|(_, diagnosis)| diagnosis.cause != Cause::BeingReaped)
+        {
+            line(text, "found", &diagnosis.finding);
+            if let Some(fix) = diagnosis.cause.fix() {
+                line(text, "what helps", fix);
+            }
+        }
+    }
+    tree(text, pid);
+    about_parent(text, "As a parent", process);
+    let _ = writeln!(
+        text,
+        "\nHow promptly it reaps: sudo zombie-trace -s -d 10s -P {pid}"
+    );
+}

@@ -1,0 +1,191 @@
+//! `zombie-trace ps`: the zombies that exist now.
+
+use std::{
+    collections::HashMap,
+    io::{self, Write as _},
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    cause::{Cause, Diagnosis, Facts, diagnose},
+    cli::{PsArgs, ScopeArgs},
+    exit_code::ExitCode,
+    filter::{Filter, Pid},
+    kernel::{self, Cgroup},
+    lifecycle::Lifecycle,
+    notice::say,
+    sink::{self, Output, Process, Sink as _},
+    source::{
+        monotonic_now,
+        proc::{self, Existing, Parents},
+        wall_clock,
+    },
+};
+
+/// Lists them; tells by the status whether a condition holds.
+///
+/// # Errors
+/// /proc can't be read, or standard output not be written.
+pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
+    let processes = list(args)?;
+    let output = Output::stdout().context("cannot open standard output")?;
+    match write(args, &processes, output, usize::MAX) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.context("cannot write to standard output")?,
+    }
+    // A leader whose threads live on can't be reaped yet: it is no zombie by our measure.
+    let zombies = processes
+        .iter()
+        .filter(|process| process.alive.cause != Some(Cause::LeaderWithThreads));
+    let count = zombies.count() as u64;
+    let mut code = ExitCode::Success;
+    for condition in args
+        .fail_if
+        .iter()
+        .filter(|condition| condition.holds(count))
+    {
+        say(&format!(
+            "zombie-trace: --fail-if {condition}: there are {count}"
+        ));
+        code = ExitCode::ConditionHolds;
+    }
+    Ok(code)
+}
+
+/// What [`run`] shows of the descendants of a process, but with a few of their rows only.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn show_tree(root: Pid) -> anyhow::Result<()> {
+    const ROWS: usize = 5;
+    let mut args = PsArgs::default();
+    args.scope.tree = Some(root);
+    let output = Output::stdout().context("cannot open standard output")?;
+    Ok(write(&args, &list(&args)?, output, ROWS)?)
+}
+
+fn write(args: &PsArgs, processes: &[Process], mut output: Output, rows: usize) -> io::Result<()> {
+    if args.json {
+        let mut json = sink::Json::new(output, true);
+        for process in processes {
+            json.alive(&process.alive)?;
+        }
+        return json.flush();
+    }
+    let look = sink::Look {
+        width: output.width(),
+        color: output.colored(args.color),
+    };
+    output.write_all(sink::process_table(processes, look, rows).as_bytes())?;
+    output.flush()
+}
+
+/// The oldest first.
+fn list(args: &PsArgs) -> anyhow::Result<Vec<Process>> {
+    let mut zombies = proc::existing().context("cannot read /proc")?;
+    let in_scope = scope(&args.scope)?;
+    zombies.retain(|zombie| in_scope(zombie));
+
+    let parents = Parents::read(zombies.iter().map(|zombie| zombie.facts.ppid));
+    let mut cpus: Vec<_> = zombies.iter().map(|zombie| zombie.entry.cpu).collect();
+    cpus.sort_unstable();
+    cpus.dedup();
+    cpus.retain(|cpu| *cpu != u32::MAX);
+    let clocks = proc::run_queue_clocks(cpus);
+    let wall = wall_clock();
+    let now = monotonic_now();
+    let filter = Filter::from(&args.filter);
+    let mut lifecycle = Lifecycle::new(0);
+    let mut processes = Vec::new();
+    for zombie in &zombies {
+        let parent = parents.get(zombie.facts.ppid);
+        let mut entry = zombie.entry;
+        if let Some(parent) = parent {
+            entry.record.parent_comm = parent.comm.to_raw();
+        }
+        lifecycle.adopt(&entry, &clocks, &wall);
+        let cgroup = zombie.cgroup.as_deref().map(Into::into);
+        let diagnosis: Diagnosis = diagnose(Facts {
+            zombie: &zombie.facts,
+            parent,
+        });
+        let mut alive = lifecycle
+            .alive(&entry.record, now, &wall, cgroup)
+            .because(Some(&diagnosis));
+        if !zombie.status_known {
+            alive.exit_code = None;
+            alive.signal = None;
+        }
+        if parent.is_none() {
+            alive.parent_comm = None;
+        }
+        if filter.passes_alive(&alive) {
+            processes.push(Process {
+                alive,
+                tty: zombie.tty,
+                cpu_ns: zombie.cpu_ns,
+                wchan: zombie.wchan.clone(),
+            });
+        }
+    }
+    processes.sort_by_key(|process| std::cmp::Reverse(process.alive.age_ns));
+    Ok(processes)
+}
+
+/// Whether a zombie is one of those that are asked for.
+fn scope(args: &ScopeArgs) -> anyhow::Result<impl Fn(&Existing) -> bool> {
+    let pids: Vec<u32> = args.pid.iter().map(|pid| pid.get()).collect();
+    let ppids: Vec<u32> = args.ppid.iter().map(|pid| pid.get()).collect();
+    let tree = args.tree.map(|root| (root.get(), proc::parents_of_all()));
+    let cgroup = match &args.cgroup {
+        Some(path) => {
+            let problem = || format!("--cgroup {}", path.display());
+            Cgroup::from_path(path).with_context(problem)?;
+            let mount = kernel::cgroup2_mount().unwrap_or_default();
+            let within = path.strip_prefix(&mount).unwrap_or(path);
+            Some(std::path::Path::new("/").join(within))
+        }
+        None => None,
+    };
+    Ok(move |zombie: &Existing| {
+        let record = &zombie.entry.record;
+        (pids.is_empty() || pids.contains(&record.pid))
+            && (ppids.is_empty() || ppids.contains(&record.ppid))
+            && tree
+                .as_ref()
+                .is_none_or(|(root, parents)| descends(record.ppid, *root, parents))
+            && cgroup.as_ref().is_none_or(|cgroup| {
+                let path = zombie.cgroup.as_deref();
+                path.is_some_and(|path| std::path::Path::new(path).starts_with(cgroup))
+            })
+    })
+}
+
+fn descends(mut pid: u32, root: u32, parents: &HashMap<u32, u32>) -> bool {
+    // Pids can be reused while /proc is read: no way up is longer than there are processes.
+    for _ in 0..=parents.len() {
+        if pid == root {
+            return true;
+        }
+        match parents.get(&pid) {
+            Some(&parent) => pid = parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descent_ends_even_in_a_circle() {
+        let parents = HashMap::from([(5, 4), (4, 1), (1, 0), (8, 9), (9, 8)]);
+        assert!(descends(5, 4, &parents) && descends(4, 4, &parents));
+        assert!(descends(5, 1, &parents));
+        assert!(!descends(1, 5, &parents));
+        assert!(!descends(8, 1, &parents));
+    }
+}

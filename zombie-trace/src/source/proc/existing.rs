@@ -1,0 +1,136 @@
+use std::io;
+
+use nix::unistd::{SysconfVar, sysconf};
+use zombie_trace_common::{Record, SnapshotEntry, flags};
+
+use super::{
+    comm, directory,
+    files::{self, Stat, Status},
+    numbers_in,
+};
+use crate::{
+    cause::{Tracer, ZombieFacts},
+    source::monotonic_now,
+};
+
+/// A zombie of /proc: state Z, also if it is a thread group leader whose threads live on.
+#[derive(Clone, Debug)]
+pub struct Existing {
+    /// As the tracer would have found it. `task` is the pid, for want of better.
+    pub entry: SnapshotEntry,
+    /// Its wait status may be read.
+    pub status_known: bool,
+    /// What a diagnosis needs.
+    pub facts: ZombieFacts,
+    /// Its terminal (`tty_nr`, proc_pid_stat(5)); 0 for none.
+    pub tty: u32,
+    /// The CPU time that it took, ns.
+    pub cpu_ns: u64,
+    /// The kernel function that it sleeps in, if any.
+    pub wchan: Option<String>,
+    /// The path of its cgroup v2.
+    pub cgroup: Option<String>,
+}
+
+/// The zombies that there are now.
+///
+/// # Errors
+/// /proc can't be read.
+pub fn existing() -> io::Result<Vec<Existing>> {
+    let root = std::path::Path::new("/proc");
+    std::fs::read_dir(root)?;
+    Ok(numbers_in(root).into_iter().filter_map(zombie).collect())
+}
+
+/// What a clock tick of /proc is, ns.
+fn tick_ns() -> u64 {
+    sysconf(SysconfVar::CLK_TCK)
+        .ok()
+        .flatten()
+        .and_then(|hertz| 1_000_000_000u64.checked_div(hertz.cast_unsigned()))
+        .unwrap_or(10_000_000)
+}
+
+/// What a diagnosis needs to know of a zombie; `None` if it is gone.
+pub fn zombie_facts(pid: u32) -> Option<ZombieFacts> {
+    let directory = directory(pid);
+    let stat = Stat::read(&directory).ok()?;
+    let status = Status::read(&directory).ok()?;
+    Some(facts(pid, &stat, &status))
+}
+
+fn facts(pid: u32, stat: &Stat, status: &Status) -> ZombieFacts {
+    let live_threads = match status.number("Threads") {
+        None | Some(0 | 1) => Vec::new(),
+        Some(_) => live_threads(pid),
+    };
+    let tracer = status.number("TracerPid").filter(|&pid| pid != 0);
+    ZombieFacts {
+        ppid: stat.ppid,
+        // It is -1 for a thread, and for what is reaped already (kernel/exit.c).
+        exit_signal: (stat.exit_signal >= 0).then_some(stat.exit_signal),
+        live_threads,
+        tracer: tracer.and_then(|tid| {
+            // The tracer is a thread.
+            let process = Status::read(&directory(tid)).ok()?.number("Tgid")?;
+            Some(Tracer {
+                pid: process,
+                comm: comm(process)?,
+            })
+        }),
+        pids: status.numbers("NSpid"),
+        groups: status.numbers("NSpgid"),
+    }
+}
+
+fn live_threads(pid: u32) -> Vec<crate::lifecycle::Comm> {
+    let tasks = directory(pid).join("task");
+    numbers_in(&tasks)
+        .into_iter()
+        .filter_map(|tid| Stat::read(&tasks.join(tid.to_string())).ok())
+        .filter(|stat| !matches!(stat.state, b'Z' | b'X'))
+        .map(|stat| stat.comm)
+        .collect()
+}
+
+/// A process, if it is a zombie.
+pub fn zombie(pid: u32) -> Option<Existing> {
+    let tick_ns = tick_ns();
+    let directory = directory(pid);
+    let stat = Stat::read(&directory).ok()?;
+    if stat.state != b'Z' {
+        return None;
+    }
+    let found = monotonic_now();
+    let status = Status::read(&directory).ok()?;
+    let exec_start = files::exec_start(&directory);
+    let record = Record {
+        task: u64::from(pid),
+        start_boottime: stat.start_ticks * tick_ns,
+        zombie_time: found,
+        pid,
+        ns_pid: status.numbers("NSpid").last().copied().unwrap_or(pid),
+        uid: status.number("Uid").unwrap_or(0),
+        ppid: stat.ppid,
+        wait_status: stat.wait_status,
+        flags: flags::PRE_EXISTING | flags::APPROXIMATE_START,
+        comm: stat.comm.to_raw(),
+        ..Record::default()
+    };
+    Some(Existing {
+        entry: SnapshotEntry {
+            record,
+            exec_start: exec_start.unwrap_or(0),
+            // A CPU that has no clock, so that it gets no date but its start.
+            cpu: exec_start.map_or(u32::MAX, |_| stat.cpu),
+            exit_state: 0x20,
+        },
+        // The kernel shows 0 to those who may not know (do_task_stat, fs/proc/array.c).
+        status_known: stat.wait_status != 0 || super::may_trace(&directory),
+        facts: facts(pid, &stat, &status),
+        tty: stat.tty,
+        cpu_ns: stat.cpu_ticks * tick_ns,
+        wchan: files::wchan(&directory),
+        cgroup: files::cgroup(&directory),
+    })
+}

@@ -1,0 +1,108 @@
+//! What /proc tells of zombies and their parents. Without privileges it tells less: what a parent
+//! is blocked in needs CAP_SYS_PTRACE.
+
+mod clock;
+mod existing;
+mod files;
+mod parents;
+
+pub use clock::run_queue_clocks;
+pub use existing::{Existing, existing, zombie, zombie_facts};
+pub use parents::Parents;
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    cause::{Diagnosis, Facts, ZombieFacts, diagnose},
+    lifecycle::Comm,
+};
+
+/// Why these zombies are still there, by pid; those that are gone are left out.
+pub fn diagnose_all(pids: impl IntoIterator<Item = u32>) -> HashMap<u32, Diagnosis> {
+    let zombies: Vec<(u32, ZombieFacts)> = pids
+        .into_iter()
+        .filter_map(|pid| Some((pid, zombie_facts(pid)?)))
+        .collect();
+    let parents = Parents::read(zombies.iter().map(|(_, zombie)| zombie.ppid));
+    zombies
+        .iter()
+        .map(|(pid, zombie)| {
+            let facts = Facts {
+                zombie,
+                parent: parents.get(zombie.ppid),
+            };
+            (*pid, diagnose(facts))
+        })
+        .collect()
+}
+
+fn directory(pid: u32) -> PathBuf {
+    Path::new("/proc").join(pid.to_string())
+}
+
+/// The process of a pid: its name.
+fn comm(pid: u32) -> Option<Comm> {
+    let stat = files::Stat::read(&directory(pid)).ok()?;
+    Some(stat.comm)
+}
+
+/// The process that a process or thread number belongs to, if it exists.
+pub fn process_of(tid: u32) -> Option<u32> {
+    files::Status::read(&directory(tid)).ok()?.number("Tgid")
+}
+
+/// A process, its parent, and so on: pid and name.
+pub fn ancestors(pid: u32) -> Vec<(u32, Comm)> {
+    let mut ancestors = Vec::new();
+    let mut next = pid;
+    while next != 0
+        && ancestors.iter().all(|(pid, _)| *pid != next)
+        && let Ok(stat) = files::Stat::read(&directory(next))
+    {
+        ancestors.push((next, stat.comm));
+        next = stat.ppid;
+    }
+    ancestors
+}
+
+/// The children of a process that live, and those that are zombies.
+pub fn children(pid: u32) -> (Vec<u32>, Vec<u32>) {
+    let mut children: Vec<(u32, u8)> = numbers_in(Path::new("/proc"))
+        .into_iter()
+        .filter_map(|child| {
+            let stat = files::Stat::read(&directory(child)).ok()?;
+            (stat.ppid == pid).then_some((child, stat.state))
+        })
+        .collect();
+    children.sort_unstable();
+    let (zombies, living): (Vec<_>, Vec<_>) =
+        children.into_iter().partition(|(_, state)| *state == b'Z');
+    let pids = |children: Vec<(u32, u8)>| children.into_iter().map(|(pid, _)| pid).collect();
+    (pids(living), pids(zombies))
+}
+
+/// The parent of every process that there is.
+pub fn parents_of_all() -> HashMap<u32, u32> {
+    numbers_in(Path::new("/proc"))
+        .into_iter()
+        .filter_map(|pid| Some((pid, files::Stat::read(&directory(pid)).ok()?.ppid)))
+        .collect()
+}
+
+/// Whether the caller has the rights of a tracer over a process (`ptrace_may_access`).
+fn may_trace(directory: &Path) -> bool {
+    files::Syscall::read(directory) != files::Syscall::Unreadable
+}
+
+/// The numbers that a directory's entries are named by.
+fn numbers_in(directory: &Path) -> Vec<u32> {
+    std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}

@@ -1,0 +1,194 @@
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use nix::libc;
+
+use super::{
+    directory,
+    files::{self, Stat, Status, Syscall},
+    numbers_in,
+};
+use crate::{
+    cause::{Disposition, ParentFacts, State, ThreadFacts, Wait, WaitTarget},
+    kernel::cgroup2_mount,
+};
+
+/// What is known of some processes that are parents of zombies, read once for each.
+#[derive(Clone, Debug, Default)]
+pub struct Parents(HashMap<u32, ParentFacts>);
+
+impl Parents {
+    /// Looks at these processes now. Takes 20 ms if one of them is runnable, to see whether it gets
+    /// a CPU.
+    pub fn read(pids: impl IntoIterator<Item = u32>) -> Self {
+        let pids: HashSet<_> = pids.into_iter().filter(|&pid| pid != 0).collect();
+        let cgroups = cgroup2_mount();
+        let mut parents: HashMap<_, _> = pids
+            .into_iter()
+            .filter_map(|pid| Some((pid, parent(pid, cgroups.as_deref())?)))
+            .collect();
+        watch(&mut parents);
+        Self(parents)
+    }
+
+    /// One of them; `None` if there is no such process.
+    pub fn get(&self, pid: u32) -> Option<&ParentFacts> {
+        self.0.get(&pid)
+    }
+}
+
+/// Tells the runnable threads that get no CPU from those that do.
+fn watch(parents: &mut HashMap<u32, ParentFacts>) {
+    const WATCHED: Duration = Duration::from_millis(20);
+    let time = |pid: u32, tid: u32| {
+        let text = fs::read_to_string(directory(pid).join(format!("task/{tid}/schedstat"))).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    let mut runnable = Vec::new();
+    for (pid, facts) in &*parents {
+        for (index, thread) in facts.threads.iter().enumerate() {
+            if thread.state == State::Runnable
+                && let Some(before) = time(*pid, thread.tid)
+            {
+                runnable.push((*pid, index, thread.tid, before));
+            }
+        }
+    }
+    if runnable.is_empty() {
+        return;
+    }
+    thread::sleep(WATCHED);
+    for (pid, index, tid, before) in runnable {
+        let still = Stat::read(&directory(pid).join(format!("task/{tid}")))
+            .is_ok_and(|stat| state(stat.state) == State::Runnable);
+        // While it runs its time is brought up to date at every tick.
+        if still
+            && time(pid, tid) == Some(before)
+            && let Some(facts) = parents.get_mut(&pid)
+        {
+            facts.threads[index].starved = true;
+        }
+    }
+}
+
+fn parent(pid: u32, cgroups: Option<&Path>) -> Option<ParentFacts> {
+    /// include/linux/sched.h
+    const PF_EXITING: u32 = 4;
+    let directory = directory(pid);
+    let stat = Stat::read(&directory).ok()?;
+    let status = Status::read(&directory).ok()?;
+    let pids = status.numbers("NSpid");
+    let sigchld = if status.has_signal("SigIgn", libc::SIGCHLD) {
+        Disposition::Ignore
+    } else if status.has_signal("SigCgt", libc::SIGCHLD) {
+        Disposition::Handler
+    } else {
+        Disposition::Default
+    };
+    let mut threads = Vec::new();
+    let mut exiting = true;
+    for tid in numbers_in(&directory.join("task")) {
+        let directory = directory.join("task").join(tid.to_string());
+        let (Ok(stat), Ok(status)) = (Stat::read(&directory), Status::read(&directory)) else {
+            continue;
+        };
+        if matches!(stat.state, b'Z' | b'X') {
+            continue;
+        }
+        exiting &= stat.flags & PF_EXITING != 0;
+        threads.push(ThreadFacts {
+            tid,
+            state: state(stat.state),
+            starved: false,
+            blocks_sigchld: status.has_signal("SigBlk", libc::SIGCHLD),
+            pending: status.has_signal("SigPnd", libc::SIGCHLD),
+            wchan: files::wchan(&directory),
+            wait: wait(&directory),
+        });
+    }
+    Some(ParentFacts {
+        pid,
+        comm: stat.comm,
+        sigchld,
+        pending: status.has_signal("ShdPnd", libc::SIGCHLD),
+        is_init: pids.last() == Some(&1),
+        frozen: cgroups.and_then(|mount| frozen(mount, &directory)),
+        pid_level: pids.len().saturating_sub(1),
+        group: status.numbers("NSpgid").last().copied().unwrap_or(0),
+        exiting,
+        threads,
+    })
+}
+
+fn state(letter: u8) -> State {
+    match letter {
+        b'R' => State::Runnable,
+        b'S' | b'I' => State::Sleeping,
+        b'D' => State::Uninterruptible,
+        b'T' => State::Stopped,
+        b't' => State::TracingStop,
+        _ => State::Other,
+    }
+}
+
+/// Needs no privileges, but a cgroup v2 other than the root.
+fn frozen(mount: &Path, process: &Path) -> Option<bool> {
+    let path = files::cgroup(process)?;
+    let events: PathBuf = mount
+        .join(path.trim_start_matches('/'))
+        .join("cgroup.events");
+    let events = fs::read_to_string(events).ok()?;
+    Some(events.lines().any(|line| line == "frozen 1"))
+}
+
+/// The wait that a thread is blocked in.
+fn wait(thread: &Path) -> Wait {
+    let (number, arguments) = match Syscall::read(thread) {
+        Syscall::Unreadable => return Wait::Unreadable,
+        Syscall::None => return Wait::None,
+        Syscall::Blocked { number, arguments } => (number, arguments),
+    };
+    let waited = files::wchan(thread).is_some_and(|function| function == "do_wait");
+    // Arguments are registers, of which the kernel takes 32 bits here.
+    let [first, second, third, fourth] = arguments.map(|argument| argument as u32);
+    if number == libc::SYS_wait4 {
+        return Wait::For {
+            target: match first.cast_signed() {
+                -1 => WaitTarget::Any,
+                0 => WaitTarget::Group(0),
+                pid if pid > 0 => WaitTarget::Pid(first),
+                group => WaitTarget::Group(group.unsigned_abs()),
+            },
+            options: third | libc::WEXITED.cast_unsigned(),
+        };
+    }
+    if number == libc::SYS_waitid {
+        let target = match first {
+            libc::P_ALL => WaitTarget::Any,
+            libc::P_PID => WaitTarget::Pid(second),
+            libc::P_PGID => WaitTarget::Group(second),
+            // P_PIDFD
+            _ => WaitTarget::Pidfd(pidfd(thread, second)),
+        };
+        return Wait::For {
+            target,
+            options: fourth,
+        };
+    }
+    if waited { Wait::Foreign } else { Wait::None }
+}
+
+/// The process that a pidfd refers to; 0 if it can't be told or is gone.
+fn pidfd(thread: &Path, fd: u32) -> u32 {
+    let info = fs::read_to_string(thread.join(format!("fdinfo/{fd}")));
+    let pid = info.ok().and_then(|info| {
+        let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+        line.trim().parse().ok()
+    });
+    pid.unwrap_or(0)
+}
