@@ -18,6 +18,8 @@ use tokio::{
     time::{self, Instant, MissedTickBehavior},
 };
 
+use zombie_trace_common::flags;
+
 use crate::{
     accounts::{self, Remains},
     cli::Cli,
@@ -227,7 +229,12 @@ impl Session {
                 let zombies = existing
                     .iter()
                     .filter(|entry| accounts::is_zombie(entry) && entry.record.pid != 0);
-                let diagnoses = proc::diagnose_all(zombies.map(|entry| entry.record.pid));
+                let diagnoses = proc::diagnose_all(zombies.map(|entry| {
+                    // Of those from before it is not known.
+                    let traced = flags::TRACED | flags::PRE_EXISTING;
+                    let traced = entry.record.flags & traced != 0;
+                    (entry.record.pid, traced)
+                }));
                 return Ok(Remains {
                     existing,
                     diagnoses,

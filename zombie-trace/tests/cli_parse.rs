@@ -83,10 +83,15 @@ fn short_and_long() {
     ]);
     assert_eq!(short, long);
     assert_eq!(
-        short.pid.iter().map(|pid| pid.get()).collect::<Vec<_>>(),
+        short
+            .scope
+            .pid
+            .iter()
+            .map(|pid| pid.get())
+            .collect::<Vec<_>>(),
         [1, 2]
     );
-    assert_eq!(short.min.unwrap().as_nanos(), 10_000_000);
+    assert_eq!(short.filter.min.unwrap().as_nanos(), 10_000_000);
     assert_eq!(short.duration.unwrap().as_nanos(), 90_000_000_000);
     assert_eq!(short.output.as_deref(), Some(Path::new("file")));
     assert_eq!(short.user.unwrap().name, "root");

@@ -222,7 +222,7 @@ fn told(kind: &str, cause: &str) -> Outcome {
     };
     if alive.is_empty()
         || !alive.iter().all(|zombie| zombie["cause"] == cause)
-        || !alive.iter().all(|zombie| texts(&zombie))
+        || !alive.iter().all(texts)
     {
         return run.fail(format!("{cause} expected of {alive:#?}"));
     }

@@ -8,6 +8,8 @@ mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /tmp
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+# The controller of the starved parent.
+echo +cpu > /sys/fs/cgroup/cgroup.subtree_control
 hostname test
 
 filter=

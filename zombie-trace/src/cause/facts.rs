@@ -60,6 +60,16 @@ pub struct ParentFacts {
     pub exiting: bool,
 }
 
+impl ParentFacts {
+    /// A thread of it waits for particular processes, not for any.
+    pub fn waits_for_some(&self) -> bool {
+        self.threads.iter().any(|thread| match thread.wait {
+            Wait::For { target, .. } => target != WaitTarget::Any,
+            _ => false,
+        })
+    }
+}
+
 /// What a process does with SIGCHLD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {

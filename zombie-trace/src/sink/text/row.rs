@@ -9,7 +9,10 @@ use super::{
     status::status,
     style,
 };
-use crate::lifecycle::{Alive, Comm, How, Zombie};
+use crate::{
+    cause::Cause,
+    lifecycle::{Alive, Comm, How, Zombie},
+};
 
 /// Something to show in each column.
 pub(super) trait Row {
@@ -63,7 +66,15 @@ impl Row for Alive {
             ),
             Column::How => ("still a zombie".to_owned(), style::WARNING),
             Column::Reaper => plain("-".to_owned()),
-            Column::Notes => (notes(&self.flags, self.error_ns), style::DIM),
+            Column::Notes => {
+                let cause = self.cause.map(Cause::code);
+                let notes = notes(&self.flags, self.error_ns);
+                let notes: Vec<&str> = cause
+                    .into_iter()
+                    .chain(Some(&*notes).filter(|notes| !notes.is_empty()))
+                    .collect();
+                (notes.join(", "), style::DIM)
+            }
         }
     }
 }

@@ -51,24 +51,39 @@ fn tick_ns() -> u64 {
         .unwrap_or(10_000_000)
 }
 
-/// What a diagnosis needs to know of a zombie; `None` if it is gone.
-pub fn zombie_facts(pid: u32) -> Option<ZombieFacts> {
+/// What `stat` alone tells of a zombie that has neither a tracer nor living threads, which is
+/// enough where nobody waits for a particular process; `None` if it has threads or is gone.
+pub(super) fn plain_facts(pid: u32) -> Option<ZombieFacts> {
+    let stat = Stat::read(&directory(pid)).ok()?;
+    (stat.threads <= 1).then(|| ZombieFacts {
+        ppid: stat.ppid,
+        exit_signal: exit_signal(&stat),
+        ..ZombieFacts::default()
+    })
+}
+
+/// All that a diagnosis needs to know of a zombie; `None` if it is gone.
+pub(super) fn all_facts(pid: u32) -> Option<ZombieFacts> {
     let directory = directory(pid);
     let stat = Stat::read(&directory).ok()?;
     let status = Status::read(&directory).ok()?;
     Some(facts(pid, &stat, &status))
 }
 
+/// It is -1 for a thread, and for what is reaped already (kernel/exit.c).
+fn exit_signal(stat: &Stat) -> Option<i32> {
+    (stat.exit_signal >= 0).then_some(stat.exit_signal)
+}
+
 fn facts(pid: u32, stat: &Stat, status: &Status) -> ZombieFacts {
-    let live_threads = match status.number("Threads") {
-        None | Some(0 | 1) => Vec::new(),
-        Some(_) => live_threads(pid),
+    let live_threads = match stat.threads {
+        0 | 1 => Vec::new(),
+        _ => live_threads(pid),
     };
     let tracer = status.number("TracerPid").filter(|&pid| pid != 0);
     ZombieFacts {
         ppid: stat.ppid,
-        // It is -1 for a thread, and for what is reaped already (kernel/exit.c).
-        exit_signal: (stat.exit_signal >= 0).then_some(stat.exit_signal),
+        exit_signal: exit_signal(stat),
         live_threads,
         tracer: tracer.and_then(|tid| {
             // The tracer is a thread.

@@ -14,6 +14,7 @@ pub(super) struct Stat {
     pub(super) flags: u32,
     /// User and system time, clock ticks.
     pub(super) cpu_ticks: u64,
+    pub(super) threads: u32,
     /// Clock ticks since boot.
     pub(super) start_ticks: u64,
     pub(super) exit_signal: i32,
@@ -47,6 +48,7 @@ impl Stat {
             tty: number(7)? as u32,
             flags: number(9)? as u32,
             cpu_ticks: field(14)?.parse::<u64>().ok()? + field(15)?.parse::<u64>().ok()?,
+            threads: number(20)? as u32,
             start_ticks: field(22)?.parse().ok()?,
             exit_signal: number(38)? as i32,
             cpu: number(39)? as u32,
@@ -181,7 +183,7 @@ mod tests {
             (stat.exit_signal, stat.cpu, stat.wait_status),
             (17, 1, 1792)
         );
-        assert_eq!(stat.flags, 4_227_148);
+        assert_eq!((stat.flags, stat.threads), (4_227_148, 1));
         assert_eq!(Stat::parse(b"1 (x) R"), None);
         assert_eq!(Stat::parse(b""), None);
     }

@@ -7,7 +7,8 @@ mod files;
 mod parents;
 
 pub use clock::run_queue_clocks;
-pub use existing::{Existing, existing, zombie, zombie_facts};
+pub use existing::{Existing, existing, zombie};
+use existing::{all_facts, plain_facts};
 pub use parents::Parents;
 
 use std::{
@@ -16,25 +17,33 @@ use std::{
 };
 
 use crate::{
-    cause::{Diagnosis, Facts, ZombieFacts, diagnose},
+    cause::{Diagnosis, Facts, ParentFacts, ZombieFacts, diagnose},
     lifecycle::Comm,
 };
 
-/// Why these zombies are still there, by pid; those that are gone are left out.
-pub fn diagnose_all(pids: impl IntoIterator<Item = u32>) -> HashMap<u32, Diagnosis> {
-    let zombies: Vec<(u32, ZombieFacts)> = pids
+/// Why these zombies are still there, by pid; those that are gone are left out. Of each it has to
+/// be said whether a tracer may have been attached at its death.
+pub fn diagnose_all(zombies: impl IntoIterator<Item = (u32, bool)>) -> HashMap<u32, Diagnosis> {
+    let zombies: Vec<(u32, ZombieFacts)> = zombies
         .into_iter()
-        .filter_map(|pid| Some((pid, zombie_facts(pid)?)))
+        .filter_map(|(pid, traced)| {
+            let plain = if traced { None } else { plain_facts(pid) };
+            Some((pid, plain.or_else(|| all_facts(pid))?))
+        })
         .collect();
     let parents = Parents::read(zombies.iter().map(|(_, zombie)| zombie.ppid));
     zombies
-        .iter()
-        .map(|(pid, zombie)| {
+        .into_iter()
+        .filter_map(|(pid, mut zombie)| {
+            let parent = parents.get(zombie.ppid);
+            if zombie.pids.is_empty() && parent.is_some_and(ParentFacts::waits_for_some) {
+                zombie = all_facts(pid)?;
+            }
             let facts = Facts {
-                zombie,
-                parent: parents.get(zombie.ppid),
+                zombie: &zombie,
+                parent,
             };
-            (*pid, diagnose(facts))
+            Some((pid, diagnose(facts)))
         })
         .collect()
 }
