@@ -5,6 +5,9 @@ use std::io::{self, Write as _};
 use crate::{
     aggregate::Lost,
     kernel::{Backend, KernelError},
+    lifecycle::Growing,
+    sink::{human, printable},
+    source::proc::Limit,
 };
 
 /// What was lost, and what to do about it.
@@ -31,6 +34,31 @@ pub(crate) fn warn_of_loss(lost: &Lost) {
     warn(&format!("lost {}", advice.join("; ")));
 }
 
+/// A parent has more and more zombies: how many, and which limit is reached first, and when.
+pub(crate) fn growing(growing: &Growing, limits: &[Limit]) -> String {
+    let Growing {
+        ppid,
+        comm,
+        zombies,
+        rate,
+    } = growing;
+    let mut text = format!(
+        "parent {ppid} ({}) has {zombies} zombies, {rate:.1} more each second",
+        printable(comm)
+    );
+    if let Some(limit) = limits.iter().min_by_key(|limit| limit.left()) {
+        let seconds = limit.left() as f64 / rate;
+        text += &format!(
+            "; {} ({}, of which {} are taken) is reached in {}",
+            limit.name,
+            limit.limit,
+            limit.used,
+            human((seconds * 1e9) as u64)
+        );
+    }
+    text
+}
+
 /// Why a backend is used though there are better ones, in a line.
 pub(crate) fn fallback(used: Backend, refusals: &[(Backend, KernelError)]) -> String {
     let reasons: Vec<_> = refusals
@@ -51,4 +79,34 @@ pub(crate) fn warn(text: &str) {
 /// On stderr; that nobody reads it is no reason to end.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_limit_is_forecast() {
+        let limit = |name: &str, limit, used| Limit {
+            name: name.to_owned(),
+            limit,
+            used,
+        };
+        let parent = Growing {
+            ppid: 7,
+            comm: "parent".into(),
+            zombies: 40,
+            rate: 2.5,
+        };
+        let limits = [
+            limit("kernel.pid_max", 32_768, 200),
+            limit("pids.max", 100, 50),
+        ];
+        assert_eq!(
+            growing(&parent, &limits),
+            "parent 7 (parent) has 40 zombies, 2.5 more each second; pids.max (100, of which 50 \
+             are taken) is reached in 20.0 s"
+        );
+        assert!(growing(&parent, &[]).ends_with("each second"));
+    }
 }

@@ -1,14 +1,19 @@
 //! From a kernel record to a line of output.
 
-use std::{io, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    time::Duration,
+};
 
 use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
 use crate::{
     accounts::{self, Accounts, Remains},
     aggregate::{Aggregate, Lost},
+    cause::Diagnosis,
     filter::Filter,
-    lifecycle::{Lifecycle, RunQueueClocks, WallClock},
+    lifecycle::{Alive, Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
     sink::{Loss, Sink, Start},
     source::{CgroupPaths, monotonic_now, wall_clock},
 };
@@ -25,6 +30,7 @@ pub struct Ending {
 /// Lifecycle, filter, aggregate and sink in a row.
 pub struct Pipeline {
     lifecycle: Lifecycle,
+    overdue: Overdue,
     filter: Filter,
     aggregate: Aggregate,
     sink: Box<dyn Sink + Send>,
@@ -39,8 +45,16 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A run begins. `error_ns` is the backend's error for exact lifetimes.
-    pub fn new(error_ns: u64, filter: Filter, sink: Box<dyn Sink + Send>) -> Self {
+    ///
+    /// A zombie is reported when it has been one for `alive_after_ns`.
+    pub fn new(
+        error_ns: u64,
+        alive_after_ns: u64,
+        filter: Filter,
+        sink: Box<dyn Sink + Send>,
+    ) -> Self {
         Self {
+            overdue: Overdue::new(alive_after_ns),
             lifecycle: Lifecycle::new(error_ns),
             filter,
             aggregate: Aggregate::default(),
@@ -115,6 +129,56 @@ impl Pipeline {
         Ok(Some(since))
     }
 
+    /// Which of the zombies that exist have come to an age at which they are reported.
+    pub fn due<'a>(&mut self, existing: &'a [SnapshotEntry]) -> Vec<&'a SnapshotEntry> {
+        let now = monotonic_now();
+        let zombies: Vec<_> = existing
+            .iter()
+            .filter(|entry| accounts::is_zombie(entry))
+            .map(|entry| {
+                let alive = self.lifecycle.alive(&entry.record, now, &self.wall, None);
+                (identity(&entry.record), alive.age_ns, entry)
+            })
+            .collect();
+        let due: HashSet<TaskId> = self
+            .overdue
+            .due(zombies.iter().map(|(id, age, _)| (*id, *age)))
+            .into_iter()
+            .collect();
+        let zombies = zombies.into_iter().filter(|(id, ..)| due.contains(id));
+        zombies.map(|(.., entry)| entry).collect()
+    }
+
+    /// Reports zombies that still exist.
+    pub fn alive(
+        &mut self,
+        zombies: &[&SnapshotEntry],
+        diagnoses: &HashMap<u32, Diagnosis>,
+    ) -> io::Result<()> {
+        self.begin_batch();
+        let now = monotonic_now();
+        for entry in zombies {
+            let alive = self.living(entry, now, diagnoses);
+            if self.filter.passes_alive(&alive) {
+                self.sink.alive(&alive)?;
+            }
+        }
+        self.end_batch()
+    }
+
+    fn living(
+        &mut self,
+        entry: &SnapshotEntry,
+        now: u64,
+        diagnoses: &HashMap<u32, Diagnosis>,
+    ) -> Alive {
+        let record = &entry.record;
+        let cgroup = self.cgroups.path(record.cgroup_id);
+        self.lifecycle
+            .alive(record, now, &self.wall, cgroup)
+            .because(diagnoses.get(&record.pid))
+    }
+
     /// The end of the run: lists what is still there and writes the summary.
     pub fn finish(&mut self, remains: &Remains) -> io::Result<Ending> {
         self.begin_batch();
@@ -129,11 +193,7 @@ impl Pipeline {
             .collect();
         zombies.sort_by_key(|entry| entry.record.zombie_time);
         for entry in zombies {
-            let cgroup = self.cgroups.path(entry.record.cgroup_id);
-            let alive = self
-                .lifecycle
-                .alive(&entry.record, now, &self.wall, cgroup)
-                .because(remains.diagnoses.get(&entry.record.pid));
+            let alive = self.living(entry, now, &remains.diagnoses);
             if self.filter.passes_alive(&alive) {
                 self.aggregate.alive(&alive);
                 self.sink.alive(&alive)?;
@@ -153,4 +213,8 @@ impl Pipeline {
             complete: summary.complete,
         })
     }
+}
+
+fn identity(record: &Record) -> TaskId {
+    (record.task, record.start_boottime)
 }

@@ -1,6 +1,7 @@
 //! The loop of a run, and its end.
 
 use std::{
+    collections::HashMap,
     future::pending,
     io::{self, Stdout},
     os::fd::AsFd as _,
@@ -18,19 +19,20 @@ use tokio::{
     time::{self, Instant, MissedTickBehavior},
 };
 
-use zombie_trace_common::flags;
+use zombie_trace_common::{SnapshotEntry, flags};
 
 use crate::{
     accounts::{self, Remains},
+    cause::Diagnosis,
     cli::Cli,
     command::Traced,
     kernel::{KernelError, Tracer},
-    lifecycle::RunQueueClocks,
-    notice::warn_of_loss,
+    lifecycle::{Comm, Growth, RunQueueClocks},
+    notice::{self, warn, warn_of_loss},
     pipeline::Pipeline,
     signals::Stop,
     sink::{self, Output, Start},
-    source::{RecordSource, proc},
+    source::{RecordSource, monotonic_now, proc},
 };
 
 /// How often the ring buffer is looked at when the kernel side does not say that it fills up.
@@ -76,6 +78,9 @@ pub(crate) struct Session {
     tracer: Tracer,
     source: RecordSource,
     pipeline: Pipeline,
+    growth: Growth,
+    /// How many ticks apart long-lived zombies are looked for.
+    alive_ticks: u32,
     /// Our standard output, if what we write goes there.
     stdout: Option<Stdout>,
 }
@@ -86,7 +91,12 @@ impl Session {
         let source = RecordSource::new(tracer.take_ring_buffer()?)
             .context("cannot wait for the ring buffer")?;
         let sink = sink::new(cli.sink(), output);
-        let mut pipeline = Pipeline::new(tracer.backend().error_ns(), cli.filter(), sink);
+        let mut pipeline = Pipeline::new(
+            tracer.backend().error_ns(),
+            cli.alive_after.as_nanos(),
+            cli.filter(),
+            sink,
+        );
         let entries = tracer.adopt()?;
         let mut cpus: Vec<_> = entries.iter().map(|entry| entry.cpu).collect();
         cpus.sort_unstable();
@@ -98,6 +108,8 @@ impl Session {
             tracer,
             source,
             pipeline,
+            growth: Growth::default(),
+            alive_ticks: alive_ticks(cli.alive_after.into()),
             stdout: to_stdout.then(io::stdout),
         })
     }
@@ -122,14 +134,17 @@ impl Session {
             tokio::select! {
                 filled = self.source.filled() => {
                     filled.context("cannot wait for the ring buffer")?;
-                    self.drain()?;
+                    self.drain(BATCH)?;
                 }
                 _ = tick.tick() => {
                     ticks = ticks.wrapping_add(1);
-                    self.drain()?;
+                    self.drain(BATCH)?;
                     self.tracer.flush_log();
                     if ticks.is_multiple_of(LOSS_TICKS) {
                         self.report_loss()?;
+                    }
+                    if ticks.is_multiple_of(self.alive_ticks) {
+                        self.report_alive()?;
                     }
                     self.check_reader()?;
                 }
@@ -151,10 +166,10 @@ impl Session {
         }
     }
 
-    /// Takes in what the ring buffer holds.
-    fn drain(&mut self) -> Result<(), Trouble> {
+    /// Takes in what the ring buffer holds, or so many records of it.
+    fn drain(&mut self, limit: usize) -> Result<(), Trouble> {
         self.pipeline.begin_batch();
-        for _ in 0..BATCH {
+        for _ in 0..limit {
             match self.source.take() {
                 Some(record) => {
                     let record = record.context("the kernel side is not the one we started")?;
@@ -164,6 +179,33 @@ impl Session {
             }
         }
         Ok(self.pipeline.end_batch()?)
+    }
+
+    /// Reports the zombies that have come to the age for it.
+    fn report_alive(&mut self) -> Result<(), Trouble> {
+        if accounts::known(&self.tracer.counters()) == 0 {
+            return Ok(());
+        }
+        let existing = self.tracer.list()?;
+        self.warn_of_growth(&existing);
+        let due = self.pipeline.due(&existing);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let diagnoses = diagnose(due.iter().copied());
+        Ok(self.pipeline.alive(&due, &diagnoses)?)
+    }
+
+    fn warn_of_growth(&mut self, existing: &[SnapshotEntry]) {
+        let mut counts: HashMap<_, usize> = HashMap::new();
+        for entry in existing.iter().filter(|entry| accounts::is_zombie(entry)) {
+            let parent = (entry.record.ppid, Comm::new(entry.record.parent_comm));
+            *counts.entry(parent).or_default() += 1;
+        }
+        counts.remove(&(0, Comm::from("")));
+        for growing in self.growth.report(monotonic_now(), &counts) {
+            warn(&notice::growing(&growing, &proc::limits(growing.ppid)));
+        }
     }
 
     fn report_loss(&mut self) -> Result<(), Trouble> {
@@ -197,7 +239,6 @@ impl Session {
     /// Gives whether the data are complete.
     pub(crate) async fn finish(&mut self) -> Result<bool, Trouble> {
         let remains = self.settle().await?;
-        self.drain()?;
         self.tracer.flush_log();
         let ending = self.pipeline.finish(&remains)?;
         if let Some(lost) = ending.lost {
@@ -212,29 +253,24 @@ impl Session {
         self.tracer.stop_exits()?;
         let deadline = Instant::now() + SETTLE;
         loop {
-            self.drain()?;
+            self.drain(usize::MAX)?;
             let before = self.tracer.counters();
             let mut existing = self.tracer.list()?;
             existing.retain(|entry| accounts::has_ended(&entry.record));
             let counters = self.tracer.counters();
             let unsettled = accounts::known(&counters) > existing.len() as u64;
             let late = Instant::now() >= deadline;
-            if before == counters && (late || !unsettled) {
+            // Nothing may come in any more that the books don't have.
+            self.drain(usize::MAX)?;
+            if before == counters && (late || !unsettled) && counters == self.tracer.counters() {
                 let mut released = Vec::new();
                 if unsettled {
                     let records = self.tracer.states()?.into_iter().map(|state| state.record);
                     released = accounts::released_among(records, &existing);
                 }
                 let missed_exits = self.tracer.missed_exits();
-                let zombies = existing
-                    .iter()
-                    .filter(|entry| accounts::is_zombie(entry) && entry.record.pid != 0);
-                let diagnoses = proc::diagnose_all(zombies.map(|entry| {
-                    // Of those from before it is not known.
-                    let traced = flags::TRACED | flags::PRE_EXISTING;
-                    let traced = entry.record.flags & traced != 0;
-                    (entry.record.pid, traced)
-                }));
+                let zombies = existing.iter().filter(|entry| accounts::is_zombie(entry));
+                let diagnoses = diagnose(zombies);
                 return Ok(Remains {
                     existing,
                     diagnoses,
@@ -247,6 +283,24 @@ impl Session {
             time::sleep(POLL).await;
         }
     }
+}
+
+/// A tenth of the age that is waited for, but no more often than every tick and no more seldom than
+/// every second: each look is a walk over the kernel's tasks.
+fn alive_ticks(after: Duration) -> u32 {
+    const A_SECOND: u128 = 1_000 / TICK.as_millis();
+    let ticks = (after.as_millis() / 10 / TICK.as_millis()).clamp(1, A_SECOND);
+    ticks as u32
+}
+
+/// Why they are still there, by pid.
+fn diagnose<'a>(zombies: impl Iterator<Item = &'a SnapshotEntry>) -> HashMap<u32, Diagnosis> {
+    let visible = zombies.filter(|entry| entry.record.pid != 0);
+    proc::diagnose_all(visible.map(|entry| {
+        // Of those from before it is not known.
+        let traced = flags::TRACED | flags::PRE_EXISTING;
+        (entry.record.pid, entry.record.flags & traced != 0)
+    }))
 }
 
 async fn until(deadline: Option<Instant>) {

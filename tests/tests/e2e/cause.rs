@@ -48,6 +48,8 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new("cause::fail-if", fail_if),
             Test::new("cause::filters", filters),
             Test::new("cause::of-the-living", of_the_living),
+            Test::new("cause::while-it-lasts", while_it_lasts),
+            Test::new("cause::growth", growth).unless(context::no_program("/usr/bin/perl")),
             Test::new("cause::demo-all", demo_all),
             Test::new("cause::ten-thousand", ten_thousand),
         ])
@@ -405,6 +407,76 @@ fn of_the_living() -> Outcome {
         missing.status.code() == Some(1) && said.contains("no process 4194304"),
         "{missing:?}"
     );
+    Ok(())
+}
+
+/// A run reports a zombie when it passes an age, and again when that has doubled.
+fn while_it_lasts() -> Outcome {
+    let demo = Demo::start("blocked")?;
+    settled(&demo, "blocks-sigchld")?;
+    // Those from before count from their death on.
+    let tree = demo.pid().to_string();
+    let run = Tracer::json(["--tree", &tree, "--alive-after", "400ms", "-d", "4s"])
+        .start()?
+        .finish()?;
+    run.expect_code(0)?;
+    let report = run.report()?;
+    let ages: Vec<_> = report
+        .alive()
+        .map(|zombie| number(zombie, "age_ns"))
+        .collect();
+    let reported = ages.len();
+    let doubled = ages
+        .windows(2)
+        .take(reported.saturating_sub(2))
+        .all(|pair| pair[1] >= pair[0] * 3 / 2 && pair[1] <= pair[0] * 3);
+    // 0.4 or older, 0.8, 1.6 and 3.2 s; and the end.
+    if !(4..=5).contains(&reported) || !doubled {
+        return run.fail(format!("reported at the ages {ages:?}"));
+    }
+    let cause = |zombie: &Value| zombie["cause"] == "blocks-sigchld";
+    if !report.alive().all(cause) {
+        return run.fail("without the cause");
+    }
+    demo.end()
+}
+
+/// A parent that makes zombies at a known rate in a cgroup with a known limit.
+fn growth() -> Outcome {
+    const EACH_SECOND: f64 = 50.0;
+    let mut makes = Command::new("perl")
+        .args([
+            "-e",
+            "$|=1; while (1) { fork or exit; select undef, undef, undef, 0.02 }",
+        ])
+        .stdin(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("perl: {error}"))?;
+    let pid = makes.id();
+    let run = Tracer::json(["-P", &pid.to_string(), "-d", "5s"])
+        .start()
+        .and_then(|tracer| tracer.finish());
+    let _ = makes.kill();
+    let _ = makes.wait();
+    let run = run?;
+    run.expect_code(0)?;
+    let warned: Vec<&str> = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains(&format!("parent {pid} (perl) has ")))
+        .collect();
+    let rate = |line: &&str| -> Option<f64> {
+        let (_, rest) = line.split_once(" zombies, ")?;
+        rest.split(' ').next()?.parse().ok()
+    };
+    let right = |rate: f64| rate > EACH_SECOND / 3.0 && rate < EACH_SECOND * 1.5;
+    // The number doubles at most thrice while it is looked at each second or so.
+    if !(1..=6).contains(&warned.len())
+        || !warned.iter().all(|line| rate(line).is_some_and(right))
+        || !warned.iter().all(|line| line.contains(" is reached in "))
+    {
+        return run.fail(format!("{warned:#?}"));
+    }
     Ok(())
 }
 

@@ -95,6 +95,16 @@ pub struct Cli {
     #[arg(short, long, help_heading = "Filters")]
     pub all: bool,
 
+    /// Report what has been a zombie for so long, and at each doubling
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "5s",
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = TimeSpan::positive, help_heading = "Output")]
+    pub alive_after: TimeSpan,
+
     /// Show the wall-clock time, with µs
     #[arg(short, long, help_heading = "Output")]
     pub timestamps: bool,

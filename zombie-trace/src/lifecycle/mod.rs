@@ -2,14 +2,18 @@
 
 mod alive;
 mod comm;
+mod growth;
 mod interpret;
+mod overdue;
 mod run_queue_clocks;
 mod wall_clock;
 mod zombie;
 
 pub use alive::Alive;
 pub use comm::Comm;
+pub use growth::{Growing, Growth};
 pub use interpret::Lifecycle;
+pub use overdue::{Overdue, TaskId};
 pub use run_queue_clocks::RunQueueClocks;
 pub use wall_clock::WallClock;
 pub use zombie::{Flag, How, Zombie};

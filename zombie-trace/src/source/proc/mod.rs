@@ -4,11 +4,13 @@
 mod clock;
 mod existing;
 mod files;
+mod limits;
 mod parents;
 
 pub use clock::run_queue_clocks;
 pub use existing::{Existing, existing, zombie};
 use existing::{all_facts, plain_facts};
+pub use limits::{Limit, limits};
 pub use parents::Parents;
 
 use std::{

@@ -1,0 +1,109 @@
+use std::fs;
+
+use super::{
+    directory,
+    files::{self, Status},
+    numbers_in,
+};
+use crate::kernel::cgroup2_mount;
+
+/// A limit on the number of processes that zombies count against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What it is called.
+    pub name: String,
+    /// How many there may be.
+    pub limit: u64,
+    /// How many there are.
+    pub used: u64,
+}
+
+impl Limit {
+    /// How many more there may be.
+    pub fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.used)
+    }
+}
+
+/// The limits that the children of a process count against, as far as they can be read: pid_max,
+/// `pids.max` of its cgroup v2 and those above, and RLIMIT_NPROC, which does not bind root.
+pub fn limits(pid: u32) -> Vec<Limit> {
+    let mut limits = Vec::new();
+    if let (Some(limit), Some(used)) = (number("/proc/sys/kernel/pid_max"), threads()) {
+        let name = "kernel.pid_max".to_owned();
+        limits.push(Limit { name, limit, used });
+    }
+    limits.extend(of_cgroups(pid));
+    limits.extend(of_user(pid));
+    limits
+}
+
+fn number(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// All threads of the machine: `1.00 0.50 0.20 running/all last` (proc_loadavg(5)).
+fn threads() -> Option<u64> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    let (_, all) = text.split(' ').nth(3)?.split_once('/')?;
+    all.parse().ok()
+}
+
+fn of_cgroups(pid: u32) -> Vec<Limit> {
+    let Some(mount) = cgroup2_mount() else {
+        return Vec::new();
+    };
+    let Some(path) = files::cgroup(&directory(pid)) else {
+        return Vec::new();
+    };
+    let group = mount.join(path.trim_start_matches('/'));
+    group
+        .ancestors()
+        .take_while(|group| group.starts_with(&mount))
+        .filter_map(|group| {
+            let read = |file| number(group.join(file).to_str()?);
+            // The file says `max` where there is none.
+            Some(Limit {
+                name: format!("pids.max of {}", group.display()),
+                limit: read("pids.max")?,
+                used: read("pids.current")?,
+            })
+        })
+        .collect()
+}
+
+fn of_user(pid: u32) -> Option<Limit> {
+    let uid = Status::read(&directory(pid)).ok()?.number("Uid")?;
+    if uid == 0 {
+        return None;
+    }
+    let limits = fs::read_to_string(directory(pid).join("limits")).ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max processes"))?;
+    let limit = line.split_ascii_whitespace().next()?.parse().ok()?;
+    let used = numbers_in(std::path::Path::new("/proc"))
+        .into_iter()
+        .filter_map(|pid| Status::read(&directory(pid)).ok())
+        .filter(|status| status.number("Uid") == Some(uid))
+        .map(|status| u64::from(status.number("Threads").unwrap_or(1)))
+        .sum();
+    Some(Limit {
+        name: format!("RLIMIT_NPROC of user {uid}"),
+        limit,
+        used,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_has_a_limit() {
+        let limits = limits(std::process::id());
+        let pid_max = &limits[0];
+        assert_eq!(pid_max.name, "kernel.pid_max");
+        assert!(pid_max.used > 0 && pid_max.left() > 0, "{pid_max:?}");
+    }
+}
