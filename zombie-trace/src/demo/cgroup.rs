@@ -34,16 +34,16 @@ impl Cgroup {
             && let Ok(controllers) = fs::read_to_string(mount.join("cgroup.subtree_control"))
             && controllers.split_whitespace().any(|name| name == "cpu")
         {
-            let cgroup = Self::create(&mount)?;
-            cgroup.write("cpu.max", "1000 1000000")?;
+            let mut cgroup = Self::create(&mount)?;
+            cgroup.switch = Some(("cpu.max", "1000 1000000", "max"));
             return Ok(cgroup);
         }
         let Some(mount) = cpu_hierarchy() else {
             bail!("no cgroup has the cpu controller (cgroup.subtree_control of cgroup v2's root)");
         };
-        let cgroup = Self::create(&mount)?;
+        let mut cgroup = Self::create(&mount)?;
         cgroup.write("cpu.cfs_period_us", "1000000")?;
-        cgroup.write("cpu.cfs_quota_us", "1000")?;
+        cgroup.switch = Some(("cpu.cfs_quota_us", "1000", "-1"));
         Ok(cgroup)
     }
 
@@ -67,7 +67,7 @@ impl Cgroup {
         }
     }
 
-    /// Lets its processes go on.
+    /// Lets its processes go on: to end takes CPU time too.
     pub(super) fn release(&self) {
         if let Some((file, _, off)) = self.switch {
             let _ = self.write(file, off);
