@@ -41,6 +41,8 @@ macro_rules! for_each_offset {
             required UPID_NR: "upid.nr";
             required UPID_NS: "upid.ns";
             required PIDNS_INUM: "pid_namespace.ns.inum";
+            required TASK_STATE: "task_struct.__state", "task_struct.state";
+            optional TASK_RUN_DELAY: "task_struct.sched_info.run_delay";
             optional TASK_STACK: "task_struct.stack";
             optional PT_REGS_SYSCALL: "pt_regs.orig_ax";
             optional PT_REGS_RESULT: "pt_regs.ax";

@@ -32,6 +32,19 @@ pub struct Record {
     pub cgroup_id: u64,
     /// Address of the parent's thread group leader when the process became a zombie.
     pub parent_task: u64,
+    /// When its tracer let go of it, so that the parent was told again; 0 if none did.
+    pub tracer_end_time: u64,
+    /// When the parent's SIGCHLD handler first ran since the zombie's begin; 0 if it did not, or if
+    /// that is not known.
+    pub handler_time: u64,
+    /// When the reaper came to wait, in the call that reaped it; 0 is unknown, and then the two
+    /// fields that follow say nothing.
+    pub wait_time: u64,
+    /// How long the reaping thread stood in a run queue between the zombie's begin and its wait
+    /// (`task->sched_info.run_delay`, ns).
+    pub run_delay_before_wait: u64,
+    /// The same in the wait, since the zombie's begin; `u64::MAX` if the kernel does not tell.
+    pub run_delay_in_wait: u64,
     /// The process.
     pub pid: u32,
     /// Its number in its own innermost pid namespace.
@@ -57,7 +70,7 @@ pub struct Record {
     pub reaper_comm: [u8; COMM_LEN],
 }
 
-const _: () = assert!(size_of::<Record>() == 11 * 8 + 8 * 4 + 3 * COMM_LEN);
+const _: () = assert!(size_of::<Record>() == 16 * 8 + 8 * 4 + 3 * COMM_LEN);
 const _: () = assert!(align_of::<Record>() == 8);
 
 /// Values of [`Record::flags`].

@@ -14,7 +14,13 @@ pub struct TaskState {
     pub record: Record,
     /// Address of the leader's task of the process that may reap it now.
     pub parent_now: u64,
-    /// Thread group id of that process in the initial pid namespace.
+    /// Address of the thread of the parent that was told of the zombie.
+    pub father: u64,
+    /// How long that thread had stood in run queues by then, ns.
+    pub father_run_delay: u64,
+    /// How often the parent's SIGCHLD handler had run by then.
+    pub handler_runs: u64,
+    /// Thread group id of the process that may reap it now, in the initial pid namespace.
     pub parent_now_tgid: u32,
     /// Thread group id of this one in the initial pid namespace.
     pub tgid: u32,
@@ -26,7 +32,7 @@ pub struct TaskState {
     pub aliases: [Alias; ALIAS_LEVELS],
 }
 
-const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 24 + ALIAS_LEVELS * 16);
+const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 48 + ALIAS_LEVELS * 16);
 
 /// A pid as one namespace numbers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -96,9 +96,13 @@ pub unsafe fn forget(state: *mut TaskState) {
     }
 }
 
-/// The kernel decides only where both ends are exact; of the others user space knows more.
+/// Whether it is to be counted only. The kernel decides where both ends are exact; of the others user
+/// space knows more.
+///
+/// # Safety
+/// `record` must be valid.
 #[inline(always)]
-unsafe fn is_too_short(record: *const Record) -> bool {
+pub unsafe fn is_too_short(record: *const Record) -> bool {
     const INEXACT: u32 = flags::APPROXIMATE_START | flags::BOUNDED_END | flags::PRE_EXISTING;
     let minimum = MIN_ZOMBIE_NS.load();
     if minimum == 0 {

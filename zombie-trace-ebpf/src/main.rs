@@ -9,6 +9,7 @@ mod emit;
 mod globals;
 mod hooks;
 mod maps;
+mod phases;
 mod record;
 mod scope;
 mod syscall;

@@ -51,6 +51,35 @@ pub struct Notifying {
     pub again: u32,
 }
 
+/// A thread's latest wait.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Wait {
+    /// Address of the thread's `task_struct`; 0 if the wait has reaped.
+    pub task: u64,
+    /// When it began: `CLOCK_MONOTONIC`, ns.
+    pub time: u64,
+    /// How long the thread had stood in run queues by then, ns.
+    pub run_delay: u64,
+}
+
+pub const WAITS_LEN: u32 = 1 << 14;
+
+/// The latest runs of a process's SIGCHLD handler.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct HandlerRuns {
+    /// Address of the leader's `task_struct`.
+    pub task: u64,
+    /// How often it has run.
+    pub runs: u64,
+    /// When: a ring. `CLOCK_MONOTONIC`, ns.
+    pub times: [u64; HANDLER_TIMES],
+}
+
+pub const HANDLER_TIMES: usize = 8;
+pub const HANDLERS_LEN: u32 = 1 << 12;
+
 /// Dying processes and zombies, by thread group id in the initial pid namespace. An id that is in use
 /// again finds a state whose task is another: see [`crate::record::insert`].
 #[map]
@@ -62,6 +91,15 @@ pub static ALIASES: HashMap<Alias, u32> = HashMap::with_max_entries(SET_AT_LOAD,
 
 #[map]
 pub static NOTIFYING: Array<Notifying> = Array::with_max_entries(1, 0);
+
+/// By the thread's id, of which more threads may share one: an array costs less than a hash map, and
+/// most waits reap nothing of interest.
+#[map]
+pub static WAITS: Array<Wait> = Array::with_max_entries(WAITS_LEN, 0);
+
+/// By the thread group id, likewise.
+#[map]
+pub static HANDLERS: Array<HandlerRuns> = Array::with_max_entries(HANDLERS_LEN, 0);
 
 /// By `pid_tgid` of the waiting thread.
 #[map]

@@ -32,6 +32,11 @@ pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
         (*record).zombie_time_max = 0;
         (*record).leader_exit_time = 0;
         (*record).exec_start = 0;
+        (*record).tracer_end_time = 0;
+        (*record).handler_time = 0;
+        (*record).wait_time = 0;
+        (*record).run_delay_before_wait = 0;
+        (*record).run_delay_in_wait = 0;
         (*record).cgroup_id = leader.cgroup_id();
         (*record).uid = leader.uid();
         (*record).wait_status = leader.wait_status();
@@ -40,6 +45,9 @@ pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
         (*record).how = 0;
         (*record).reaper_comm = [0; 16];
         (*state).exit_cpu = 0;
+        (*state).father = 0;
+        (*state).father_run_delay = 0;
+        (*state).handler_runs = 0;
         leader.read_comm(&raw mut (*record).comm);
         if leader.exit_signal() == 0 {
             (*record).flags = flags::NO_EXIT_SIGNAL;

@@ -19,6 +19,9 @@ pub const EXIT_TRACE: u32 = 0x30;
 /// `SIGNAL_GROUP_EXIT` (include/linux/sched/signal.h).
 const SIGNAL_GROUP_EXIT: u32 = 0x4;
 
+/// include/linux/sched.h
+const TASK_INTERRUPTIBLE: u32 = 0x1;
+
 const SA_NOCLDWAIT: u64 = 0x2;
 const SIG_IGN: u64 = 1;
 
@@ -174,6 +177,18 @@ impl<A: Access> Task<A> {
         self.read(TASK_EXEC_START.load())
     }
 
+    /// How long it has stood in run queues, ns; only where the kernel keeps account of it.
+    #[inline(always)]
+    pub fn run_delay(self) -> u64 {
+        self.read(TASK_RUN_DELAY.load())
+    }
+
+    /// It sleeps until something happens (`TASK_INTERRUPTIBLE`).
+    #[inline(always)]
+    pub fn is_sleeping(self) -> bool {
+        self.read::<u32>(TASK_STATE.load()) & TASK_INTERRUPTIBLE != 0
+    }
+
     #[inline(always)]
     pub fn cpu(self) -> u32 {
         self.read(TASK_CPU.load())
@@ -230,6 +245,15 @@ impl<A: Access> Task<A> {
             unsafe { A::read(self.signal(), SIGNAL_GROUP_EXIT_CODE.load()) }
         } else {
             self.read(TASK_EXIT_CODE.load())
+        }
+    }
+
+    /// It has a handler for SIGCHLD.
+    #[inline(always)]
+    pub fn handles_children(self) -> bool {
+        unsafe {
+            let sighand: *const u8 = self.read(TASK_SIGHAND.load());
+            A::read::<u64>(sighand, SIGHAND_CHLD_HANDLER.load()) > SIG_IGN
         }
     }
 

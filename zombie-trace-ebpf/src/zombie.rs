@@ -1,13 +1,17 @@
 //! What becomes of a process from its end to its reap, whichever hooks tell of it.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use zombie_trace_common::{Record, TaskState, flags, how};
+use zombie_trace_common::{
+    Record, TaskState, flags,
+    how::{self, IO_URING},
+};
 
 use crate::{
-    current::OfCurrent,
-    emit::{close, count, forget},
+    current::{self, OfCurrent},
+    emit::{close, count, forget, is_too_short},
     globals::EXIT_CAN_BE_SKIPPED,
     maps::{SCRATCH, SILENT_AUTOREAP, scratch},
+    phases,
     record::{self, Insertion, describe_parent},
     scope,
     task::{Access, Probed, Task},
@@ -77,13 +81,14 @@ unsafe fn recovered(state: *mut TaskState) {
     count(|counters| &raw mut counters.recovered);
 }
 
-/// It becomes a zombie, given its real parent's leader.
+/// It becomes a zombie, given the thread that is its real parent.
 ///
 /// # Safety
 /// `state` must be valid.
 #[inline(always)]
-pub unsafe fn begin<A: Access>(state: *mut TaskState, parent: Task<A>, traced: bool, now: u64) {
+pub unsafe fn begin<A: Access>(state: *mut TaskState, father: Task<A>, traced: bool, now: u64) {
     unsafe {
+        let parent = father.group_leader();
         let record = &raw mut (*state).record;
         (*record).zombie_time = now;
         if parent.address() != (*record).parent_task {
@@ -92,6 +97,7 @@ pub unsafe fn begin<A: Access>(state: *mut TaskState, parent: Task<A>, traced: b
         if traced {
             (*record).flags |= flags::TRACED;
         }
+        phases::told(state, father);
     }
 }
 
@@ -102,12 +108,18 @@ pub unsafe fn begin<A: Access>(state: *mut TaskState, parent: Task<A>, traced: b
 #[inline(always)]
 pub unsafe fn handed_on<A: Access>(state: *mut TaskState, leader: Task<A>) {
     unsafe {
-        let parent = leader.real_parent().group_leader();
+        let record = &raw mut (*state).record;
+        let father = leader.real_parent();
+        let parent = father.group_leader();
         if parent.address() != (*state).parent_now {
             (*state).parent_now = parent.address();
             (*state).parent_now_tgid = parent.tgid();
-            (*state).record.flags |= flags::REPARENTED;
+            (*record).flags |= flags::REPARENTED;
         }
+        if (*record).flags & flags::TRACED != 0 && (*record).tracer_end_time == 0 {
+            (*record).tracer_end_time = bpf_ktime_get_ns();
+        }
+        phases::told(state, father);
     }
 }
 
@@ -156,6 +168,10 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
         }
         if (*record).zombie_time == 0 {
             approximate_start(state, Task::probed((*record).task));
+        }
+        // io_uring's waits begin unseen.
+        if reaper.is_some() && how != IO_URING && !is_too_short(record) {
+            phases::reaped(state, current::task());
         }
         close(state);
     }

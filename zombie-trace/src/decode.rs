@@ -80,7 +80,7 @@ mod tests {
     fn fields_stand_where_the_kernel_side_puts_them() {
         let mut bytes = vec![0; size_of::<Record>()];
         bytes[..8].copy_from_slice(&7_u64.to_ne_bytes());
-        bytes[88..92].copy_from_slice(&42_u32.to_ne_bytes());
+        bytes[128..132].copy_from_slice(&42_u32.to_ne_bytes());
         let record = record(&bytes).unwrap();
         assert_eq!((record.task, record.pid), (7, 42));
     }

@@ -209,5 +209,13 @@ fn check_shape(line: &Value) -> Result<(), String> {
     if keys.contains(&"flags") {
         ensure!(line["flags"].is_array(), "flags is no array: {line}");
     }
+    if let Some(phases) = line["phases"].as_object() {
+        let sum: u64 = phases.values().filter_map(Value::as_u64).sum();
+        ensure!(
+            phases.len() == 5
+                && sum.abs_diff(number(line, "zombie_ns")) <= number(line, "error_ns"),
+            "phases do not add up: {line}"
+        );
+    }
     Ok(())
 }

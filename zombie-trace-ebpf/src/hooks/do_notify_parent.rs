@@ -66,8 +66,7 @@ fn notify<A: Access>(task: Task<A>) {
         (*notifying).tgid = (*state).tgid;
         (*notifying).again = u32::from((*state).record.zombie_time != 0);
         if (*notifying).again == 0 {
-            let parent = task.real_parent().group_leader();
-            zombie::begin(state, parent, task.is_traced(), now);
+            zombie::begin(state, task.real_parent(), task.is_traced(), now);
         } else {
             zombie::handed_on(state, task);
         }

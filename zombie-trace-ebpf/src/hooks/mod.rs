@@ -7,6 +7,7 @@ mod free;
 mod io_uring;
 mod reap;
 mod release_task;
+mod signal_deliver;
 mod signal_generate;
 mod snapshot;
 mod wait;

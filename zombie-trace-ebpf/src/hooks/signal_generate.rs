@@ -19,7 +19,7 @@ use crate::{
     zombie,
 };
 
-const SIGCHLD: u32 = 17;
+pub const SIGCHLD: u32 = 17;
 
 /// `CLD_EXITED`, `CLD_KILLED`, `CLD_DUMPED`; the other codes tell of stops.
 const CLD_ENDED: core::ops::RangeInclusive<i32> = 1..=3;
@@ -142,10 +142,9 @@ unsafe fn child_ended<A: Access>(
         if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
             let now = bpf_ktime_get_ns();
             if traced {
-                let parent = leader.real_parent().group_leader();
-                zombie::begin(state, parent, traced, now);
+                zombie::begin(state, leader.real_parent(), traced, now);
             } else {
-                zombie::begin(state, notified.group_leader(), traced, now);
+                zombie::begin(state, notified, traced, now);
             }
             if autoreap {
                 zombie::autoreaped(state);

@@ -11,7 +11,8 @@ use zombie_trace_common::how;
 use super::reap::{reaped_by_current, untold_by_current};
 use crate::{
     current,
-    maps::{WAITIDS, WaitidArgs},
+    maps::{SILENT_AUTOREAP, WAITIDS, WaitidArgs},
+    phases,
     task::PF_EXITING,
 };
 
@@ -105,11 +106,14 @@ fn return_value(ctx: &TracePointContext) -> i64 {
     unsafe { ctx.as_ptr().byte_add(RETURN).cast::<i64>().read_volatile() }
 }
 
-/// A wait begins. The dying init of a pid namespace waits in the kernel for all that is left in it
+/// A wait begins, in any backend. The dying init of a pid namespace waits in the kernel for all that is left in it
 /// (zap_pid_ns_processes, kernel/pid_namespace.c), which no system call shows.
 #[btf_tracepoint(function = "sched_process_wait")]
 pub fn process_wait(_ctx: BtfTracePointContext) -> i32 {
-    if current::task().flags() & PF_EXITING != 0 {
+    let current = current::task();
+    phases::wait_begins(current);
+    // Only the tracepoint backend looks for what a wait has reaped.
+    if SILENT_AUTOREAP.get(0) == Some(&1) && current.flags() & PF_EXITING != 0 {
         untold_by_current(how::NS_TEARDOWN, unsafe { bpf_ktime_get_ns() });
     }
     0

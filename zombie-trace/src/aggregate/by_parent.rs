@@ -1,5 +1,5 @@
-use super::{ParentSummary, samples::Samples};
-use crate::lifecycle::Comm;
+use super::{ParentSummary, PhaseTotals, samples::Samples};
+use crate::lifecycle::{Comm, Phases};
 
 /// Most parents have few children, and there can be very many parents: a histogram, of some
 /// 10 KiB, is only for those that have many.
@@ -12,6 +12,8 @@ pub(super) struct Parent {
     pub(super) times: Samples,
     pub(super) autoreaped: u64,
     pub(super) alive: u64,
+    /// The sum of each phase, of those that have phases.
+    phases: Option<[u64; 5]>,
 }
 
 impl Default for Parent {
@@ -20,6 +22,7 @@ impl Default for Parent {
             times: Samples::new(EXACT_TIMES, DIGITS),
             autoreaped: 0,
             alive: 0,
+            phases: None,
         }
     }
 }
@@ -30,6 +33,23 @@ impl Parent {
         self.times.merge(&other.times);
         self.autoreaped += other.autoreaped;
         self.alive += other.alive;
+        if let Some(times) = other.phases {
+            self.add(times);
+        }
+    }
+
+    /// Takes in where a zombie's time went.
+    pub(super) fn phases(&mut self, phases: Option<&Phases>) {
+        if let Some(phases) = phases {
+            self.add(phases.times());
+        }
+    }
+
+    fn add(&mut self, times: [u64; 5]) {
+        let sums = self.phases.get_or_insert_default();
+        for (sum, time) in sums.iter_mut().zip(times) {
+            *sum = sum.saturating_add(time);
+        }
     }
 
     pub(super) fn summary(&self, ppid: Option<u32>, comm: Option<Comm>) -> ParentSummary {
@@ -43,6 +63,7 @@ impl Parent {
             p99_ns: self.times.permille(990),
             max_ns: self.times.max(),
             total_ns: self.times.sum(),
+            phases: self.phases.map(PhaseTotals::from),
         }
     }
 }

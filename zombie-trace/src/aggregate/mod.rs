@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 pub use counts::{Counts, Lost};
 pub use log2_histogram::Log2Histogram;
-pub use summary::{ParentSummary, Summary, ZombieTimes};
+pub use summary::{ParentSummary, PhaseTotals, Summary, ZombieTimes};
 
 use self::{by_parent::Parent, samples::Samples};
 use crate::{
@@ -25,9 +25,9 @@ const EXACT_TIMES: usize = 4096;
 const DIGITS: u8 = 3;
 
 /// As many parents are kept apart at the most, and as many with a histogram: a bound on memory, of
-/// some 10 MiB.
+/// some 5 MiB.
 const MAX_PARENTS: usize = 4096;
-const MAX_HISTOGRAMS: usize = 512;
+const MAX_HISTOGRAMS: usize = 128;
 
 /// What a run has seen so far.
 ///
@@ -74,6 +74,7 @@ impl Aggregate {
         }
         let was_exact = !parent.times.is_rounded();
         parent.times.record(zombie.zombie_ns);
+        parent.phases(zombie.phases.as_ref());
         if was_exact && parent.times.is_rounded() {
             self.histograms += 1;
             if self.histograms > MAX_HISTOGRAMS {

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Counts, Log2Histogram, samples::Samples};
-use crate::lifecycle::Comm;
+use crate::lifecycle::{Comm, Phase, longest};
 
 /// The end of a run: the JSON object `summary` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -85,4 +85,59 @@ pub struct ParentSummary {
     pub max_ns: Option<u64>,
     /// Their sum, exact.
     pub total_ns: u64,
+    /// Where that time went, of the zombies whose phases are known; `None` if there is none.
+    pub phases: Option<PhaseTotals>,
+}
+
+/// The sum of each of [`Phases`](crate::lifecycle::Phases), in ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "they are those of Phases")]
+pub struct PhaseTotals {
+    pub notify_ns: u64,
+    pub parent_not_waiting_ns: u64,
+    pub runqueue_ns: u64,
+    pub tracer_ns: u64,
+    pub reap_ns: u64,
+}
+
+impl PhaseTotals {
+    /// The phase that took the most, and its share of all, in per cent.
+    pub fn worst(&self) -> (Phase, u64) {
+        let times = self.times();
+        let worst = longest(times);
+        let total: u128 = times.iter().map(|&time| u128::from(time)).sum();
+        let most = times.iter().max().copied().unwrap_or(0);
+        let share = (u128::from(most) * 100 + total / 2).checked_div(total);
+        (worst, share.map_or(100, |share| share as u64))
+    }
+
+    fn times(&self) -> [u64; 5] {
+        [
+            self.notify_ns,
+            self.parent_not_waiting_ns,
+            self.runqueue_ns,
+            self.tracer_ns,
+            self.reap_ns,
+        ]
+    }
+}
+
+impl From<[u64; 5]> for PhaseTotals {
+    fn from(
+        [
+            notify_ns,
+            parent_not_waiting_ns,
+            runqueue_ns,
+            tracer_ns,
+            reap_ns,
+        ]: [u64; 5],
+    ) -> Self {
+        Self {
+            notify_ns,
+            parent_not_waiting_ns,
+            runqueue_ns,
+            tracer_ns,
+            reap_ns,
+        }
+    }
 }

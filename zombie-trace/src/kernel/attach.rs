@@ -60,6 +60,12 @@ pub(super) const IO_URING: Attachment = tracepoint("io_uring_complete", "io_urin
 /// way some hook has not been there to see.
 pub(super) const EXIT: Attachment = tracepoint("process_exit", "sched_process_exit");
 
+/// When parents are told of zombies and come to wait for them, in every backend.
+pub(super) const PHASES: [Attachment; 2] = [
+    tracepoint("process_wait", "sched_process_wait"),
+    tracepoint("signal_deliver", "signal_deliver"),
+];
+
 /// Tells of whatever end no other hook has seen, in every backend; the first to attach.
 pub(super) const FREE: Attachment = tracepoint("process_free", "sched_process_free");
 
@@ -84,7 +90,6 @@ impl Backend {
             hook("notify_kprobe", Hook::Kprobe(NOTIFY)),
         ];
         const TRACEPOINT: &[Attachment] = &[
-            tracepoint("process_wait", "sched_process_wait"),
             syscall("sys_exit_wait4"),
             syscall("sys_enter_waitid"),
             syscall("sys_exit_waitid"),

@@ -126,7 +126,7 @@ impl Tracer {
         has_io_waitid: bool,
     ) -> Result<(), KernelError> {
         let fork = config.scope.tree.map(|_| attach::FORK);
-        for attachment in [attach::FREE].into_iter().chain(fork) {
+        for attachment in [attach::FREE].into_iter().chain(attach::PHASES).chain(fork) {
             attach_one(attachment, &mut self.ebpf, btf)?;
         }
         let candidates = config

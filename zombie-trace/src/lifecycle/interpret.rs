@@ -2,7 +2,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use zombie_trace_common::{Record, SnapshotEntry, flags, how};
 
-use super::{Alive, Comm, Flag, How, RunQueueClocks, WallClock, Zombie};
+use super::{Alive, Comm, Flag, How, Phases, RunQueueClocks, WallClock, Zombie};
 
 /// Turns the kernel side's records into lifetimes.
 #[derive(Clone, Debug, Default)]
@@ -131,7 +131,7 @@ impl Lifecycle {
             reaper_comm: reaper.map(|_| Comm::new(record.reaper_comm)),
             cgroup,
             flags: flags_of(record.flags),
-            phases: None,
+            phases: Phases::of(record),
         }
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Comm;
+use super::{Comm, Phases};
 
 /// One process that ended and is gone: the JSON object `zombie` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -47,8 +47,8 @@ pub struct Zombie {
     pub cgroup: Option<Arc<str>>,
     /// What is special about this record.
     pub flags: Vec<Flag>,
-    /// Where the zombie time went; not measured yet.
-    pub phases: Option<()>,
+    /// Where the zombie time went; `None` unless it was reaped by a wait, at exact times.
+    pub phases: Option<Phases>,
 }
 
 impl Zombie {

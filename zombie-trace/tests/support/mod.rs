@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use zombie_trace::{
     aggregate::{Aggregate, Counts, Lost, Summary},
     filter::Filter,
-    lifecycle::{Alive, Flag, How, Zombie},
+    lifecycle::{Alive, Flag, How, Phases, Zombie},
     sink::{Loss, Sink, Start},
 };
 
@@ -184,7 +184,13 @@ fn zombie() -> Zombie {
         reaper_comm: Some("bash".into()),
         cgroup: None,
         flags: Vec::new(),
-        phases: None,
+        phases: Some(Phases {
+            notify_ns: Some(0),
+            parent_not_waiting_ns: Some(0),
+            runqueue_ns: Some(12_000),
+            tracer_ns: Some(0),
+            reap_ns: Some(6_234),
+        }),
     }
 }
 

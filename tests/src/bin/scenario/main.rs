@@ -7,6 +7,7 @@
 
 mod autoreap;
 mod basic;
+mod busy;
 mod command;
 mod compat;
 mod exec;

@@ -1,8 +1,8 @@
 //! All scenarios by name.
 
 use crate::{
-    autoreap, basic, command, compat, exec, memory, namespace, orphan, parent, ptrace, puppet,
-    signals, storm, threads, uring, waitid,
+    autoreap, basic, busy, command, compat, exec, memory, namespace, orphan, parent, ptrace,
+    puppet, signals, storm, threads, uring, waitid,
 };
 
 /// A scenario.
@@ -48,6 +48,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
     anywhere("wait-any", basic::wait_any),
     anywhere("poll", basic::poll),
     anywhere("thread-reaps", basic::thread_reaps),
+    anywhere("busy-cpu-waiter", busy::waiter),
+    anywhere("busy-cpu-handler", busy::handler),
     anywhere("ignore-idle", autoreap::ignore_idle),
     anywhere("ignore-blocked", autoreap::ignore_blocked),
     anywhere("nocldwait-handler", autoreap::nocldwait_handler),

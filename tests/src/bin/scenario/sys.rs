@@ -306,6 +306,28 @@ pub(crate) fn alarm(seconds: u32) {
     unsafe { libc::alarm(seconds) };
 }
 
+/// Runs on this CPU only.
+pub(crate) fn pin(cpu: usize) {
+    // SAFETY: the set is a local.
+    let done = unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &set)
+    };
+    if done != 0 {
+        broken("sched_setaffinity");
+    }
+}
+
+/// Runs when nothing else wants to (SCHED_IDLE, sched(7)).
+pub(crate) fn run_when_idle() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameters are a local.
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameters) } != 0 {
+        broken("sched_setscheduler");
+    }
+}
+
 /// Sleeps at least so long, whatever signals arrive.
 pub(crate) fn sleep_ms(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));

@@ -8,13 +8,14 @@ pub(super) enum Column {
     Parent,
     Status,
     Zombie,
+    Phase,
     How,
     Reaper,
     Notes,
 }
 
 impl Column {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Time,
         Self::Pid,
         Self::Comm,
@@ -22,6 +23,7 @@ impl Column {
         Self::Parent,
         Self::Status,
         Self::Zombie,
+        Self::Phase,
         Self::How,
         Self::Reaper,
         Self::Notes,
@@ -36,6 +38,7 @@ impl Column {
             Self::Parent => "PARENT",
             Self::Status => "STATUS",
             Self::Zombie => "ZOMBIE",
+            Self::Phase => "MOSTLY",
             Self::How => "HOW",
             Self::Reaper => "REAPER",
             Self::Notes => "NOTES",
@@ -54,6 +57,7 @@ impl Column {
             Self::Pid | Self::Ppid => 7,
             Self::Status => 14,
             Self::Zombie => 8,
+            Self::Phase => "not waiting".len(),
             Self::How => 20,
             Self::Reaper => 22,
             Self::Notes => 24,
@@ -102,7 +106,13 @@ pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<Slot> {
     let mut slots: Vec<_> = columns
         .map(|column| slot((column, column.fair())))
         .collect();
-    for column in [Column::Notes, Column::Reaper, Column::How, Column::Parent] {
+    for column in [
+        Column::Notes,
+        Column::Reaper,
+        Column::How,
+        Column::Phase,
+        Column::Parent,
+    ] {
         if total(&slots) > width {
             slots.retain(|slot| slot.column != column);
         }
@@ -186,9 +196,9 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_there_from_100_on() {
-        assert_eq!(columns(100, false), Column::ALL[1..]);
-        assert_eq!(columns(116, true), Column::ALL);
+    fn everything_is_there_from_112_on() {
+        assert_eq!(columns(112, false), Column::ALL[1..]);
+        assert_eq!(columns(128, true), Column::ALL);
         assert_eq!(fit(None, true).len(), Column::ALL.len());
     }
 }

@@ -43,6 +43,11 @@ impl Row for Zombie {
                     style::of_zombie(self.zombie_ns),
                 )
             }
+            Column::Phase => plain(
+                self.phases
+                    .map_or("-", |phases| phases.longest().as_str())
+                    .to_owned(),
+            ),
             Column::How => plain(self.how.as_str().to_owned()),
             Column::Reaper => plain(reaper(self)),
             Column::Notes => (notes(&self.flags, self.error_ns), style::DIM),
@@ -64,6 +69,7 @@ impl Row for Alive {
                 format!(">{}", human(self.age_ns)),
                 style::of_zombie(self.age_ns),
             ),
+            Column::Phase => plain("-".to_owned()),
             Column::How => ("still a zombie".to_owned(), style::WARNING),
             Column::Reaper => plain("-".to_owned()),
             Column::Notes => {

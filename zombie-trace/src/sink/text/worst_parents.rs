@@ -7,7 +7,7 @@ use crate::aggregate::ParentSummary;
 
 /// How many are shown.
 const MOST: usize = 10;
-const TITLES: [&str; 9] = [
+const TITLES: [&str; 10] = [
     "PPID",
     "COMM",
     "REAPED",
@@ -17,12 +17,23 @@ const TITLES: [&str; 9] = [
     "P99",
     "MAX",
     "TOTAL",
+    "MOSTLY",
 ];
 const COMM: usize = 1;
+/// The last one.
+const MOSTLY: usize = 9;
 /// To what names are cut before a column goes.
 const FAIR_COMM: usize = 10;
 /// Which columns go first where there is no room.
-const EXPENDABLE: [&str; 6] = ["AUTOREAPED", "P50", "P99", "MAX", "ALIVE", "REAPED"];
+const EXPENDABLE: [&str; 7] = [
+    "AUTOREAPED",
+    "P50",
+    "P99",
+    "MOSTLY",
+    "MAX",
+    "ALIVE",
+    "REAPED",
+];
 
 /// A table of the first few parents, as wide as its contents need but not more than `columns`.
 pub(super) fn worst_parents(parents: &[ParentSummary], columns: usize, color: bool) -> String {
@@ -58,7 +69,7 @@ pub(super) fn worst_parents(parents: &[ParentSummary], columns: usize, color: bo
     text
 }
 
-fn cells(parent: &ParentSummary) -> [String; 9] {
+fn cells(parent: &ParentSummary) -> [String; 10] {
     let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), human);
     [
         parent
@@ -75,10 +86,17 @@ fn cells(parent: &ParentSummary) -> [String; 9] {
         time(parent.p99_ns),
         time(parent.max_ns),
         human(parent.total_ns),
+        parent.phases.map_or_else(
+            || "-".to_owned(),
+            |phases| {
+                let (phase, share) = phases.worst();
+                format!("{share} % {}", phase.as_str())
+            },
+        ),
     ]
 }
 
-fn line(cells: &[String; 9], widths: &[Option<usize>]) -> String {
+fn line(cells: &[String; 10], widths: &[Option<usize>]) -> String {
     let mut line = String::new();
     for (column, (cell, column_width)) in cells.iter().zip(widths).enumerate() {
         let &Some(column_width) = column_width else {
@@ -89,6 +107,8 @@ fn line(cells: &[String; 9], widths: &[Option<usize>]) -> String {
         line += "  ";
         line += &if column == COMM {
             format!("{cell}{padding}")
+        } else if column == MOSTLY {
+            cell.into_owned()
         } else {
             format!("{padding}{cell}")
         };
@@ -103,6 +123,7 @@ fn total(widths: &[Option<usize>]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aggregate::PhaseTotals;
 
     fn parent(ppid: u32) -> ParentSummary {
         ParentSummary {
@@ -115,6 +136,11 @@ mod tests {
             p99_ns: Some(1_234_567),
             max_ns: Some(123_456_789),
             total_ns: 99_900_000_000,
+            phases: Some(PhaseTotals {
+                parent_not_waiting_ns: 99_000_000_000,
+                reap_ns: 900_000_000,
+                ..PhaseTotals::default()
+            }),
         }
     }
 
