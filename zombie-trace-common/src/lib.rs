@@ -7,6 +7,7 @@
 
 mod counters;
 mod descendant;
+mod handler_runs;
 mod offsets;
 mod record;
 pub mod scope;
@@ -15,6 +16,7 @@ mod state;
 
 pub use counters::Counters;
 pub use descendant::Descendant;
+pub use handler_runs::{HANDLER_TIMES, HANDLERS_LEN, HandlerRuns};
 pub use offsets::MISSING;
 pub use record::{COMM_LEN, Record, flags, how};
 pub use snapshot::{ClockSample, SnapshotEntry};
@@ -26,6 +28,8 @@ mod pod {
     unsafe impl aya::Pod for crate::Counters {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Descendant {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::HandlerRuns {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::TaskState {}
 }

@@ -2,7 +2,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use zombie_trace_common::{Alias, Counters, Descendant, TaskState};
+use zombie_trace_common::{Alias, Counters, Descendant, HANDLERS_LEN, HandlerRuns, TaskState};
 
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
@@ -65,21 +65,6 @@ pub struct Wait {
 
 pub const WAITS_LEN: u32 = 1 << 14;
 
-/// The latest runs of a process's SIGCHLD handler.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct HandlerRuns {
-    /// Address of the leader's `task_struct`.
-    pub task: u64,
-    /// How often it has run.
-    pub runs: u64,
-    /// When: a ring. `CLOCK_MONOTONIC`, ns.
-    pub times: [u64; HANDLER_TIMES],
-}
-
-pub const HANDLER_TIMES: usize = 8;
-pub const HANDLERS_LEN: u32 = 1 << 12;
-
 /// Dying processes and zombies, by thread group id in the initial pid namespace. An id that is in use
 /// again finds a state whose task is another: see [`crate::record::insert`].
 #[map]
@@ -97,7 +82,7 @@ pub static NOTIFYING: Array<Notifying> = Array::with_max_entries(1, 0);
 #[map]
 pub static WAITS: Array<Wait> = Array::with_max_entries(WAITS_LEN, 0);
 
-/// By the thread group id, likewise.
+/// By the thread group id, likewise: see [`HandlerRuns`].
 #[map]
 pub static HANDLERS: Array<HandlerRuns> = Array::with_max_entries(HANDLERS_LEN, 0);
 

@@ -4,12 +4,12 @@
 //! What is not known is left at zero; a zombie whose wait is not known has no phases.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use zombie_trace_common::{MISSING, Record, TaskState};
+use zombie_trace_common::{HANDLER_TIMES, HANDLERS_LEN, HandlerRuns, MISSING, Record, TaskState};
 
 use crate::{
     current::OfCurrent,
     globals::TASK_RUN_DELAY,
-    maps::{HANDLER_TIMES, HANDLERS, HANDLERS_LEN, HandlerRuns, WAITS, WAITS_LEN, Wait},
+    maps::{HANDLERS, WAITS, WAITS_LEN, Wait},
     task::{Access, Task},
 };
 
@@ -64,18 +64,28 @@ unsafe fn take_wait(thread: Task<OfCurrent>) -> Option<*mut Wait> {
 /// A SIGCHLD handler of the running process is about to run (get_signal, kernel/signal.c).
 #[inline(always)]
 pub fn handler_runs(leader: Task<OfCurrent>) {
-    let Some(handler) = HANDLERS.get_ptr_mut(leader.tgid() % HANDLERS_LEN) else {
+    let Some(handler) = handler_for(leader) else {
         return;
     };
     unsafe {
-        if (*handler).task != leader.address() {
-            (*handler).task = leader.address();
-            (*handler).runs = 0;
-        }
         let runs = (*handler).runs;
         (*handler).times[runs as usize % HANDLER_TIMES] = bpf_ktime_get_ns();
         (*handler).runs = runs + 1;
     }
+}
+
+/// The process's place, which it takes from another if need be.
+#[inline(always)]
+fn handler_for<A: Access>(leader: Task<A>) -> Option<*mut HandlerRuns> {
+    let handler = HANDLERS.get_ptr_mut(leader.tgid() % HANDLERS_LEN)?;
+    unsafe {
+        if (*handler).task != leader.address() {
+            (*handler).task = leader.address();
+            (*handler).deaths = 0;
+            (*handler).runs = 0;
+        }
+    }
+    Some(handler)
 }
 
 #[inline(always)]
@@ -95,8 +105,9 @@ pub unsafe fn told<A: Access>(state: *mut TaskState, father: Task<A>) {
         (*state).father_run_delay = run_delay(father);
         (*state).handler_runs = 0;
         if father.handles_children()
-            && let Some(handler) = handler_of(father.group_leader())
+            && let Some(handler) = handler_for(father.group_leader())
         {
+            (*handler).deaths += 1;
             (*state).handler_runs = (*handler).runs;
         }
     }
@@ -134,7 +145,8 @@ pub unsafe fn reaped(state: *mut TaskState, thread: Task<OfCurrent>) {
             }
         }
         let leader = thread.group_leader();
-        if leader.address() == (*state).parent_now
+        if (*state).father != 0
+            && leader.address() == (*state).parent_now
             && let Some(handler) = handler_of(leader)
         {
             let before = (*state).handler_runs;

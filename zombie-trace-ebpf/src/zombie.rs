@@ -96,8 +96,9 @@ pub unsafe fn begin<A: Access>(state: *mut TaskState, father: Task<A>, traced: b
         }
         if traced {
             (*record).flags |= flags::TRACED;
+        } else {
+            phases::told(state, father);
         }
-        phases::told(state, father);
     }
 }
 

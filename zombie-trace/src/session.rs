@@ -19,11 +19,11 @@ use tokio::{
     time::{self, Instant, MissedTickBehavior},
 };
 
-use zombie_trace_common::{SnapshotEntry, flags};
+use zombie_trace_common::{Record, SnapshotEntry, flags};
 
 use crate::{
     accounts::{self, Remains},
-    cause::Diagnosis,
+    cause::{Cause, Diagnosis},
     cli::Cli,
     command::Traced,
     kernel::{KernelError, Tracer},
@@ -192,7 +192,7 @@ impl Session {
         if due.is_empty() {
             return Ok(());
         }
-        let diagnoses = diagnose(due.iter().copied());
+        let diagnoses = diagnose(&self.tracer, &due);
         Ok(self.pipeline.alive(&due, &diagnoses)?)
     }
 
@@ -269,8 +269,11 @@ impl Session {
                     released = accounts::released_among(records, &existing);
                 }
                 let missed_exits = self.tracer.missed_exits();
-                let zombies = existing.iter().filter(|entry| accounts::is_zombie(entry));
-                let diagnoses = diagnose(zombies);
+                let zombies: Vec<_> = existing
+                    .iter()
+                    .filter(|entry| accounts::is_zombie(entry))
+                    .collect();
+                let diagnoses = diagnose(&self.tracer, &zombies);
                 return Ok(Remains {
                     existing,
                     diagnoses,
@@ -294,13 +297,34 @@ fn alive_ticks(after: Duration) -> u32 {
 }
 
 /// Why they are still there, by pid.
-fn diagnose<'a>(zombies: impl Iterator<Item = &'a SnapshotEntry>) -> HashMap<u32, Diagnosis> {
-    let visible = zombies.filter(|entry| entry.record.pid != 0);
-    proc::diagnose_all(visible.map(|entry| {
+fn diagnose(tracer: &Tracer, zombies: &[&SnapshotEntry]) -> HashMap<u32, Diagnosis> {
+    let visible = zombies.iter().filter(|entry| entry.record.pid != 0);
+    let mut diagnoses = proc::diagnose_all(visible.clone().map(|entry| {
         // Of those from before it is not known.
         let traced = flags::TRACED | flags::PRE_EXISTING;
         (entry.record.pid, entry.record.flags & traced != 0)
-    }))
+    }));
+    // Many zombies have few parents.
+    let mut handlers = HashMap::new();
+    for Record {
+        pid,
+        ppid,
+        parent_task,
+        ..
+    } in visible.map(|entry| entry.record)
+    {
+        let Some(diagnosis) = diagnoses.get_mut(&pid) else {
+            continue;
+        };
+        if diagnosis.cause == Cause::HandlerLeavesIt
+            && let Some(handler) = *handlers
+                .entry(parent_task)
+                .or_insert_with(|| tracer.handler_runs(parent_task, ppid))
+        {
+            *diagnosis = diagnosis.clone().with_handler(handler.runs, handler.deaths);
+        }
+    }
+    diagnoses
 }
 
 async fn until(deadline: Option<Instant>) {

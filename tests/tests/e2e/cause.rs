@@ -49,6 +49,7 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new("cause::filters", filters),
             Test::new("cause::of-the-living", of_the_living),
             Test::new("cause::while-it-lasts", while_it_lasts),
+            Test::new("cause::coalesced-while-traced", coalesced_while_traced),
             Test::new("cause::growth", growth).unless(context::no_program("/usr/bin/perl")),
             Test::new("cause::demo-all", demo_all),
             Test::new("cause::ten-thousand", ten_thousand),
@@ -439,6 +440,33 @@ fn while_it_lasts() -> Outcome {
         return run.fail("without the cause");
     }
     demo.end()
+}
+
+/// Ten deaths and one run of the handler, seen as they happen.
+fn coalesced_while_traced() -> Outcome {
+    let demo = [
+        context::zombie_trace().to_str().expect("UTF-8"),
+        "demo",
+        "coalesced",
+        "-d",
+        "2s",
+    ];
+    let run = Tracer::json(["--alive-after", "300ms"])
+        .command(demo)
+        .run()?;
+    run.expect_code(0)?;
+    let report = run.report()?;
+    let alive: Vec<&Value> = report.alive().collect();
+    let told = |zombie: &&Value| {
+        zombie["cause"] == "signals-coalesced"
+            && zombie["cause_text"]
+                .as_str()
+                .is_some_and(|text| text.contains("ran 1 time for 10 deaths"))
+    };
+    if alive.len() < 9 || !alive.iter().all(told) {
+        return run.fail(format!("{} are reported: {:?}", alive.len(), alive.first()));
+    }
+    Ok(())
 }
 
 /// A parent that makes zombies at a known rate in a cgroup with a known limit.

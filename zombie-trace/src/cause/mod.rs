@@ -49,6 +49,8 @@ pub enum Cause {
     BlocksSigchld,
     /// The parent handles SIGCHLD, but the handler has left it.
     HandlerLeavesIt,
+    /// As before, and the handler was seen to run less often than children died.
+    SignalsCoalesced,
     /// The parent is the init of its pid namespace, but does not behave as one.
     InitNeverWaits,
     /// The parent neither handles SIGCHLD nor waits.
@@ -59,7 +61,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::LeaderWithThreads,
         Self::HeldByTracer,
         Self::ParentFrozen,
@@ -76,6 +78,7 @@ impl Cause {
         Self::IgnoresSigchld,
         Self::BlocksSigchld,
         Self::HandlerLeavesIt,
+        Self::SignalsCoalesced,
         Self::InitNeverWaits,
         Self::NeverWaits,
         Self::Unknown,
@@ -100,6 +103,7 @@ impl Cause {
             Self::IgnoresSigchld => "ignores-sigchld",
             Self::BlocksSigchld => "blocks-sigchld",
             Self::HandlerLeavesIt => "handler-leaves-it",
+            Self::SignalsCoalesced => "signals-coalesced",
             Self::InitNeverWaits => "init-never-waits",
             Self::NeverWaits => "never-waits",
             Self::Unknown => "unknown",
@@ -133,7 +137,7 @@ impl Cause {
                 "ignore SIGCHLD before the first child is created, or wait for what died before"
             }
             Self::BlocksSigchld => "unblock SIGCHLD, or read it (signalfd, sigwait) and wait",
-            Self::HandlerLeavesIt => {
+            Self::HandlerLeavesIt | Self::SignalsCoalesced => {
                 "signals coalesce, so that one SIGCHLD can stand for several deaths: call \
                  waitpid(-1, …, WNOHANG) in a loop until it gives 0 or ECHILD"
             }
@@ -171,6 +175,23 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
+    /// With what was seen of the parent's SIGCHLD handler: the cause is sharper if it left the
+    /// zombie and ran less often than children died.
+    #[must_use]
+    pub fn with_handler(self, runs: u64, deaths: u64) -> Self {
+        if self.cause != Cause::HandlerLeavesIt || runs >= deaths {
+            return self;
+        }
+        let times = if runs == 1 { "time" } else { "times" };
+        Self {
+            cause: Cause::SignalsCoalesced,
+            finding: format!(
+                "{}: its handler ran {runs} {times} for {deaths} deaths since we look",
+                self.finding
+            ),
+        }
+    }
+
     /// The finding, and what usually helps: what JSON calls `cause_text`.
     pub fn text(&self) -> String {
         match self.cause.fix() {
@@ -185,6 +206,20 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn a_handler_that_ran_too_seldom() {
+        let left = |cause| Diagnosis {
+            cause,
+            finding: "it handles SIGCHLD".to_owned(),
+        };
+        let sharper = left(Cause::HandlerLeavesIt).with_handler(1, 10);
+        assert_eq!(sharper.cause, Cause::SignalsCoalesced);
+        assert!(sharper.text().contains("ran 1 time for 10 deaths"));
+        for (cause, runs) in [(Cause::HandlerLeavesIt, 10), (Cause::NeverWaits, 0)] {
+            assert_eq!(left(cause).with_handler(runs, 10), left(cause));
+        }
+    }
 
     #[test]
     fn each_cause_has_a_code_of_its_own() {

@@ -16,7 +16,8 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use zombie_trace_common::{
-    ClockSample, Counters, Descendant, SnapshotEntry, TaskState, scope as scope_bits,
+    ClockSample, Counters, Descendant, HANDLERS_LEN, HandlerRuns, SnapshotEntry, TaskState,
+    scope as scope_bits,
 };
 
 use super::{
@@ -230,6 +231,14 @@ impl Tracer {
     /// The zombies and dying processes that are known and still in the kernel's task list.
     pub fn list(&mut self) -> Result<Vec<SnapshotEntry>, KernelError> {
         self.snapshot("list_tasks")
+    }
+
+    /// What the SIGCHLD handler of a process has done since the hooks are there, given the address of
+    /// its leader's task and its pid in the initial pid namespace; `None` if nothing is known.
+    pub fn handler_runs(&self, task: u64, tgid: u32) -> Option<HandlerRuns> {
+        let handlers: Array<_, HandlerRuns> = self.ebpf.map("HANDLERS")?.try_into().ok()?;
+        let runs = handlers.get(&(tgid % HANDLERS_LEN), 0).ok()?;
+        (runs.task == task).then_some(runs)
     }
 
     /// What is known of every process that is dying, a zombie, or released but not freed yet.
