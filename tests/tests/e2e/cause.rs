@@ -51,10 +51,15 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new("cause::while-it-lasts", while_it_lasts),
             Test::new("cause::coalesced-while-traced", coalesced_while_traced),
             Test::new("cause::growth", growth).unless(context::no_program("/usr/bin/perl")),
-            Test::new("cause::demo-all", demo_all),
+            Test::new("cause::demo-all", demo_all).unless(too_slow()),
             Test::new("cause::ten-thousand", ten_thousand),
         ])
         .collect()
+}
+
+/// Each kind is a test of its own there, too.
+fn too_slow() -> Option<String> {
+    context::is_emulated().then(|| "all kinds in a row take too long when emulated".to_owned())
 }
 
 /// What the kernel lacks, if so.

@@ -12,38 +12,35 @@ use crate::{
 
 const CPU: usize = 0;
 const CHILD_ENDS_MS: u64 = 150;
-const HOGS_BEGIN_MS: u64 = 50;
-const HOGS_END_NS: u64 = 1_000_000_000;
+const HOG_BEGINS_MS: u64 = 50;
+/// The kernel leaves 50 ms of each second to others (sched_rt_runtime_us).
+const HOG_ENDS_NS: u64 = 500_000_000;
 
 /// What the parent does until its child ends 150 ms from now.
 fn under(reap: impl FnOnce(Proc)) {
     let child = Proc::new("child");
     child.fork(|| {
+        // There may be one CPU only.
+        sys::run_first(2);
         sys::sleep_ms(CHILD_ENDS_MS);
         3
     });
-    let hogs = [Proc::new("hog"), Proc::new("hog")];
-    for hog in hogs {
-        hog.fork(|| {
-            let begin = now();
-            sys::pin(CPU);
-            sys::sleep_ms(HOGS_BEGIN_MS);
-            while now() < begin + HOGS_END_NS {
-                std::hint::spin_loop();
-            }
-            0
-        });
-    }
+    let hog = Proc::new("hog");
+    hog.fork(|| {
+        let begin = now();
+        sys::pin(CPU);
+        sys::run_first(1);
+        sys::sleep_ms(HOG_BEGINS_MS);
+        while now() < begin + HOG_ENDS_NS {
+            std::hint::spin_loop();
+        }
+        0
+    });
     sys::pin(CPU);
-    sys::run_when_idle();
     reap(child);
-    for hog in hogs {
-        hog.reap();
-    }
+    hog.reap();
     child.truth().emit();
-    for hog in hogs {
-        hog.truth().emit();
-    }
+    hog.truth().emit();
 }
 
 /// It is blocked in wait4.

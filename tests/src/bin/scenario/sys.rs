@@ -319,11 +319,14 @@ pub(crate) fn pin(cpu: usize) {
     }
 }
 
-/// Runs when nothing else wants to (SCHED_IDLE, sched(7)).
-pub(crate) fn run_when_idle() {
-    let parameters = libc::sched_param { sched_priority: 0 };
+/// Runs before everything of a lower priority, of which usual processes have the least (SCHED_FIFO,
+/// sched(7)).
+pub(crate) fn run_first(priority: c_int) {
+    let parameters = libc::sched_param {
+        sched_priority: priority,
+    };
     // SAFETY: the parameters are a local.
-    if unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameters) } != 0 {
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameters) } != 0 {
         broken("sched_setscheduler");
     }
 }
