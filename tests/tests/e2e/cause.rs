@@ -418,6 +418,7 @@ fn of_the_living() -> Outcome {
 
 /// A run reports a zombie when it passes an age, and again when that has doubled.
 fn while_it_lasts() -> Outcome {
+    const AFTER_NS: u64 = 400_000_000;
     let demo = Demo::start("blocked")?;
     settled(&demo, "blocks-sigchld")?;
     // Those from before count from their death on.
@@ -431,13 +432,17 @@ fn while_it_lasts() -> Outcome {
         .alive()
         .map(|zombie| number(zombie, "age_ns"))
         .collect();
-    let reported = ages.len();
-    let doubled = ages
-        .windows(2)
-        .take(reported.saturating_sub(2))
-        .all(|pair| pair[1] >= pair[0] * 3 / 2 && pair[1] <= pair[0] * 3);
-    // 0.4 or older, 0.8, 1.6 and 3.2 s; and the end.
-    if !(4..=5).contains(&reported) || !doubled {
+    // How often the age had doubled since 400 ms; the last report is that of the end.
+    let mut doublings: Vec<_> = ages
+        .iter()
+        .map(|age| (age / AFTER_NS).checked_ilog2())
+        .collect();
+    let (Some(&Some(first)), Some(Some(end))) = (doublings.first(), doublings.pop()) else {
+        return run.fail(format!("reported at the ages {ages:?}"));
+    };
+    // The last one may have come due just before the end.
+    let each_once = |end| doublings.iter().copied().eq((first..end).map(Some));
+    if first == end || !(each_once(end + 1) || each_once(end)) {
         return run.fail(format!("reported at the ages {ages:?}"));
     }
     let cause = |zombie: &Value| zombie["cause"] == "blocks-sigchld";
