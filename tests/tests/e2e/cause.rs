@@ -437,7 +437,7 @@ fn while_it_lasts() -> Outcome {
         .iter()
         .map(|age| (age / AFTER_NS).checked_ilog2())
         .collect();
-    let (Some(&Some(first)), Some(Some(end))) = (doublings.first(), doublings.pop()) else {
+    let (Some(Some(first)), Some(Some(end))) = (doublings.first().copied(), doublings.pop()) else {
         return run.fail(format!("reported at the ages {ages:?}"));
     };
     // The last one may have come due just before the end.
