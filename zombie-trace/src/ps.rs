@@ -88,6 +88,7 @@ fn list(args: &PsArgs) -> anyhow::Result<Vec<Process>> {
     zombies.retain(|zombie| in_scope(zombie));
 
     let parents = Parents::read(zombies.iter().map(|zombie| zombie.facts.ppid));
+    zombies.retain(|zombie| proc::is_still_there(zombie.entry.record.pid, &zombie.facts));
     let mut cpus: Vec<_> = zombies.iter().map(|zombie| zombie.entry.cpu).collect();
     cpus.sort_unstable();
     cpus.dedup();

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Outcome, Test, context, ensure, report::number, tracer::Tracer};
+use crate::{Outcome, Test, context, ensure, puppet::Puppet, report::number, tracer::Tracer};
 
 /// The kinds of `zombie-trace demo`, and the cause that is right.
 const KINDS: &[(&str, &str)] = &[
@@ -29,6 +29,7 @@ const KINDS: &[(&str, &str)] = &[
     ("starved", "parent-starved"),
     ("waits-for-other", "waits-for-other"),
     ("waits-without-flags", "waits-without-flags"),
+    ("other-thread", "waits-without-flags"),
     ("no-sigchld", "no-sigchld"),
     ("init", "init-never-waits"),
     ("traced", "held-by-tracer"),
@@ -44,6 +45,8 @@ pub(crate) fn tests() -> Vec<Test> {
         .chain([
             Test::new("cause::thread-leader", thread_leader),
             Test::new("cause::autoreap", autoreap),
+            Test::new("cause::parent-exiting", parent_exiting).unless(too_little_memory()),
+            Test::new("cause::short-lived", short_lived),
             Test::new("cause::unprivileged", unprivileged),
             Test::new("cause::fail-if", fail_if),
             Test::new("cause::filters", filters),
@@ -60,6 +63,21 @@ pub(crate) fn tests() -> Vec<Test> {
 /// Each kind is a test of its own there, too.
 fn too_slow() -> Option<String> {
     context::is_emulated().then(|| "all kinds in a row take too long when emulated".to_owned())
+}
+
+/// What a parent has to give back when it ends takes it some 150 ms for each GiB.
+const PARENT_MIB: u64 = 1536;
+
+fn too_little_memory() -> Option<String> {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available: u64 = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok())
+        .unwrap_or(0);
+    let needed = PARENT_MIB * 3 / 2;
+    (available / 1024 < needed)
+        .then(|| format!("{} MiB of memory free, {needed} needed", available / 1024))
 }
 
 /// What the kernel lacks, if so.
@@ -282,6 +300,79 @@ fn autoreap() -> Outcome {
         return run.fail("children of a parent that ignores SIGCHLD are autoreaped");
     }
     demo.end()
+}
+
+/// The causes that `ps` gives of these processes, looked for until one of them is `wanted`.
+fn caught(args: &[&str], wanted: &str, limit: Duration) -> Result<Vec<String>, String> {
+    let deadline = Instant::now() + limit;
+    let mut seen = Vec::new();
+    loop {
+        let output = output(zombie_trace(&[&["ps", "--json"], args].concat()))?;
+        for zombie in lines(&output.stdout)? {
+            let cause = zombie["cause"].as_str().unwrap_or_default().to_owned();
+            if !seen.contains(&cause) {
+                seen.push(cause);
+            }
+        }
+        if seen.iter().any(|cause| cause == wanted) {
+            return Ok(seen);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "{wanted} expected, but: {seen:?}"
+        );
+    }
+}
+
+/// A parent that takes long to end, with a zombie that nobody inherits before.
+fn parent_exiting() -> Outcome {
+    let mut last = String::new();
+    for _ in 0..5 {
+        let mut puppet = Puppet::start(Stdio::inherit())?;
+        let zombie = puppet.obey("zombie child 3")?.to_string();
+        puppet.obey(&format!("memory {PARENT_MIB}"))?;
+        // SAFETY: it is our child, and not reaped yet.
+        unsafe { libc::kill(puppet.pid().cast_signed(), libc::SIGKILL) };
+        // It passes to init then.
+        let parent = puppet.pid().to_string();
+        let limit = Duration::from_millis(500);
+        match caught(&["-p", &zombie, "-P", &parent], "parent-exiting", limit) {
+            Ok(seen) => {
+                ensure!(seen == ["parent-exiting"], "it ends, and yet {seen:?}");
+                return Ok(());
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// What a parent did while one child was a zombie says nothing about the next: of a parent that
+/// waits for each at once it is never said that it doesn't.
+fn short_lived() -> Outcome {
+    let mut load = Command::new(context::load())
+        .args(["serial", "--seconds", "60"])
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("load: {error}"))?;
+    let tree = load.id().to_string();
+    let wrong = ["waits-for-other", "never-waits", "waits-without-flags"];
+    let deadline = Instant::now() + Duration::from_secs(3);
+    let mut result = Ok(());
+    while result.is_ok() && Instant::now() < deadline {
+        result = output(zombie_trace(&["ps", "--json", "--tree", &tree]))
+            .and_then(|output| lines(&output.stdout))
+            .and_then(|zombies| {
+                let cause = |zombie: &&Value| wrong.iter().any(|cause| zombie["cause"] == *cause);
+                match zombies.iter().find(cause) {
+                    Some(zombie) => Err(format!("it waits at once, and yet {zombie}")),
+                    None => Ok(()),
+                }
+            });
+    }
+    let _ = load.kill();
+    let _ = load.wait();
+    result
 }
 
 /// Without privileges the cause may be unknown, but is never wrong.

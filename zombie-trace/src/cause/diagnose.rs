@@ -2,7 +2,7 @@ use nix::libc::{self, c_int};
 
 use super::{
     Cause, Diagnosis, Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget,
-    ZombieFacts,
+    ZombieFacts, facts::WNOTHREAD,
 };
 
 /// Why the zombie is still there, as far as the facts prove it.
@@ -86,7 +86,7 @@ fn of_parent(zombie: &ZombieFacts, parent: &ParentFacts) -> (Cause, String) {
         );
     }
 
-    let waiting = |thread: &&ThreadFacts| eligible(&thread.wait, zombie, parent);
+    let waiting = |thread: &&ThreadFacts| eligible(thread, zombie, parent);
     if threads.iter().any(|thread| waiting(&thread)) {
         return say(Cause::BeingReaped, "waits for it just now");
     }
@@ -112,7 +112,7 @@ fn of_parent(zombie: &ZombieFacts, parent: &ParentFacts) -> (Cause, String) {
     }
     if let Some(found) = threads
         .iter()
-        .find_map(|thread| misses(&thread.wait, zombie, parent))
+        .find_map(|thread| misses(thread, zombie, parent))
     {
         return found;
     }
@@ -197,16 +197,25 @@ fn other_signal(signal: c_int) -> String {
     )
 }
 
-/// Whether a wait would reap it (`eligible_child` and `eligible_pid`, kernel/exit.c).
-fn eligible(wait: &Wait, zombie: &ZombieFacts, parent: &ParentFacts) -> bool {
-    let Wait::For { target, options } = wait else {
+/// Whether a thread's wait would reap it (`eligible_child` and `eligible_pid`, kernel/exit.c).
+fn eligible(thread: &ThreadFacts, zombie: &ZombieFacts, parent: &ParentFacts) -> bool {
+    let Wait::For { target, options } = thread.wait else {
         return false;
     };
-    targets(*target, zombie, parent) && flags_fit(*options, zombie)
+    targets(target, zombie, parent)
+        && flags_fit(options, zombie)
+        && looks_at(thread, options, zombie) == Some(true)
 }
 
-/// `None` of the options that can't be judged from outside keeps it out: __WNOTHREAD depends on
-/// the thread that created the child.
+/// Whether the wait looks at it at all; `None` if it can't be told which thread made it.
+fn looks_at(thread: &ThreadFacts, options: u32, zombie: &ZombieFacts) -> Option<bool> {
+    if options & WNOTHREAD == 0 {
+        return Some(true);
+    }
+    let pid = zombie.pids.first()?;
+    Some(thread.own_children.as_ref()?.contains(pid))
+}
+
 fn flags_fit(options: u32, zombie: &ZombieFacts) -> bool {
     let has = |flag: c_int| options & flag.cast_unsigned() != 0;
     let clone_child = zombie
@@ -227,21 +236,39 @@ fn targets(target: WaitTarget, zombie: &ZombieFacts, parent: &ParentFacts) -> bo
 }
 
 /// Why a wait does not reap it.
-fn misses(wait: &Wait, zombie: &ZombieFacts, parent: &ParentFacts) -> Option<(Cause, String)> {
-    let Wait::For { target, options } = wait else {
+fn misses(
+    thread: &ThreadFacts,
+    zombie: &ZombieFacts,
+    parent: &ParentFacts,
+) -> Option<(Cause, String)> {
+    let Wait::For { target, options } = thread.wait else {
         return None;
     };
-    if targets(*target, zombie, parent) {
-        let without = if options & libc::WEXITED.cast_unsigned() == 0 {
-            "without WEXITED: for stops, not for ends"
+    if targets(target, zombie, parent) {
+        let cause = Cause::WaitsWithoutFlags;
+        let (cause, how) = if options & libc::WEXITED.cast_unsigned() == 0 {
+            (cause, "without WEXITED: for stops, not for ends")
+        } else if !flags_fit(options, zombie) {
+            (
+                cause,
+                "for children of the other kind (__WCLONE, or neither __WALL nor __WCLONE)",
+            )
+        } else if looks_at(thread, options, zombie) == Some(false) {
+            (
+                cause,
+                "with __WNOTHREAD for the children of one thread, and another thread made this one",
+            )
         } else {
-            "for children of the other kind (__WCLONE, or neither __WALL nor __WCLONE)"
+            (
+                Cause::Unknown,
+                "with __WNOTHREAD, and which of its threads made this one can't be read",
+            )
         };
-        return Some((Cause::WaitsWithoutFlags, format!("waits {without}")));
+        return Some((cause, format!("waits {how}")));
     }
     let whom = match target {
         WaitTarget::Any => return None,
-        WaitTarget::Pid(pid) | WaitTarget::Pidfd(pid) if *pid != 0 => format!("process {pid}"),
+        WaitTarget::Pid(pid) | WaitTarget::Pidfd(pid) if pid != 0 => format!("process {pid}"),
         WaitTarget::Pid(_) | WaitTarget::Pidfd(_) => "another process".to_owned(),
         WaitTarget::Group(0) => "its own process group".to_owned(),
         WaitTarget::Group(group) => format!("process group {group}"),
@@ -275,6 +302,7 @@ mod tests {
             pending: false,
             wchan: None,
             wait: Wait::None,
+            own_children: None,
         }
     }
 
@@ -443,6 +471,20 @@ mod tests {
             parent.threads[0].wait = waiting(WaitTarget::Any, libc::WEXITED | options);
             assert_eq!(cause(&child, &parent), expected, "{options:x}");
         }
+    }
+
+    #[test]
+    fn a_thread_may_wait_for_its_own_children_alone() {
+        let waits = |own_children: Option<Vec<u32>>| {
+            with(|parent| {
+                parent.threads[0].wait =
+                    waiting(WaitTarget::Any, libc::WEXITED | libc::__WNOTHREAD);
+                parent.threads[0].own_children = own_children;
+            })
+        };
+        assert_eq!(waits(Some(vec![99, 100])), Cause::BeingReaped);
+        assert_eq!(waits(Some(vec![99])), Cause::WaitsWithoutFlags);
+        assert_eq!(waits(None), Cause::Unknown);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use nix::libc;
+
 use crate::lifecycle::Comm;
 
 /// What is known of a zombie and its parent at one moment.
@@ -14,6 +16,8 @@ pub struct Facts<'a> {
 pub struct ZombieFacts {
     /// Its parent now; 0 if that can't be seen.
     pub ppid: u32,
+    /// When it was started, clock ticks since boot: tells a pid that is in use again.
+    pub start_ticks: u64,
     /// The signal its parent gets at its end (`task->exit_signal`); `None` if it is not known.
     pub exit_signal: Option<i32>,
     /// Threads that are still alive besides the leader.
@@ -61,14 +65,17 @@ pub struct ParentFacts {
 }
 
 impl ParentFacts {
-    /// A thread of it waits for particular processes, not for any.
+    /// A thread of it waits for particular children, not for any.
     pub fn waits_for_some(&self) -> bool {
         self.threads.iter().any(|thread| match thread.wait {
-            Wait::For { target, .. } => target != WaitTarget::Any,
+            Wait::For { target, options } => target != WaitTarget::Any || options & WNOTHREAD != 0,
             _ => false,
         })
     }
 }
+
+/// `__WNOTHREAD`: only children that the waiting thread itself made (wait(2)).
+pub(crate) const WNOTHREAD: u32 = libc::__WNOTHREAD.cast_unsigned();
 
 /// What a process does with SIGCHLD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +105,8 @@ pub struct ThreadFacts {
     pub wchan: Option<String>,
     /// The wait it is in.
     pub wait: Wait,
+    /// Its children, as we number them, if it waits with `__WNOTHREAD` and they can be read.
+    pub own_children: Option<Vec<u32>>,
 }
 
 /// The state of a thread, by its letter (proc_pid_stat(5)).

@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 pub use diagnose::diagnose;
+pub(crate) use facts::WNOTHREAD;
 pub use facts::{
     Disposition, Facts, ParentFacts, State, ThreadFacts, Tracer, Wait, WaitTarget, ZombieFacts,
 };
@@ -130,7 +131,8 @@ impl Cause {
                 "wait for any child (waitpid(-1)) or handle SIGCHLD, instead of for one child"
             }
             Self::WaitsWithoutFlags => {
-                "add WEXITED (waitid), or __WALL for a cloned child, to the options of the wait"
+                "add WEXITED (waitid), or __WALL for a cloned child, to the options of the wait, \
+                 and leave __WNOTHREAD out"
             }
             Self::NoSigchld => "wait with __WALL, or create the child with SIGCHLD",
             Self::IgnoresSigchld => {

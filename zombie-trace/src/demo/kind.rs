@@ -31,6 +31,8 @@ pub enum Kind {
     WaitsForOther,
     /// Parent waits for children that stop, not for those that end
     WaitsWithoutFlags,
+    /// Parent's thread waits for its own children (__WNOTHREAD), not for another thread's
+    OtherThread,
     /// Child that no ordinary wait sees (clone without SIGCHLD)
     NoSigchld,
     /// Parent is PID 1 of a container, but no init
@@ -49,7 +51,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, as they are listed.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Classic,
         Self::NeverWaits,
         Self::Coalesced,
@@ -63,6 +65,7 @@ impl Kind {
         Self::Starved,
         Self::WaitsForOther,
         Self::WaitsWithoutFlags,
+        Self::OtherThread,
         Self::NoSigchld,
         Self::Init,
         Self::Traced,
@@ -109,6 +112,10 @@ impl Kind {
             Self::WaitsWithoutFlags => {
                 "the parent is blocked in waitid for children that stop (WSTOPPED, but not \
                  WEXITED)."
+            }
+            Self::OtherThread => {
+                "a thread of the parent is blocked in waitpid with __WNOTHREAD, for children that \
+                 it made itself; another thread made this one."
             }
             Self::NoSigchld => {
                 "the child was cloned without SIGCHLD as its exit signal: only a wait with __WALL \

@@ -85,6 +85,7 @@ pub(super) fn run(kind: Kind, stage: Stage, ready: &mut dyn FnMut()) {
                 let _ = waitid(Id::All, WaitPidFlag::WSTOPPED);
             }
         }
+        Kind::OtherThread => other_thread(ready),
         Kind::NoSigchld => {
             until_zombie(clone_without_signal());
             ready();
@@ -194,6 +195,20 @@ fn uninterruptible(ready: &mut dyn FnMut()) {
             }
         }
     }
+    sleep_for_ever();
+}
+
+/// The main thread's child is not one that the other thread waits for.
+fn other_thread(ready: &mut dyn FnMut()) {
+    zombie(0);
+    let waits = || {
+        child(|| sleep_for_ever());
+        let _ = waitpid(None, Some(WaitPidFlag::__WNOTHREAD));
+    };
+    if let Err(error) = thread::Builder::new().spawn(waits) {
+        fail(&format!("cannot make a thread: {error}"));
+    }
+    ready();
     sleep_for_ever();
 }
 

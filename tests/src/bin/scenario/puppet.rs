@@ -8,6 +8,7 @@
 //! - `orphan NAME CODE`: a grandchild that ends as someone else's child
 //! - `grandchild NAME CODE`: a child (`middle`) that has a child of its own and reaps it
 //! - `cgroup DIRECTORY`: moves there
+//! - `memory MIB`: takes so much, which it has to give back when it ends
 //!
 //! It ends at the end of input.
 
@@ -87,6 +88,10 @@ fn obey(words: &[&str], children: &mut HashMap<String, Proc>) {
         }
         "cgroup" => {
             fs::write(format!("{}/cgroup.procs", words[1]), "0").expect("cgroup.procs");
+            done(None);
+        }
+        "memory" => {
+            sys::touch_memory(words[1].parse::<usize>().expect("MiB") << 20);
             done(None);
         }
         other => panic!("puppet: no command {other:?}"),

@@ -57,8 +57,17 @@ pub(super) fn plain_facts(pid: u32) -> Option<ZombieFacts> {
     let stat = Stat::read(&directory(pid)).ok()?;
     (stat.threads <= 1).then(|| ZombieFacts {
         ppid: stat.ppid,
+        start_ticks: stat.start_ticks,
         exit_signal: exit_signal(&stat),
         ..ZombieFacts::default()
+    })
+}
+
+/// Whether this zombie is still there, with the same parent. What its parent did was its cause only
+/// if it is there afterwards, too.
+pub fn is_still_there(pid: u32, facts: &ZombieFacts) -> bool {
+    Stat::read(&directory(pid)).is_ok_and(|stat| {
+        stat.state == b'Z' && stat.start_ticks == facts.start_ticks && stat.ppid == facts.ppid
     })
 }
 
@@ -83,6 +92,7 @@ fn facts(pid: u32, stat: &Stat, status: &Status) -> ZombieFacts {
     let tracer = status.number("TracerPid").filter(|&pid| pid != 0);
     ZombieFacts {
         ppid: stat.ppid,
+        start_ticks: stat.start_ticks,
         exit_signal: exit_signal(stat),
         live_threads,
         tracer: tracer.and_then(|tid| {

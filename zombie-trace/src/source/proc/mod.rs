@@ -8,7 +8,7 @@ mod limits;
 mod parents;
 
 pub use clock::run_queue_clocks;
-pub use existing::{Existing, existing, zombie};
+pub use existing::{Existing, existing, is_still_there, zombie};
 use existing::{all_facts, plain_facts};
 pub use limits::{Limit, limits};
 pub use parents::Parents;
@@ -37,6 +37,9 @@ pub fn diagnose_all(zombies: impl IntoIterator<Item = (u32, bool)>) -> HashMap<u
     zombies
         .into_iter()
         .filter_map(|(pid, mut zombie)| {
+            if !is_still_there(pid, &zombie) {
+                return None;
+            }
             let parent = parents.get(zombie.ppid);
             if zombie.pids.is_empty() && parent.is_some_and(ParentFacts::waits_for_some) {
                 zombie = all_facts(pid)?;

@@ -14,7 +14,7 @@ use super::{
     numbers_in,
 };
 use crate::{
-    cause::{Disposition, ParentFacts, State, ThreadFacts, Wait, WaitTarget},
+    cause::{Disposition, ParentFacts, State, ThreadFacts, WNOTHREAD, Wait, WaitTarget},
     kernel::cgroup2_mount,
 };
 
@@ -101,6 +101,7 @@ fn parent(pid: u32, cgroups: Option<&Path>) -> Option<ParentFacts> {
             continue;
         }
         exiting &= stat.flags & PF_EXITING != 0;
+        let wait = wait(&directory);
         threads.push(ThreadFacts {
             tid,
             state: state(stat.state),
@@ -108,7 +109,8 @@ fn parent(pid: u32, cgroups: Option<&Path>) -> Option<ParentFacts> {
             blocks_sigchld: status.has_signal("SigBlk", libc::SIGCHLD),
             pending: status.has_signal("SigPnd", libc::SIGCHLD),
             wchan: files::wchan(&directory),
-            wait: wait(&directory),
+            own_children: own_children(&directory, &wait),
+            wait,
         });
     }
     Some(ParentFacts {
@@ -181,6 +183,19 @@ fn wait(thread: &Path) -> Wait {
         };
     }
     if waited { Wait::Foreign } else { Wait::None }
+}
+
+/// Needs CONFIG_PROC_CHILDREN (proc_tid_children(5)).
+fn own_children(thread: &Path, wait: &Wait) -> Option<Vec<u32>> {
+    let Wait::For { options, .. } = wait else {
+        return None;
+    };
+    if options & WNOTHREAD == 0 {
+        return None;
+    }
+    let children = fs::read_to_string(thread.join("children")).ok()?;
+    let pids = children.split_ascii_whitespace();
+    Some(pids.filter_map(|pid| pid.parse().ok()).collect())
 }
 
 /// The process that a pidfd refers to; 0 if it can't be told or is gone.
