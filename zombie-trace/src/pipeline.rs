@@ -13,6 +13,7 @@ use crate::{
     aggregate::{Aggregate, Lost},
     cause::Diagnosis,
     filter::Filter,
+    gate::Figures,
     lifecycle::{Alive, Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
     sink::{Loss, Sink, Start},
     source::{CgroupPaths, monotonic_now, wall_clock},
@@ -25,6 +26,8 @@ pub struct Ending {
     pub lost: Option<Lost>,
     /// Nothing at all was lost.
     pub complete: bool,
+    /// What the run is judged by.
+    pub figures: Figures,
 }
 
 /// Lifecycle, filter, aggregate and sink in a row.
@@ -211,6 +214,7 @@ impl Pipeline {
         Ok(Ending {
             lost,
             complete: summary.complete,
+            figures: Figures::from(&summary),
         })
     }
 }

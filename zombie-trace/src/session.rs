@@ -29,7 +29,7 @@ use crate::{
     kernel::{KernelError, Tracer},
     lifecycle::{Comm, Growth, RunQueueClocks},
     notice::{self, warn, warn_of_loss},
-    pipeline::Pipeline,
+    pipeline::{Ending, Pipeline},
     signals::Stop,
     sink::{self, Output, Start},
     source::{RecordSource, monotonic_now, proc},
@@ -236,15 +236,15 @@ impl Session {
 
     /// The end: what has happened until now is waited for, listed and summed up.
     ///
-    /// Gives whether the data are complete.
-    pub(crate) async fn finish(&mut self) -> Result<bool, Trouble> {
+    /// Gives what it comes to.
+    pub(crate) async fn finish(&mut self) -> Result<Ending, Trouble> {
         let remains = self.settle().await?;
         self.tracer.flush_log();
         let ending = self.pipeline.finish(&remains)?;
         if let Some(lost) = ending.lost {
             warn_of_loss(&lost);
         }
-        Ok(ending.complete)
+        Ok(ending)
     }
 
     /// Waits until every process that was released has been told of.

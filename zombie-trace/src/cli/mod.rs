@@ -2,7 +2,6 @@
 
 mod backend_choice;
 mod buffer_size;
-mod condition;
 mod user;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -15,12 +14,12 @@ use nix::unistd::User;
 
 pub use backend_choice::BackendChoice;
 pub use buffer_size::{BufferSize, BufferSizeError};
-pub use condition::{Condition, ConditionError};
 pub use user::UserError;
 
 use crate::{
     demo::{Kind, Which},
     filter::{Filter, NameGlob, PID_MAX_LIMIT, Pid, TimeSpan},
+    gate::{Condition, Format},
     sink::{self, ColorWhen},
 };
 
@@ -37,13 +36,20 @@ Examples:
 
 Durations are written with their unit: 500us, 10ms, 1.5s, 1m30s.
 
+Conditions of --fail-if, of the zombies that are listed (alive: in scope):
+  p50, p90, p99, p999, max, mean   how long they lasted, as in p99>50ms
+  count, alive                     how many, and how many are left: alive>0
+  rate                             how many each second: rate<100/s
+
 Exit status:
   0  all went well, also after Ctrl-C
   1  something failed
   2  the command line makes no sense
-  4  something was lost, and --strict was given
+  3  a condition of --fail-if holds
+  4  something was lost, and --strict was given (3 goes before 4)
   With COMMAND its own status is passed on: 128+n if signal n killed it,
-  127 if it was not found, 126 if it could not be executed.";
+  127 if it was not found, 126 if it could not be executed. 3 and 4 only come
+  in the place of 0.";
 
 const PS_EXIT: &str = "\
 Exit status:
@@ -120,6 +126,15 @@ pub struct Cli {
     /// Write there, not to stdout (with COMMAND: not to stderr)
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
+
+    /// End with status 3 if this holds, such as 'p99>50ms' (repeatable)
+    #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
+    #[arg(help_heading = "Output")]
+    pub fail_if: Vec<Condition>,
+
+    /// How to tell which holds: text, github or junit=FILE
+    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
+    pub format: Format,
 
     /// When to use colour; NO_COLOR is honoured
     #[arg(
@@ -278,9 +293,14 @@ pub struct PsArgs {
     )]
     pub color: ColorWhen,
 
-    /// End with status 3 if this holds, such as 'alive>10' (repeatable)
-    #[arg(long, value_name = "COND", help_heading = "Output")]
+    /// End with status 3 if this holds: 'alive>10', 'age>1m' (repeatable)
+    #[arg(long, value_name = "COND", value_parser = Condition::of_now)]
+    #[arg(help_heading = "Output")]
     pub fail_if: Vec<Condition>,
+
+    /// How to tell which holds: text, github or junit=FILE
+    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
+    pub format: Format,
 }
 
 /// Options of `inspect`.
