@@ -157,6 +157,8 @@ fn durations_without_sense() {
         refused(&[flag, "99999999999999999999s"], &[flag, "too long"]);
     }
     refused(&["-d", "0s"], &["--duration", "longer than 0"]);
+    refused(&["-i", "99ms"], &["--interval", "100ms or longer"]);
+    refused(&["-i", "1"], &["--interval", "needs a unit: 1ms, 1s"]);
     accepted(&["-m", "0s"]);
 }
 
@@ -220,6 +222,16 @@ fn conditions_are_refused_with_the_place_of_the_mistake() {
         ],
     );
     accepted(&["ps", "--fail-if", "age>1m"]);
+}
+
+#[test]
+fn intervals_are_a_summary_over_time() {
+    let sink = accepted(&["-i", "1s"]).sink();
+    assert!(sink.intervals && !sink.summary_only && !sink.json);
+    assert_eq!(
+        accepted(&["--interval=100ms"]).interval.unwrap().as_nanos(),
+        100_000_000
+    );
 }
 
 #[test]

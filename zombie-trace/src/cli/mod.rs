@@ -18,7 +18,7 @@ pub use user::UserError;
 
 use crate::{
     demo::{Kind, Which},
-    filter::{Filter, NameGlob, PID_MAX_LIMIT, Pid, TimeSpan},
+    filter::{Filter, NameGlob, PID_MAX_LIMIT, Pid, TimeSpan, TimeSpanError},
     gate::{Condition, Format},
     sink::{self, ColorWhen},
 };
@@ -31,6 +31,7 @@ Examples:
   zombie-trace                         every zombie, as it is reaped
   zombie-trace -m 10ms --ppid 1234     slow reaps by process 1234
   zombie-trace -s -d 1m                percentiles and worst parents of a minute
+  zombie-trace -i 1s                   a line of statistics each second
   zombie-trace -- make -j8             the whole process tree of a command
   zombie-trace --json -o zombies.jsonl -u nobody -- ./load-test
 
@@ -118,6 +119,15 @@ pub struct Cli {
     /// Show only the summary at the end
     #[arg(short, long, help_heading = "Output")]
     pub summary: bool,
+
+    /// Show a line of statistics each so often, and no zombies
+    ///
+    /// Exits a second, what was reaped and autoreaped, how many zombies there are, percentiles of
+    /// the zombie times of the interval, and what was lost. In JSON, the zombies are written as well,
+    /// unless --summary is given.
+    #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = interval, help_heading = "Output")]
+    pub interval: Option<TimeSpan>,
 
     /// Write JSON Lines instead of text
     #[arg(long, help_heading = "Output")]
@@ -398,6 +408,7 @@ impl Cli {
         sink::Options {
             json: self.json,
             summary_only: self.summary,
+            intervals: self.interval.is_some(),
             timestamps: self.timestamps,
             color: self.color,
         }
@@ -409,6 +420,17 @@ impl Cli {
             autoreaped: self.all,
             ..Filter::from(&self.filter)
         }
+    }
+}
+
+/// What is shorter would only show the beat in which the ring buffer is looked at.
+fn interval(text: &str) -> Result<TimeSpan, String> {
+    let span: TimeSpan = text
+        .parse()
+        .map_err(|error: TimeSpanError| error.to_string())?;
+    match span.as_nanos() {
+        0..100_000_000 => Err("must be 100ms or longer".to_owned()),
+        _ => Ok(span),
     }
 }
 
