@@ -65,6 +65,29 @@ impl Accounts {
         Self(counts)
     }
 
+    /// The accounts while the run goes on: in the end, no count is less but for that of the living.
+    ///
+    /// The counters were read before `existing`, for a process that was listed as dying to be none
+    /// that had been counted. What a hook missed may be seen yet, and is left to the end.
+    pub fn so_far(counters: &Counters, existing: &[SnapshotEntry]) -> Self {
+        let ours =
+            |entry: &&SnapshotEntry| has_ended(&entry.record) && !is_pre_existing(&entry.record);
+        let (zombies, dying): (Vec<&SnapshotEntry>, Vec<&SnapshotEntry>) = existing
+            .iter()
+            .filter(ours)
+            .partition(|entry| is_zombie(entry));
+        let lost = lost(counters, 0);
+        Self(Counts {
+            exits: (counters.exits + lost.missed).saturating_sub(dying.len() as u64),
+            reaped: counters.reaped,
+            autoreaped: counters.autoreaped,
+            alive: zombies.len() as u64,
+            pre_existing: 0,
+            filtered: counters.filtered,
+            lost,
+        })
+    }
+
     /// The counts of the summary, but for what only user space filtered, and the zombies from
     /// before.
     pub fn counts(self) -> Counts {
@@ -212,6 +235,42 @@ mod tests {
             (counts.alive, counts.lost.map_full, counts.lost.missed),
             (1, 1, 0)
         );
+        assert_balanced(&counts);
+    }
+
+    #[test]
+    fn no_count_is_more_than_in_the_end() {
+        let mut leader = entry(5, 32, 0);
+        leader.record.exit_time = 0;
+        let existing = [
+            entry(1, 32, 0),
+            entry(2, 0, 0),
+            entry(3, 0, 0),
+            entry(4, 32, flags::PRE_EXISTING),
+            leader,
+        ];
+        let counters = Counters {
+            exits: 20,
+            recovered: 1,
+            reaped: 12,
+            autoreaped: 4,
+            map_full: 1,
+            adopted: 1,
+            ..Counters::default()
+        };
+        let sofar = Accounts::so_far(&counters, &existing).counts();
+        assert_eq!((sofar.exits, sofar.alive), (18, 1));
+        assert_eq!((sofar.reaped, sofar.autoreaped), (12, 4));
+        assert_eq!((sofar.lost.map_full, sofar.lost.missed), (1, 0));
+        let counts = Accounts::of(&Remains {
+            existing: existing[..4].to_vec(),
+            counters,
+            missed_exits: 2,
+            ..Remains::default()
+        })
+        .counts();
+        assert_eq!((counts.exits, counts.lost.missed), (19, 1));
+        assert_eq!(counts.alive, sofar.alive);
         assert_balanced(&counts);
     }
 

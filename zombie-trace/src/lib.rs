@@ -13,6 +13,7 @@ pub mod demo;
 pub mod doctor;
 pub mod exit_code;
 pub mod filter;
+pub mod gate;
 pub mod inspect;
 pub mod kernel;
 pub mod lifecycle;

@@ -10,9 +10,10 @@ use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
 use crate::{
     accounts::{self, Accounts, Remains},
-    aggregate::{Aggregate, Lost},
+    aggregate::{Aggregate, Counts, Lost},
     cause::Diagnosis,
     filter::Filter,
+    gate::Figures,
     lifecycle::{Alive, Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
     sink::{Loss, Sink, Start},
     source::{CgroupPaths, monotonic_now, wall_clock},
@@ -25,6 +26,8 @@ pub struct Ending {
     pub lost: Option<Lost>,
     /// Nothing at all was lost.
     pub complete: bool,
+    /// What the run is judged by.
+    pub figures: Figures,
 }
 
 /// Lifecycle, filter, aggregate and sink in a row.
@@ -66,6 +69,12 @@ impl Pipeline {
             pre_existing: 0,
             reported: Lost::default(),
         }
+    }
+
+    /// Intervals are asked for.
+    pub fn with_intervals(mut self) -> Self {
+        self.aggregate.begin_intervals();
+        self
     }
 
     /// Writes the first line.
@@ -114,11 +123,7 @@ impl Pipeline {
     }
 
     fn report_loss(&mut self, total: Lost) -> io::Result<Option<Lost>> {
-        let since = Lost {
-            ring_full: total.ring_full.saturating_sub(self.reported.ring_full),
-            map_full: total.map_full.saturating_sub(self.reported.map_full),
-            missed: total.missed.saturating_sub(self.reported.missed),
-        };
+        let since = total.since(&self.reported);
         if since.is_none() {
             return Ok(None);
         }
@@ -127,6 +132,26 @@ impl Pipeline {
         self.sink.loss(&Loss { ts, lost: since })?;
         self.sink.flush()?;
         Ok(Some(since))
+    }
+
+    /// An interval ends. The counters were read before what exists was listed.
+    pub fn interval(&mut self, counters: &Counters, existing: &[SnapshotEntry]) -> io::Result<()> {
+        let mut counts = Accounts::so_far(counters, existing).counts();
+        counts.filtered += self.filtered;
+        self.end_interval(counts, monotonic_now())?;
+        self.sink.flush()
+    }
+
+    fn end_interval(&mut self, counts: Counts, now: u64) -> io::Result<()> {
+        let ts = self.wall.timestamp(now);
+        match self.aggregate.end_interval(counts, ts, self.elapsed(now)) {
+            Some(interval) => self.sink.interval(&interval),
+            None => Ok(()),
+        }
+    }
+
+    fn elapsed(&self, now: u64) -> Duration {
+        Duration::from_nanos(now.saturating_sub(self.begun))
     }
 
     /// Which of the zombies that exist have come to an age at which they are reported.
@@ -203,14 +228,15 @@ impl Pipeline {
         counts.filtered += self.filtered;
         counts.pre_existing = self.pre_existing;
         let lost = self.report_loss(counts.lost)?;
-        let duration = Duration::from_nanos(now.saturating_sub(self.begun));
+        self.end_interval(counts, now)?;
         let ts = self.wall.timestamp(now);
-        let summary = self.aggregate.summary(counts, ts, duration);
+        let summary = self.aggregate.summary(counts, ts, self.elapsed(now));
         self.sink.summary(&summary)?;
         self.sink.flush()?;
         Ok(Ending {
             lost,
             complete: summary.complete,
+            figures: Figures::from(&summary),
         })
     }
 }

@@ -12,9 +12,9 @@ use crate::{
     cli::{PsArgs, ScopeArgs},
     exit_code::ExitCode,
     filter::{Filter, Pid},
+    gate::{Figures, Gates},
     kernel::{self, Cgroup},
     lifecycle::Lifecycle,
-    notice::say,
     sink::{self, Output, Process, Sink as _},
     source::{
         monotonic_now,
@@ -26,8 +26,10 @@ use crate::{
 /// Lists them; tells by the status whether a condition holds.
 ///
 /// # Errors
-/// /proc can't be read, or standard output not be written.
+/// /proc can't be read, or standard output or the file of `--format` not be written.
 pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
+    let gates = Gates::open(&args.fail_if, &args.format)
+        .with_context(|| format!("cannot open --format {}", args.format))?;
     let processes = list(args)?;
     let output = Output::stdout().context("cannot open standard output")?;
     match write(args, &processes, output, usize::MAX) {
@@ -38,19 +40,20 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     let zombies = processes
         .iter()
         .filter(|process| process.alive.cause != Some(Cause::LeaderWithThreads));
-    let count = zombies.count() as u64;
-    let mut code = ExitCode::Success;
-    for condition in args
-        .fail_if
-        .iter()
-        .filter(|condition| condition.holds(count))
-    {
-        say(&format!(
-            "zombie-trace: --fail-if {condition}: there are {count}"
-        ));
-        code = ExitCode::ConditionHolds;
-    }
-    Ok(code)
+    let ages = zombies.map(|process| process.alive.age_ns);
+    let figures = Figures {
+        alive: ages.clone().count() as u64,
+        oldest_ns: ages.max(),
+        ..Figures::default()
+    };
+    let failed = gates
+        .judge(|condition| condition.judge(&figures))
+        .with_context(|| format!("cannot write to --format {}", args.format))?;
+    Ok(if failed {
+        ExitCode::ConditionHolds
+    } else {
+        ExitCode::Success
+    })
 }
 
 /// What [`run`] shows of the descendants of a process, but with a few of their rows only.

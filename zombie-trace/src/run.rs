@@ -10,6 +10,7 @@ use crate::{
     command::{self, Traced},
     exit_code::ExitCode,
     filter::Pid,
+    gate::Gates,
     kernel::{Cgroup, Config, Release, Scope, Tracer},
     notice::{self, say, warn},
     session::{Session, Trouble, pass_on},
@@ -53,6 +54,8 @@ async fn trace(
     }
     // Not before: a run that can't begin must not empty the last one's file.
     let output = open_output(cli)?;
+    let gates = Gates::open(&cli.fail_if, &cli.format)
+        .with_context(|| format!("cannot open --format {}", cli.format))?;
     let start = start_line(cli, &tracer);
     let mut session = Session::begin(cli, tracer, output)?;
     if !cli.quiet {
@@ -74,10 +77,10 @@ async fn trace(
         let deadline = cli.duration.map(|limit| Instant::now() + limit.into());
         outcome = session.follow(traced.as_mut(), &mut stops, deadline).await;
     }
-    let mut complete = true;
+    let mut ending = None;
     if let Ok(ended) = outcome {
-        outcome = session.finish().await.map(|all| {
-            complete = all;
+        outcome = session.finish().await.map(|end| {
+            ending = Some(end);
             ended
         });
     }
@@ -88,7 +91,9 @@ async fn trace(
         (Err(_), None) => None,
     };
     match outcome {
-        Err(Trouble::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        // A gate that nobody has judged must not look as if it had passed.
+        Err(Trouble::Output(error))
+            if error.kind() == io::ErrorKind::BrokenPipe && gates.is_empty() => {}
         Err(Trouble::Output(error)) => {
             return Err(error).with_context(|| format!("cannot write to {}", output_name(cli)));
         }
@@ -96,10 +101,16 @@ async fn trace(
         Ok(_) => {}
     }
     let code = status.map_or(ExitCode::Success, command::exit_code);
-    Ok(if cli.strict && !complete && code.code() == 0 {
-        ExitCode::Incomplete
-    } else {
-        code
+    let Some(ending) = ending else {
+        return Ok(code);
+    };
+    let failed = gates
+        .judge(|condition| condition.judge(&ending.figures))
+        .with_context(|| format!("cannot write to --format {}", cli.format))?;
+    Ok(match code.code() {
+        0 if failed => ExitCode::ConditionHolds,
+        0 if cli.strict && !ending.complete => ExitCode::Incomplete,
+        _ => code,
     })
 }
 

@@ -29,7 +29,7 @@ use crate::{
     kernel::{KernelError, Tracer},
     lifecycle::{Comm, Growth, RunQueueClocks},
     notice::{self, warn, warn_of_loss},
-    pipeline::Pipeline,
+    pipeline::{Ending, Pipeline},
     signals::Stop,
     sink::{self, Output, Start},
     source::{RecordSource, monotonic_now, proc},
@@ -81,6 +81,7 @@ pub(crate) struct Session {
     growth: Growth,
     /// How many ticks apart long-lived zombies are looked for.
     alive_ticks: u32,
+    interval: Option<time::Interval>,
     /// Our standard output, if what we write goes there.
     stdout: Option<Stdout>,
 }
@@ -97,6 +98,10 @@ impl Session {
             cli.filter(),
             sink,
         );
+        let interval = cli.interval.map(|length| every(length.into()));
+        if interval.is_some() {
+            pipeline = pipeline.with_intervals();
+        }
         let entries = tracer.adopt()?;
         let mut cpus: Vec<_> = entries.iter().map(|entry| entry.cpu).collect();
         cpus.sort_unstable();
@@ -110,6 +115,7 @@ impl Session {
             pipeline,
             growth: Growth::default(),
             alive_ticks: alive_ticks(cli.alive_after.into()),
+            interval,
             stdout: to_stdout.then(io::stdout),
         })
     }
@@ -148,6 +154,13 @@ impl Session {
                     }
                     self.check_reader()?;
                 }
+                () = passed(&mut self.interval) => {
+                    // The last one is told of at the end.
+                    let ends_soon = |end: Instant| end.saturating_duration_since(Instant::now()) < TICK;
+                    if !deadline.is_some_and(ends_soon) {
+                        self.report_interval()?;
+                    }
+                }
                 Some(stop) = stops.recv() => match &traced {
                     Some(traced) => pass_on(traced, stop),
                     None => return Ok(None),
@@ -179,6 +192,16 @@ impl Session {
             }
         }
         Ok(self.pipeline.end_batch()?)
+    }
+
+    fn report_interval(&mut self) -> Result<(), Trouble> {
+        self.drain(BATCH)?;
+        let counters = self.tracer.counters();
+        let existing = match accounts::known(&counters) {
+            0 => Vec::new(),
+            _ => self.tracer.list()?,
+        };
+        Ok(self.pipeline.interval(&counters, &existing)?)
     }
 
     /// Reports the zombies that have come to the age for it.
@@ -236,15 +259,15 @@ impl Session {
 
     /// The end: what has happened until now is waited for, listed and summed up.
     ///
-    /// Gives whether the data are complete.
-    pub(crate) async fn finish(&mut self) -> Result<bool, Trouble> {
+    /// Gives what it comes to.
+    pub(crate) async fn finish(&mut self) -> Result<Ending, Trouble> {
         let remains = self.settle().await?;
         self.tracer.flush_log();
         let ending = self.pipeline.finish(&remains)?;
         if let Some(lost) = ending.lost {
             warn_of_loss(&lost);
         }
-        Ok(ending.complete)
+        Ok(ending)
     }
 
     /// Waits until every process that was released has been told of.
@@ -325,6 +348,22 @@ fn diagnose(tracer: &Tracer, zombies: &[&SnapshotEntry]) -> HashMap<u32, Diagnos
         }
     }
     diagnoses
+}
+
+/// The first end of an interval is that long from now; one that was missed makes the next longer.
+fn every(length: Duration) -> time::Interval {
+    let mut interval = time::interval_at(Instant::now() + length, length);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    interval
+}
+
+async fn passed(interval: &mut Option<time::Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => pending().await,
+    }
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use zombie_trace::{
     cli::{BackendChoice, Cli, DEFAULT_MAX_ZOMBIES, Task},
+    gate::Format,
     kernel::Backend,
     sink::ColorWhen,
 };
@@ -156,6 +157,8 @@ fn durations_without_sense() {
         refused(&[flag, "99999999999999999999s"], &[flag, "too long"]);
     }
     refused(&["-d", "0s"], &["--duration", "longer than 0"]);
+    refused(&["-i", "99ms"], &["--interval", "100ms or longer"]);
+    refused(&["-i", "1"], &["--interval", "needs a unit: 1ms, 1s"]);
     accepted(&["-m", "0s"]);
 }
 
@@ -194,6 +197,60 @@ fn a_user_is_for_a_command() {
         &["-u", "no-such-user", "--", "true"],
         &["--user", "no such user"],
     );
+}
+
+#[test]
+fn conditions_are_refused_with_the_place_of_the_mistake() {
+    let cli = accepted(&["--fail-if", "p99>50ms", "--fail-if=alive > 0", "--", "make"]);
+    let conditions: Vec<_> = cli.fail_if.iter().map(ToString::to_string).collect();
+    assert_eq!(conditions, ["p99>50ms", "alive>0"]);
+    for (condition, expected) in [
+        ("p98>50ms", "at character 1: 'p98' is not known"),
+        ("p99=50ms", "at character 4: needs > or <"),
+        ("p99>50", "at character 5: '50': needs a unit"),
+        ("rate<100", "at character 6: '100' is no rate"),
+        ("age>1m", "at character 1: 'age' is not known"),
+        ("p99>+20%", "at character 5: '+20%' is a change"),
+    ] {
+        refused(&["--fail-if", condition], &["--fail-if", expected]);
+    }
+    refused(
+        &["ps", "--fail-if", "p99>50ms"],
+        &[
+            "--fail-if",
+            "at character 1: 'p99' is not known: it can be alive, age",
+        ],
+    );
+    accepted(&["ps", "--fail-if", "age>1m"]);
+}
+
+#[test]
+fn intervals_are_a_summary_over_time() {
+    let sink = accepted(&["-i", "1s"]).sink();
+    assert!(sink.intervals && !sink.summary_only && !sink.json);
+    assert_eq!(
+        accepted(&["--interval=100ms"]).interval.unwrap().as_nanos(),
+        100_000_000
+    );
+}
+
+#[test]
+fn formats_are_for_conditions() {
+    let cli = accepted(&["--fail-if", "max>1s", "--format", "junit=report.xml"]);
+    assert_eq!(cli.format, Format::Junit("report.xml".into()));
+    accepted(&["ps", "--fail-if", "alive>9", "--format", "github"]);
+    for args in [&["--format", "github"][..], &["ps", "--format", "github"]] {
+        refused(args, &["--fail-if"]);
+    }
+    for (format, expected) in [
+        ("junit", "junit=FILE"),
+        ("xml", "text, github or junit=FILE"),
+    ] {
+        refused(
+            &["--fail-if", "max>1s", "--format", format],
+            &["--format", expected],
+        );
+    }
 }
 
 #[test]

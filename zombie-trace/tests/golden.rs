@@ -13,7 +13,7 @@ use zombie_trace::{
     cli::Cli,
     doctor,
     kernel::{BackendCheck, BtfCheck, Capabilities, Examination},
-    sink::{Json, Look, Table, Text},
+    sink::{Intervals, Json, Look, Table, Text},
 };
 
 fn check(name: &str, text: &str) {
@@ -93,6 +93,29 @@ fn summary_alone() {
         &summary(&support::calm(), None),
     );
     check("summary-empty.txt", &summary(&support::empty(), Some(80)));
+}
+
+#[test]
+fn intervals() {
+    for (name, width, color, zone) in [
+        ("intervals-40.txt", Some(40), false, None),
+        ("intervals-80.txt", Some(80), false, None),
+        (
+            "intervals-time-80.txt",
+            Some(80),
+            false,
+            Some(TimeZone::UTC),
+        ),
+        ("intervals-colours.txt", None, true, None),
+    ] {
+        let look = Look { width, color };
+        let mut out = Vec::new();
+        let text = Text::new(&mut out, look, None);
+        support::eventful().play(&mut text.with_intervals(Intervals::new(look, None, zone)));
+        let text = String::from_utf8(out).unwrap();
+        // What follows is the summary.
+        check(name, &text[..text.find("\n\n").unwrap() + 1]);
+    }
 }
 
 #[test]

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use support::Run;
 use zombie_trace::sink::Json;
 
+const KINDS: [&str; 6] = ["start", "zombie", "alive", "loss", "interval", "summary"];
+
 fn schema() -> Validator {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema/zombie-trace-v1.schema.json");
@@ -44,7 +46,7 @@ fn every_line_is_valid() {
 #[test]
 fn no_key_is_optional() {
     let schema = schema();
-    for kind in ["start", "zombie", "alive", "loss", "summary"] {
+    for kind in KINDS {
         let line = line(kind);
         for key in line.as_object().unwrap().keys() {
             let mut without = line.clone();
@@ -64,7 +66,7 @@ fn every_key_is_described() {
         .unwrap(),
     )
     .unwrap();
-    for kind in ["start", "zombie", "alive", "loss", "summary"] {
+    for kind in KINDS {
         let properties = described["$defs"][kind]["properties"].as_object().unwrap();
         let line = line(kind);
         let line = line.as_object().unwrap();
@@ -115,6 +117,12 @@ fn wrong_values_are_refused() {
         ("start", "command", json!("make")),
         ("start", "command", json!([])),
         ("loss", "missed", Value::Null),
+        ("interval", "alive", Value::Null),
+        ("interval", "lost", Value::Null),
+        ("interval", "histogram", Value::Null),
+        ("interval", "histogram", json!([[1, 2]])),
+        ("interval", "histogram", json!([[1, 2, 0]])),
+        ("interval", "histogram", json!([[1, 2, 3, 4]])),
         ("summary", "lost", json!({ "ring_full": 0, "map_full": 0 })),
         ("summary", "complete", json!("yes")),
         ("summary", "zombie_ns", Value::Null),
@@ -131,15 +139,17 @@ fn wrong_values_are_refused() {
 #[test]
 fn statistics_are_null_exactly_when_there_are_none() {
     let schema = schema();
-    let mut summary = line("summary");
-    summary["zombie_ns"]["count"] = json!(0);
-    assert!(!schema.is_valid(&summary));
-    for statistic in ["min", "mean", "p50", "p90", "p99", "p999", "max"] {
-        summary["zombie_ns"][statistic] = Value::Null;
+    for kind in ["interval", "summary"] {
+        let mut line = line(kind);
+        line["zombie_ns"]["count"] = json!(0);
+        assert!(!schema.is_valid(&line));
+        for statistic in ["min", "mean", "p50", "p90", "p99", "p999", "max"] {
+            line["zombie_ns"][statistic] = Value::Null;
+        }
+        assert!(schema.is_valid(&line));
+        line["zombie_ns"]["count"] = json!(1);
+        assert!(!schema.is_valid(&line));
     }
-    assert!(schema.is_valid(&summary));
-    summary["zombie_ns"]["count"] = json!(1);
-    assert!(!schema.is_valid(&summary));
 }
 
 #[test]

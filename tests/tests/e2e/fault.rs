@@ -125,7 +125,7 @@ fn sound(run: &Run) -> Outcome {
 /// The wall clock jumps to and fro: nothing that is measured may follow it.
 fn clock_step() -> Outcome {
     const HOUR: i64 = 3600;
-    let mut tracer = Tracer::json([""; 0]).scenario(["hold"]).start()?;
+    let mut tracer = Tracer::json(["-i", "100ms"]).scenario(["hold"]).start()?;
     for _ in 0..20 {
         step_clock(HOUR);
         thread::sleep(Duration::from_millis(5));
@@ -158,6 +158,12 @@ fn clock_step() -> Outcome {
     }
     let duration = Duration::from_nanos(number(report.summary(), "duration_ns"));
     ensure!(duration < Duration::from_secs(60), "duration {duration:?}");
+    let intervals = report.of_type("interval");
+    let durations: u64 = intervals.map(|line| number(line, "duration_ns")).sum();
+    ensure!(
+        durations == number(report.summary(), "duration_ns"),
+        "intervals of {durations} ns"
+    );
     sound(&run)
 }
 

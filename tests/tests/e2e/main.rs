@@ -14,6 +14,7 @@ mod command;
 mod context;
 mod failure;
 mod fault;
+mod interval;
 mod kernel_objects;
 mod loss;
 mod options;
@@ -82,6 +83,7 @@ fn main() {
         cause::tests(),
         failure::tests(),
         fault::tests(),
+        interval::tests(),
         loss::tests(),
         privilege::tests(),
         residue::tests(),

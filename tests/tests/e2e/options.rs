@@ -256,7 +256,7 @@ fn broken_pipe() -> Outcome {
 
 /// On a terminal of 40 columns no line is wider.
 fn narrow_terminal() -> Outcome {
-    for options in [&["-a"][..], &["-a", "-t"], &["-s"]] {
+    for options in [&["-a"][..], &["-a", "-t"], &["-s"], &["-i", "100ms", "-t"]] {
         let mut puppet = puppet()?;
         let (controller, terminal) = open_terminal(40)?;
         let tracer = of(&puppet).args(options).with(|command| {

@@ -50,6 +50,17 @@ const ALIVE: &[&str] = &[
     "flags",
 ];
 const LOSS: &[&str] = &["ring_full", "map_full", "missed"];
+const INTERVAL: &[&str] = &[
+    "duration_ns",
+    "exits",
+    "reaped",
+    "autoreaped",
+    "alive",
+    "filtered",
+    "lost",
+    "zombie_ns",
+    "histogram",
+];
 const SUMMARY: &[&str] = &[
     "duration_ns",
     "exits",
@@ -174,6 +185,7 @@ fn check_shape(line: &Value) -> Result<(), String> {
         Some("zombie") => ZOMBIE,
         Some("alive") => ALIVE,
         Some("loss") => LOSS,
+        Some("interval") => INTERVAL,
         Some("summary") => SUMMARY,
         _ => return Err(format!("unknown type: {line}")),
     };
@@ -192,6 +204,7 @@ fn check_shape(line: &Value) -> Result<(), String> {
         Some("start") => &["schema", "tracer_pid"],
         Some("zombie") => &["pid", "zombie_ns", "error_ns"],
         Some("alive") => &["pid", "age_ns", "error_ns"],
+        Some("interval") => &INTERVAL[..6],
         Some("summary") => &[
             "duration_ns",
             "exits",

@@ -50,7 +50,12 @@ fn real_output() -> Outcome {
     let validator = validator()?;
     let mut outputs = Vec::new();
     for scenario in SCENARIOS {
-        outputs.push(Tracer::json([""; 0]).scenario([scenario]).run()?.output);
+        outputs.push(
+            Tracer::json(["-i", "100ms"])
+                .scenario([scenario])
+                .run()?
+                .output,
+        );
     }
     // Without a command, with filters, without any zombie, and one from before.
     let mut puppet = Puppet::start(Stdio::inherit())?;

@@ -37,4 +37,18 @@ impl Lost {
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What was lost since this was all.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            ring_full: self.ring_full.saturating_sub(earlier.ring_full),
+            map_full: self.map_full.saturating_sub(earlier.map_full),
+            missed: self.missed.saturating_sub(earlier.missed),
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.ring_full + self.map_full + self.missed
+    }
 }

@@ -2,7 +2,8 @@
 
 mod by_parent;
 mod counts;
-mod log2_histogram;
+mod interval;
+mod log_histogram;
 mod samples;
 mod summary;
 
@@ -11,10 +12,11 @@ use std::{cmp::Reverse, collections::HashMap, time::Duration};
 use jiff::Timestamp;
 
 pub use counts::{Counts, Lost};
-pub use log2_histogram::Log2Histogram;
+pub use interval::Interval;
+pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};
 pub use summary::{ParentSummary, PhaseTotals, Summary, ZombieTimes};
 
-use self::{by_parent::Parent, samples::Samples};
+use self::{by_parent::Parent, interval::Since, samples::Samples};
 use crate::{
     filter::Listing,
     lifecycle::{Alive, Comm, Zombie},
@@ -40,6 +42,8 @@ pub struct Aggregate {
     parents: HashMap<ParentKey, Parent>,
     /// How many of them have a histogram.
     histograms: usize,
+    /// Only if intervals are asked for.
+    since: Option<Since>,
 }
 
 type ParentKey = (Option<u32>, Option<Comm>);
@@ -54,11 +58,29 @@ impl Default for Aggregate {
             histogram: Log2Histogram::default(),
             parents: HashMap::new(),
             histograms: 0,
+            since: None,
         }
     }
 }
 
 impl Aggregate {
+    /// From now on, intervals are asked for.
+    pub fn begin_intervals(&mut self) {
+        self.since = Some(Since::new());
+    }
+
+    /// An interval ends at `ts`, `elapsed` after the begin of the run, and the next begins; [`None`]
+    /// if they are not asked for. `counts` are those of the run so far.
+    pub fn end_interval(
+        &mut self,
+        counts: Counts,
+        ts: Timestamp,
+        elapsed: Duration,
+    ) -> Option<Interval> {
+        let since = self.since.as_mut()?;
+        Some(since.end(counts, ts, nanos(elapsed)))
+    }
+
     /// Takes in a process that is gone.
     ///
     /// Only a listed one counts, but an autoreaped one counts for its parent even if it was not
@@ -83,6 +105,9 @@ impl Aggregate {
         }
         self.times.record(zombie.zombie_ns);
         self.histogram.record(zombie.zombie_ns);
+        if let Some(since) = &mut self.since {
+            since.record(zombie.zombie_ns);
+        }
     }
 
     /// Takes in a zombie that passed the filter and is still there at the end of the run.
@@ -115,7 +140,7 @@ impl Aggregate {
         });
         Summary {
             ts,
-            duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+            duration_ns: nanos(duration),
             counts,
             complete: counts.lost.is_none(),
             zombie_ns: ZombieTimes::from(&self.times),
@@ -147,6 +172,10 @@ impl Aggregate {
             .filter(|parent| parent.times.is_rounded())
             .count();
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

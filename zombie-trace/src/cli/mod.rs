@@ -2,7 +2,6 @@
 
 mod backend_choice;
 mod buffer_size;
-mod condition;
 mod user;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -15,12 +14,12 @@ use nix::unistd::User;
 
 pub use backend_choice::BackendChoice;
 pub use buffer_size::{BufferSize, BufferSizeError};
-pub use condition::{Condition, ConditionError};
 pub use user::UserError;
 
 use crate::{
     demo::{Kind, Which},
-    filter::{Filter, NameGlob, PID_MAX_LIMIT, Pid, TimeSpan},
+    filter::{Filter, NameGlob, PID_MAX_LIMIT, Pid, TimeSpan, TimeSpanError},
+    gate::{Condition, Format},
     sink::{self, ColorWhen},
 };
 
@@ -32,18 +31,26 @@ Examples:
   zombie-trace                         every zombie, as it is reaped
   zombie-trace -m 10ms --ppid 1234     slow reaps by process 1234
   zombie-trace -s -d 1m                percentiles and worst parents of a minute
+  zombie-trace -i 1s                   a line of statistics each second
   zombie-trace -- make -j8             the whole process tree of a command
   zombie-trace --json -o zombies.jsonl -u nobody -- ./load-test
 
 Durations are written with their unit: 500us, 10ms, 1.5s, 1m30s.
 
+Conditions of --fail-if, of the zombies that are listed (alive: in scope):
+  p50, p90, p99, p999, max, mean   how long they lasted, as in p99>50ms
+  count, alive                     how many, and how many are left: alive>0
+  rate                             how many each second: rate<100/s
+
 Exit status:
   0  all went well, also after Ctrl-C
   1  something failed
   2  the command line makes no sense
-  4  something was lost, and --strict was given
+  3  a condition of --fail-if holds
+  4  something was lost, and --strict was given (3 goes before 4)
   With COMMAND its own status is passed on: 128+n if signal n killed it,
-  127 if it was not found, 126 if it could not be executed.";
+  127 if it was not found, 126 if it could not be executed. 3 and 4 only come
+  in the place of 0.";
 
 const PS_EXIT: &str = "\
 Exit status:
@@ -113,6 +120,15 @@ pub struct Cli {
     #[arg(short, long, help_heading = "Output")]
     pub summary: bool,
 
+    /// Show a line of statistics each so often, and no zombies
+    ///
+    /// Exits a second, what was reaped and autoreaped, how many zombies there are, percentiles of
+    /// the zombie times of the interval, and what was lost. In JSON, the zombies are written as well,
+    /// unless --summary is given.
+    #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = interval, help_heading = "Output")]
+    pub interval: Option<TimeSpan>,
+
     /// Write JSON Lines instead of text
     #[arg(long, help_heading = "Output")]
     pub json: bool,
@@ -120,6 +136,15 @@ pub struct Cli {
     /// Write there, not to stdout (with COMMAND: not to stderr)
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
+
+    /// End with status 3 if this holds, such as 'p99>50ms' (repeatable)
+    #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
+    #[arg(help_heading = "Output")]
+    pub fail_if: Vec<Condition>,
+
+    /// How to tell which holds: text, github or junit=FILE
+    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
+    pub format: Format,
 
     /// When to use colour; NO_COLOR is honoured
     #[arg(
@@ -278,9 +303,14 @@ pub struct PsArgs {
     )]
     pub color: ColorWhen,
 
-    /// End with status 3 if this holds, such as 'alive>10' (repeatable)
-    #[arg(long, value_name = "COND", help_heading = "Output")]
+    /// End with status 3 if this holds: 'alive>10', 'age>1m' (repeatable)
+    #[arg(long, value_name = "COND", value_parser = Condition::of_now)]
+    #[arg(help_heading = "Output")]
     pub fail_if: Vec<Condition>,
+
+    /// How to tell which holds: text, github or junit=FILE
+    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
+    pub format: Format,
 }
 
 /// Options of `inspect`.
@@ -378,6 +408,7 @@ impl Cli {
         sink::Options {
             json: self.json,
             summary_only: self.summary,
+            intervals: self.interval.is_some(),
             timestamps: self.timestamps,
             color: self.color,
         }
@@ -389,6 +420,17 @@ impl Cli {
             autoreaped: self.all,
             ..Filter::from(&self.filter)
         }
+    }
+}
+
+/// What is shorter would only show the beat in which the ring buffer is looked at.
+fn interval(text: &str) -> Result<TimeSpan, String> {
+    let span: TimeSpan = text
+        .parse()
+        .map_err(|error: TimeSpanError| error.to_string())?;
+    match span.as_nanos() {
+        0..100_000_000 => Err("must be 100ms or longer".to_owned()),
+        _ => Ok(span),
     }
 }
 

@@ -1,8 +1,14 @@
 //! Records for tests.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use crate::lifecycle::{Alive, How, Zombie};
+use super::Listing;
+use crate::{
+    aggregate::{Aggregate, Counts, Interval},
+    lifecycle::{Alive, How, Zombie},
+};
 
 /// A child of `bash` that slept, exited with 0 and was a zombie for 18,234 ns.
 pub(crate) fn zombie() -> Zombie {
@@ -60,4 +66,29 @@ pub(crate) fn alive() -> Alive {
         cgroup: None,
         flags: Vec::new(),
     }
+}
+
+/// A second in which three zombies of bash were reaped and one was left.
+pub(crate) fn interval() -> Interval {
+    let mut aggregate = Aggregate::default();
+    aggregate.begin_intervals();
+    for zombie_ns in [18_234, 20_000, 1_500_000] {
+        let zombie = Zombie {
+            zombie_ns,
+            ..zombie()
+        };
+        aggregate.zombie(&zombie, Listing::Listed);
+    }
+    let counts = Counts {
+        exits: 4,
+        reaped: 3,
+        alive: 1,
+        ..Counts::default()
+    };
+    let interval = aggregate.end_interval(
+        counts,
+        "2026-01-02T03:04:05Z".parse().unwrap(),
+        Duration::from_secs(1),
+    );
+    interval.unwrap()
 }

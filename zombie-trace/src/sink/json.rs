@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Loss, Sink, Start};
 use crate::{
-    aggregate::Summary,
+    aggregate::{Interval, Summary},
     lifecycle::{Alive, Zombie},
 };
 
@@ -71,6 +71,10 @@ impl<W: Write> Sink for Json<W> {
 
     fn loss(&mut self, loss: &Loss) -> io::Result<()> {
         self.write("loss", loss.ts, loss)
+    }
+
+    fn interval(&mut self, interval: &Interval) -> io::Result<()> {
+        self.write("interval", interval.ts, interval)
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {

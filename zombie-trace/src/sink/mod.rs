@@ -14,11 +14,11 @@ pub use color_when::ColorWhen;
 pub use json::{Json, SCHEMA};
 pub use output::Output;
 pub(crate) use text::style::{BAD, GOOD, HEADING};
-pub use text::{Look, Process, Table, Text, process_table};
+pub use text::{Intervals, Look, Process, Table, Text, process_table};
 pub(crate) use text::{human, printable, wrap};
 
 use crate::{
-    aggregate::{Lost, Summary},
+    aggregate::{Interval, Lost, Summary},
     lifecycle::{Alive, Zombie},
 };
 
@@ -61,6 +61,10 @@ pub trait Sink {
     fn alive(&mut self, alive: &Alive) -> io::Result<()>;
     /// Something was lost.
     fn loss(&mut self, loss: &Loss) -> io::Result<()>;
+    /// An interval ends. A sink may have no use for it.
+    fn interval(&mut self, _interval: &Interval) -> io::Result<()> {
+        Ok(())
+    }
     /// The run ends.
     fn summary(&mut self, summary: &Summary) -> io::Result<()>;
     /// A batch is through: what was written should become visible.
@@ -74,6 +78,8 @@ pub struct Options {
     pub json: bool,
     /// No zombies, only the summary (in JSON also the start and what was lost).
     pub summary_only: bool,
+    /// A line an interval; in text in the place of the zombies.
+    pub intervals: bool,
     /// The time of day in text; JSON always has it.
     pub timestamps: bool,
     /// When text is coloured.
@@ -89,13 +95,13 @@ pub fn new(options: Options, output: Output) -> Box<dyn Sink + Send> {
         width: output.width(),
         color: output.colored(options.color),
     };
-    let table = || {
-        Table::new(
-            look,
-            options.timestamps,
-            TimeZone::try_system().unwrap_or(TimeZone::UTC),
-        )
-    };
+    let zone = || TimeZone::try_system().unwrap_or(TimeZone::UTC);
+    if options.intervals {
+        let zone = options.timestamps.then(zone);
+        let intervals = Intervals::new(look, output.height(), zone);
+        return Box::new(Text::new(output, look, None).with_intervals(intervals));
+    }
+    let table = || Table::new(look, options.timestamps, zone());
     let table = (!options.summary_only).then(table);
     Box::new(Text::new(output, look, table))
 }
@@ -107,7 +113,7 @@ mod tests {
     use super::*;
     use crate::{
         aggregate::{Aggregate, Counts},
-        filter::fixtures::zombie,
+        filter::fixtures::{interval, zombie},
     };
 
     fn written(options: Options) -> String {
@@ -128,6 +134,7 @@ mod tests {
         );
         sink.start(&start).unwrap();
         sink.zombie(&zombie()).unwrap();
+        sink.interval(&interval()).unwrap();
         sink.summary(&summary).unwrap();
         sink.flush().unwrap();
         fs::read_to_string(file.path()).unwrap()
@@ -152,13 +159,31 @@ mod tests {
             json: true,
             ..Options::default()
         });
-        assert_eq!(json.lines().count(), 3);
+        assert_eq!(json.lines().count(), 4);
         let json = written(Options {
             json: true,
             summary_only: true,
             ..Options::default()
         });
-        assert_eq!(json.lines().count(), 2);
+        assert_eq!(json.lines().count(), 3);
+    }
+
+    #[test]
+    fn intervals_take_the_place_of_the_zombies() {
+        let text = written(Options {
+            intervals: true,
+            ..Options::default()
+        });
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].starts_with("SECONDS EXITS/S REAPED"), "{text}");
+        assert!(lines[1].starts_with("    1.0     4.0      3"), "{text}");
+        assert_eq!(lines[2..4], ["", "0 exits in 1.00 s"], "{text}");
+        let text = written(Options {
+            intervals: true,
+            timestamps: true,
+            ..Options::default()
+        });
+        assert!(text.starts_with("      TIME EXITS/S REAPED"), "{text}");
     }
 
     #[test]

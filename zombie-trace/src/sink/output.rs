@@ -6,6 +6,7 @@ use std::{
 };
 
 use anstream::{AutoStream, ColorChoice};
+use terminal_size::{Height, Width, terminal_size_of};
 
 use super::ColorWhen;
 
@@ -56,12 +57,17 @@ impl Output {
 
     /// How many columns it has, if it is a terminal.
     pub fn width(&self) -> Option<usize> {
+        self.size().map(|(width, _)| width.0.into())
+    }
+
+    /// How many rows it has, if it is a terminal.
+    pub fn height(&self) -> Option<usize> {
+        self.size().map(|(_, height)| height.0.into())
+    }
+
+    fn size(&self) -> Option<(Width, Height)> {
         let file = self.file();
-        if !file.is_terminal() {
-            return None;
-        }
-        let (width, _) = terminal_size::terminal_size_of(file)?;
-        Some(width.0.into())
+        file.is_terminal().then(|| terminal_size_of(file))?
     }
 
     /// Whether what goes there is to be coloured; for `auto` that depends on whether it is a

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use zombie_trace::{
-    aggregate::{Aggregate, Counts, Lost, Summary},
+    aggregate::{Aggregate, Counts, Interval, Lost, Summary},
     filter::Filter,
     lifecycle::{Alive, Flag, How, Phases, Zombie},
     sink::{Loss, Sink, Start},
@@ -16,6 +16,7 @@ pub(crate) struct Run {
     pub(crate) zombies: Vec<Zombie>,
     pub(crate) alive: Vec<Alive>,
     pub(crate) loss: Option<Loss>,
+    pub(crate) intervals: Vec<Interval>,
     pub(crate) summary: Summary,
 }
 
@@ -31,6 +32,9 @@ impl Run {
         }
         if let Some(loss) = &self.loss {
             sink.loss(loss).unwrap();
+        }
+        for interval in &self.intervals {
+            sink.interval(interval).unwrap();
         }
         sink.summary(&self.summary).unwrap();
         sink.flush().unwrap();
@@ -69,9 +73,25 @@ fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -> Run {
         ..Filter::default()
     };
     let mut aggregate = Aggregate::default();
-    zombies
-        .iter()
-        .for_each(|zombie| aggregate.zombie(zombie, filter.listing(zombie)));
+    aggregate.begin_intervals();
+    let mut intervals = Vec::new();
+    let mut interval_ends = |aggregate: &mut Aggregate, counts, seconds| {
+        let elapsed = Duration::from_secs(seconds);
+        intervals.extend(aggregate.end_interval(counts, ts(seconds.cast_signed()), elapsed));
+    };
+    let (early, late) = zombies.split_at(zombies.len() / 2);
+    for zombie in early {
+        aggregate.zombie(zombie, filter.listing(zombie));
+    }
+    let early = Counts {
+        exits: early.len() as u64,
+        reaped: early.len() as u64,
+        ..Counts::default()
+    };
+    interval_ends(&mut aggregate, early, 6);
+    for zombie in late {
+        aggregate.zombie(zombie, filter.listing(zombie));
+    }
     alive.iter().for_each(|alive| aggregate.alive(alive));
 
     let lost = loss.as_ref().map_or_else(Lost::default, |loss| loss.lost);
@@ -87,6 +107,7 @@ fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -> Run {
         filtered: 0,
         lost,
     };
+    interval_ends(&mut aggregate, counts, 12);
     Run {
         start: Start {
             ts: ts(0),
@@ -99,6 +120,7 @@ fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -> Run {
         zombies,
         alive,
         loss,
+        intervals,
         summary: aggregate.summary(counts, ts(12), Duration::from_millis(12_345)),
     }
 }

@@ -1,8 +1,9 @@
-//! Text for people: a row a zombie, and a summary at the end.
+//! Text for people: a row a zombie, or a line an interval, and a summary at the end.
 
 mod duration;
 mod escape;
 mod fit;
+mod intervals;
 mod notes;
 mod processes;
 mod row;
@@ -15,13 +16,14 @@ mod worst_parents;
 use std::io::{self, Write};
 
 pub(crate) use duration::human;
+pub use intervals::Intervals;
 pub(crate) use processes::wrap;
 pub use processes::{Process, process_table};
 pub use table::Table;
 
 use super::{Loss, Sink, Start};
 use crate::{
-    aggregate::Summary,
+    aggregate::{Interval, Summary},
     lifecycle::{Alive, Comm, Zombie},
 };
 
@@ -45,19 +47,36 @@ pub struct Text<W> {
     out: W,
     look: Look,
     table: Option<Table>,
+    intervals: Option<Intervals>,
 }
 
 impl<W: Write> Text<W> {
     /// Writes to `out`; without a table, only the summary.
     pub fn new(out: W, look: Look, table: Option<Table>) -> Self {
-        Self { out, look, table }
+        Self {
+            out,
+            look,
+            table,
+            intervals: None,
+        }
+    }
+
+    /// Writes intervals, too.
+    pub fn with_intervals(self, intervals: Intervals) -> Self {
+        Self {
+            intervals: Some(intervals),
+            ..self
+        }
     }
 }
 
 impl<W: Write> Sink for Text<W> {
     fn start(&mut self, _start: &Start) -> io::Result<()> {
-        match &self.table {
-            Some(table) => self.out.write_all(table.header().as_bytes()),
+        if let Some(table) = &self.table {
+            self.out.write_all(table.header().as_bytes())?;
+        }
+        match &self.intervals {
+            Some(intervals) => self.out.write_all(intervals.header().as_bytes()),
             None => Ok(()),
         }
     }
@@ -81,8 +100,15 @@ impl<W: Write> Sink for Text<W> {
         Ok(())
     }
 
+    fn interval(&mut self, interval: &Interval) -> io::Result<()> {
+        match &mut self.intervals {
+            Some(intervals) => self.out.write_all(intervals.interval(interval).as_bytes()),
+            None => Ok(()),
+        }
+    }
+
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {
-        if self.table.is_some() {
+        if self.table.is_some() || self.intervals.is_some() {
             self.out.write_all(b"\n")?;
         }
         self.out

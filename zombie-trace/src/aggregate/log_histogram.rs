@@ -1,0 +1,115 @@
+use std::ops::Range;
+
+/// How many numbers lie between one power of two and the next.
+pub type Log2Histogram = LogHistogram<0>;
+
+/// To one part in 32.
+pub type FineHistogram = LogHistogram<5>;
+
+/// How many numbers lie in ranges that grow with them: each power of two is parted in 2ᴮ equal
+/// ones, and the numbers below 2ᴮ are on their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogHistogram<const B: u32> {
+    counts: Vec<u64>,
+}
+
+impl<const B: u32> Default for LogHistogram<B> {
+    fn default() -> Self {
+        Self {
+            counts: vec![0; bucket(u64::MAX, B) + 1],
+        }
+    }
+}
+
+impl<const B: u32> LogHistogram<B> {
+    /// Takes in a number.
+    pub fn record(&mut self, value: u64) {
+        self.counts[bucket(value, B)] += 1;
+    }
+
+    /// The range and count of each bucket, from the first that is not empty to the last.
+    ///
+    /// The last bucket of all ends at 2⁶⁴−1, all others before the end of their range.
+    pub fn buckets(&self) -> impl Iterator<Item = (Range<u64>, u64)> + '_ {
+        let filled = |&count: &u64| count > 0;
+        let first = self.counts.iter().position(filled).unwrap_or(0);
+        let end = self
+            .counts
+            .iter()
+            .rposition(filled)
+            .map_or(0, |last| last + 1);
+        (first..end).map(|bucket| (range(bucket, B), self.counts[bucket]))
+    }
+}
+
+fn bucket(value: u64, bits: u32) -> usize {
+    let octave = (u64::BITS - value.leading_zeros()).saturating_sub(bits + 1);
+    // Without the leading one that all of an octave have, but those below 2ᴮ.
+    ((octave as usize) << bits) + (value >> octave) as usize
+}
+
+fn range(bucket: usize, bits: u32) -> Range<u64> {
+    let octave = (bucket >> bits).saturating_sub(1);
+    let step = (bucket - (octave << bits)) as u64;
+    let start = step << octave;
+    start..start.saturating_add(1 << octave)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn buckets<const B: u32>(values: &[u64]) -> Vec<(Range<u64>, u64)> {
+        let mut histogram = LogHistogram::<B>::default();
+        values.iter().for_each(|&value| histogram.record(value));
+        histogram.buckets().collect()
+    }
+
+    #[test]
+    fn empty_ends_are_left_out() {
+        assert_eq!(buckets::<0>(&[]), []);
+        assert_eq!(
+            buckets::<0>(&[5, 6, 17]),
+            [(4..8, 2), (8..16, 0), (16..32, 1)]
+        );
+    }
+
+    #[test]
+    fn edges() {
+        assert_eq!(buckets::<0>(&[0, 0, 1]), [(0..1, 2), (1..2, 1)]);
+        assert_eq!(
+            buckets::<0>(&[1023, 1024]),
+            [(512..1024, 1), (1024..2048, 1)]
+        );
+        assert_eq!(buckets::<0>(&[u64::MAX]), [(1 << 63..u64::MAX, 1)]);
+    }
+
+    #[test]
+    fn fine_edges() {
+        assert_eq!(
+            buckets::<5>(&[30, 31, 32, 63, 64, 65, 66]).split_off(33),
+            [(63..64, 1), (64..66, 2), (66..68, 1)]
+        );
+        assert_eq!(buckets::<5>(&[u64::MAX]), [(63 << 58..u64::MAX, 1)]);
+    }
+
+    #[test]
+    fn ranges_follow_one_another() {
+        let last = bucket(u64::MAX, 5);
+        for bucket in 0..last {
+            assert_eq!(range(bucket, 5).end, range(bucket + 1, 5).start, "{bucket}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_number_is_in_its_range_which_is_narrow(value: u64, shift in 0..64_u32) {
+            let value = value >> shift;
+            let range = range(bucket(value, 5), 5);
+            prop_assert!(range.contains(&value) || value == u64::MAX);
+            prop_assert!(range.end - range.start <= (range.start / 32).max(1));
+        }
+    }
+}

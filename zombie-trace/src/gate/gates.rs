@@ -1,0 +1,65 @@
+use std::{
+    fs::File,
+    io::{self, Write as _},
+};
+
+use super::{Condition, Format, Judged, Verdict, render};
+use crate::notice::say;
+
+/// The conditions of a run and where is told what becomes of them.
+#[derive(Debug)]
+pub struct Gates {
+    conditions: Vec<Condition>,
+    format: Format,
+    /// Opened before the run: that it can't be written must not show at the end only.
+    junit: Option<File>,
+}
+
+impl Gates {
+    /// For these conditions.
+    ///
+    /// # Errors
+    /// The file of [`Format::Junit`] can't be made.
+    pub fn open(conditions: &[Condition], format: &Format) -> io::Result<Self> {
+        let junit = match format {
+            Format::Junit(path) => Some(File::create(path)?),
+            _ => None,
+        };
+        Ok(Self {
+            conditions: conditions.to_vec(),
+            format: format.clone(),
+            junit,
+        })
+    }
+
+    /// There is nothing to judge.
+    pub fn is_empty(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
+    /// Judges each of them, tells what has become of them, and gives whether any holds.
+    ///
+    /// # Errors
+    /// The file of [`Format::Junit`] can't be written.
+    pub fn judge(self, verdict: impl Fn(Condition) -> Verdict) -> io::Result<bool> {
+        let judged: Vec<_> = self
+            .conditions
+            .into_iter()
+            .map(|condition| Judged {
+                condition,
+                verdict: verdict(condition),
+            })
+            .collect();
+        let on_stderr = match self.format {
+            Format::Junit(_) => &Format::Text,
+            ref format => format,
+        };
+        for line in render(&judged, on_stderr).lines() {
+            say(line);
+        }
+        if let Some(mut file) = self.junit {
+            file.write_all(render(&judged, &self.format).as_bytes())?;
+        }
+        Ok(judged.iter().any(Judged::failed))
+    }
+}

@@ -1,0 +1,18 @@
+//! Conditions that must not hold (`--fail-if`): parsed, judged by figures, told of. All but
+//! [`Gates`] is pure.
+
+mod condition;
+mod figures;
+mod format;
+mod gates;
+mod metric;
+mod value;
+mod verdict;
+
+pub use condition::{Comparison, Condition, ConditionError, Problem};
+pub use figures::Figures;
+pub use format::{Format, FormatError, render};
+pub use gates::Gates;
+pub use metric::Metric;
+pub use value::Value;
+pub use verdict::{Judged, Verdict};
