@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::paths;
 use crate::privilege::Privilege;
 use crate::process::{cargo, output, run as run_command};
+use crate::prometheus::Prometheus;
 
 /// The package of the tests.
 pub(crate) const PACKAGE: &str = "zombie-trace-tests";
@@ -40,11 +41,20 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outc
         return Ok(Outcome::Skipped(reason));
     }
     let programs = Programs::build(envs, &[])?;
-    let test_envs = [
+    let mut test_envs = vec![
         ("ZOMBIE_TRACE_BIN", programs.binary.as_os_str()),
         ("ZOMBIE_TRACE_SCENARIO", programs.scenario.as_os_str()),
         ("ZOMBIE_TRACE_LOAD", programs.load.as_os_str()),
     ];
+    let prometheus = Prometheus::find_or_fetch();
+    match &prometheus {
+        Ok(prometheus) => test_envs.extend([
+            ("ZOMBIE_TRACE_PROMETHEUS", prometheus.ours.as_os_str()),
+            ("ZOMBIE_TRACE_PROMETHEUS_OTLP", prometheus.new.as_os_str()),
+        ]),
+        // The tests that need it say that they are skipped.
+        Err(error) => println!("no Prometheus: {error:#}"),
+    }
     // One at a time: the tests measure, and share the machine's processes.
     run_command(
         privilege

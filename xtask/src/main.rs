@@ -1,5 +1,6 @@
 //! The repository's tasks, run as `cargo xtask TASK`.
 
+mod apt;
 mod bench;
 mod e2e;
 mod ebpf;
@@ -7,6 +8,7 @@ mod packages;
 mod paths;
 mod privilege;
 mod process;
+mod prometheus;
 mod run;
 mod setup;
 mod test;

@@ -15,8 +15,9 @@ use crate::{
     filter::Filter,
     gate::Figures,
     lifecycle::{Alive, Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
+    metrics::{Pids, Standing},
     sink::{Loss, Sink, Start},
-    source::{CgroupPaths, monotonic_now, wall_clock},
+    source::{CgroupPaths, monotonic_now, proc, wall_clock},
 };
 
 /// How a run ended.
@@ -152,6 +153,38 @@ impl Pipeline {
 
     fn elapsed(&self, now: u64) -> Duration {
         Duration::from_nanos(now.saturating_sub(self.begun))
+    }
+
+    /// Whether somebody wants to know what is now.
+    pub fn wants_standing(&self) -> bool {
+        self.sink.wants_standing()
+    }
+
+    /// Tells what is now.
+    pub fn standing(
+        &mut self,
+        existing: &[SnapshotEntry],
+        counters: &Counters,
+        missed_exits: u64,
+    ) -> io::Result<()> {
+        self.begin_batch();
+        let now = monotonic_now();
+        let zombies = existing.iter().filter(|entry| accounts::is_zombie(entry));
+        let none = HashMap::new();
+        let mut living: Vec<_> = zombies
+            .map(|entry| self.living(entry, now, &none))
+            .collect();
+        living.retain(|alive| self.filter.passes_alive(alive));
+        self.sink.standing(&Standing {
+            ts: self.wall.timestamp(now),
+            living,
+            autoreaped: counters.autoreaped,
+            lost: accounts::lost(counters, missed_exits),
+            pids: proc::pids().map(|pids| Pids {
+                used: pids.used,
+                max: pids.limit,
+            }),
+        })
     }
 
     /// Which of the zombies that exist have come to an age at which they are reported.

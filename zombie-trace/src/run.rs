@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 
 use crate::{
-    cli::Cli,
+    cli::{Cli, ScopeArgs, TuningArgs},
     command::{self, Traced},
     exit_code::ExitCode,
-    filter::Pid,
+    filter::{Pid, TimeSpan},
     gate::Gates,
     kernel::{Cgroup, Config, Release, Scope, Tracer},
     notice::{self, say, warn},
@@ -39,19 +39,12 @@ async fn trace(
     inherited: &Inherited,
     mut stops: UnboundedReceiver<Stop>,
 ) -> anyhow::Result<ExitCode> {
-    let config = Config {
-        backend: cli.backend.forced(),
-        btf: cli.btf.clone(),
-        scope: scope(cli)?,
-        max_zombies: cli.max_zombies,
-        buffer: cli.buffer.bytes(),
-        min_zombie_ns: cli.filter.min.map_or(0, |min| min.as_nanos()),
-        debug: cli.verbose > 1,
-    };
-    let tracer = Tracer::start(&config)?;
-    if !cli.quiet && !tracer.refusals().is_empty() {
-        say(&notice::fallback(tracer.backend(), tracer.refusals()));
+    let mut scope = scope(&cli.scope)?;
+    if !cli.command.is_empty() {
+        // A command is our own child, and all that it starts our descendants.
+        scope.tree = Some(std::process::id());
     }
+    let tracer = attach(scope, cli.filter.min, &cli.tuning, cli.quiet, cli.verbose)?;
     // Not before: a run that can't begin must not empty the last one's file.
     let output = open_output(cli)?;
     let gates = Gates::open(&cli.fail_if, &cli.format)
@@ -114,6 +107,29 @@ async fn trace(
     })
 }
 
+/// Loads the hooks, and says why they are not the best ones, if so.
+pub(crate) fn attach(
+    scope: Scope,
+    min: Option<TimeSpan>,
+    tuning: &TuningArgs,
+    quiet: bool,
+    verbose: u8,
+) -> anyhow::Result<Tracer> {
+    let tracer = Tracer::start(&Config {
+        backend: tuning.backend.forced(),
+        btf: tuning.btf.clone(),
+        scope,
+        max_zombies: tuning.max_zombies,
+        buffer: tuning.buffer.bytes(),
+        min_zombie_ns: min.map_or(0, TimeSpan::as_nanos),
+        debug: verbose > 1,
+    })?;
+    if !quiet && !tracer.refusals().is_empty() {
+        say(&notice::fallback(tracer.backend(), tracer.refusals()));
+    }
+    Ok(tracer)
+}
+
 /// Our own output has failed: the command still gets its signals, and its time.
 async fn outlive(
     traced: &mut Traced,
@@ -143,7 +159,8 @@ fn start_line(cli: &Cli, tracer: &Tracer) -> Start {
     }
 }
 
-fn scope(cli: &Cli) -> anyhow::Result<Scope> {
+/// What the kernel side is told of which processes the run is about.
+pub(crate) fn scope(args: &ScopeArgs) -> anyhow::Result<Scope> {
     let warn = |flag: &str, pid: Pid| {
         if !Path::new("/proc").join(pid.to_string()).exists() {
             warn(&format!(
@@ -152,32 +169,16 @@ fn scope(cli: &Cli) -> anyhow::Result<Scope> {
         }
         pid.get()
     };
-    let cgroup = match &cli.scope.cgroup {
+    let cgroup = match &args.cgroup {
         Some(path) => {
             Some(Cgroup::from_path(path).with_context(|| format!("--cgroup {}", path.display()))?)
         }
         None => None,
     };
-    let tree = cli.scope.tree.map(|pid| warn("--tree", pid));
     Ok(Scope {
-        pids: cli
-            .scope
-            .pid
-            .iter()
-            .map(|pid| warn("--pid", *pid))
-            .collect(),
-        ppids: cli
-            .scope
-            .ppid
-            .iter()
-            .map(|pid| warn("--ppid", *pid))
-            .collect(),
-        // A command is our own child, and all that it starts our descendants.
-        tree: if cli.command.is_empty() {
-            tree
-        } else {
-            Some(std::process::id())
-        },
+        pids: args.pid.iter().map(|pid| warn("--pid", *pid)).collect(),
+        ppids: args.ppid.iter().map(|pid| warn("--ppid", *pid)).collect(),
+        tree: args.tree.map(|pid| warn("--tree", pid)),
         cgroup,
     })
 }

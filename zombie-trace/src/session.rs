@@ -19,7 +19,7 @@ use tokio::{
     time::{self, Instant, MissedTickBehavior},
 };
 
-use zombie_trace_common::{Record, SnapshotEntry, flags};
+use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
 use crate::{
     accounts::{self, Remains},
@@ -37,6 +37,9 @@ use crate::{
 
 /// How often the ring buffer is looked at when the kernel side does not say that it fills up.
 const TICK: Duration = Duration::from_millis(100);
+
+/// That many ticks are a second.
+const A_SECOND: u32 = (1_000 / TICK.as_millis()) as u32;
 
 /// How many ticks apart losses are looked for.
 const LOSS_TICKS: u32 = 5;
@@ -88,35 +91,42 @@ pub(crate) struct Session {
 
 impl Session {
     /// Takes in what there was before the hooks.
-    pub(crate) fn begin(cli: &Cli, mut tracer: Tracer, output: Output) -> anyhow::Result<Self> {
-        let source = RecordSource::new(tracer.take_ring_buffer()?)
-            .context("cannot wait for the ring buffer")?;
+    pub(crate) fn begin(cli: &Cli, tracer: Tracer, output: Output) -> anyhow::Result<Self> {
         let sink = sink::new(cli.sink(), output);
-        let mut pipeline = Pipeline::new(
-            tracer.backend().error_ns(),
-            cli.alive_after.as_nanos(),
-            cli.filter(),
-            sink,
-        );
+        let alive_after = cli.alive_after.as_nanos();
+        let error_ns = tracer.backend().error_ns();
+        let mut pipeline = Pipeline::new(error_ns, alive_after, cli.filter(), sink);
         let interval = cli.interval.map(|length| every(length.into()));
         if interval.is_some() {
             pipeline = pipeline.with_intervals();
         }
+        let to_stdout = cli.output.is_none() && cli.command.is_empty();
+        Ok(Self {
+            alive_ticks: alive_ticks(cli.alive_after.into()),
+            interval,
+            stdout: to_stdout.then(io::stdout),
+            ..Self::of(pipeline, tracer)?
+        })
+    }
+
+    /// As [`begin`](Self::begin), of any pipeline.
+    pub(crate) fn of(mut pipeline: Pipeline, mut tracer: Tracer) -> anyhow::Result<Self> {
+        let source = RecordSource::new(tracer.take_ring_buffer()?)
+            .context("cannot wait for the ring buffer")?;
         let entries = tracer.adopt()?;
         let mut cpus: Vec<_> = entries.iter().map(|entry| entry.cpu).collect();
         cpus.sort_unstable();
         cpus.dedup();
         let clocks = RunQueueClocks::new(&tracer.sample_clocks(cpus)?);
         pipeline.adopt(&entries, &clocks);
-        let to_stdout = cli.output.is_none() && cli.command.is_empty();
         Ok(Self {
             tracer,
             source,
             pipeline,
             growth: Growth::default(),
-            alive_ticks: alive_ticks(cli.alive_after.into()),
-            interval,
-            stdout: to_stdout.then(io::stdout),
+            alive_ticks: A_SECOND,
+            interval: None,
+            stdout: None,
         })
     }
 
@@ -196,20 +206,16 @@ impl Session {
 
     fn report_interval(&mut self) -> Result<(), Trouble> {
         self.drain(BATCH)?;
-        let counters = self.tracer.counters();
-        let existing = match accounts::known(&counters) {
-            0 => Vec::new(),
-            _ => self.tracer.list()?,
-        };
+        let (counters, existing) = self.existing()?;
         Ok(self.pipeline.interval(&counters, &existing)?)
     }
 
     /// Reports the zombies that have come to the age for it.
     fn report_alive(&mut self) -> Result<(), Trouble> {
-        if accounts::known(&self.tracer.counters()) == 0 {
+        let existing = self.tell_standing()?;
+        if existing.is_empty() {
             return Ok(());
         }
-        let existing = self.tracer.list()?;
         self.warn_of_growth(&existing);
         let due = self.pipeline.due(&existing);
         if due.is_empty() {
@@ -217,6 +223,26 @@ impl Session {
         }
         let diagnoses = diagnose(&self.tracer, &due);
         Ok(self.pipeline.alive(&due, &diagnoses)?)
+    }
+
+    /// What is dying or a zombie, and the counters before it was listed.
+    fn existing(&mut self) -> Result<(Counters, Vec<SnapshotEntry>), Trouble> {
+        let counters = self.tracer.counters();
+        let existing = match accounts::known(&counters) {
+            0 => Vec::new(),
+            _ => self.tracer.list()?,
+        };
+        Ok((counters, existing))
+    }
+
+    /// Tells what is now, if that is of use; gives what is dying or a zombie.
+    fn tell_standing(&mut self) -> Result<Vec<SnapshotEntry>, Trouble> {
+        let (counters, existing) = self.existing()?;
+        if self.pipeline.wants_standing() {
+            let missed = self.tracer.missed_exits();
+            self.pipeline.standing(&existing, &counters, missed)?;
+        }
+        Ok(existing)
     }
 
     fn warn_of_growth(&mut self, existing: &[SnapshotEntry]) {
@@ -255,6 +281,12 @@ impl Session {
         } else {
             Ok(())
         }
+    }
+
+    /// Takes in what there is to be known now.
+    pub(crate) fn catch_up(&mut self) -> Result<(), Trouble> {
+        self.drain(usize::MAX)?;
+        self.tell_standing().map(drop)
     }
 
     /// The end: what has happened until now is waited for, listed and summed up.
@@ -314,8 +346,7 @@ impl Session {
 /// A tenth of the age that is waited for, but no more often than every tick and no more seldom than
 /// every second: each look is a walk over the kernel's tasks.
 fn alive_ticks(after: Duration) -> u32 {
-    const A_SECOND: u128 = 1_000 / TICK.as_millis();
-    let ticks = (after.as_millis() / 10 / TICK.as_millis()).clamp(1, A_SECOND);
+    let ticks = (after.as_millis() / 10 / TICK.as_millis()).clamp(1, A_SECOND.into());
     ticks as u32
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::error::ErrorKind;
 use zombie_trace::{
-    cli::{BackendChoice, Cli, DEFAULT_MAX_ZOMBIES, Task},
+    cli::{BackendChoice, Cli, Collector, DEFAULT_MAX_ZOMBIES, Task},
     gate::Format,
     kernel::Backend,
     sink::ColorWhen,
@@ -39,11 +39,11 @@ fn nothing_asked_for() {
     let cli = accepted(&[]);
     assert!(cli.scope.pid.is_empty() && cli.scope.ppid.is_empty() && cli.scope.tree.is_none());
     assert!(cli.command.is_empty());
-    assert_eq!(cli.backend, BackendChoice::Auto);
-    assert!(!cli.strict && cli.btf.is_none() && cli.task.is_none());
+    assert_eq!(cli.tuning.backend, BackendChoice::Auto);
+    assert!(!cli.strict && cli.tuning.btf.is_none() && cli.task.is_none());
     assert_eq!(cli.color, ColorWhen::Auto);
-    assert_eq!(cli.max_zombies, DEFAULT_MAX_ZOMBIES);
-    assert_eq!(cli.buffer.bytes(), 4 << 20);
+    assert_eq!(cli.tuning.max_zombies, DEFAULT_MAX_ZOMBIES);
+    assert_eq!(cli.tuning.buffer.bytes(), 4 << 20);
     assert_eq!(cli.filter(), Default::default());
     assert_eq!(cli.sink(), Default::default());
 }
@@ -123,9 +123,9 @@ fn long_only() {
     assert_eq!(cli.scope.tree.unwrap().get(), 7);
     assert_eq!(cli.filter.parent_comm.len(), 2);
     assert!(cli.json && cli.quiet);
-    assert_eq!(cli.backend, BackendChoice::Tracepoint);
-    assert_eq!(cli.max_zombies, 4_194_304);
-    assert_eq!(cli.buffer.bytes(), 8 << 20);
+    assert_eq!(cli.tuning.backend, BackendChoice::Tracepoint);
+    assert_eq!(cli.tuning.max_zombies, 4_194_304);
+    assert_eq!(cli.tuning.buffer.bytes(), 8 << 20);
     assert_eq!(cli.color, ColorWhen::Never);
 }
 
@@ -308,6 +308,45 @@ fn every_backend_can_be_forced() {
         ("kprobe", Some(Backend::Kprobe)),
         ("tracepoint", Some(Backend::Tracepoint)),
     ] {
-        assert_eq!(accepted(&["--backend", name]).backend.forced(), backend);
+        assert_eq!(
+            accepted(&["--backend", name]).tuning.backend.forced(),
+            backend
+        );
     }
+}
+
+#[test]
+fn serve_options() {
+    let serve = |args: &[&str]| {
+        let cli = accepted(&[&["serve"], args].concat());
+        let Some(Task::Serve(args)) = cli.task else {
+            panic!("no serve");
+        };
+        *args
+    };
+    let args = serve(&[]);
+    assert_eq!(args.listen.to_string(), "127.0.0.1:9816");
+    assert_eq!((args.otlp, args.max_series), (None, 1000));
+    assert_eq!(args.tuning, accepted(&[]).tuning);
+    assert_eq!(serve(&["--otlp"]).otlp, Some(Collector::FromEnvironment));
+    let args = serve(&[
+        "--otlp",
+        "http://c:4318",
+        "--listen",
+        "[::]:80",
+        "-m",
+        "1ms",
+        "-P",
+        "7",
+    ]);
+    assert!(matches!(args.otlp, Some(Collector::At(_))));
+    assert!(args.listen.address().is_ipv6() && args.filter.min.is_some());
+
+    refused(
+        &["serve", "--listen", ":9816"],
+        &["--listen", "127.0.0.1:9816"],
+    );
+    refused(&["serve", "--otlp", "https://c"], &["--otlp", "https"]);
+    refused(&["serve", "--max-series", "0"], &["--max-series"]);
+    refused(&["serve", "--", "true"], &["true"]);
 }

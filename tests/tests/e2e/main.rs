@@ -4,7 +4,8 @@
 //! `ZOMBIE_TRACE_LOAD`, or `zombie-trace`, `scenario` and `load` in the target profile's directory. Where something is missing,
 //! the tests that need it are ignored and the reason is printed. With `ZOMBIE_TRACE_BACKEND` every
 //! tracer is forced to use that backend, and the tests of the backends themselves are ignored.
-//! `ZOMBIE_TRACE_EMULATED` makes storms smaller.
+//! `ZOMBIE_TRACE_EMULATED` makes storms smaller. `ZOMBIE_TRACE_PROMETHEUS` and
+//! `ZOMBIE_TRACE_PROMETHEUS_OTLP` are directories with a Prometheus to ask.
 
 mod backend;
 mod catalogue;
@@ -24,6 +25,7 @@ mod report;
 mod residue;
 mod schema;
 mod scope;
+mod serve;
 mod time;
 mod tracer;
 
@@ -88,6 +90,7 @@ fn main() {
         privilege::tests(),
         residue::tests(),
         schema::tests(),
+        serve::tests(),
     ];
     let trials = tests.into_iter().flatten().map(|test| {
         if let (None, Some(reason)) = (&missing, &test.skip) {

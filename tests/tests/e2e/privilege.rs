@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// Bits of capability sets (include/uapi/linux/capability.h).
-const DAC_READ_SEARCH: u32 = 2;
-const SYS_RESOURCE: u32 = 24;
-const PERFMON: u32 = 38;
-const BPF: u32 = 39;
+pub(crate) const DAC_READ_SEARCH: u32 = 2;
+pub(crate) const SYS_RESOURCE: u32 = 24;
+pub(crate) const PERFMON: u32 = 38;
+pub(crate) const BPF: u32 = 39;
 
 /// What the error names, and tells to lower.
 const PARANOID: &str = "sysctl kernel.perf_event_paranoid=2";
@@ -105,7 +105,7 @@ fn as_nobody(capabilities: &[u32], more: impl FnOnce(Tracer) -> Tracer) -> Resul
 }
 
 /// Becomes a user without rights, but for these capabilities.
-fn only(command: &mut Command, set: u64) {
+pub(crate) fn only(command: &mut Command, set: u64) {
     before_exec(command, move || {
         let succeeded = |result: libc::c_long| match result {
             0 => Ok(()),

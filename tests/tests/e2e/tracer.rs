@@ -214,6 +214,18 @@ impl Running {
         self.wait_for(part, |running| running.stdout.text().contains(part))
     }
 
+    /// Waits for a line of standard error that begins like this; gives the rest of it.
+    pub(crate) fn wait_stderr_line(&mut self, begin: &str) -> Result<String, String> {
+        let rest = |text: &str| {
+            // Not of one that is still being written.
+            let lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+            let mut lines = lines.lines();
+            lines.find_map(|line| line.strip_prefix(begin).map(ToOwned::to_owned))
+        };
+        self.wait_for(begin, |running| rest(&running.stderr.text()).is_some())?;
+        Ok(rest(&self.stderr.text()).unwrap_or_default())
+    }
+
     fn wait_for(&mut self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {
         let deadline = Instant::now() + LIMIT / 2;
         while !holds(self) {

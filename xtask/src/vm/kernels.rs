@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt::Apt;
-use crate::process::{probe, run};
+use crate::apt::Apt;
+use crate::process::probe;
 
 /// A kernel that the distribution packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,17 +61,8 @@ impl Kernel {
         if image.is_file() {
             return Ok(image);
         }
-        println!("fetching {}", self.package);
         let unpacked = directory.join(format!("{}.part", self.release));
-        let _ = fs::remove_dir_all(&unpacked);
-        fs::create_dir_all(&unpacked).with_context(|| format!("{}", unpacked.display()))?;
-        run(apt
-            .get()
-            .args(["download", &self.package])
-            .current_dir(&unpacked))?;
-        run(Command::new("sh")
-            .args(["-ec", "dpkg-deb --extract ./*.deb ."])
-            .current_dir(&unpacked))?;
+        apt.unpack(&self.package, &unpacked)?;
         let candidates = [
             unpacked.join(format!("boot/vmlinuz-{}", self.release)),
             unpacked.join(format!("usr/lib/modules/{}/vmlinuz", self.release)),

@@ -1,6 +1,5 @@
 //! `cargo xtask vm`: the end-to-end tests on the distribution's kernels, with every backend.
 
-mod apt;
 mod boot;
 mod initramfs;
 mod kernels;
@@ -15,9 +14,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::apt::Apt;
 use crate::process::find_program;
-use crate::{packages, paths};
-use apt::Apt;
+use crate::{apt, packages, paths};
 use kernels::Kernel;
 use results::{Cell, Results};
 
@@ -46,6 +45,9 @@ pub(crate) struct VmArgs {
 
 /// The kernels above allow all of them: one that does not load has failed.
 const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
+
+/// The suites that have the kernels.
+const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "trixie-backports"];
 
 /// Stands for all backends, in the run of the tests about them.
 const EACH: &str = "each other";
@@ -102,7 +104,7 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
     let directory = paths::target_dir().join("vm");
     let images = directory.join("kernels");
     fs::create_dir_all(&images).with_context(|| format!("{}", images.display()))?;
-    let apt = Apt::new(&directory.join("apt"))?;
+    let apt = Apt::new(&directory.join("apt"), &SUITES)?;
     let known = kernels::newest_of_each_series(&apt.package_names()?);
     let chosen = kernels::choose(&known, &args.kernel, args.all)?;
     for kernel in &chosen {

@@ -2,6 +2,7 @@
 
 mod backend_choice;
 mod buffer_size;
+mod serve;
 mod user;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -14,6 +15,7 @@ use nix::unistd::User;
 
 pub use backend_choice::BackendChoice;
 pub use buffer_size::{BufferSize, BufferSizeError};
+pub use serve::{Collector, CollectorError, Listen, ListenError, ServeArgs};
 pub use user::UserError;
 
 use crate::{
@@ -70,7 +72,7 @@ Exit status:
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]"
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]"
 )]
 pub struct Cli {
     /// Something else than tracing.
@@ -164,6 +166,18 @@ pub struct Cli {
     #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
 
+    /// How the kernel side is set up.
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+
+    /// End with status 4 if anything was lost
+    #[arg(long, help_heading = "Tuning")]
+    pub strict: bool,
+}
+
+/// How the kernel side is set up.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct TuningArgs {
     /// How to hook into the kernel
     #[arg(long, default_value = "auto", help_heading = "Tuning")]
     pub backend: BackendChoice,
@@ -177,10 +191,6 @@ pub struct Cli {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(PID_MAX_LIMIT)))]
     #[arg(allow_hyphen_values = true, help_heading = "Tuning")]
     pub max_zombies: u32,
-
-    /// End with status 4 if anything was lost
-    #[arg(long, help_heading = "Tuning")]
-    pub strict: bool,
 
     /// Size of the ring buffer, rounded up to a power of two
     #[arg(long, value_name = "SIZE", default_value_t, allow_hyphen_values = true)]
@@ -276,6 +286,12 @@ pub enum Task {
     /// Makes a real parent with real zombies, says what it is and how to look at it from another
     /// terminal, and cleans up after Enter, Ctrl-C or the time given.
     Demo(DemoArgs),
+
+    /// Serve figures to Prometheus and OpenTelemetry
+    ///
+    /// Traces like a run without COMMAND, until Ctrl-C or SIGTERM, and answers GET /metrics in
+    /// OpenMetrics or Prometheus' text format. Gives all privileges up once it is attached.
+    Serve(Box<ServeArgs>),
 }
 
 /// Options of `ps`.

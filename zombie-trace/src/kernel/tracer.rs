@@ -1,6 +1,6 @@
 use std::{
     fs,
-    io::Read as _,
+    io::{Read as _, Seek as _},
     os::{
         fd::{AsFd as _, AsRawFd as _},
         unix::fs::MetadataExt as _,
@@ -62,6 +62,9 @@ pub struct Tracer {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     backend: Backend,
     refusals: Vec<(Backend, KernelError)>,
+    /// What /proc tells of the program that sees exits; open, for who changes its user can't open it
+    /// any more.
+    exit_info: Option<fs::File>,
 }
 
 impl Tracer {
@@ -113,8 +116,10 @@ impl Tracer {
             logger,
             backend: Backend::Tracepoint,
             refusals: Vec::new(),
+            exit_info: None,
         };
         tracer.attach(config, &btf, facts.has_io_waitid)?;
+        tracer.exit_info = exit_info(&tracer.ebpf);
         drop(btf);
         give_back_memory();
         Ok(tracer)
@@ -286,16 +291,15 @@ impl Tracer {
     /// How often the kernel skipped the program that sees exits because it ran already on the CPU
     /// (`recursion_misses`, 5.12 and later).
     pub fn missed_exits(&self) -> u64 {
-        let Some(Ok(fd)) = self
-            .ebpf
-            .program(attach::EXIT.program)
-            .map(|program| program.fd())
-        else {
-            return 0;
+        let read = |mut info: &fs::File| {
+            let mut text = String::new();
+            info.rewind()?;
+            info.read_to_string(&mut text)?;
+            Ok::<_, std::io::Error>(text)
         };
-        let fdinfo = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-        fs::read_to_string(fdinfo)
-            .ok()
+        self.exit_info
+            .as_ref()
+            .and_then(|info| read(info).ok())
             .and_then(|info| number(&info, "recursion_misses:"))
             .unwrap_or(0)
     }
@@ -424,6 +428,11 @@ fn load(
     fill(&mut ebpf, "PIDS", &scope.pids)?;
     fill(&mut ebpf, "PPIDS", &scope.ppids)?;
     Ok(ebpf)
+}
+
+fn exit_info(ebpf: &Ebpf) -> Option<fs::File> {
+    let fd = ebpf.program(attach::EXIT.program)?.fd().ok()?;
+    fs::File::open(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok()
 }
 
 fn share_counters(ebpf: &mut Ebpf) -> Result<SharedCounters, KernelError> {

@@ -2,6 +2,7 @@
 
 mod color_when;
 mod json;
+mod metrics;
 mod output;
 mod text;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 pub use color_when::ColorWhen;
 pub use json::{Json, SCHEMA};
+pub use metrics::Metrics;
 pub use output::Output;
 pub(crate) use text::style::{BAD, GOOD, HEADING};
 pub use text::{Intervals, Look, Process, Table, Text, process_table};
@@ -20,6 +22,7 @@ pub(crate) use text::{human, printable, wrap};
 use crate::{
     aggregate::{Interval, Lost, Summary},
     lifecycle::{Alive, Zombie},
+    metrics::Standing,
 };
 
 /// The begin of a run: the JSON object `start` but for its `type`, `ts` and `schema`.
@@ -59,6 +62,14 @@ pub trait Sink {
     fn zombie(&mut self, zombie: &Zombie) -> io::Result<()>;
     /// A zombie still exists.
     fn alive(&mut self, alive: &Alive) -> io::Result<()>;
+    /// Whether [`standing`](Self::standing) is of use.
+    fn wants_standing(&self) -> bool {
+        false
+    }
+    /// What is now; told every second or so.
+    fn standing(&mut self, _: &Standing) -> io::Result<()> {
+        Ok(())
+    }
     /// Something was lost.
     fn loss(&mut self, loss: &Loss) -> io::Result<()>;
     /// An interval ends. A sink may have no use for it.

@@ -65,6 +65,11 @@ pub(crate) fn ours(tracer: &Path) -> Vec<Subject> {
             &["-m", "10ms", "--json"],
             Counting::None,
         ),
+        subject(
+            "zombie-trace serve",
+            &["serve", "--listen", "127.0.0.1:0"],
+            Counting::None,
+        ),
     ]
 }
 

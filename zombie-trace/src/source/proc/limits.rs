@@ -28,14 +28,19 @@ impl Limit {
 /// The limits that the children of a process count against, as far as they can be read: pid_max,
 /// `pids.max` of its cgroup v2 and those above, and RLIMIT_NPROC, which does not bind root.
 pub fn limits(pid: u32) -> Vec<Limit> {
-    let mut limits = Vec::new();
-    if let (Some(limit), Some(used)) = (number("/proc/sys/kernel/pid_max"), threads()) {
-        let name = "kernel.pid_max".to_owned();
-        limits.push(Limit { name, limit, used });
-    }
+    let mut limits: Vec<_> = pids().into_iter().collect();
     limits.extend(of_cgroups(pid));
     limits.extend(of_user(pid));
     limits
+}
+
+/// The machine's own limit, pid_max, if it can be read.
+pub fn pids() -> Option<Limit> {
+    Some(Limit {
+        name: "kernel.pid_max".to_owned(),
+        limit: number("/proc/sys/kernel/pid_max")?,
+        used: threads()?,
+    })
 }
 
 fn number(path: &str) -> Option<u64> {

@@ -10,7 +10,7 @@ mod parents;
 pub use clock::run_queue_clocks;
 pub use existing::{Existing, existing, is_still_there, zombie};
 use existing::{all_facts, plain_facts};
-pub use limits::{Limit, limits};
+pub use limits::{Limit, limits, pids};
 pub use parents::Parents;
 
 use std::{

@@ -1,5 +1,5 @@
-//! The distribution's packages for other releases than this one, without touching the system's own
-//! package lists.
+//! The distribution's packages, for other releases than this one too, without installing them and
+//! without touching the system's own package lists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,26 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{find_program, output, run};
 
-/// The suites that have the kernels.
-const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "trixie-backports"];
+/// Suites by which a Debian mirror is told from other sources.
+const SUITES: [&str; 5] = [
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "trixie-backports",
+    "forky",
+];
 
 /// How long package lists are good for.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// apt with lists, cache and sources of its own.
-pub(super) struct Apt {
+pub(crate) struct Apt {
     directory: PathBuf,
 }
 
 impl Apt {
-    /// Brings the lists up to date, unless they are less than a day old.
-    pub(super) fn new(directory: &Path) -> Result<Self> {
+    /// Brings the lists of these suites up to date, unless they are less than a day old.
+    pub(crate) fn new(directory: &Path, suites: &[&str]) -> Result<Self> {
         let apt = Self {
             directory: directory.to_owned(),
         };
@@ -31,7 +37,7 @@ impl Apt {
             let path = directory.join(part);
             fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
         }
-        let sources = private_sources(&system_sources()?)?;
+        let sources = private_sources(&system_sources()?, suites)?;
         let path = apt.sources();
         let fresh = fs::read_to_string(&path).is_ok_and(|known| known == sources)
             && path
@@ -47,7 +53,7 @@ impl Apt {
             let new = directory.join("sources.new");
             fs::write(&new, &sources).with_context(|| format!("{}", new.display()))?;
             let mut update = apt.with_sources("apt-get", &new);
-            run(update.args(["--quiet", "update"])).context("cannot look up the kernels")?;
+            run(update.args(["--quiet", "update"])).context("cannot look up packages")?;
             fs::rename(&new, &path).with_context(|| format!("{}", path.display()))?;
         }
         Ok(apt)
@@ -57,15 +63,22 @@ impl Apt {
         self.directory.join("sources.list")
     }
 
-    /// apt-get.
-    pub(super) fn get(&self) -> Command {
-        let mut command = self.with_sources("apt-get", &self.sources());
-        command.arg("--quiet");
-        command
+    /// Downloads a package, as apt-get names it, and unpacks it into a directory of its own.
+    pub(crate) fn unpack(&self, package: &str, directory: &Path) -> Result<()> {
+        println!("fetching {package}");
+        let _ = fs::remove_dir_all(directory);
+        fs::create_dir_all(directory).with_context(|| format!("{}", directory.display()))?;
+        run(self
+            .with_sources("apt-get", &self.sources())
+            .args(["--quiet", "download", package])
+            .current_dir(directory))?;
+        run(Command::new("sh")
+            .args(["-ec", "dpkg-deb --extract ./*.deb .; rm ./*.deb"])
+            .current_dir(directory))
     }
 
     /// The names of all packages.
-    pub(super) fn package_names(&self) -> Result<Vec<String>> {
+    pub(crate) fn package_names(&self) -> Result<Vec<String>> {
         let names = output(
             self.with_sources("apt-cache", &self.sources())
                 .arg("pkgnames"),
@@ -92,12 +105,12 @@ impl Apt {
     }
 }
 
-/// Why there can be no kernels here, if so.
-pub(super) fn missing() -> Option<String> {
+/// Why there can be no such packages here, if so.
+pub(crate) fn missing() -> Option<String> {
     ["apt-get", "apt-cache", "dpkg-deb"]
         .into_iter()
         .find(|name| find_program(name).is_none())
-        .map(|name| format!("no {name}: the kernels are a Debian's"))
+        .map(|name| format!("no {name}: they are a Debian's packages"))
 }
 
 /// Where a mirror is and whose signature it bears.
@@ -128,14 +141,14 @@ fn system_sources() -> Result<String> {
     Ok(text)
 }
 
-fn private_sources(system: &str) -> Result<String> {
+fn private_sources(system: &str, suites: &[&str]) -> Result<String> {
     let Some(mirror) = mirror(system) else {
-        bail!("apt's sources name no Debian mirror (a suite of Debian 11 to 13)");
+        bail!("apt's sources name no Debian mirror (a suite of Debian 11 to 14)");
     };
     let options = mirror
         .signed_by
         .map_or_else(String::new, |key| format!(" signed-by={key}"));
-    Ok(SUITES
+    Ok(suites
         .iter()
         .map(|suite| format!("deb [arch=amd64{options}] {} {suite} main\n", mirror.uri))
         .collect())
@@ -222,12 +235,13 @@ mod tests {
 
     #[test]
     fn every_suite_is_asked_of_the_mirror() {
-        let sources = private_sources("deb http://mirror.example/debian trixie main").unwrap();
+        let sources =
+            private_sources("deb http://mirror.example/debian trixie main", &SUITES).unwrap();
         assert_eq!(sources.lines().count(), SUITES.len());
         assert_eq!(
             sources.lines().next(),
             Some("deb [arch=amd64] http://mirror.example/debian bullseye main")
         );
-        assert!(private_sources("").is_err());
+        assert!(private_sources("", &SUITES).is_err());
     }
 }

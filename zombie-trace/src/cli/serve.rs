@@ -1,0 +1,175 @@
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use clap::Args;
+use hyper::Uri;
+use thiserror::Error;
+
+use super::{FilterArgs, ScopeArgs, TuningArgs};
+
+/// What `--otlp` without a value stands for.
+const FROM_ENVIRONMENT: &str = "";
+
+const NOTES: &str = "\
+Paths:
+  /metrics   the figures, in OpenMetrics if that is asked for
+  /healthz   200 while tracing works
+
+OpenTelemetry's environment variables are honoured: OTEL_SERVICE_NAME,
+OTEL_RESOURCE_ATTRIBUTES, OTEL_METRIC_EXPORT_INTERVAL, and, also with METRICS_
+after OTLP_, OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS and _TIMEOUT.
+
+Exit status:
+  0  all went well, after Ctrl-C or SIGTERM
+  1  something failed, such as that the address is in use
+  2  the command line makes no sense";
+
+/// Options of `serve`.
+#[derive(Clone, Debug, PartialEq, Args)]
+#[command(max_term_width = 80, after_help = NOTES)]
+pub struct ServeArgs {
+    /// Where to serve; any address but a loopback one opens it to the network
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t)]
+    #[arg(help_heading = "Figures")]
+    pub listen: Listen,
+
+    /// Push the figures there too, such as to http://localhost:4318
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = FROM_ENVIRONMENT)]
+    #[arg(help_heading = "Figures")]
+    pub otlp: Option<Collector>,
+
+    /// Figures for so many pairs of parent and container; the rest in one
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(allow_hyphen_values = true, help_heading = "Figures")]
+    pub max_series: u32,
+
+    /// Which processes the figures are about.
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+
+    /// Which of them are counted.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// Say nothing on stderr but warnings and errors
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+
+    /// How the kernel side is set up.
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+/// Where the figures are served. The default is port 9816 of this machine alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen(SocketAddr);
+
+impl Listen {
+    /// The address.
+    pub fn address(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self(SocketAddr::from(([127, 0, 0, 1], 9816)))
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Listen {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        text.parse().map(Self).map_err(|_| ListenError)
+    }
+}
+
+/// A text is no [`Listen`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not an IP address and a port, such as 127.0.0.1:9816, 0.0.0.0:9816 or [::]:9816")]
+pub struct ListenError;
+
+/// Where figures are pushed to: what speaks OTLP over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Collector {
+    /// As the environment says, or at port 4318 of this machine.
+    FromEnvironment,
+    /// There.
+    At(Uri),
+}
+
+impl FromStr for Collector {
+    type Err = CollectorError;
+
+    fn from_str(text: &str) -> Result<Self, CollectorError> {
+        if text == FROM_ENVIRONMENT {
+            return Ok(Self::FromEnvironment);
+        }
+        let uri: Uri = text.parse().map_err(|_| CollectorError::Unreadable)?;
+        match uri.scheme_str() {
+            Some("http") if uri.query().is_none() => Ok(Self::At(uri)),
+            Some("https") => Err(CollectorError::Encrypted),
+            _ => Err(CollectorError::Unreadable),
+        }
+    }
+}
+
+/// Why a text is no [`Collector`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CollectorError {
+    /// Not a URL of that kind.
+    #[error("not a URL such as http://localhost:4318")]
+    Unreadable,
+    /// TLS.
+    #[error(
+        "https is not supported: push by http to an OpenTelemetry Collector on this machine, \
+         which forwards it"
+    )]
+    Encrypted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let listen: Listen = "[::1]:80".parse().unwrap();
+        assert_eq!(listen.address().port(), 80);
+        assert_eq!(Listen::default().to_string(), "127.0.0.1:9816");
+        for wrong in [
+            "",
+            "9816",
+            ":9816",
+            "localhost:9816",
+            "127.0.0.1",
+            "1.2.3.4:65536",
+        ] {
+            assert_eq!(wrong.parse::<Listen>(), Err(ListenError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn collectors() {
+        assert!(matches!(
+            "http://[::1]:9090/api/v1/otlp".parse(),
+            Ok(Collector::At(_))
+        ));
+        assert_eq!("".parse(), Ok(Collector::FromEnvironment));
+        assert_eq!(
+            "https://x".parse::<Collector>(),
+            Err(CollectorError::Encrypted)
+        );
+        for wrong in ["localhost:4318", "x", "http://", "ftp://x", "http://x/?a=b"] {
+            let error = wrong.parse::<Collector>();
+            assert_eq!(error, Err(CollectorError::Unreadable), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+use jiff::Timestamp;
+
+use super::{DurationHistogram, Figures, Slot, duration_histogram::seconds};
+
+/// Figures of one kind. Prometheus adds the unit to the name, and `_total` for counters.
+#[derive(Debug)]
+pub struct Family<'a> {
+    /// The name but for its suffixes.
+    pub name: &'static str,
+    /// What it tells.
+    pub help: &'static str,
+    /// Its unit is the second, or else none.
+    pub in_seconds: bool,
+    /// The figures.
+    pub samples: Samples<'a>,
+}
+
+/// Figures of one kind, by kind.
+#[derive(Debug)]
+pub enum Samples<'a> {
+    /// They only grow.
+    Counters(Vec<Sample<'a, u64>>),
+    /// As it is now.
+    Gauges(Vec<Sample<'a, f64>>),
+    /// Durations that have ended.
+    Histograms(Vec<Sample<'a, &'a DurationHistogram>>),
+    /// No figure at all, only labels.
+    Info(LabelSet<'a>),
+}
+
+/// Labels: name and value.
+pub type LabelSet<'a> = Vec<(&'static str, &'a str)>;
+
+/// One figure.
+#[derive(Debug)]
+pub struct Sample<'a, T> {
+    /// What it is told apart by.
+    pub labels: LabelSet<'a>,
+    /// When counting began.
+    pub since: Timestamp,
+    /// How much.
+    pub value: T,
+}
+
+impl Figures {
+    /// All that is exported, for any encoding.
+    pub fn families(&self) -> Vec<Family<'_>> {
+        let family = |name, help, samples| Family {
+            name,
+            help,
+            in_seconds: false,
+            samples,
+        };
+        let mut families = vec![
+            Family {
+                in_seconds: true,
+                ..family(
+                    "zombie_trace_zombie_duration",
+                    "How long those processes were zombies that have been reaped.",
+                    Samples::Histograms(self.each(|slot| &slot.series.durations)),
+                )
+            },
+            family(
+                "zombie_trace_reaped",
+                "Zombies that have been reaped.",
+                Samples::Counters(self.each(|slot| slot.series.durations.count())),
+            ),
+            family(
+                "zombie_trace_zombies",
+                "Zombies that exist, those from before the tracer too.",
+                Samples::Gauges(self.each(|slot| slot.series.zombies as f64)),
+            ),
+            Family {
+                in_seconds: true,
+                ..family(
+                    "zombie_trace_oldest_zombie",
+                    "How long the oldest of the zombies that exist has been one.",
+                    Samples::Gauges(self.each(|slot| seconds(slot.series.oldest_ns))),
+                )
+            },
+            family(
+                "zombie_trace_autoreaped",
+                "Processes that the kernel released at once, because their parent ignores SIGCHLD.",
+                Samples::Counters(vec![self.sample(vec![], self.autoreaped)]),
+            ),
+            family(
+                "zombie_trace_lost",
+                "Processes that could not be told of, by what was full or failed.",
+                Samples::Counters(vec![
+                    self.sample(vec![("kind", "ring_full")], self.lost.ring_full),
+                    self.sample(vec![("kind", "map_full")], self.lost.map_full),
+                    self.sample(vec![("kind", "missed")], self.lost.missed),
+                ]),
+            ),
+            family(
+                "zombie_trace_series_overflow",
+                "Reaped zombies that were counted as of other parents, as --max-series was reached.",
+                Samples::Counters(vec![self.sample(vec![], self.overflow)]),
+            ),
+        ];
+        if let Some(pids) = self.pids {
+            families.extend([
+                family(
+                    "zombie_trace_pids",
+                    "Pids in use by the threads and zombies of the whole machine.",
+                    Samples::Gauges(vec![self.sample(vec![], pids.used as f64)]),
+                ),
+                family(
+                    "zombie_trace_pids_max",
+                    "Pids that there can be (kernel.pid_max).",
+                    Samples::Gauges(vec![self.sample(vec![], pids.max as f64)]),
+                ),
+            ]);
+        }
+        families.push(family(
+            "zombie_trace_build",
+            "What runs, and how it hooks into the kernel.",
+            Samples::Info(vec![
+                ("version", env!("CARGO_PKG_VERSION")),
+                ("backend", self.backend),
+            ]),
+        ));
+        families
+    }
+
+    fn each<'a, T>(&'a self, value: impl Fn(&'a Slot) -> T) -> Vec<Sample<'a, T>> {
+        let sample = |slot: &'a Slot| Sample {
+            labels: vec![("parent", &*slot.parent), ("container", &*slot.container)],
+            since: slot.created,
+            value: value(slot),
+        };
+        self.series.iter().map(sample).collect()
+    }
+
+    fn sample<'a, T>(&self, labels: LabelSet<'a>, value: T) -> Sample<'a, T> {
+        Sample {
+            labels,
+            since: self.started,
+            value,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Figures for monitoring systems: a bounded number of series, and how they are written. Pure.
+
+mod duration_histogram;
+mod family;
+mod figures;
+mod openmetrics;
+mod otlp;
+mod series;
+
+pub use duration_histogram::{BOUNDS_NS, DurationHistogram};
+pub use family::{Family, LabelSet, Sample, Samples};
+pub use figures::{Figures, Pids, Standing, Totals};
+pub use openmetrics::{Format, render};
+pub use otlp::{attribute, export_request};
+pub use series::{Labels, OTHER, Series, SeriesTable, Slot};

@@ -1,0 +1,170 @@
+//! What is answered to which request.
+
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
+
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Bytes,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue},
+};
+
+use super::accept;
+use crate::{
+    metrics::{self, Format},
+    sink::Metrics,
+};
+
+/// However many ask, the figures are written no more often than this for each format, which bounds
+/// the work, and the memory that slow readers hold. What exists now is looked for as often.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Longer than this without a look at the zombies, and tracing is at a standstill: it is every
+/// second.
+const STUCK: Duration = Duration::from_secs(10);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+const INDEX: &str = "\
+<!doctype html>
+<title>zombie-trace</title>
+<h1>zombie-trace</h1>
+<p><a href=\"metrics\">metrics</a>, <a href=\"healthz\">health</a>
+";
+
+/// The pages, one thread's.
+pub(super) struct Pages {
+    metrics: Metrics,
+    /// The figures as they were written last, and when.
+    written: RefCell<[Option<(Instant, Bytes)>; 2]>,
+}
+
+impl Pages {
+    /// With these figures.
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self {
+            metrics,
+            written: RefCell::default(),
+        }
+    }
+
+    /// The answer to a request; the body is left out for HEAD by who sends it.
+    pub(super) fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            let methods = HeaderValue::from_static("GET, HEAD");
+            refusal.headers_mut().insert(ALLOW, methods);
+            return refusal;
+        }
+        match request.uri().path() {
+            "/metrics" => {
+                let accept = request.headers().get_all(ACCEPT).into_iter();
+                let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
+                self.figures(accept::format(Some(&accept.join(","))))
+            }
+            "/healthz" => self.health(),
+            "/" => page(StatusCode::OK, "text/html; charset=utf-8", INDEX),
+            _ => text(StatusCode::NOT_FOUND, "no such page: /metrics, /healthz\n"),
+        }
+    }
+
+    fn figures(&self, format: Format) -> Response<Full<Bytes>> {
+        let written = &mut self.written.borrow_mut()[format as usize];
+        if let Some((when, text)) = written
+            && when.elapsed() < FRESH
+        {
+            return page(StatusCode::OK, format.content_type(), text.clone());
+        }
+        match metrics::render(self.metrics.figures(), format) {
+            Ok(text) => {
+                let text = Bytes::from(text);
+                *written = Some((Instant::now(), text.clone()));
+                page(StatusCode::OK, format.content_type(), text)
+            }
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        }
+    }
+
+    fn health(&self) -> Response<Full<Bytes>> {
+        match self.metrics.seen().elapsed() {
+            age if age < STUCK => text(StatusCode::OK, "ok\n"),
+            age => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &format!("tracing has been at a standstill for {} s\n", age.as_secs()),
+            ),
+        }
+    }
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    page(status, TEXT, text.to_owned())
+}
+
+fn page(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{filter::fixtures::zombie, metrics::Totals, sink::Sink as _};
+
+    fn pages() -> Pages {
+        Pages::new(Metrics::new(Totals::new(
+            10,
+            "fentry",
+            Timestamp::UNIX_EPOCH,
+        )))
+    }
+
+    fn status(pages: &Pages, method: Method, path: &str) -> u16 {
+        let request = Request::builder().method(method).uri(path);
+        let answer = pages.answer(&request.body(()).unwrap());
+        answer.status().as_u16()
+    }
+
+    #[test]
+    fn only_what_is_there_is_served() {
+        let pages = pages();
+        for path in ["/", "/metrics", "/metrics?x=y", "/healthz"] {
+            assert_eq!(status(&pages, Method::GET, path), 200, "{path}");
+            assert_eq!(status(&pages, Method::HEAD, path), 200, "{path}");
+            assert_eq!(status(&pages, Method::POST, path), 405, "{path}");
+        }
+        for path in ["/metrics/", "/../etc/passwd", "//metrics", "*"] {
+            assert_eq!(status(&pages, Method::GET, path), 404, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_storm_of_scrapes_writes_the_figures_once() {
+        let mut pages = pages();
+        let length = |pages: &Pages| {
+            let page = pages.written.borrow()[Format::Prometheus as usize].clone();
+            page.map(|(_, text)| text.len())
+        };
+        status(&pages, Method::GET, "/metrics");
+        let first = length(&pages);
+        pages.metrics.zombie(&zombie()).unwrap();
+        status(&pages, Method::GET, "/metrics");
+        assert_eq!(length(&pages), first);
+        for written in pages.written.borrow_mut().iter_mut().flatten() {
+            written.0 -= FRESH;
+        }
+        status(&pages, Method::GET, "/metrics");
+        assert!(length(&pages) > first);
+    }
+}
