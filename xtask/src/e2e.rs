@@ -7,10 +7,10 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::engines::Engines;
 use crate::paths;
 use crate::privilege::Privilege;
 use crate::process::{cargo, output, run as run_command};
-use crate::prometheus::Prometheus;
 
 /// The package of the tests.
 pub(crate) const PACKAGE: &str = "zombie-trace-tests";
@@ -46,14 +46,17 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outc
         ("ZOMBIE_TRACE_SCENARIO", programs.scenario.as_os_str()),
         ("ZOMBIE_TRACE_LOAD", programs.load.as_os_str()),
     ];
-    let prometheus = Prometheus::find_or_fetch();
-    match &prometheus {
-        Ok(prometheus) => test_envs.extend([
-            ("ZOMBIE_TRACE_PROMETHEUS", prometheus.ours.as_os_str()),
-            ("ZOMBIE_TRACE_PROMETHEUS_OTLP", prometheus.new.as_os_str()),
+    let engines = Engines::find_or_fetch();
+    match &engines {
+        Ok(engines) => test_envs.extend([
+            ("ZOMBIE_TRACE_PROMETHEUS", engines.prometheus.as_os_str()),
+            (
+                "ZOMBIE_TRACE_VICTORIA",
+                engines.victoria_metrics.as_os_str(),
+            ),
         ]),
-        // The tests that need it say that they are skipped.
-        Err(error) => println!("no Prometheus: {error:#}"),
+        // The tests that need them say that they are skipped.
+        Err(error) => println!("no monitoring systems: {error:#}"),
     }
     // One at a time: the tests measure, and share the machine's processes.
     run_command(

@@ -5,7 +5,7 @@
 //! the tests that need it are ignored and the reason is printed. With `ZOMBIE_TRACE_BACKEND` every
 //! tracer is forced to use that backend, and the tests of the backends themselves are ignored.
 //! `ZOMBIE_TRACE_EMULATED` makes storms smaller. `ZOMBIE_TRACE_PROMETHEUS` and
-//! `ZOMBIE_TRACE_PROMETHEUS_OTLP` are directories with a Prometheus to ask.
+//! `ZOMBIE_TRACE_VICTORIA` are directories with a Prometheus and a VictoriaMetrics to ask.
 
 mod backend;
 mod catalogue;

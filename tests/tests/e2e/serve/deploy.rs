@@ -17,13 +17,13 @@ const SYSTEMD_ANALYZE: &str = "/usr/bin/systemd-analyze";
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        Test::new("serve::deploy-rules", rules).unless(engine::missing(engine::OURS)),
+        Test::new("serve::deploy-rules", rules).unless(engine::no_prometheus()),
         Test::new("serve::deploy-unit", unit).unless(context::no_program(SYSTEMD_ANALYZE)),
     ]
 }
 
 fn rules() -> Outcome {
-    let promtool = engine::program(engine::OURS, "promtool").ok_or("no promtool")?;
+    let promtool = engine::promtool().ok_or("no promtool")?;
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     for arguments in [
         ["check", "rules", "prometheus-rules.yml"],

@@ -1,4 +1,4 @@
-//! A real Prometheus.
+//! Real monitoring systems that answer PromQL.
 
 use std::{
     env, fs,
@@ -17,32 +17,45 @@ use crate::context;
 /// It starts within a second or two.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The directory with the programs of this distribution.
-pub(crate) const OURS: &str = "ZOMBIE_TRACE_PROMETHEUS";
-/// The one with a Prometheus that takes OTLP.
-pub(crate) const NEW: &str = "ZOMBIE_TRACE_PROMETHEUS_OTLP";
+/// Prometheus and promtool are in the directory that this variable names.
+const PROMETHEUS: &str = "ZOMBIE_TRACE_PROMETHEUS";
+/// The same for VictoriaMetrics.
+const VICTORIA: &str = "ZOMBIE_TRACE_VICTORIA";
 
-/// A program of a directory.
-pub(crate) fn program(variable: &str, name: &str) -> Option<PathBuf> {
+/// Why there is no Prometheus here, if so.
+pub(crate) fn no_prometheus() -> Option<String> {
+    missing(PROMETHEUS, "prometheus")
+}
+
+/// Why there is no VictoriaMetrics here, if so.
+pub(crate) fn no_victoria() -> Option<String> {
+    missing(VICTORIA, "victoria-metrics")
+}
+
+/// Prometheus' checker of rules and metrics.
+pub(crate) fn promtool() -> Option<PathBuf> {
+    program(PROMETHEUS, "promtool")
+}
+
+fn program(variable: &str, name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env::var_os(variable)?).join(name);
     path.is_file().then_some(path)
 }
 
-/// Why it is not there, if so.
-pub(crate) fn missing(variable: &str) -> Option<String> {
-    match program(variable, "prometheus") {
+fn missing(variable: &str, name: &str) -> Option<String> {
+    match program(variable, name) {
         Some(path) => {
             let version = Command::new(&path).arg("--version").output();
             let runs = version.is_ok_and(|output| output.status.success());
             (!runs).then(|| format!("{} does not run here", path.display()))
         }
         None => Some(format!(
-            "no Prometheus (cargo xtask e2e fetches it and sets {variable})"
+            "no {name} (cargo xtask e2e fetches it and sets {variable})"
         )),
     }
 }
 
-/// A Prometheus that runs until this is dropped.
+/// One that runs until this is dropped.
 pub(crate) struct Engine {
     child: Child,
     address: SocketAddr,
@@ -50,26 +63,57 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts it, with the end of a configuration and options besides.
-    pub(crate) fn start(variable: &str, config: &str, options: &[&str]) -> Result<Self, String> {
-        let program = program(variable, "prometheus").ok_or("no Prometheus")?;
-        let said = |error: std::io::Error| format!("{}: {error}", program.display());
-        let directory = context::fresh_path("prometheus");
-        fs::create_dir(&directory).map_err(said)?;
-        let config_file = directory.join("prometheus.yml");
-        let config = format!("global:\n  scrape_interval: 250ms\n{config}");
-        fs::write(&config_file, config).map_err(said)?;
-        let log = directory.join("log");
+    /// A Prometheus that scrapes this.
+    pub(crate) fn prometheus(target: SocketAddr) -> Result<Self, String> {
+        let config = context::fresh_path("prometheus.yml");
+        let text = format!(
+            "global:\n  scrape_interval: 250ms\nscrape_configs:\n- job_name: zombies\n  \
+             static_configs:\n  - targets: ['{target}']\n"
+        );
+        fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
         let address = free_address()?;
+        let data = context::fresh_path("data");
+        Self::start(
+            program(PROMETHEUS, "prometheus"),
+            address,
+            &[
+                format!("--config.file={}", config.display()),
+                format!("--storage.tsdb.path={}", data.display()),
+                format!("--web.listen-address={address}"),
+                "--log.level=warn".to_owned(),
+            ],
+        )
+    }
+
+    /// A VictoriaMetrics that takes OTLP below `/opentelemetry`.
+    pub(crate) fn victoria() -> Result<Self, String> {
+        let address = free_address()?;
+        let data = context::fresh_path("data");
+        Self::start(
+            program(VICTORIA, "victoria-metrics"),
+            address,
+            &[
+                format!("-storageDataPath={}", data.display()),
+                format!("-httpListenAddr={address}"),
+                "-opentelemetry.usePrometheusNaming".to_owned(),
+                "-search.latencyOffset=0s".to_owned(),
+                "-search.disableCache".to_owned(),
+                "-memory.allowedBytes=128MiB".to_owned(),
+                "-loggerLevel=WARN".to_owned(),
+            ],
+        )
+    }
+
+    fn start(
+        program: Option<PathBuf>,
+        address: SocketAddr,
+        arguments: &[String],
+    ) -> Result<Self, String> {
+        let program = program.ok_or("it is not here")?;
+        let said = |error: std::io::Error| format!("{}: {error}", program.display());
+        let log = context::fresh_path("log");
         let child = Command::new(&program)
-            .arg(format!("--config.file={}", config_file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                directory.join("data").display()
-            ))
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--log.level=warn")
-            .args(options)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).map_err(said)?)

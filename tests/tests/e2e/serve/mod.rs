@@ -30,7 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("serve::gives-capabilities-up", gives_capabilities_up),
         Test::new("serve::max-series", max_series),
         Test::new("serve::wrong-addresses", wrong_addresses),
-        Test::new("serve::prometheus", prometheus).unless(engine::missing(engine::OURS)),
+        Test::new("serve::prometheus", prometheus).unless(engine::no_prometheus()),
     ];
     tests.extend(deploy::tests());
     tests.extend(hostile::tests());
@@ -113,11 +113,9 @@ fn figures() -> Outcome {
     })?;
     let histogram = "zombie_trace_zombie_duration_seconds";
     let count = figures.sum(&format!("{histogram}_count"), BY_LOAD);
-    let infinite = figures.sum(
-        &format!("{histogram}_bucket"),
-        "le=\"+Inf\",parent=\"load\"",
-    );
-    ensure!(count == made as f64 && infinite == count, "{}", figures.0);
+    let infinite = figures.sum(&format!("{histogram}_bucket"), "le=\"+Inf\"");
+    let all = figures.sum(&format!("{histogram}_count"), "");
+    ensure!(count == made as f64 && infinite == all, "{}", figures.0);
     let sum = figures.sum(&format!("{histogram}_sum"), BY_LOAD);
     ensure!(sum > 0.0 && sum < made as f64, "{sum} s in all");
     let oldest = figures.sum("zombie_trace_oldest_zombie_seconds", BY_LOAD);
@@ -171,7 +169,7 @@ fn pages() -> Outcome {
         ensure!(answer.status() == status, "{path}: {}", answer.head);
     }
     tracer.stop()?.expect_code(0)?;
-    let Some(promtool) = engine::program(engine::OURS, "promtool") else {
+    let Some(promtool) = engine::promtool() else {
         return Ok(());
     };
     let mut check = Command::new(promtool)
@@ -311,10 +309,7 @@ fn wrong_addresses() -> Outcome {
 /// A real Prometheus scrapes during a storm, and what it answers is the storm's own truth.
 fn prometheus() -> Outcome {
     let (tracer, address) = start(serve(&[]))?;
-    let config = format!(
-        "scrape_configs:\n- job_name: zombies\n  static_configs:\n  - targets: ['{address}']\n"
-    );
-    let engine = Engine::start(engine::OURS, &config, &[])?;
+    let engine = Engine::prometheus(address)?;
     engine.await_value("up{job=\"zombies\"}", 1.0)?;
     let held = Held::start(5)?;
     let made = load(&[

@@ -16,7 +16,7 @@ use crate::{Outcome, Test, ensure};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        Test::new("serve::otlp-prometheus", into_prometheus).unless(engine::missing(engine::NEW)),
+        Test::new("serve::otlp-victoria", into_victoria).unless(engine::no_victoria()),
         Test::new("serve::otlp-retries", retries),
         Test::new("serve::otlp-nobody-there", nobody_there),
         Test::new("serve::otlp-wrong-settings", wrong_settings),
@@ -24,9 +24,9 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 /// A real receiver has all of it after the end.
-fn into_prometheus() -> Outcome {
-    let engine = Engine::start(engine::NEW, "", &["--web.enable-otlp-receiver"])?;
-    let url = format!("http://{}/api/v1/otlp", engine.address());
+fn into_victoria() -> Outcome {
+    let engine = Engine::victoria()?;
+    let url = format!("http://{}/opentelemetry", engine.address());
     let tracer = serve(&["--otlp", &url]).with(|command| {
         command
             .env("OTEL_METRIC_EXPORT_INTERVAL", "300")
@@ -44,8 +44,11 @@ fn into_prometheus() -> Outcome {
         "--rate",
         "8000",
     ])? as f64;
-    let of =
-        |name: &str| format!("sum({name}{{parent=\"load\",job=\"zombies\",instance=\"here\"}})");
+    let of = |name: &str| {
+        format!(
+            "sum({name}{{parent=\"load\",service_name=\"zombies\",service_instance_id=\"here\"}})"
+        )
+    };
     engine.await_value(&of("zombie_trace_zombies"), 6.0)?;
     engine.await_value(&of("zombie_trace_reaped_total"), made)?;
     drop(held);

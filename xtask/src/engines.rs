@@ -1,0 +1,83 @@
+//! The monitoring systems that the tests ask, from the distribution's packages.
+//!
+//! They are unpacked into the target directory: installing them would start services.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::apt::{self, Apt};
+use crate::paths;
+
+/// The suite whose VictoriaMetrics takes OTLP, which is from 1.92 on. Debian's Prometheus is built
+/// without.
+const TAKES_OTLP: &str = "trixie";
+
+/// Where programs lie in a package.
+const PROGRAMS: &str = "usr/bin";
+
+/// Directories of programs.
+pub(crate) struct Engines {
+    /// Prometheus, with promtool.
+    pub(crate) prometheus: PathBuf,
+    /// VictoriaMetrics, which answers the same queries.
+    pub(crate) victoria_metrics: PathBuf,
+}
+
+impl Engines {
+    /// Finds them, or fetches them for good.
+    pub(crate) fn find_or_fetch() -> Result<Self> {
+        if let Some(reason) = apt::missing() {
+            bail!(reason);
+        }
+        let suite = suite().context("/etc/os-release names no VERSION_CODENAME")?;
+        Ok(Self {
+            prometheus: find_or_fetch("prometheus", &suite)?,
+            victoria_metrics: find_or_fetch("victoria-metrics", TAKES_OTLP)?,
+        })
+    }
+}
+
+/// Gives the directory of a package's program, which has the package's name.
+fn find_or_fetch(package: &str, suite: &str) -> Result<PathBuf> {
+    let directory = paths::target_dir().join("engines");
+    let unpacked = directory.join(format!("{package}-{suite}"));
+    let programs = unpacked.join(PROGRAMS);
+    if !programs.join(package).is_file() {
+        let apt = Apt::new(&directory.join(format!("apt-{suite}")), &[suite])?;
+        let part = unpacked.with_extension("part");
+        apt.unpack(package, &part)?;
+        let _ = fs::remove_dir_all(&unpacked);
+        fs::rename(&part, &unpacked).with_context(|| format!("{}", part.display()))?;
+    }
+    Ok(programs)
+}
+
+/// This distribution's suite.
+fn suite() -> Option<String> {
+    let text = fs::read_to_string("/etc/os-release").ok()?;
+    codename(&text).map(Into::into)
+}
+
+fn codename(os_release: &str) -> Option<&str> {
+    let mut lines = os_release.lines();
+    let name = lines.find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    let name = name.trim_matches('"');
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codename_is_the_suite() {
+        assert_eq!(
+            codename("ID=debian\nVERSION_CODENAME=bookworm\n"),
+            Some("bookworm")
+        );
+        assert_eq!(codename("VERSION_CODENAME=\"trixie\"\n"), Some("trixie"));
+        assert_eq!(codename("ID=arch\n"), None);
+    }
+}
