@@ -51,6 +51,7 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new("cause::fail-if", fail_if),
             Test::new("cause::filters", filters),
             Test::new("cause::of-the-living", of_the_living),
+            Test::new("cause::inspect-watches", inspect_watches),
             Test::new("cause::while-it-lasts", while_it_lasts),
             Test::new("cause::coalesced-while-traced", coalesced_while_traced),
             Test::new("cause::growth", growth).unless(context::no_program("/usr/bin/perl")),
@@ -503,6 +504,49 @@ fn of_the_living() -> Outcome {
     ensure!(
         missing.status.code() == Some(1) && said.contains("no process 4194304"),
         "{missing:?}"
+    );
+    Ok(())
+}
+
+/// How a parent reaps is told of what it does meanwhile.
+fn inspect_watches() -> Outcome {
+    let mut puppet = Puppet::start(Stdio::inherit())?;
+    let mut watch = zombie_trace(&["inspect", "-d", "2s", &puppet.pid().to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("inspect: {error}"))?;
+    let said = BufReader::new(watch.stderr.take().expect("piped")).lines();
+    let live = said
+        .map_while(Result::ok)
+        .any(|line| line.starts_with("watching "));
+    ensure!(
+        live,
+        "inspect -d does not watch: {:?}",
+        watch.wait_with_output()
+    );
+    let slow = puppet.obey("zombie slow 3")?;
+    thread::sleep(Duration::from_millis(50));
+    puppet.obey("reap slow")?;
+    puppet.obey("autoreap quick 0")?;
+    let left = puppet.obey("zombie left 0")?;
+    let output = watch
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = |name: &str| {
+        text.lines()
+            .find(|line| line.trim_start().starts_with(name))
+    };
+    let has = |name, part: &str| line(name).is_some_and(|line| line.contains(part));
+    ensure!(
+        output.status.success()
+            && has("children", "of which 0 zombies")
+            && text.contains("3 ended: 1 reaped, 1 autoreaped; 1 are zombies now")
+            && has("how", "autoreap 1, wait4 1")
+            && has("latest", &format!(" {slow} (slow) after "))
+            && has("left", "never-waits: the parent"),
+        "of {slow} and {left}: {text}"
     );
     Ok(())
 }

@@ -278,7 +278,7 @@ pub enum Task {
     ///
     /// Why it is still there and what helps, what is left of it, its ancestors, and what its parent
     /// does with SIGCHLD and with its threads. Of a living process: its zombies. Needs no
-    /// privileges, but as root it can tell more.
+    /// privileges, but as root it can tell more, and with -d how promptly it reaps.
     Inspect(InspectArgs),
 
     /// Make zombies on purpose
@@ -336,6 +336,10 @@ pub struct InspectArgs {
     /// The process
     #[arg(allow_hyphen_values = true)]
     pub pid: Pid,
+
+    /// Watch for so long how it, or the zombie's parent, reaps; needs what a run needs
+    #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
+    pub duration: Option<TimeSpan>,
 
     /// When to use colour; NO_COLOR is honoured
     #[arg(long, value_name = "WHEN", default_value = "auto")]

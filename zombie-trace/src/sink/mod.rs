@@ -17,7 +17,7 @@ pub use metrics::Metrics;
 pub use output::Output;
 pub(crate) use text::style::{BAD, GOOD, HEADING};
 pub use text::{Intervals, Look, Process, Table, Text, process_table};
-pub(crate) use text::{human, printable, wrap};
+pub(crate) use text::{human, printable, time_of_day, wrap};
 
 use crate::{
     aggregate::{Interval, Lost, Summary},

@@ -19,6 +19,7 @@ pub(crate) use duration::human;
 pub use intervals::Intervals;
 pub(crate) use processes::wrap;
 pub use processes::{Process, process_table};
+pub(crate) use row::time_of_day;
 pub use table::Table;
 
 use super::{Loss, Sink, Start};

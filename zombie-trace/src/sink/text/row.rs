@@ -23,7 +23,7 @@ pub(super) trait Row {
 impl Row for Zombie {
     fn cell(&self, column: Column, zone: &TimeZone) -> (String, Style) {
         match column {
-            Column::Time => (time(self.ts, zone), style::DIM),
+            Column::Time => (time_of_day(self.ts, zone), style::DIM),
             Column::Pid => plain(self.pid.to_string()),
             Column::Comm => plain(name(Some(&self.comm))),
             Column::Ppid => plain(number(self.ppid)),
@@ -58,7 +58,7 @@ impl Row for Zombie {
 impl Row for Alive {
     fn cell(&self, column: Column, zone: &TimeZone) -> (String, Style) {
         match column {
-            Column::Time => (time(self.ts, zone), style::DIM),
+            Column::Time => (time_of_day(self.ts, zone), style::DIM),
             Column::Pid => plain(self.pid.to_string()),
             Column::Comm => plain(name(Some(&self.comm))),
             Column::Ppid => plain(number(self.ppid)),
@@ -89,7 +89,8 @@ fn plain(text: String) -> (String, Style) {
     (text, style::PLAIN)
 }
 
-fn time(ts: jiff::Timestamp, zone: &TimeZone) -> String {
+/// With µs.
+pub(crate) fn time_of_day(ts: jiff::Timestamp, zone: &TimeZone) -> String {
     ts.to_zoned_datetime(zone.clone())
         .strftime("%H:%M:%S.%6f")
         .to_string()

@@ -1,5 +1,7 @@
 //! `zombie-trace inspect PID`: everything about one zombie and its parent, for a person.
 
+mod watch;
+
 use std::{
     collections::HashSet,
     fmt::Write as _,
@@ -7,7 +9,9 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use jiff::tz::TimeZone;
 
+use self::watch::{Reaping, Watch};
 use crate::{
     cause::{
         Cause, Diagnosis, Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget,
@@ -15,8 +19,9 @@ use crate::{
     },
     cli::InspectArgs,
     exit_code::ExitCode,
-    lifecycle::{Alive, Lifecycle},
-    sink::{HEADING, human, printable, wrap},
+    lifecycle::{Alive, Lifecycle, Zombie},
+    notice::say,
+    sink::{HEADING, human, printable, time_of_day, wrap},
     source::{
         monotonic_now,
         proc::{self, Existing, Parents},
@@ -30,7 +35,8 @@ const LISTED: usize = 10;
 /// Tells what is known of a process.
 ///
 /// # Errors
-/// There is no such process; /proc can't be read, or standard output not be written.
+/// There is no such process; /proc can't be read, or standard output not be written; it is to be
+/// watched, and that can't be.
 pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let pid = args.pid.get();
     let Some(leader) = proc::process_of(pid) else {
@@ -43,16 +49,46 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     if leader != pid {
         let _ = writeln!(text, "{pid} is a thread of process {leader}.\n");
     }
-    match proc::zombie(leader) {
-        Some(zombie) => about_zombie(&mut text, &zombie),
+    let zombie = proc::zombie(leader);
+    let parent = zombie.as_ref().map_or(leader, |zombie| zombie.facts.ppid);
+    if args.duration.is_some() && parent == 0 {
+        bail!("--duration: the parent of {leader} can't be seen from here, nor watched");
+    }
+    // Before it is described: what it does meanwhile is seen, too.
+    let watch = match args.duration {
+        Some(duration) => Some((duration, Watch::begin(parent)?)),
+        None => None,
+    };
+    match &zombie {
+        Some(zombie) => about_zombie(&mut text, zombie),
         None => about_living(&mut text, leader),
     }
+    if let Some((duration, watch)) = watch {
+        write(args, &text)?;
+        say(&format!(
+            "watching {parent} for {}",
+            human(duration.as_nanos())
+        ));
+        text.clear();
+        about_reaping(&mut text, &watch.follow(duration)?);
+    } else if zombie.is_none() {
+        let _ = writeln!(
+            text,
+            "\nHow promptly it reaps: sudo zombie-trace inspect -d 10s {leader}"
+        );
+    }
+    write(args, &text)?;
+    Ok(ExitCode::Success)
+}
+
+/// That nobody reads on is fine.
+fn write(args: &InspectArgs, text: &str) -> anyhow::Result<()> {
     let mut out = anstream::AutoStream::new(io::stdout(), args.color.into()).lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")
         }
-        _ => Ok(ExitCode::Success),
+        _ => Ok(()),
     }
 }
 
@@ -311,8 +347,69 @@ fn about_living(text: &mut String, pid: u32) {
     }
     tree(text, pid);
     about_parent(text, "As a parent", process);
-    let _ = writeln!(
+}
+
+fn about_reaping(text: &mut String, seen: &Reaping) {
+    let Some(summary) = &seen.summary else {
+        return;
+    };
+    heading(
         text,
-        "\nHow promptly it reaps: sudo zombie-trace -s -d 10s -P {pid}"
+        &format!("How it reaped in {}", human(summary.duration_ns)),
     );
+    let counts = &summary.counts;
+    let left = seen.alive.len();
+    line(
+        text,
+        "children",
+        &format!(
+            "{} ended: {} reaped, {} autoreaped; {left} are zombies now",
+            counts.exits, counts.reaped, counts.autoreaped
+        ),
+    );
+    let times = &summary.zombie_ns;
+    if let (Some(p50), Some(p99), Some(max)) = (times.p50, times.p99, times.max) {
+        let times = [("p50", p50), ("p99", p99), ("max", max)];
+        let times = times.map(|(name, time)| format!("{name} {}", human(time)));
+        line(text, "zombie time", &times.join("  "));
+    }
+    if let Some(phases) = summary.by_parent.first().and_then(|parent| parent.phases) {
+        let (phase, share) = phases.worst();
+        line(text, "mostly", &format!("{share} % {}", phase.as_str()));
+    }
+    let by_how: Vec<_> = seen
+        .by_how
+        .iter()
+        .map(|(how, count)| format!("{how} {count}"))
+        .collect();
+    if !by_how.is_empty() {
+        line(text, "how", &by_how.join(", "));
+    }
+    for (index, zombie) in seen.latest.iter().enumerate() {
+        let name = if index == 0 { "latest" } else { "" };
+        line(text, name, &reap(zombie));
+    }
+    let cause = |alive: &Alive| Some((alive.cause?, alive.cause_text.clone()?));
+    if let Some((cause, found)) = seen.alive.iter().find_map(cause) {
+        line(text, "left", &format!("{cause}: {found}"));
+    }
+    if !summary.complete {
+        let lost = &counts.lost;
+        let lost = lost.ring_full + lost.map_full + lost.missed;
+        line(text, "lost", &format!("{lost}: this is not all of it"));
+    }
+}
+
+fn reap(zombie: &Zombie) -> String {
+    let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
+    let time = time_of_day(zombie.ts, &zone);
+    let name = printable(&zombie.comm);
+    let (pid, how) = (zombie.pid, zombie.how.as_str());
+    if zombie.autoreaped() {
+        return format!("{time} {pid} ({name}) by {how}");
+    }
+    format!(
+        "{time} {pid} ({name}) after {} by {how}",
+        human(zombie.zombie_ns)
+    )
 }

@@ -1,0 +1,156 @@
+//! How a parent reaps, seen while it does.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::Context as _;
+use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
+
+use super::LISTED;
+use crate::{
+    aggregate::Summary,
+    cli::{BackendChoice, BufferSize, DEFAULT_MAX_ZOMBIES, TuningArgs},
+    filter::{Filter, TimeSpan},
+    kernel::Scope,
+    lifecycle::{Alive, Zombie},
+    pipeline::Pipeline,
+    run::attach,
+    session::{Session, Trouble},
+    signals::{self, Inherited, Stop},
+    sink::{Loss, Sink, Start},
+};
+
+/// What has been seen of a parent's children.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reaping {
+    /// The latest that were reaped, the last one last; [`LISTED`] at the most.
+    pub(super) latest: VecDeque<Zombie>,
+    /// How many were reaped in each way.
+    pub(super) by_how: BTreeMap<&'static str, u64>,
+    /// The zombies that are left.
+    pub(super) alive: Vec<Alive>,
+    /// What it came to.
+    pub(super) summary: Option<Summary>,
+}
+
+/// The hooks are live.
+pub(super) struct Watch {
+    runtime: tokio::runtime::Runtime,
+    session: Session,
+    stops: UnboundedReceiver<Stop>,
+    seen: Seen,
+}
+
+impl Watch {
+    /// Looks at the children of this process from now on.
+    ///
+    /// # Errors
+    /// Those of a run: no privileges, a kernel that can't be traced.
+    pub(super) fn begin(parent: u32) -> anyhow::Result<Self> {
+        let tuning = TuningArgs {
+            backend: BackendChoice::default(),
+            btf: None,
+            max_zombies: DEFAULT_MAX_ZOMBIES,
+            buffer: BufferSize::default(),
+        };
+        let inherited = Inherited::take().context("cannot set signals up")?;
+        let stops = signals::subscribe(&inherited).context("cannot set signals up")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the event loop")?;
+        let scope = Scope {
+            ppids: vec![parent],
+            ..Scope::default()
+        };
+        let seen = Seen::default();
+        let session = runtime.block_on(async {
+            let tracer = attach(scope, None, &tuning, false, 0)?;
+            let filter = Filter {
+                autoreaped: true,
+                ..Filter::default()
+            };
+            // At the end only: until then it is not asked why one is still there.
+            let never = u64::MAX;
+            let error_ns = tracer.backend().error_ns();
+            let sink = Box::new(seen.clone());
+            Session::of(Pipeline::new(error_ns, never, filter, sink), tracer)
+        })?;
+        Ok(Self {
+            runtime,
+            session,
+            stops,
+            seen,
+        })
+    }
+
+    /// Looks on for so long, or until somebody says stop.
+    ///
+    /// # Errors
+    /// The kernel side is not to be read any more.
+    pub(super) fn follow(mut self, duration: TimeSpan) -> anyhow::Result<Reaping> {
+        let outcome = self.runtime.block_on(async {
+            let deadline = Instant::now() + duration.into();
+            self.session
+                .follow(None, &mut self.stops, Some(deadline))
+                .await?;
+            self.session.finish().await
+        });
+        match outcome {
+            Ok(_) => Ok(self.seen.take()),
+            Err(Trouble::Output(error)) => Err(error.into()),
+            Err(Trouble::Other(error)) => Err(error),
+        }
+    }
+}
+
+/// Keeps what a page has room for.
+#[derive(Clone, Debug, Default)]
+struct Seen(Arc<Mutex<Reaping>>);
+
+impl Seen {
+    fn lock(&self) -> MutexGuard<'_, Reaping> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Reaping {
+        std::mem::take(&mut *self.lock())
+    }
+}
+
+impl Sink for Seen {
+    fn start(&mut self, _: &Start) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn zombie(&mut self, zombie: &Zombie) -> io::Result<()> {
+        let mut seen = self.lock();
+        *seen.by_how.entry(zombie.how.as_str()).or_default() += 1;
+        if seen.latest.len() == LISTED {
+            seen.latest.pop_front();
+        }
+        seen.latest.push_back(zombie.clone());
+        Ok(())
+    }
+
+    fn alive(&mut self, alive: &Alive) -> io::Result<()> {
+        self.lock().alive.push(alive.clone());
+        Ok(())
+    }
+
+    fn loss(&mut self, _: &Loss) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+        self.lock().summary = Some(summary.clone());
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
