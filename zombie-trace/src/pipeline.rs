@@ -265,7 +265,7 @@ impl Pipeline {
         let ts = self.wall.timestamp(now);
         let summary = self.aggregate.summary(counts, ts, self.elapsed(now));
         self.sink.summary(&summary)?;
-        self.sink.flush()?;
+        self.sink.end()?;
         Ok(Ending {
             lost,
             complete: summary.complete,

@@ -2,7 +2,8 @@
 
 use std::{
     ffi::{CStr, CString},
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::Path,
     process::Command,
     ptr,
@@ -283,22 +284,25 @@ fn output_full_disk() -> Outcome {
         "mounting a tmpfs: {}",
         io::Error::last_os_error()
     );
-    let outcome = fill(&mount.join("out.jsonl"));
+    let outcome = fill(&mount.join("out.jsonl"), 2000, Ok)
+        .and_then(|()| fill(&mount.join("out.jsonl.zst"), 8000, decoded));
     // SAFETY: a valid C string.
     unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) };
     outcome
 }
 
-fn fill(path: &Path) -> Outcome {
+/// The disk is full before so many processes are in the file. What `read` gives is whole lines.
+fn fill(path: &Path, processes: u32, read: impl Fn(Vec<u8>) -> Result<Vec<u8>, String>) -> Outcome {
     let shown = path.to_str().expect("UTF-8");
     let run = Tracer::new(["--json", "-a", "-o", shown])
-        .scenario(["fork-loop", "2000"])
+        .scenario(["fork-loop", &processes.to_string()])
         .run()?;
     said(&run, 1, &[shown])?;
-    let output = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    if output.len() < 32 << 10 {
-        return run.fail(format!("only {} bytes in the file", output.len()));
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    if bytes.len() < 32 << 10 {
+        return run.fail(format!("only {} bytes in the file", bytes.len()));
     }
+    let output = String::from_utf8(read(bytes)?).map_err(|error| error.to_string())?;
     if !output.ends_with('\n') {
         return run.fail("the last line is not whole");
     }
@@ -307,7 +311,17 @@ fn fill(path: &Path) -> Outcome {
             return run.fail(format!("{error}: {line}"));
         }
     }
-    Ok(())
+    fs::remove_file(path).map_err(|error| error.to_string())
+}
+
+/// What a frame without an end holds.
+fn decoded(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    let mut decoder = zstd::Decoder::new(&bytes[..]).map_err(|error| error.to_string())?;
+    match decoder.read_to_end(&mut text) {
+        Ok(_) => Err("the frame has an end".to_owned()),
+        Err(_) => Ok(text),
+    }
 }
 
 fn c_path(path: &Path) -> CString {

@@ -33,10 +33,11 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A storm that ends with this.
-struct Storm(Child);
+pub(crate) struct Storm(Child);
 
 impl Storm {
-    fn start() -> Result<Self, String> {
+    /// Starts it, outside of any tracer's command.
+    pub(crate) fn start() -> Result<Self, String> {
         Command::new(context::load())
             .args(["serial", "--spawn", "vfork", "--workers", "2"])
             .args(["--seconds", "600"])

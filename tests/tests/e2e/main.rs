@@ -15,12 +15,14 @@ mod command;
 mod context;
 mod failure;
 mod fault;
+mod gate;
 mod interval;
 mod kernel_objects;
 mod loss;
 mod options;
 mod privilege;
 mod puppet;
+mod record;
 mod report;
 mod residue;
 mod schema;
@@ -86,6 +88,8 @@ fn main() {
         failure::tests(),
         fault::tests(),
         interval::tests(),
+        record::tests(),
+        gate::tests(),
         loss::tests(),
         privilege::tests(),
         residue::tests(),

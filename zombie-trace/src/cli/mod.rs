@@ -35,7 +35,7 @@ Examples:
   zombie-trace -s -d 1m                percentiles and worst parents of a minute
   zombie-trace -i 1s                   a line of statistics each second
   zombie-trace -- make -j8             the whole process tree of a command
-  zombie-trace --json -o zombies.jsonl -u nobody -- ./load-test
+  zombie-trace --json -o run.jsonl.zst -u nobody -- ./load-test
 
 Durations are written with their unit: 500us, 10ms, 1.5s, 1m30s.
 
@@ -135,7 +135,7 @@ pub struct Cli {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// Write there, not to stdout (with COMMAND: not to stderr)
+    /// Write there, not to stdout (with COMMAND: not to stderr); FILE.zst is compressed
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 

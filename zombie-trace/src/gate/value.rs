@@ -103,7 +103,13 @@ fn decimal(text: &str) -> Option<f64> {
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(u64, &str); 3] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
+        const UNITS: [(u64, &str); 5] = [
+            (3_600_000_000_000, "h"),
+            (60_000_000_000, "m"),
+            (1_000_000_000, "s"),
+            (1_000_000, "ms"),
+            (1_000, "us"),
+        ];
         match *self {
             Self::Time(ns) => {
                 let fits = |&&(size, _): &&(u64, &str)| ns > 0 && ns.is_multiple_of(size);
@@ -131,6 +137,8 @@ mod tests {
             (50_000_000, "50ms"),
             (1_500_000_000, "1500ms"),
             (90_000_000_000, "90s"),
+            (120_000_000_000, "2m"),
+            (86_400_000_000_000, "24h"),
         ] {
             assert_eq!(Value::Time(ns).to_string(), text);
         }

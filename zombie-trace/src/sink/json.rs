@@ -1,9 +1,9 @@
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Loss, Sink, Start};
+use super::{Loss, Medium, Sink, Start};
 use crate::{
     aggregate::{Interval, Summary},
     lifecycle::{Alive, Zombie},
@@ -22,7 +22,7 @@ pub struct Json<W> {
     line: Vec<u8>,
 }
 
-impl<W: Write> Json<W> {
+impl<W: Medium> Json<W> {
     /// Writes to `out`; without `stream`, it leaves out `zombie` and `alive`.
     pub fn new(out: W, stream: bool) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl<W: Write> Json<W> {
     }
 }
 
-impl<W: Write> Sink for Json<W> {
+impl<W: Medium> Sink for Json<W> {
     fn start(&mut self, start: &Start) -> io::Result<()> {
         self.write("start", start.ts, start)
     }
@@ -83,6 +83,10 @@ impl<W: Write> Sink for Json<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.out.end()
     }
 }
 

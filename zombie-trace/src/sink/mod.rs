@@ -1,6 +1,7 @@
 //! Where results go. A sink knows nothing of where they come from.
 
 mod color_when;
+mod compressor;
 mod json;
 mod metrics;
 mod output;
@@ -14,7 +15,7 @@ use serde::Serialize;
 pub use color_when::ColorWhen;
 pub use json::{Json, SCHEMA};
 pub use metrics::Metrics;
-pub use output::Output;
+pub use output::{Medium, Output};
 pub(crate) use text::style::{BAD, GOOD, HEADING};
 pub use text::{Intervals, Look, Process, Table, Text, process_table};
 pub(crate) use text::{human, printable, time_of_day, wrap};
@@ -80,6 +81,10 @@ pub trait Sink {
     fn summary(&mut self, summary: &Summary) -> io::Result<()>;
     /// A batch is through: what was written should become visible.
     fn flush(&mut self) -> io::Result<()>;
+    /// Nothing more comes.
+    fn end(&mut self) -> io::Result<()> {
+        self.flush()
+    }
 }
 
 /// What is written, and how.

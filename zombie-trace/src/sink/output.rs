@@ -8,20 +8,39 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 use terminal_size::{Height, Width, terminal_size_of};
 
-use super::ColorWhen;
+use super::{ColorWhen, compressor::Compressor};
 
 /// Beyond this much, whole lines are written without waiting for a flush.
 const ENOUGH: usize = 64 * 1024;
+
+/// What a sink writes to.
+pub trait Medium: Write {
+    /// Nothing more comes: what was held back is written, and what marks the end.
+    fn end(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+impl Medium for Vec<u8> {}
+
+impl<M: Medium> Medium for &mut M {
+    fn end(&mut self) -> io::Result<()> {
+        (**self).end()
+    }
+}
 
 /// Where a sink writes to: stdout, stderr or a file.
 ///
 /// It holds back what was written until [`Write::flush`], or until it is much, and it passes on
 /// whole lines only. Where a write fails half-way, as on a full disk, a regular file is cut back
 /// to its last whole line. That a pipe's reader has gone shows as [`io::ErrorKind::BrokenPipe`].
+///
+/// A file whose name ends in `.zst` is compressed: up to each flush it can be read back.
 #[derive(Debug)]
 pub struct Output {
     target: Target,
     buffer: Vec<u8>,
+    compressor: Option<Compressor>,
 }
 
 #[derive(Debug)]
@@ -45,13 +64,18 @@ impl Output {
 
     /// A file, made new or emptied.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(Target::File(File::create(path)?)))
+        let compressed = path.extension().is_some_and(|extension| extension == "zst");
+        Ok(Self {
+            compressor: compressed.then(Compressor::new).transpose()?,
+            ..Self::new(Target::File(File::create(path)?))
+        })
     }
 
     fn new(target: Target) -> Self {
         Self {
             target,
             buffer: Vec::new(),
+            compressor: None,
         }
     }
 
@@ -66,7 +90,7 @@ impl Output {
     }
 
     fn size(&self) -> Option<(Width, Height)> {
-        let file = self.file();
+        let file = self.target.file();
         file.is_terminal().then(|| terminal_size_of(file))?
     }
 
@@ -76,24 +100,50 @@ impl Output {
         match when {
             ColorWhen::Always => true,
             ColorWhen::Never => false,
-            ColorWhen::Auto => AutoStream::choice(self.file()) != ColorChoice::Never,
+            ColorWhen::Auto => AutoStream::choice(self.target.file()) != ColorChoice::Never,
         }
     }
 
+    /// Passes on so many bytes, which are whole lines unless it is for good.
+    fn pass_on(&mut self, len: usize) -> io::Result<()> {
+        let Some(compressor) = &mut self.compressor else {
+            return self.target.write_out(&mut self.buffer, len, whole_lines);
+        };
+        if len > 0 {
+            compressor.piece(&self.buffer[..len])?;
+            self.buffer.drain(..len);
+        }
+        self.target.write_whole(compressor.ready())
+    }
+}
+
+impl Target {
     fn file(&self) -> &File {
-        match &self.target {
-            Target::Stdout(file) | Target::Stderr(file) | Target::File(file) => file,
+        match self {
+            Self::Stdout(file) | Self::Stderr(file) | Self::File(file) => file,
         }
     }
 
-    fn write_out(&mut self, len: usize) -> io::Result<()> {
+    /// All of it or nothing.
+    fn write_whole(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        self.write_out(bytes, bytes.len(), |_| 0)
+    }
+
+    /// Moves the first `len` bytes to the file. If that fails, the file ends with the last of them
+    /// that are `whole`.
+    fn write_out(
+        &self,
+        bytes: &mut Vec<u8>,
+        len: usize,
+        whole: impl Fn(&[u8]) -> usize,
+    ) -> io::Result<()> {
         let mut written = 0;
         let result = loop {
             if written == len {
                 break Ok(());
             }
             let mut file = self.file();
-            match file.write(&self.buffer[written..len]) {
+            match file.write(&bytes[written..len]) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => written += n,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
@@ -106,20 +156,20 @@ impl Output {
             }
         };
         if result.is_err() {
-            let torn = written - whole_lines(&self.buffer[..written]);
+            let torn = written - whole(&bytes[..written]);
             if torn > 0 && self.cut(torn).is_ok() {
                 written -= torn;
             }
         }
-        self.buffer.drain(..written);
+        bytes.drain(..written);
         result
     }
 
     /// Takes back the last `torn` bytes, if they are still the end of a regular file.
     fn cut(&self, torn: usize) -> io::Result<()> {
-        let mut file = match &self.target {
-            Target::Stdout(file) | Target::File(file) => file,
-            Target::Stderr(_) => return Err(io::ErrorKind::Unsupported.into()),
+        let mut file = match self {
+            Self::Stdout(file) | Self::File(file) => file,
+            Self::Stderr(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         let metadata = file.metadata()?;
         let end = file.stream_position()?;
@@ -137,13 +187,24 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= ENOUGH {
-            self.write_out(whole_lines(&self.buffer))?;
+            self.pass_on(whole_lines(&self.buffer))?;
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.write_out(self.buffer.len())
+        self.pass_on(self.buffer.len())
+    }
+}
+
+impl Medium for Output {
+    fn end(&mut self) -> io::Result<()> {
+        self.flush()?;
+        let Some(compressor) = &mut self.compressor else {
+            return Ok(());
+        };
+        compressor.end()?;
+        self.target.write_whole(compressor.ready())
     }
 }
 
@@ -243,7 +304,11 @@ mod tests {
         // SAFETY: the descriptor is open, and F_SETFL takes flags.
         let set = unsafe {
             use std::os::fd::AsRawFd;
-            libc::fcntl(output.file().as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK)
+            libc::fcntl(
+                output.target.file().as_raw_fd(),
+                libc::F_SETFL,
+                libc::O_NONBLOCK,
+            )
         };
         assert_eq!(set, 0);
         let lines = LINE.repeat(10_000);
@@ -288,11 +353,68 @@ mod tests {
             // Room again: the line that failed follows.
             assert_eq!(output.buffer, LINE.as_bytes());
             fs::write(&path, "").unwrap();
-            output.file().rewind().unwrap();
+            output.target.file().rewind().unwrap();
             output.flush().unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), LINE);
             fs::remove_file(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn a_zst_file_is_compressed_and_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out.jsonl.zst");
+        let mut output = Output::create(&path).unwrap();
+        let read = || zstd::decode_all(File::open(&path).unwrap());
+        output.write_all(LINE.repeat(1000).as_bytes()).unwrap();
+        output.flush().unwrap();
+        let flushed = fs::metadata(&path).unwrap().len();
+        assert!((1..1000).contains(&flushed), "{flushed}");
+        assert!(read().is_err(), "it has no end");
+        // Nothing to flush: nothing is written.
+        output.flush().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), flushed);
+
+        output.write_all(LINE.as_bytes()).unwrap();
+        output.end().unwrap();
+        assert_eq!(read().unwrap(), LINE.repeat(1001).as_bytes());
+    }
+
+    #[test]
+    fn a_full_disk_keeps_whole_blocks_of_a_zst_file() {
+        let Some(disk) = TinyDisk::mount() else {
+            eprintln!("skipped: mounting a tmpfs needs root");
+            return;
+        };
+        let path = disk.0.path().join("out.zst");
+        let mut output = Output::create(&path).unwrap();
+        let mut text = String::new();
+        let error = (0_u64..)
+            .find_map(|number| {
+                // Of no pattern, so that it fills the disk.
+                let line = format!("{:x}\n", (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                output.write_all(line.as_bytes()).unwrap();
+                let failed = output.flush().err();
+                if failed.is_none() {
+                    text += &line;
+                }
+                failed
+            })
+            .unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        let mut read = Vec::new();
+        let mut decoder = zstd::Decoder::new(File::open(&path).unwrap()).unwrap();
+        assert!(decoder.read_to_end(&mut read).is_err(), "it has no end");
+        assert_eq!(read, text.as_bytes());
+
+        // Room again, in a file made empty: what failed follows.
+        let mut bytes = fs::read(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        output.target.file().rewind().unwrap();
+        output.end().unwrap();
+        bytes.extend(fs::read(&path).unwrap());
+        let read = zstd::decode_all(&bytes[..]).unwrap();
+        assert!(read.starts_with(text.as_bytes()) && read.len() > text.len());
     }
 
     #[test]
@@ -303,8 +425,8 @@ mod tests {
         File::from(other).write_all(b" and theirs").unwrap();
         file.seek(SeekFrom::Start(7)).unwrap();
         let output = Output::new(Target::File(file));
-        assert!(output.cut(3).is_err());
-        assert_eq!(output.file().metadata().unwrap().len(), 18);
+        assert!(output.target.cut(3).is_err());
+        assert_eq!(output.target.file().metadata().unwrap().len(), 18);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod summary;
 mod table;
 mod worst_parents;
 
-use std::io::{self, Write};
+use std::io;
 
 pub(crate) use duration::human;
 pub use intervals::Intervals;
@@ -22,7 +22,7 @@ pub use processes::{Process, process_table};
 pub(crate) use row::time_of_day;
 pub use table::Table;
 
-use super::{Loss, Sink, Start};
+use super::{Loss, Medium, Sink, Start};
 use crate::{
     aggregate::{Interval, Summary},
     lifecycle::{Alive, Comm, Zombie},
@@ -51,7 +51,7 @@ pub struct Text<W> {
     intervals: Option<Intervals>,
 }
 
-impl<W: Write> Text<W> {
+impl<W: Medium> Text<W> {
     /// Writes to `out`; without a table, only the summary.
     pub fn new(out: W, look: Look, table: Option<Table>) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl<W: Write> Text<W> {
     }
 }
 
-impl<W: Write> Sink for Text<W> {
+impl<W: Medium> Sink for Text<W> {
     fn start(&mut self, _start: &Start) -> io::Result<()> {
         if let Some(table) = &self.table {
             self.out.write_all(table.header().as_bytes())?;
@@ -118,5 +118,9 @@ impl<W: Write> Sink for Text<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.out.end()
     }
 }

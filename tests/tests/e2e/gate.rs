@@ -1,0 +1,262 @@
+//! `--fail-if`: the status, and what CI is told.
+
+use std::{
+    fs,
+    io::Read as _,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Outcome, Test, context, ensure,
+    puppet::Puppet,
+    tracer::{Run, Tracer},
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("gate::status", status),
+        Test::new("gate::goes-before-strict", before_strict),
+        Test::new("gate::failed-command", failed_command).unless(context::no_program("/bin/sh")),
+        Test::new("gate::no-data", no_data),
+        Test::new("gate::refused-before-anything-runs", refused),
+        Test::new("gate::github", github),
+        Test::new("gate::junit", junit),
+        Test::new("gate::junit-unwritable", junit_unwritable),
+        Test::new("gate::broken-pipe", broken_pipe),
+        Test::new("gate::ps", ps),
+    ]
+}
+
+/// A command with 20 children, which end in less than an hour.
+fn judged(options: &[&str]) -> Result<Run, String> {
+    Tracer::json(["-q"])
+        .args(options)
+        .scenario(["fork-loop", "20"])
+        .run()
+}
+
+fn status() -> Outcome {
+    let run = judged(&["--fail-if", "max>1h", "--fail-if", "count>100"])?;
+    run.expect_code(0)?;
+    ensure!(run.stderr.is_empty(), "it holds not: {}", run.stderr);
+    for condition in ["max<1h", "p50>1ns", "count>19", "rate>0.1/s", "alive<1"] {
+        let run = judged(&["--fail-if", "max>1h", "--fail-if", condition])?;
+        run.expect_code(3)?;
+        let said = format!("zombie-trace: --fail-if '{condition}' holds: ");
+        if run.stderr.lines().count() != 1 || !run.stderr.starts_with(&said) {
+            return run.fail(format!("not {said:?} alone"));
+        }
+    }
+    // With the figure of the summary.
+    let run = judged(&["--fail-if", "count>0"])?;
+    let report = run.report()?;
+    let count = &report.summary()["zombie_ns"]["count"];
+    if !run.stderr.ends_with(&format!(": count is {count}\n")) {
+        return run.fail(format!("not {count}"));
+    }
+    let run = Tracer::json(["--fail-if", "alive>0"])
+        .scenario(["leave-alive"])
+        .run()?;
+    run.expect_code(3).map(drop)
+}
+
+fn before_strict() -> Outcome {
+    for (condition, code) in [("count>0", 3), ("max>1h", 4)] {
+        let run = Tracer::json(["--strict", "--max-zombies", "50", "--fail-if", condition])
+            .scenario(["burst", "500"])
+            .run()?;
+        run.expect_code(code)?;
+    }
+    Ok(())
+}
+
+/// Its own status says more, but it is told all the same.
+fn failed_command() -> Outcome {
+    let run = Tracer::json(["--fail-if", "count>0"])
+        .command(["/bin/sh", "-c", "exit 7"])
+        .run()?;
+    run.expect_code(7)?;
+    match run.stderr.contains("'count>0' holds: count is 1") {
+        true => Ok(()),
+        false => run.fail("not told"),
+    }
+}
+
+fn no_data() -> Outcome {
+    let puppet = Puppet::start(Stdio::inherit())?;
+    let parent = puppet.pid().to_string();
+    let run = Tracer::json(["-P", &parent, "-d", "100ms", "--fail-if", "p99<1h"]).run()?;
+    run.expect_code(0)?;
+    match run
+        .stderr
+        .contains("warning: --fail-if 'p99<1h': p99 is not known")
+    {
+        true => Ok(()),
+        false => run.fail("no warning"),
+    }
+}
+
+fn refused() -> Outcome {
+    let witness = context::fresh_path("witness");
+    let run = Tracer::json(["--fail-if", "p99>=1s"])
+        .command([Path::new("/bin/touch"), &witness])
+        .run()?;
+    run.expect_code(2)?;
+    ensure!(!witness.exists(), "the command ran all the same");
+    match run.stderr.contains("--fail-if") && run.stderr.contains("at character 5: ") {
+        true => Ok(()),
+        false => run.fail("not told where"),
+    }
+}
+
+fn github() -> Outcome {
+    let options = [
+        "--fail-if",
+        "count>0",
+        "--fail-if",
+        "max>1h",
+        "--format",
+        "github",
+    ];
+    let run = judged(&options)?;
+    run.expect_code(3)?;
+    let said = "::error title=zombie-trace --fail-if::count>0 holds: count is ";
+    if !run.stderr.starts_with(said) || run.stderr.lines().count() != 1 {
+        return run.fail(format!("not {said:?} alone"));
+    }
+    let stdout = String::from_utf8_lossy(&run.stdout);
+    ensure!(
+        !stdout.contains("::error"),
+        "on the command's own output: {stdout}"
+    );
+    Ok(())
+}
+
+fn junit() -> Outcome {
+    let path = context::fresh_path("junit.xml");
+    let format = format!("junit={}", path.display());
+    let options = [
+        "--fail-if",
+        "count>0",
+        "--fail-if",
+        "max>1h",
+        "--format",
+        &format,
+    ];
+    let run = judged(&options)?;
+    run.expect_code(3)?;
+    ensure!(
+        run.stderr.contains("'count>0' holds"),
+        "no text: {}",
+        run.stderr
+    );
+    let xml = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+    let document = roxmltree::Document::parse(&xml).map_err(|error| format!("{error}: {xml}"))?;
+    let cases = document
+        .descendants()
+        .filter(|node| node.has_tag_name("testcase"));
+    let found: Vec<_> = cases
+        .map(|case| {
+            let failed = case.children().any(|node| node.has_tag_name("failure"));
+            (case.attribute("name").unwrap_or_default(), failed)
+        })
+        .collect();
+    ensure!(found == [("count>0", true), ("max>1h", false)], "{xml}");
+    let failures = document.root_element().attribute("failures");
+    ensure!(failures == Some("1"), "{xml}");
+    Ok(())
+}
+
+/// Told before the command runs.
+fn junit_unwritable() -> Outcome {
+    let witness = context::fresh_path("witness");
+    let format = "junit=/nonexistent/directory/junit.xml";
+    let run = Tracer::json(["--fail-if", "count>0", "--format", format])
+        .command([Path::new("/bin/touch"), &witness])
+        .run()?;
+    run.expect_code(1)?;
+    ensure!(!witness.exists(), "the command ran all the same");
+    match run.stderr.contains(&format!("--format {format}")) {
+        true => Ok(()),
+        false => run.fail("not named"),
+    }
+}
+
+/// A gate that could not be judged has not passed.
+fn broken_pipe() -> Outcome {
+    let mut tracer = Command::new(context::zombie_trace())
+        .args(["--json", "-q", "--fail-if", "max>1h"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    drop(tracer.stdout.take());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let status = loop {
+        if let Some(status) = tracer.try_wait().expect("our child") {
+            break status;
+        }
+        if Instant::now() > deadline {
+            let _ = tracer.kill();
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let mut stderr = String::new();
+    let pipe = tracer.stderr.as_mut().expect("piped");
+    pipe.read_to_string(&mut stderr)
+        .map_err(|error| error.to_string())?;
+    ensure!(status.code() == Some(1), "{status}: {stderr}");
+    ensure!(stderr.contains("standard output"), "{stderr}");
+    Ok(())
+}
+
+fn ps() -> Outcome {
+    let mut puppet = Puppet::start(Stdio::inherit())?;
+    puppet.obey("zombie one 0")?;
+    puppet.obey("zombie two 0")?;
+    thread::sleep(Duration::from_millis(50));
+    let parent = puppet.pid().to_string();
+    let ps = |condition: &str, format: &str| {
+        Command::new(context::zombie_trace())
+            .args([
+                "ps",
+                "-P",
+                &parent,
+                "--fail-if",
+                condition,
+                "--format",
+                format,
+            ])
+            .output()
+            .map_err(|error| error.to_string())
+    };
+    for (condition, code, said) in [
+        ("alive>1", 3, "holds: alive is 2"),
+        ("alive>2", 0, ""),
+        ("age>1ms", 3, "holds: age is "),
+        ("age>1h", 0, ""),
+        ("age>1", 2, "at character 5: '1': needs a unit"),
+        ("max>1s", 2, "'max' is not known: it can be alive, age"),
+    ] {
+        for format in ["text", "github"] {
+            let output = ps(condition, format)?;
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            ensure!(
+                output.status.code() == Some(code) && stderr.contains(said),
+                "{condition}: {output:?}"
+            );
+            ensure!(
+                said.is_empty() == stderr.is_empty(),
+                "{condition}: {stderr}"
+            );
+            let is_command = stderr.starts_with("::error ");
+            ensure!(is_command == (code == 3 && format == "github"), "{stderr}");
+        }
+    }
+    puppet.obey("reap one")?;
+    puppet.obey("reap two").map(drop)
+}

@@ -1,0 +1,103 @@
+//! Compressed records: whole at the end of a run, however it ends, and readable wherever they are
+//! cut.
+
+use std::{io::Read as _, thread, time::Duration};
+
+use crate::{
+    Outcome, Test, check, context, ensure,
+    fault::Storm,
+    report::Report,
+    tracer::{Run, Tracer},
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("record::command", command),
+        Test::new("record::sigint", || stopped(libc::SIGINT)),
+        Test::new("record::sigterm", || stopped(libc::SIGTERM)),
+        Test::new("record::killed", killed),
+        Test::new("record::text", text),
+    ]
+}
+
+fn recorder() -> Tracer {
+    Tracer::new(["--json", "-a", "-i", "100ms"]).into_file("out.jsonl.zst")
+}
+
+/// A storm within the tracer's command, so that nobody else's processes are in the record.
+fn storm(tracer: Tracer, seconds: &str) -> Tracer {
+    tracer
+        .command([context::load()])
+        .args(["serial", "--spawn", "vfork", "--seconds", seconds])
+}
+
+fn whole(run: &Run) -> Result<String, String> {
+    let text = zstd::decode_all(&run.output[..]).or_else(|error| run.fail(error))?;
+    String::from_utf8(text).map_err(|error| error.to_string())
+}
+
+fn command() -> Outcome {
+    let run = storm(recorder(), "1").run()?;
+    run.expect_code(0)?;
+    let text = whole(&run)?;
+    let report = Report::parse(text.as_bytes()).or_else(|error| run.fail(error))?;
+    let problems = check::books(&report);
+    ensure!(problems.is_empty(), "{problems:?}");
+    ensure!(
+        run.output.len() < text.len() / 8,
+        "{} bytes of {}",
+        run.output.len(),
+        text.len()
+    );
+    Ok(())
+}
+
+fn stopped(signal: libc::c_int) -> Outcome {
+    let mut tracer = recorder().start()?;
+    thread::sleep(Duration::from_millis(200));
+    tracer.signal(signal);
+    let run = tracer.finish()?;
+    run.expect_code(0)?;
+    Report::parse(whole(&run)?.as_bytes()).or_else(|error| run.fail(error))?;
+    Ok(())
+}
+
+/// What had been written when it was killed is there, up to the last line.
+fn killed() -> Outcome {
+    let _storm = Storm::start()?;
+    let mut tracer = recorder().start()?;
+    thread::sleep(Duration::from_secs(1));
+    tracer.signal(libc::SIGKILL);
+    let run = tracer.finish()?;
+    let mut decoder = zstd::Decoder::new(&run.output[..]).map_err(|error| error.to_string())?;
+    let mut text = Vec::new();
+    if decoder.read_to_end(&mut text).is_ok() {
+        return run.fail("it is whole");
+    }
+    let text = String::from_utf8_lossy(&text);
+    // The last one is empty, or was cut.
+    let mut lines: Vec<_> = text.split('\n').collect();
+    lines.pop();
+    let mut intervals = 0;
+    for line in &lines {
+        let line: serde_json::Value =
+            serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
+        intervals += u32::from(line["type"] == "interval");
+    }
+    // 100 ms each, of which the last few can be on their way.
+    if lines.len() < 200 || intervals < 5 {
+        return run.fail(format!("{} lines, {intervals} intervals", lines.len()));
+    }
+    Ok(())
+}
+
+fn text() -> Outcome {
+    let run = storm(Tracer::new(["-s"]).into_file("out.txt.zst"), "1").run()?;
+    run.expect_code(0)?;
+    let text = whole(&run)?;
+    ensure!(
+        text.contains(" exits in ") && text.ends_with("lost\n"),
+        "{text}"
+    );
+    Ok(())
+}
