@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod notice;
 pub mod pipeline;
 pub mod ps;
+pub mod recording;
 pub mod run;
 pub mod serve;
 mod session;

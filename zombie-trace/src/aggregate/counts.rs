@@ -1,9 +1,9 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How many processes in scope ended, and what became of them.
 ///
 /// `exits = reaped + autoreaped + alive + lost.map_full + lost.missed`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Processes that ended during the run.
     pub exits: u64,
@@ -22,7 +22,7 @@ pub struct Counts {
 }
 
 /// Counts of what could not be reported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
     /// Records that the ring buffer had no room for.
     pub ring_full: u64,

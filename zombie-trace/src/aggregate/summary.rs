@@ -1,14 +1,14 @@
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Counts, Log2Histogram, samples::Samples};
 use crate::lifecycle::{Comm, Phase, longest};
 
 /// The end of a run: the JSON object `summary` but for its `type` and `ts`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// When the run ended.
-    #[serde(skip)]
+    #[serde(skip_serializing)]
     pub ts: Timestamp,
     /// How long it lasted, in ns.
     pub duration_ns: u64,
@@ -29,7 +29,7 @@ pub struct Summary {
 /// How long processes were zombies, in ns; all but the count are `None` when that is 0.
 ///
 /// Percentiles are exact for a few thousand zombies, and to three digits beyond.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZombieTimes {
     /// How many there were.
     pub count: u64,
@@ -65,7 +65,7 @@ impl From<&Samples> for ZombieTimes {
 }
 
 /// The listed children of one parent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentSummary {
     /// The parent, in the tracer's pid namespace.
     pub ppid: Option<u32>,
@@ -90,7 +90,7 @@ pub struct ParentSummary {
 }
 
 /// The sum of each of [`Phases`](crate::lifecycle::Phases), in ns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are those of Phases")]
 pub struct PhaseTotals {
     pub notify_ns: u64,

@@ -7,7 +7,7 @@ mod facts;
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use diagnose::diagnose;
 pub(crate) use facts::WNOTHREAD;
@@ -164,6 +164,15 @@ impl fmt::Display for Cause {
 impl Serialize for Cause {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Cause {
+    /// A code that is not known, as of a newer version, is [`Cause::Unknown`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = String::deserialize(deserializer)?;
+        let cause = Self::ALL.into_iter().find(|cause| cause.code() == code);
+        Ok(cause.unwrap_or(Self::Unknown))
     }
 }
 

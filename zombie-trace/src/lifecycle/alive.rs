@@ -1,16 +1,16 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Comm, Flag};
+use super::{Comm, Flag, flags};
 use crate::cause::{Cause, Diagnosis};
 
 /// A zombie that still exists: the JSON object `alive` but for its `type` and `ts`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alive {
     /// When it was seen to be a zombie still.
-    #[serde(skip)]
+    #[serde(skip_serializing)]
     pub ts: Timestamp,
     /// The process, in the tracer's pid namespace.
     pub pid: u32,
@@ -40,6 +40,7 @@ pub struct Alive {
     /// Path in the cgroup v2 hierarchy.
     pub cgroup: Option<Arc<str>>,
     /// What is special about this record.
+    #[serde(deserialize_with = "flags::known")]
     pub flags: Vec<Flag>,
 }
 

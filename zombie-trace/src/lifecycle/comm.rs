@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zombie_trace_common::COMM_LEN;
 
 /// A command name as the kernel keeps it (`task_struct.comm`): up to 15 bytes of anything.
@@ -64,5 +64,25 @@ impl fmt::Debug for Comm {
 impl Serialize for Comm {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.to_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Comm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl de::Visitor<'_> for Name {
+            type Value = Comm;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command name")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Comm, E> {
+                Ok(Comm::from(name))
+            }
+        }
+
+        deserializer.deserialize_str(Name)
     }
 }

@@ -2,6 +2,7 @@
 
 mod alive;
 mod comm;
+mod flags;
 mod growth;
 mod interpret;
 mod overdue;

@@ -1,8 +1,8 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use zombie_trace_common::{Record, flags};
 
 /// Where a zombie's time went: parts of `zombie_ns`, in ns. What is known adds up to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phases {
     /// From the notification until the parent's SIGCHLD handler ran, less the time in the run queue;
     /// 0 if the parent was in a wait already, `None` if it has no handler or that was not seen.

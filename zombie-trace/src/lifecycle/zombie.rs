@@ -1,15 +1,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Comm, Phases};
+use super::{Comm, Phases, flags};
 
 /// One process that ended and is gone: the JSON object `zombie` but for its `type` and `ts`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Zombie {
     /// When it was reaped.
-    #[serde(skip)]
+    #[serde(skip_serializing)]
     pub ts: Timestamp,
     /// The process, in the tracer's pid namespace.
     pub pid: u32,
@@ -46,6 +46,7 @@ pub struct Zombie {
     /// Path in the cgroup v2 hierarchy.
     pub cgroup: Option<Arc<str>>,
     /// What is special about this record.
+    #[serde(deserialize_with = "flags::known")]
     pub flags: Vec<Flag>,
     /// Where the zombie time went; `None` unless it was reaped by a wait, at exact times.
     pub phases: Option<Phases>,
@@ -69,7 +70,7 @@ impl Zombie {
 }
 
 /// How a process was reaped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
     /// wait4(2), waitpid(2), wait(2).
@@ -89,7 +90,8 @@ pub enum How {
     NsTeardown,
     /// By a kernel thread (usermode helper).
     Kernel,
-    /// It cannot be told.
+    /// It cannot be told, or is none of those above.
+    #[serde(other)]
     Unknown,
 }
 
@@ -111,7 +113,7 @@ impl How {
 }
 
 /// What is special about a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Flag {
     /// The begin of the zombie time is not exact.

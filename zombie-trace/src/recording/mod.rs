@@ -1,0 +1,325 @@
+//! Recorded runs, read back line by line.
+//!
+//! Nothing is kept but the current line. What can be read is read: a damaged line is counted, and an
+//! end that is not that of a run is remembered. See [`Remarks`].
+
+mod error;
+mod line;
+mod source;
+
+use std::{
+    ffi::OsStr,
+    fmt,
+    io::{self, BufRead, Read},
+    path::Path,
+};
+
+pub use error::RecordingError;
+pub use line::{Interval, Line, Loss, Start};
+
+use self::line::LineError;
+use crate::sink::SCHEMA;
+
+/// No line that zombie-trace writes comes near.
+const LONGEST_LINE: u64 = 16 << 20;
+
+/// If so many lines at the beginning are none of ours it is something else.
+const PATIENCE: u64 = 100;
+
+/// A recorded run: JSON Lines, as they are or compressed with zstd.
+///
+/// Iterates over the lines that are known. After an error there are no more.
+pub struct Recording {
+    name: String,
+    input: Box<dyn BufRead>,
+    line: Vec<u8>,
+    start: Option<Start>,
+    /// The first line that was read, until it is asked for.
+    first: Option<Line>,
+    /// How many lines of a known type were read.
+    known: u64,
+    remarks: Remarks,
+    ended: bool,
+}
+
+/// What is to be said of a recording besides its lines; final when they have all been read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// How many lines there were.
+    pub lines: u64,
+    /// How many of them could not be read.
+    pub corrupt: u64,
+    /// Which was the first of those, from 1.
+    pub first_corrupt: Option<u64>,
+    /// How many were of a type that this version does not know.
+    pub unknown: u64,
+    /// Why it is not the whole of a run.
+    pub cut: Option<Cut>,
+}
+
+/// Where a recording ends before its run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// In the middle of a line.
+    InLine,
+    /// In the middle of what is compressed.
+    InFrame,
+    /// In compressed data that are damaged.
+    Damaged,
+    /// Between two lines: it has no summary.
+    NoSummary,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InLine => "its last line is not whole",
+            Self::InFrame => "its compressed data end early",
+            Self::Damaged => "its compressed data are damaged",
+            Self::NoSummary => "it has no summary: the run was interrupted, or goes on",
+        })
+    }
+}
+
+impl fmt::Display for Remarks {
+    /// In a line, for people; nothing if there is nothing to be said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        if let Some(cut) = self.cut {
+            write!(f, "cut: {cut}; read up to line {}", self.lines)?;
+            separator = "; ";
+        }
+        if let Some(first) = self.first_corrupt {
+            match self.corrupt {
+                1 => write!(f, "{separator}line {first} is damaged and left out"),
+                n => write!(
+                    f,
+                    "{separator}{n} lines, the first of them line {first}, are damaged and left out"
+                ),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recording")
+            .field("name", &self.name)
+            .field("remarks", &self.remarks)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Recording {
+    /// Opens a file, or standard input for `-`, and reads its first line.
+    ///
+    /// # Errors
+    /// It can't be read, is empty or something else than a recording, or of a schema that is too
+    /// new.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        let name = match path.as_os_str() == OsStr::new("-") {
+            true => "standard input".to_owned(),
+            false => path.display().to_string(),
+        };
+        match source::open(path) {
+            Ok(input) => Self::begin(name, input),
+            Err(error) => Err(RecordingError::Io { name, error }),
+        }
+    }
+
+    /// Reads from something that is already open; `name` is for messages.
+    ///
+    /// # Errors
+    /// As for [`Recording::open`].
+    pub fn from_reader(
+        name: impl Into<String>,
+        input: impl Read + 'static,
+    ) -> Result<Self, RecordingError> {
+        let name = name.into();
+        match source::decompressed(input) {
+            Ok(input) => Self::begin(name, input),
+            Err(error) => Err(RecordingError::Io { name, error }),
+        }
+    }
+
+    fn begin(name: String, input: Box<dyn BufRead>) -> Result<Self, RecordingError> {
+        let mut recording = Self {
+            name,
+            input,
+            line: Vec::new(),
+            start: None,
+            first: None,
+            known: 0,
+            remarks: Remarks {
+                cut: Some(Cut::NoSummary),
+                ..Remarks::default()
+            },
+            ended: false,
+        };
+        recording.first = recording.advance()?;
+        Ok(recording)
+    }
+
+    /// The file's name, or what stands for it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The first line; `None` if the recording has lost its beginning.
+    pub fn start(&self) -> Option<&Start> {
+        self.start.as_ref()
+    }
+
+    /// What is to be said of it besides its lines.
+    pub fn remarks(&self) -> &Remarks {
+        &self.remarks
+    }
+
+    /// The next line of a known type.
+    fn advance(&mut self) -> Result<Option<Line>, RecordingError> {
+        while !self.ended {
+            let whole = self.read_line()?;
+            if self.line.is_empty() {
+                continue;
+            }
+            match line::parse(&self.line) {
+                Ok(Some(line)) => {
+                    self.known += 1;
+                    self.check(&line)?;
+                    return Ok(Some(line));
+                }
+                // A line at the end without its newline is still whole if it can be read.
+                Ok(None) => self.remarks.unknown += 1,
+                Err(LineError::Schema { schema, version }) => {
+                    return Err(RecordingError::Schema {
+                        name: self.name.clone(),
+                        schema,
+                        version,
+                    });
+                }
+                Err(LineError::Json) if !whole => {
+                    self.remarks.lines -= 1;
+                    self.remarks.cut = self.remarks.cut.map(|cut| match cut {
+                        Cut::NoSummary => Cut::InLine,
+                        cut => cut,
+                    });
+                }
+                Err(LineError::Json) => {
+                    self.remarks.corrupt += 1;
+                    self.remarks.first_corrupt.get_or_insert(self.remarks.lines);
+                    if self.known == 0 && self.remarks.corrupt >= PATIENCE {
+                        return Err(self.not_a_recording());
+                    }
+                }
+            }
+        }
+        if self.known == 0 {
+            let nothing = self.remarks.lines == 0 && self.remarks.cut == Some(Cut::NoSummary);
+            return Err(if nothing {
+                RecordingError::Empty {
+                    name: self.name.clone(),
+                }
+            } else {
+                self.not_a_recording()
+            });
+        }
+        Ok(None)
+    }
+
+    /// Reads the next line; tells whether it ends with a newline.
+    fn read_line(&mut self) -> Result<bool, RecordingError> {
+        self.line.clear();
+        let limit = &mut (&mut self.input).take(LONGEST_LINE);
+        let read = limit.read_until(b'\n', &mut self.line);
+        match read {
+            Ok(0) => {
+                self.ended = true;
+                return Ok(true);
+            }
+            Ok(_) => {}
+            Err(error) => match error.kind() {
+                io::ErrorKind::UnexpectedEof => self.cut(Cut::InFrame),
+                io::ErrorKind::InvalidData | io::ErrorKind::Other => self.cut(Cut::Damaged),
+                _ => {
+                    return Err(RecordingError::Io {
+                        name: self.name.clone(),
+                        error,
+                    });
+                }
+            },
+        }
+        if self.line.is_empty() {
+            return Ok(true);
+        }
+        self.remarks.lines += 1;
+        let whole = self.line.pop_if(|&mut last| last == b'\n').is_some();
+        if !whole && self.line.len() as u64 == LONGEST_LINE {
+            self.skip_line()?;
+            return Ok(true);
+        }
+        Ok(whole)
+    }
+
+    /// Skips the rest of an endless line, of which the begin is left: it can't be read.
+    fn skip_line(&mut self) -> Result<(), RecordingError> {
+        let failed = |error, name: &str| RecordingError::Io {
+            name: name.to_owned(),
+            error,
+        };
+        self.input
+            .skip_until(b'\n')
+            .map_err(|error| failed(error, &self.name))?;
+        self.line.truncate(1);
+        self.line[0] = b'?';
+        Ok(())
+    }
+
+    fn cut(&mut self, cut: Cut) {
+        self.ended = true;
+        // What is behind the summary is of no importance.
+        if self.remarks.cut.is_some() {
+            self.remarks.cut = Some(cut);
+        }
+    }
+
+    fn check(&mut self, line: &Line) -> Result<(), RecordingError> {
+        match line {
+            Line::Start(_) if self.known > 1 => Err(RecordingError::Mixed {
+                name: self.name.clone(),
+                line: self.remarks.lines,
+            }),
+            Line::Start(start) => {
+                self.start = Some((**start).clone());
+                Ok(())
+            }
+            Line::Summary(_) => {
+                self.remarks.cut = None;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn not_a_recording(&self) -> RecordingError {
+        RecordingError::NotARecording {
+            name: self.name.clone(),
+        }
+    }
+}
+
+impl Iterator for Recording {
+    type Item = Result<Line, RecordingError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = match self.first.take() {
+            Some(first) => Ok(Some(first)),
+            None => self.advance(),
+        };
+        self.ended |= next.is_err();
+        next.transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+};
+
+use zstd::Decoder;
+
+/// The first bytes of what is compressed with zstd (RFC 8878, 3.1.1).
+const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+const BUFFER: usize = 64 * 1024;
+
+/// Opens a file, or standard input for `-`.
+pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    if path.as_os_str() == OsStr::new("-") {
+        return decompressed(io::stdin());
+    }
+    decompressed(File::open(path)?)
+}
+
+/// As it is, or decompressed: its first bytes tell.
+pub(super) fn decompressed(mut input: impl Read + 'static) -> io::Result<Box<dyn BufRead>> {
+    let mut begin = Vec::new();
+    input.by_ref().take(4).read_to_end(&mut begin)?;
+    let compressed = begin == MAGIC;
+    let input = BufReader::with_capacity(BUFFER, io::Cursor::new(begin).chain(input));
+    Ok(if compressed {
+        Box::new(BufReader::with_capacity(
+            BUFFER,
+            Decoder::with_buffer(input)?,
+        ))
+    } else {
+        Box::new(input)
+    })
+}
