@@ -5,6 +5,7 @@
 //! `load` makes processes at full speed, and `bench` measures what tracing them costs.
 
 mod load_result;
+pub mod recorded;
 mod truth;
 
 pub use load_result::LoadResult;

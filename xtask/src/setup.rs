@@ -20,7 +20,7 @@ enum Install {
     RustupComponent(&'static str),
 }
 
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 5] = [
     Program {
         name: "cc",
         install: Install::Package("gcc"),
@@ -28,6 +28,11 @@ const PROGRAMS: [Program; 4] = [
     Program {
         name: "strace",
         install: Install::Package("strace"),
+    },
+    // Looks at the page of `report --html`.
+    Program {
+        name: "chromium",
+        install: Install::Package("chromium"),
     },
     Program {
         name: "cargo-fmt",

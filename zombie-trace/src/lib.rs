@@ -22,6 +22,7 @@ pub mod notice;
 pub mod pipeline;
 pub mod ps;
 pub mod recording;
+pub mod report;
 pub mod run;
 pub mod serve;
 mod session;

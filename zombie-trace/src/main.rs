@@ -7,7 +7,7 @@ use zombie_trace::{
     cli::{Cli, Task},
     demo, doctor,
     exit_code::ExitCode,
-    inspect, notice, ps, run, serve,
+    inspect, notice, ps, report, run, serve,
 };
 
 fn main() -> ExitCode {
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Some(Task::Demo(args)) => demo::run(args),
         Some(Task::Inspect(args)) => inspect::run(args),
         Some(Task::Ps(args)) => ps::run(args),
+        Some(Task::Report(args)) => report::run(args),
         Some(Task::Serve(args)) => serve::run(args),
         None => run::run(&cli),
     };

@@ -13,6 +13,7 @@ mod cause;
 mod check;
 mod command;
 mod context;
+mod devtools;
 mod failure;
 mod fault;
 mod gate;
@@ -23,6 +24,7 @@ mod options;
 mod privilege;
 mod puppet;
 mod record;
+mod recording;
 mod report;
 mod residue;
 mod schema;
@@ -92,6 +94,7 @@ fn main() {
         gate::tests(),
         loss::tests(),
         privilege::tests(),
+        recording::tests(),
         residue::tests(),
         schema::tests(),
         serve::tests(),

@@ -24,7 +24,12 @@ impl<const B: u32> Default for LogHistogram<B> {
 impl<const B: u32> LogHistogram<B> {
     /// Takes in a number.
     pub fn record(&mut self, value: u64) {
-        self.counts[bucket(value, B)] += 1;
+        self.record_n(value, 1);
+    }
+
+    /// Takes in a number several times.
+    pub fn record_n(&mut self, value: u64, count: u64) {
+        self.counts[bucket(value, B)] += count;
     }
 
     /// The range and count of each bucket, from the first that is not empty to the last.

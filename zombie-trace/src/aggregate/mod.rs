@@ -1,22 +1,25 @@
 //! Counts, percentiles and histograms over a run. Pure.
 
+mod by_comm;
 mod by_parent;
 mod counts;
+mod groups;
 mod interval;
 mod log_histogram;
 mod samples;
 mod summary;
 
-use std::{cmp::Reverse, collections::HashMap, time::Duration};
+use std::{cmp::Reverse, time::Duration};
 
 use jiff::Timestamp;
 
+pub use by_comm::{ByComm, CommSummary};
 pub use counts::{Counts, Lost};
 pub use interval::Interval;
 pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};
 pub use summary::{ParentSummary, PhaseTotals, Summary, ZombieTimes};
 
-use self::{by_parent::Parent, interval::Since, samples::Samples};
+use self::{groups::Groups, interval::Since, samples::Samples};
 use crate::{
     filter::Listing,
     lifecycle::{Alive, Comm, Zombie},
@@ -26,11 +29,6 @@ use crate::{
 const EXACT_TIMES: usize = 4096;
 const DIGITS: u8 = 3;
 
-/// As many parents are kept apart at the most, and as many with a histogram: a bound on memory, of
-/// some 5 MiB.
-const MAX_PARENTS: usize = 4096;
-const MAX_HISTOGRAMS: usize = 128;
-
 /// What a run has seen so far.
 ///
 /// Zombies that were there when the run began are in none of it.
@@ -39,9 +37,7 @@ pub struct Aggregate {
     times: Samples,
     histogram: Log2Histogram,
     /// By pid and name, so that neither a pid used again nor an exec mixes two parents.
-    parents: HashMap<ParentKey, Parent>,
-    /// How many of them have a histogram.
-    histograms: usize,
+    parents: Groups<ParentKey>,
     /// Only if intervals are asked for.
     since: Option<Since>,
 }
@@ -56,8 +52,7 @@ impl Default for Aggregate {
         Self {
             times: Samples::new(EXACT_TIMES, DIGITS),
             histogram: Log2Histogram::default(),
-            parents: HashMap::new(),
-            histograms: 0,
+            parents: Groups::new(OTHERS),
             since: None,
         }
     }
@@ -89,20 +84,13 @@ impl Aggregate {
         if zombie.pre_existing() || listing == Listing::Filtered {
             return;
         }
-        let parent = self.parent(zombie.ppid, zombie.parent_comm);
+        let key = (zombie.ppid, zombie.parent_comm);
         if zombie.autoreaped() {
-            parent.autoreaped += 1;
+            self.parents.get(key).autoreaped += 1;
             return;
         }
-        let was_exact = !parent.times.is_rounded();
-        parent.times.record(zombie.zombie_ns);
+        let parent = self.parents.record(key, zombie.zombie_ns);
         parent.phases(zombie.phases.as_ref());
-        if was_exact && parent.times.is_rounded() {
-            self.histograms += 1;
-            if self.histograms > MAX_HISTOGRAMS {
-                self.fold();
-            }
-        }
         self.times.record(zombie.zombie_ns);
         self.histogram.record(zombie.zombie_ns);
         if let Some(since) = &mut self.since {
@@ -115,8 +103,14 @@ impl Aggregate {
     /// To be called once for each.
     pub fn alive(&mut self, alive: &Alive) {
         if !alive.pre_existing() {
-            self.parent(alive.ppid, alive.parent_comm).alive += 1;
+            self.parents.get((alive.ppid, alive.parent_comm)).alive += 1;
         }
+    }
+
+    /// Takes in so many zombies that lasted about so long, of parents that are not known apart.
+    pub fn times(&mut self, zombie_ns: u64, count: u64) {
+        self.times.record_n(zombie_ns, count);
+        self.histogram.record_n(zombie_ns, count);
     }
 
     /// The end of the run, at `ts`, after `duration`.
@@ -124,20 +118,9 @@ impl Aggregate {
         let mut by_parent: Vec<_> = self
             .parents
             .iter()
-            .map(|(&(ppid, comm), parent)| parent.summary(ppid, comm))
+            .map(|((ppid, comm), parent)| parent.summary(ppid, comm))
             .collect();
-        by_parent.sort_by_key(|parent| {
-            (
-                Reverse((
-                    parent.total_ns,
-                    parent.alive,
-                    parent.reaped,
-                    parent.autoreaped,
-                )),
-                parent.ppid,
-                parent.comm,
-            )
-        });
+        worst_first(&mut by_parent);
         Summary {
             ts,
             duration_ns: nanos(duration),
@@ -148,30 +131,22 @@ impl Aggregate {
             histogram: self.histogram.clone(),
         }
     }
+}
 
-    fn parent(&mut self, ppid: Option<u32>, comm: Option<Comm>) -> &mut Parent {
-        if self.parents.len() >= MAX_PARENTS && !self.parents.contains_key(&(ppid, comm)) {
-            self.fold();
-        }
-        self.parents.entry((ppid, comm)).or_default()
-    }
-
-    /// Keeps the worse half of the parents apart, and the sum of the others.
-    fn fold(&mut self) {
-        let mut others = self.parents.remove(&OTHERS).unwrap_or_default();
-        let mut parents: Vec<_> = self.parents.drain().collect();
-        parents.sort_unstable_by_key(|(key, parent)| (Reverse(parent.times.sum()), *key));
-        for (_, parent) in parents.drain(parents.len() / 2..) {
-            others.merge(&parent);
-        }
-        self.parents.extend(parents);
-        self.parents.insert(OTHERS, others);
-        self.histograms = self
-            .parents
-            .values()
-            .filter(|parent| parent.times.is_rounded())
-            .count();
-    }
+/// Puts the parents with the largest totals first.
+pub fn worst_first(parents: &mut [ParentSummary]) {
+    parents.sort_by_key(|parent| {
+        (
+            Reverse((
+                parent.total_ns,
+                parent.alive,
+                parent.reaped,
+                parent.autoreaped,
+            )),
+            parent.ppid,
+            parent.comm,
+        )
+    });
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -212,7 +187,7 @@ mod tests {
     #[test]
     fn parents_are_bounded_and_their_sum_is_kept() {
         let mut aggregate = Aggregate::default();
-        let runs = 3 * MAX_PARENTS as u32;
+        let runs = 3 * groups::MOST as u32;
         for ppid in 1..=runs {
             let zombie = Zombie {
                 ppid: Some(ppid),
@@ -222,7 +197,7 @@ mod tests {
             aggregate.zombie(&zombie, Listing::Listed);
         }
         let summary = summary(&aggregate);
-        assert!(summary.by_parent.len() <= MAX_PARENTS);
+        assert!(summary.by_parent.len() <= groups::MOST);
         let reaped: u64 = summary.by_parent.iter().map(|parent| parent.reaped).sum();
         assert_eq!(reaped, u64::from(runs));
         let total: u64 = summary.by_parent.iter().map(|parent| parent.total_ns).sum();
@@ -237,7 +212,7 @@ mod tests {
     #[test]
     fn histograms_are_bounded() {
         let mut aggregate = Aggregate::default();
-        for ppid in 1..=2 * MAX_HISTOGRAMS as u32 {
+        for ppid in 1..=2 * groups::MOST_HISTOGRAMS as u32 {
             for time in 1..=100 {
                 let zombie = Zombie {
                     ppid: Some(ppid),
@@ -246,11 +221,11 @@ mod tests {
                 };
                 aggregate.zombie(&zombie, Listing::Listed);
             }
-            assert!(aggregate.histograms <= MAX_HISTOGRAMS);
+            assert!(aggregate.parents.histograms() <= groups::MOST_HISTOGRAMS);
         }
         let reaped = summary(&aggregate);
         let reaped: u64 = reaped.by_parent.iter().map(|parent| parent.reaped).sum();
-        assert_eq!(reaped, 200 * MAX_HISTOGRAMS as u64);
+        assert_eq!(reaped, 200 * groups::MOST_HISTOGRAMS as u64);
     }
 
     #[test]

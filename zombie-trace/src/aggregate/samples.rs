@@ -48,6 +48,21 @@ impl Samples {
         }
     }
 
+    /// Takes in the same number several times.
+    pub(super) fn record_n(&mut self, value: u64, count: u64) {
+        if count <= self.exact as u64 && !self.is_rounded() {
+            (0..count).for_each(|_| self.record(value));
+            return;
+        }
+        self.count += count;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.sum += u128::from(value) * u128::from(count);
+        self.rounded()
+            .record_n(value.min(HISTOGRAM_MAX), count)
+            .expect("it grows by itself up to this");
+    }
+
     /// As a histogram, which it becomes.
     fn rounded(&mut self) -> &mut Histogram<u64> {
         if let Values::Exact(values) = &self.values {
@@ -152,6 +167,27 @@ mod tests {
             assert!(
                 median.abs_diff(right) <= right / 500 + 1,
                 "{median} {right}"
+            );
+        }
+    }
+
+    #[test]
+    fn many_at_a_time_are_as_many_one_by_one() {
+        for (few, many) in [(3, 4), (8, 5), (2, 1000), (0, 11)] {
+            let mut at_once = samples(10, 0..few);
+            at_once.record_n(7000, many);
+            let one_by_one = samples(10, (0..few).chain((0..many).map(|_| 7000)));
+            for permille in [0, 100, 500, 900, 1000] {
+                assert_eq!(at_once.permille(permille), one_by_one.permille(permille));
+            }
+            assert_eq!(
+                (at_once.count(), at_once.sum(), at_once.min(), at_once.max()),
+                (
+                    one_by_one.count(),
+                    one_by_one.sum(),
+                    one_by_one.min(),
+                    one_by_one.max()
+                )
             );
         }
     }

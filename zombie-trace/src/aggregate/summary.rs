@@ -111,7 +111,15 @@ impl PhaseTotals {
         (worst, share.map_or(100, |share| share as u64))
     }
 
-    fn times(&self) -> [u64; 5] {
+    /// The sum of those of several parents; `None` if none of them has any.
+    pub fn sum<'a>(totals: impl IntoIterator<Item = &'a Option<Self>>) -> Option<Self> {
+        let add = |a: [u64; 5], b: [u64; 5]| std::array::from_fn(|n| a[n].saturating_add(b[n]));
+        let times = totals.into_iter().flatten().map(Self::times);
+        times.reduce(add).map(Self::from)
+    }
+
+    /// In the order of [`Phase::ALL`].
+    pub fn times(&self) -> [u64; 5] {
         [
             self.notify_ns,
             self.parent_not_waiting_ns,

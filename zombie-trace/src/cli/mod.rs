@@ -5,7 +5,10 @@ mod buffer_size;
 mod serve;
 mod user;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::{
     ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum as _,
@@ -61,6 +64,20 @@ Exit status:
   2  the command line makes no sense
   3  a condition of --fail-if holds";
 
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  zombie-trace --json -o run.jsonl -u nobody -- ./load-test
+  zombie-trace report run.jsonl --html run.html
+  zombie-trace report run.jsonl --perfetto run.json
+  zombie-trace report run.jsonl --csv - | sort -t, -k11n | tail
+  zombie-trace report --fail-if 'p99>50ms' host*.jsonl
+
+Exit status:
+  0  all went well, also if a recording is cut or damaged
+  1  a file cannot be read or written, or is no recording
+  2  the command line makes no sense
+  3  a condition of --fail-if holds";
+
 /// Show how long each child process stayed a zombie, and who reaped it
 ///
 /// Runs until Ctrl-C, or for as long as COMMAND does. Needs Linux 5.10 or later and root, or the
@@ -72,7 +89,7 @@ Exit status:
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]"
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]"
 )]
 pub struct Cli {
     /// Something else than tracing.
@@ -281,6 +298,14 @@ pub enum Task {
     /// privileges, but as root it can tell more, and with -d how promptly it reaps.
     Inspect(InspectArgs),
 
+    /// Tell what recorded runs show, as text, page or data
+    ///
+    /// FILE is what --json -o FILE has written, also compressed with zstd; '-' is standard input.
+    /// Several runs are summed up, each from its own begin. A recording that is cut, or damaged
+    /// here and there, is reported as far as it can be read. A run recorded with --summary and
+    /// --interval has statistics over time, but lists no zombies.
+    Report(ReportArgs),
+
     /// Make zombies on purpose
     ///
     /// Makes a real parent with real zombies, says what it is and how to look at it from another
@@ -327,6 +352,49 @@ pub struct PsArgs {
     /// How to tell which holds: text, github or junit=FILE
     #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
     pub format: Format,
+}
+
+/// Options of `report`.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(max_term_width = 80, after_help = REPORT_EXAMPLES)]
+pub struct ReportArgs {
+    /// What was recorded
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Write a page for a browser, in one file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub html: Option<PathBuf>,
+
+    /// Write a trace for Perfetto's UI (ui.perfetto.dev)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub perfetto: Option<PathBuf>,
+
+    /// Write a row for each zombie; '-' to stdout, in the place of text
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub csv: Option<PathBuf>,
+
+    /// Write a JSON object instead of text
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// End with status 3 if this holds, such as 'p99>50ms' (repeatable)
+    #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
+    #[arg(help_heading = "Output")]
+    pub fail_if: Vec<Condition>,
+
+    /// How to tell which holds: text, github or junit=FILE
+    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
+    pub format: Format,
+
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Output"
+    )]
+    pub color: ColorWhen,
 }
 
 /// Options of `inspect`.
@@ -400,6 +468,20 @@ impl Cli {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
         let cli = Self::try_parse_from(&args).map_err(with_tip)?;
         let usage = |kind, text| Err(Self::command().error(kind, text));
+        if let Some(Task::Report(report)) = &cli.task {
+            if report.json && report.csv.as_deref() == Some(Path::new("-")) {
+                return usage(
+                    ErrorKind::ArgumentConflict,
+                    "--json and --csv - both write to standard output: give --csv a file",
+                );
+            }
+            if report.perfetto.is_some() && report.files.len() > 1 {
+                return usage(
+                    ErrorKind::ArgumentConflict,
+                    "--perfetto can show one run: give one FILE",
+                );
+            }
+        }
         if !cli.command.is_empty() && cli.scope.tree.is_some() {
             return usage(
                 ErrorKind::ArgumentConflict,

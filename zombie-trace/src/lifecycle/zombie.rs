@@ -112,6 +112,21 @@ impl How {
     }
 }
 
+impl Flag {
+    /// As in the JSON contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApproximateStart => "approximate-start",
+            Self::BoundedEnd => "bounded-end",
+            Self::LeaderExitedEarly => "leader-exited-early",
+            Self::Reparented => "reparented",
+            Self::Traced => "traced",
+            Self::PreExisting => "pre-existing",
+            Self::NoExitSignal => "no-exit-signal",
+        }
+    }
+}
+
 /// What is special about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

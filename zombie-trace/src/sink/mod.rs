@@ -16,9 +16,9 @@ pub use color_when::ColorWhen;
 pub use json::{Json, SCHEMA};
 pub use metrics::Metrics;
 pub use output::{Medium, Output};
-pub(crate) use text::style::{BAD, GOOD, HEADING};
+pub(crate) use text::style::{BAD, GOOD, HEADING, paint};
 pub use text::{Intervals, Look, Process, Table, Text, process_table};
-pub(crate) use text::{human, printable, time_of_day, wrap};
+pub(crate) use text::{human, printable, status, time_of_day, visible, wrap};
 
 use crate::{
     aggregate::{Interval, Lost, Summary},

@@ -20,6 +20,7 @@ pub use intervals::Intervals;
 pub(crate) use processes::wrap;
 pub use processes::{Process, process_table};
 pub(crate) use row::time_of_day;
+pub(crate) use status::status;
 pub use table::Table;
 
 use super::{Loss, Medium, Sink, Start};
@@ -30,7 +31,12 @@ use crate::{
 
 /// A command name with all that could fool a terminal made visible.
 pub(crate) fn printable(comm: &Comm) -> String {
-    escape::escape(&comm.to_str()).into_owned()
+    visible(&comm.to_str())
+}
+
+/// Any text with all that could fool a terminal made visible.
+pub(crate) fn visible(text: &str) -> String {
+    escape::escape(text).into_owned()
 }
 
 /// How text looks.

@@ -1,7 +1,7 @@
 use nix::{libc, sys::signal::Signal};
 
 /// How a process ended: `exit 0`, `SIGKILL`, `SIGSEGV core`, or `?`.
-pub(super) fn status(exit_code: Option<u8>, signal: Option<u8>, core_dumped: bool) -> String {
+pub(crate) fn status(exit_code: Option<u8>, signal: Option<u8>, core_dumped: bool) -> String {
     match (signal, exit_code) {
         (Some(signal), _) => {
             let core = if core_dumped { " core" } else { "" };

@@ -19,7 +19,7 @@ pub(super) fn of_zombie(ns: u64) -> Style {
 }
 
 /// The text in that style.
-pub(super) fn paint(text: &str, style: Style, color: bool) -> String {
+pub(crate) fn paint(text: &str, style: Style, color: bool) -> String {
     if color && !style.is_plain() && !text.is_empty() {
         format!("{style}{text}{style:#}")
     } else {

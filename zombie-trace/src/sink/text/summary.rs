@@ -7,7 +7,7 @@ use super::{
     style::{self, paint},
     worst_parents::worst_parents,
 };
-use crate::aggregate::{Counts, Log2Histogram, Summary, ZombieTimes};
+use crate::aggregate::{Log2Histogram, Summary, ZombieTimes};
 
 /// Where there is no limit, bars need one.
 const WIDTH: usize = 80;
@@ -36,7 +36,7 @@ pub(super) fn render(summary: &Summary, look: Look) -> String {
         text += &worst_parents(&summary.by_parent, columns, look.color);
     }
     text.push('\n');
-    text + &loss(&summary.counts, columns, look.color)
+    text + &loss(summary, columns, look.color)
 }
 
 fn counts(summary: &Summary, columns: usize, color: bool) -> String {
@@ -114,8 +114,12 @@ fn bar(count: u64, largest: u64, room: usize) -> String {
     "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
 }
 
-fn loss(counts: &Counts, columns: usize, color: bool) -> String {
-    let lost = &counts.lost;
+fn loss(summary: &Summary, columns: usize, color: bool) -> String {
+    let lost = &summary.counts.lost;
+    if lost.is_none() && !summary.complete {
+        let text = "INCOMPLETE: the recording is not whole";
+        return paint(text, style::WARNING, color) + "\n";
+    }
     if lost.is_none() {
         return paint("complete: nothing was lost", style::GOOD, color) + "\n";
     }

@@ -1,0 +1,179 @@
+use std::{fmt, io};
+
+use csv::Writer;
+
+use crate::{
+    lifecycle::{Comm, Zombie},
+    sink::Medium,
+};
+
+/// The keys of a `zombie` line, with its phases in its place.
+const TITLES: [&str; 24] = [
+    "ts",
+    "pid",
+    "ns_pid",
+    "comm",
+    "uid",
+    "ppid",
+    "parent_comm",
+    "exit_code",
+    "signal",
+    "core_dumped",
+    "zombie_ns",
+    "error_ns",
+    "teardown_ns",
+    "run_ns",
+    "how",
+    "reaper_pid",
+    "reaper_comm",
+    "cgroup",
+    "flags",
+    "notify_ns",
+    "parent_not_waiting_ns",
+    "runqueue_ns",
+    "tracer_ns",
+    "reap_ns",
+];
+
+/// A row a zombie, below a row of titles. What is not known is empty.
+pub(super) struct Csv<W: Medium>(Writer<W>);
+
+impl<W: Medium> Csv<W> {
+    /// Writes the titles.
+    pub(super) fn new(out: W) -> io::Result<Self> {
+        let mut out = Writer::from_writer(out);
+        out.write_record(TITLES).map_err(io_error)?;
+        Ok(Self(out))
+    }
+
+    pub(super) fn zombie(&mut self, zombie: &Zombie) -> io::Result<()> {
+        let flags: Vec<_> = zombie.flags.iter().map(|flag| flag.as_str()).collect();
+        self.field(format_args!("{:.9}", zombie.ts))?;
+        self.field(zombie.pid)?;
+        self.field(zombie.ns_pid)?;
+        self.name(Some(&zombie.comm))?;
+        self.field(zombie.uid)?;
+        self.known(zombie.ppid)?;
+        self.name(zombie.parent_comm.as_ref())?;
+        self.known(zombie.exit_code)?;
+        self.known(zombie.signal)?;
+        self.field(zombie.core_dumped)?;
+        self.field(zombie.zombie_ns)?;
+        self.field(zombie.error_ns)?;
+        self.known(zombie.teardown_ns)?;
+        self.known(zombie.run_ns)?;
+        self.field(zombie.how.as_str())?;
+        self.known(zombie.reaper_pid)?;
+        self.name(zombie.reaper_comm.as_ref())?;
+        self.known(zombie.cgroup.as_deref())?;
+        self.field(flags.join(" "))?;
+        let phases = zombie.phases.as_ref();
+        self.known(phases.and_then(|phases| phases.notify_ns))?;
+        self.known(phases.and_then(|phases| phases.parent_not_waiting_ns))?;
+        self.known(phases.and_then(|phases| phases.runqueue_ns))?;
+        self.known(phases.and_then(|phases| phases.tracer_ns))?;
+        self.known(phases.and_then(|phases| phases.reap_ns))?;
+        self.0.write_record(None::<&[u8]>).map_err(io_error)
+    }
+
+    pub(super) fn finish(self) -> io::Result<()> {
+        let out = self.0.into_inner();
+        out.map_err(|error| error.into_error())?.end()
+    }
+
+    fn field(&mut self, value: impl fmt::Display) -> io::Result<()> {
+        self.0.write_field(value.to_string()).map_err(io_error)
+    }
+
+    fn known(&mut self, value: Option<impl fmt::Display>) -> io::Result<()> {
+        match value {
+            Some(value) => self.field(value),
+            None => self.field(""),
+        }
+    }
+
+    fn name(&mut self, comm: Option<&Comm>) -> io::Result<()> {
+        self.known(comm.map(Comm::to_str))
+    }
+}
+
+/// Which alone can happen: that a reader has gone must show.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        filter::fixtures::zombie,
+        lifecycle::{Flag, Phases},
+    };
+
+    fn rows(zombies: &[Zombie]) -> Vec<Vec<String>> {
+        let mut out = Vec::new();
+        let mut csv = Csv::new(&mut out).unwrap();
+        for zombie in zombies {
+            csv.zombie(zombie).unwrap();
+        }
+        csv.finish().unwrap();
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(&*out);
+        let rows = reader
+            .records()
+            .map(|row| row.unwrap().iter().map(str::to_owned).collect());
+        rows.collect()
+    }
+
+    #[test]
+    fn what_is_read_back_is_what_was_written() {
+        let zombie = Zombie {
+            comm: "a,\"b\"\n\u{202e}".into(),
+            ppid: None,
+            flags: vec![Flag::Reparented, Flag::Traced],
+            phases: Some(Phases {
+                runqueue_ns: Some(17),
+                ..Phases::default()
+            }),
+            ..zombie()
+        };
+        let rows = rows(&[zombie]);
+        assert_eq!(rows.len(), 2);
+        let cell = |title: &str| {
+            let column = rows[0].iter().position(|other| other == title).unwrap();
+            rows[1][column].as_str()
+        };
+        assert_eq!(cell("ts"), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(cell("comm"), "a,\"b\"\n\u{202e}");
+        assert_eq!((cell("ppid"), cell("parent_comm")), ("", "bash"));
+        assert_eq!((cell("zombie_ns"), cell("core_dumped")), ("18234", "false"));
+        assert_eq!((cell("how"), cell("flags")), ("wait4", "reparented traced"));
+        assert_eq!((cell("notify_ns"), cell("runqueue_ns")), ("", "17"));
+    }
+
+    #[test]
+    fn titles_are_the_keys_of_json() {
+        let zombie = Zombie {
+            phases: Some(Phases::default()),
+            ..zombie()
+        };
+        let json = serde_json::to_value(&zombie).unwrap();
+        let phases = json["phases"].as_object().unwrap();
+        let known =
+            |title: &str| title == "ts" || json.get(title).is_some() || phases.contains_key(title);
+        let of_json = json.as_object().unwrap().keys().chain(phases.keys());
+        assert!(TITLES.iter().all(|title| known(title)));
+        for key in of_json.filter(|key| *key != "phases") {
+            assert!(TITLES.contains(&key.as_str()), "{key}");
+        }
+    }
+
+    #[test]
+    fn titles_without_zombies() {
+        assert_eq!(rows(&[]).len(), 1);
+    }
+}

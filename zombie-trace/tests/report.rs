@@ -1,0 +1,447 @@
+//! `zombie-trace report` as a program: recordings in, text, files and a status out.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test report` writes the files in tests/golden anew.
+
+mod support;
+
+use std::{
+    env, fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::{Value, json};
+use support::Run;
+use zombie_trace::sink::Json;
+
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// Runs it where the files are.
+    fn report(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zombie-trace"));
+        command
+            .arg("report")
+            .args(args)
+            .current_dir(self.0.path())
+            .env("TZ", "UTC")
+            .env_remove("CLICOLOR_FORCE");
+        command
+    }
+
+    /// What it writes; it must go well.
+    #[track_caller]
+    fn told(&self, args: &[&str]) -> String {
+        let output = self.report(args);
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn object(&self, files: &[&str]) -> Value {
+        serde_json::from_str(&self.told(&[files, &["--json"]].concat())).unwrap()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn recording(run: &Run) -> String {
+    let mut out = Vec::new();
+    run.play(&mut Json::new(&mut out, true));
+    String::from_utf8(out).unwrap()
+}
+
+fn check(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        text == expected,
+        "{name} has changed:\n{text}\nand was:\n{expected}"
+    );
+}
+
+/// An interval in which as many zombies lasted 1 ms as others 3 ms.
+fn interval(second: u32, of_each: u64) -> String {
+    let count = 2 * of_each;
+    json!({
+        "type": "interval", "ts": format!("2026-01-02T03:04:{:02}.000000000Z", 5 + second),
+        "duration_ns": 1_000_000_000, "exits": count, "reaped": count, "autoreaped": 0,
+        "alive": second, "filtered": 0,
+        "lost": { "ring_full": 0, "map_full": 0, "missed": 0 },
+        "zombie_ns": {
+            "count": count, "min": 1_000_000, "mean": 2_000_000, "p50": 1_000_000,
+            "p90": 3_000_000, "p99": 3_000_000, "p999": 3_000_000, "max": 3_000_000,
+        },
+        "histogram": [[983_040, 1_015_808, of_each], [2_949_120, 3_014_656, of_each]],
+    })
+    .to_string()
+        + "\n"
+}
+
+#[test]
+fn text_and_json_are_as_they_were() {
+    let files = Files::new();
+    files.write("run.jsonl", recording(&support::eventful()));
+    files.write("calm.jsonl", recording(&support::calm()));
+    check("report-eventful.txt", &files.told(&["run.jsonl"]));
+    check("report-calm.txt", &files.told(&["calm.jsonl"]));
+    let object = files.object(&["run.jsonl"]);
+    let keys = object.as_object().unwrap().iter();
+    let lines: String = keys
+        .map(|(key, value)| format!("{key} {value}\n"))
+        .collect();
+    check("report-eventful-json.txt", &lines);
+}
+
+#[test]
+fn figures_are_those_of_the_run() {
+    let files = Files::new();
+    for (name, run) in [
+        ("eventful", support::eventful()),
+        ("calm", support::calm()),
+        ("empty", support::empty()),
+    ] {
+        let text = recording(&run);
+        files.write(name, &text);
+        let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        let report = files.object(&[name]);
+        for (key, value) in summary.as_object().unwrap() {
+            if key != "type" {
+                assert_eq!(report[key], *value, "{name}: {key}");
+            }
+        }
+        assert_eq!(report["type"], "report");
+    }
+}
+
+#[test]
+fn compressed_and_from_standard_input() {
+    let files = Files::new();
+    let text = recording(&support::calm());
+    files.write("run.jsonl", &text);
+    files.write(
+        "run.jsonl.zst",
+        zstd::encode_all(text.as_bytes(), 0).unwrap(),
+    );
+    let plain = files.told(&["run.jsonl"]);
+    let other = files.told(&["run.jsonl.zst"]);
+    assert_eq!(other, plain.replace("run.jsonl:", "run.jsonl.zst:"));
+    let mut child = files
+        .command(&["-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(told, plain.replace("run.jsonl:", "standard input:"));
+}
+
+#[test]
+fn several_runs_are_summed_up() {
+    let files = Files::new();
+    files.write("a", recording(&support::calm()));
+    files.write("b", recording(&support::eventful()));
+    let (a, b) = (files.object(&["a"]), files.object(&["b"]));
+    let both = files.object(&["a", "b"]);
+    for key in [
+        "exits",
+        "reaped",
+        "autoreaped",
+        "alive",
+        "pre_existing",
+        "duration_ns",
+    ] {
+        let sum = a[key].as_u64().unwrap() + b[key].as_u64().unwrap();
+        assert_eq!(both[key], sum, "{key}");
+    }
+    assert_eq!(both["zombie_ns"]["count"], 2004);
+    assert_eq!(both["zombie_ns"]["max"], b["zombie_ns"]["max"]);
+    assert_eq!(both["complete"], false);
+    assert_eq!(both["runs"].as_array().unwrap().len(), 2);
+    assert!(
+        files
+            .told(&["a", "b"])
+            .starts_with("a: 2026-01-02T03:04:05Z for 12.3 s")
+    );
+}
+
+#[test]
+fn intervals_alone_are_enough() {
+    let files = Files::new();
+    let text = recording(&support::empty());
+    let (start, _) = text.split_at(text.find('\n').unwrap() + 1);
+    let summary = text.lines().last().unwrap();
+    let intervals: String = (1..=10).map(|second| interval(second, 500)).collect();
+    files.write("cut", start.to_owned() + &intervals);
+    let cut = files.object(&["cut"]);
+    let times = &cut["zombie_ns"];
+    assert_eq!(
+        (&times["count"], &times["min"], &times["max"]),
+        (&json!(10_000), &json!(1_000_000), &json!(3_000_000))
+    );
+    for (percentile, exact) in [
+        ("p50", 1_000_000.0),
+        ("p99", 3_000_000.0),
+        ("mean", 2_000_000.0),
+    ] {
+        let value = times[percentile].as_f64().unwrap();
+        assert!((value - exact).abs() < exact / 32.0, "{percentile} {value}");
+    }
+    assert_eq!((&cut["exits"], &cut["alive"]), (&json!(10_000), &json!(10)));
+    assert_eq!(cut["runs"][0]["times_from"], "intervals");
+    let alive = cut["timeline"]["alive"].as_array().unwrap();
+    assert_eq!(alive.last().unwrap(), 10.0);
+    // Whole, it has the exact figures.
+    let summary = summary.replace(
+        r#""count":0,"min":null,"mean":null,"p50":null,"p90":null,"p99":null,"p999":null,"max":null"#,
+        r#""count":10000,"min":1,"mean":2,"p50":3,"p90":4,"p99":5,"p999":6,"max":7"#,
+    );
+    files.write("whole", start.to_owned() + &intervals + &summary);
+    assert_eq!(files.object(&["whole"])["zombie_ns"]["p99"], 5);
+    // As has a summary alone.
+    files.write("summary", start.to_owned() + &summary);
+    let summary = files.object(&["summary"]);
+    assert_eq!(summary["zombie_ns"]["max"], 7);
+    assert_eq!(summary["runs"][0]["times_from"], "summary");
+    for name in ["cut", "whole", "summary"] {
+        files.told(&[name, "--html", "page.html"]);
+        assert!(files.read("page.html").contains("no zombies are listed"));
+    }
+}
+
+#[test]
+fn cut_and_damaged_recordings_are_told_as_far_as_they_go() {
+    let files = Files::new();
+    let text = recording(&support::calm());
+    files.write("cut", &text[..text.len() / 2]);
+    let output = files.report(&["cut"]);
+    assert!(output.status.success());
+    assert!(
+        stderr(&output).contains("warning: cut: cut: its last line is not whole; read up to line ")
+    );
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("INCOMPLETE: the recording is not whole"),
+        "{told}"
+    );
+    let cut = files.object(&["cut"]);
+    let whole = text[..text.len() / 2].matches('\n').count() as u64;
+    assert_eq!(cut["reaped"], whole - 1);
+    assert_eq!(
+        (&cut["exits"], &cut["complete"]),
+        (&cut["reaped"], &json!(false))
+    );
+
+    files.write("damaged", text.replacen("\"pid\":5003", "\"pid\":50\0", 1));
+    let output = files.report(&["damaged", "--json"]);
+    assert!(
+        stderr(&output).contains("line 5 is damaged and left out"),
+        "{}",
+        stderr(&output)
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["runs"][0]["corrupt_lines"], 1);
+    assert_eq!(report["zombie_ns"]["count"], 1999);
+    assert_eq!(report["complete"], false);
+    files.told(&["damaged", "--html", "page.html"]);
+    assert!(
+        files
+            .read("page.html")
+            .contains("Incomplete – damaged: line 5 is damaged")
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error() {
+    let files = Files::new();
+    let run = recording(&support::calm());
+    files.write("empty", "");
+    files.write("text", "hello\n");
+    files.write(
+        "later",
+        run.replacen(
+            "\"schema\":1,\"version\":\"0.1.0\"",
+            "\"schema\":2,\"version\":\"2.0.0\"",
+            1,
+        ),
+    );
+    files.write("mixed", run.repeat(2));
+    files.write("run", &run);
+    for (args, expected) in [
+        (&["nowhere"][..], "zombie-trace: nowhere: No such file"),
+        (&["empty"], "zombie-trace: empty: the file is empty"),
+        (&["text"], "zombie-trace: text: not a recording"),
+        (
+            &["later"],
+            "later: written by zombie-trace 2.0.0 in schema 2",
+        ),
+        (&["mixed"], "mixed: a second run begins at line "),
+        (&["run", "text"], "text: not a recording"),
+        (
+            &["run", "--html", "run"],
+            "--html run: that is a recording: give another file",
+        ),
+        (
+            &["run", "--csv", "./run"],
+            "--csv ./run: that is a recording",
+        ),
+        (
+            &["run", "--html", "no/where"],
+            "cannot write to --html no/where",
+        ),
+        (
+            &["run", "--perfetto", "no/where"],
+            "cannot open --perfetto no/where",
+        ),
+    ] {
+        let output = files.report(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(
+            stderr(&output).contains(expected),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+    assert_eq!(files.read("run"), run);
+    assert_eq!(files.report(&[]).status.code(), Some(2));
+    let output = files.report(&["run", "run", "--perfetto", "out"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--perfetto can show one run"));
+    assert_eq!(
+        files.report(&["run", "--json", "--csv", "-"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn conditions_decide_the_status() {
+    let files = Files::new();
+    files.write("run", recording(&support::calm()));
+    let output = files.report(&["run", "--fail-if", "p99>70us", "--fail-if", "alive>0"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        stderr(&output).contains("--fail-if 'p99>70us' holds"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!stderr(&output).contains("alive>0"));
+    assert!(
+        files
+            .report(&["run", "--fail-if", "p99>80us"])
+            .status
+            .success()
+    );
+    let output = files.report(&["run", "--fail-if", "rate<200/s", "--format", "github"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        stderr(&output).starts_with("::error "),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(
+        files.report(&["run", "--fail-if", "p99>70"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn a_row_for_each_zombie() {
+    let files = Files::new();
+    files.write("run", recording(&support::eventful()));
+    let rows = files.told(&["run", "--csv", "-"]);
+    assert!(rows.starts_with("ts,pid,ns_pid,comm,"), "{rows}");
+    assert_eq!(rows.lines().count(), 6);
+    let text = files.told(&["run", "--csv", "run.csv"]);
+    assert!(text.contains("worst parents"));
+    assert_eq!(files.read("run.csv"), rows);
+}
+
+#[test]
+fn a_trace_of_every_process() {
+    let files = Files::new();
+    files.write("run", recording(&support::eventful()));
+    files.told(&["run", "--perfetto", "trace.json"]);
+    let trace: Value = serde_json::from_str(&files.read("trace.json")).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let named = |name: &str| events.iter().filter(|event| event["name"] == name).count();
+    // One of five was autoreaped, and two are left.
+    assert_eq!((named("zombie"), named("process_name")), (6, 2));
+}
+
+#[test]
+fn the_page_holds_no_markup_of_a_recording() {
+    let files = Files::new();
+    let evil = "</title><script>alert(1)</script>";
+    let mut run = support::eventful();
+    run.start.command = Some(vec![evil.to_owned()]);
+    run.start.kernel = evil.to_owned();
+    for zombie in &mut run.zombies {
+        zombie.comm = "<script>a&\"'".into();
+        zombie.parent_comm = Some("<img src=x>".into());
+    }
+    run.alive[0].cause_text = Some(evil.to_owned());
+    let name = "<script>.jsonl";
+    files.write(name, recording(&run));
+    files.told(&[name, "--html", "page.html"]);
+    let page = files.read("page.html");
+    assert_eq!(page.matches("<script").count(), 1);
+    assert!(!page.contains("<img") && !page.contains("alert(1)</script>"));
+    assert!(page.contains("&lt;script&gt;a&amp;&quot;&#39;"));
+    assert!(page.contains("&lt;img src=x&gt;"));
+    // Nothing is fetched from anywhere.
+    for reference in ["http:", "https:", "src=\"", "href=", "@import", "url("] {
+        assert!(!page.contains(reference), "{reference}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let files = Files::new();
+    files.write("run", recording(&support::calm()).repeat(1));
+    for args in [&["run"][..], &["run", "--json"], &["run", "--csv", "-"]] {
+        let mut child = files
+            .command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    }
+}
