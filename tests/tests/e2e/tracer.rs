@@ -45,6 +45,14 @@ impl Tracer {
         }
     }
 
+    /// What runs it in a way of its own.
+    pub(crate) fn of(command: Command) -> Self {
+        Self {
+            command,
+            output: None,
+        }
+    }
+
     /// `--json -a -o FILE`, and these options.
     pub(crate) fn json<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Self {
         Self::new(["--json", "-a"])
