@@ -65,7 +65,7 @@ impl Pages {
                 let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
                 self.figures(accept::format(Some(&accept.join(","))))
             }
-            "/healthz" => self.health(),
+            "/healthz" => health(self.metrics.seen().elapsed()),
             "/" => page(StatusCode::OK, "text/html; charset=utf-8", INDEX),
             _ => text(StatusCode::NOT_FOUND, "no such page: /metrics, /healthz\n"),
         }
@@ -87,16 +87,15 @@ impl Pages {
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         }
     }
+}
 
-    fn health(&self) -> Response<Full<Bytes>> {
-        match self.metrics.seen().elapsed() {
-            age if age < STUCK => text(StatusCode::OK, "ok\n"),
-            age => text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                &format!("tracing has been at a standstill for {} s\n", age.as_secs()),
-            ),
-        }
+/// Whether tracing goes on, by the time since its last look at the zombies.
+fn health(age: Duration) -> Response<Full<Bytes>> {
+    if age < STUCK {
+        return text(StatusCode::OK, "ok\n");
     }
+    let problem = format!("tracing has been at a standstill for {} s\n", age.as_secs());
+    text(StatusCode::SERVICE_UNAVAILABLE, &problem)
 }
 
 fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
@@ -146,6 +145,14 @@ mod tests {
         }
         for path in ["/metrics/", "/../etc/passwd", "//metrics", "*"] {
             assert_eq!(status(&pages, Method::GET, path), 404, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_standstill_is_told() {
+        for (seconds, status) in [(0, 200), (9, 200), (10, 503)] {
+            let answer = health(Duration::from_secs(seconds));
+            assert_eq!(answer.status().as_u16(), status, "{seconds} s");
         }
     }
 
