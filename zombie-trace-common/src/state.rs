@@ -5,10 +5,9 @@ use crate::Record;
 /// freed.
 pub const ALIAS_LEVELS: usize = 4;
 
-/// The most slots that the map `SLOTS` has: a power of two.
-///
-/// More of them take more of the caches: in turn all of them are used.
-pub const MAX_SLOTS: u32 = 1 << 10;
+/// The most slots that the map `SLOTS` has, a power of two: as many as pids by default on a machine of
+/// up to 32 CPUs (`PID_MAX_DEFAULT`, include/linux/threads.h), so that each process has its own.
+pub const MAX_SLOTS: u32 = 1 << 15;
 
 /// A process that is dying or a zombie: the value of the maps `SLOTS` and `DISPLACED`, whose keys are
 /// its thread group id in the initial pid namespace, or the low bits of that.
