@@ -17,7 +17,7 @@ unsafe impl<T: Sync> Sync for Mapping<T> {}
 impl<T: Pod> Mapping<T> {
     /// Maps an array of so many values, which the kernel keeps at distances of 8 bytes.
     pub(super) fn new(fd: impl AsFd, length: usize) -> nix::Result<Self> {
-        const { assert!(size_of::<T>() % 8 == 0) };
+        const { assert!(size_of::<T>().is_multiple_of(8)) };
         let first = unsafe {
             // SAFETY: a new mapping, at an address that the kernel chooses.
             mmap(
