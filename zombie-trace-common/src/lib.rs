@@ -20,7 +20,7 @@ pub use handler_runs::{HANDLER_TIMES, HANDLERS_LEN, HandlerRuns};
 pub use offsets::MISSING;
 pub use record::{COMM_LEN, Record, flags, how};
 pub use snapshot::{ClockSample, SnapshotEntry};
-pub use state::{ALIAS_LEVELS, Alias, TaskState};
+pub use state::{ALIAS_LEVELS, Alias, MAX_SLOTS, TaskState};
 
 #[cfg(feature = "user")]
 mod pod {

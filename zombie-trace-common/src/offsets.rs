@@ -26,6 +26,7 @@ macro_rules! for_each_offset {
             required TASK_EXEC_START: "task_struct.se.exec_start";
             required TASK_CPU: "task_struct.thread_info.cpu", "task_struct.cpu";
             required SIGNAL_LIVE: "signal_struct.live.counter";
+            required SIGNAL_NR_THREADS: "signal_struct.nr_threads";
             required SIGNAL_FLAGS: "signal_struct.flags";
             required SIGNAL_GROUP_EXIT_CODE: "signal_struct.group_exit_code";
             required SIGHAND_CHLD_HANDLER: "sighand_struct.action[16].sa.sa_handler";

@@ -5,11 +5,17 @@ use crate::Record;
 /// freed.
 pub const ALIAS_LEVELS: usize = 4;
 
-/// A process that is dying or a zombie: the value of the map `TASKS`, whose key is its thread group
-/// id in the initial pid namespace.
+/// The most slots that the map `SLOTS` has, a power of two: as many as pids by default on a machine of
+/// up to 32 CPUs (`PID_MAX_DEFAULT`, include/linux/threads.h), so that each process has its own.
+pub const MAX_SLOTS: u32 = 1 << 15;
+
+/// A process that is dying or a zombie: the value of the maps `SLOTS` and `DISPLACED`, whose keys are
+/// its thread group id in the initial pid namespace, or the low bits of that.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct TaskState {
+    /// Whose slot this is: 0 if it is free, and in `DISPLACED`.
+    pub owner: u64,
     /// What will be reported of it.
     pub record: Record,
     /// Address of the leader's task of the process that may reap it now.
@@ -28,11 +34,12 @@ pub struct TaskState {
     pub exit_cpu: u32,
     /// Of use at the exit only: 1 if it is the leader alone that ends.
     pub alone: u32,
-    /// Its numbers in pid namespaces below the initial one; unused ones are zero.
+    /// Its numbers in pid namespaces below the initial one, up to the first whose
+    /// `ns` is 0.
     pub aliases: [Alias; ALIAS_LEVELS],
 }
 
-const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 48 + ALIAS_LEVELS * 16);
+const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 56 + ALIAS_LEVELS * 16);
 
 /// A pid as one namespace numbers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,14 +1,13 @@
 //! The end of a record: counted, filtered and sent to user space.
 
-use core::arch::asm;
-
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use zombie_trace_common::{Counters, Record, TaskState, flags, how};
 
 use crate::{
     globals::{MIN_ZOMBIE_NS, WAKEUP_BYTES},
-    maps::{COUNTERS, EVENTS, TASKS},
+    maps::{COUNTERS, EVENTS},
     record::remove_aliases,
+    table,
 };
 
 const BPF_RB_NO_WAKEUP: u64 = 1;
@@ -16,39 +15,31 @@ const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
 
 /// Adds one to a counter. Atomic, as one program can preempt another between read and write
-/// (7.2 and later). By hand: `core` has no atomic addition for a target without compare-and-swap.
+/// (7.2 and later).
 #[inline(always)]
 pub fn count(counter: impl FnOnce(&mut Counters) -> *mut u64) {
     let cpu = unsafe { bpf_get_smp_processor_id() };
     if let Some(counters) = COUNTERS.get_ptr_mut(cpu) {
-        unsafe {
-            asm!(
-                "lock *(u64 *)({counter} + 0) += {one}",
-                counter = in(reg) counter(&mut *counters),
-                one = in(reg) 1_u64,
-                options(nostack),
-            );
-        }
+        unsafe { table::add(counter(&mut *counters), 1) };
     }
 }
 
-/// Takes a process out of the map, its record complete, and submits that.
+/// Takes a process out of the table, its record complete, and submits that.
 ///
-/// Whoever deletes the entry has the record: if two hooks see the same end, one of them wins.
+/// Whoever takes it out has the record: if two hooks see the same end, one of them wins.
 ///
 /// # Safety
-/// `state` must point into [`TASKS`].
+/// `state` must be what [`table::find`] has given.
 #[inline(always)]
 pub unsafe fn close(state: *mut TaskState) {
     unsafe {
         let record = &raw const (*state).record;
-        let key = (*state).tgid;
         remove_aliases(state);
         let pre_existing = (*record).flags & flags::PRE_EXISTING != 0;
         let autoreaped = (*record).how == how::AUTOREAP;
 
         if is_too_short(record) {
-            if TASKS.remove(key).is_ok() {
+            if table::remove(state) {
                 count_end(pre_existing, autoreaped);
                 if !pre_existing {
                     count(|counters| &raw mut counters.filtered);
@@ -57,7 +48,7 @@ pub unsafe fn close(state: *mut TaskState) {
             return;
         }
         let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
-            if TASKS.remove(key).is_ok() {
+            if table::remove(state) {
                 count_end(pre_existing, autoreaped);
                 if pre_existing {
                     count(|counters| &raw mut counters.pre_existing_lost);
@@ -68,7 +59,7 @@ pub unsafe fn close(state: *mut TaskState) {
             return;
         };
         core::ptr::copy_nonoverlapping(record, entry.as_mut_ptr(), 1);
-        if TASKS.remove(key).is_err() {
+        if !table::remove(state) {
             entry.discard(BPF_RB_NO_WAKEUP);
             return;
         }
@@ -84,15 +75,15 @@ pub unsafe fn close(state: *mut TaskState) {
     }
 }
 
-/// Takes a process out of the map of which nothing is to be told.
+/// Takes a process out of the table of which nothing is to be told.
 ///
 /// # Safety
-/// `state` must point into [`TASKS`].
+/// `state` must be what [`table::find`] has given.
 #[inline(always)]
 pub unsafe fn forget(state: *mut TaskState) {
     unsafe {
         remove_aliases(state);
-        let _ = TASKS.remove((*state).tgid);
+        table::remove(state);
     }
 }
 

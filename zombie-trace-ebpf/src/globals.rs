@@ -24,6 +24,14 @@ pub static EXIT_HAS_GROUP_DEAD: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static EXIT_CAN_BE_SKIPPED: Global<u8> = Global::new(0);
 
+/// 1 if the kernel's programs can compare and exchange (since 5.12).
+#[unsafe(no_mangle)]
+pub static HAS_COMPARE_EXCHANGE: Global<u8> = Global::new(0);
+
+/// The length of the map `SLOTS`, a power of two, less one.
+#[unsafe(no_mangle)]
+pub static SLOTS_MASK: Global<u32> = Global::new(0);
+
 /// 1 if the kernel has the helpers `bpf_get_current_task_btf` and `bpf_task_pt_regs` (the latter
 /// since 5.15).
 #[unsafe(no_mangle)]

@@ -13,6 +13,7 @@ mod phases;
 mod record;
 mod scope;
 mod syscall;
+mod table;
 mod task;
 mod zombie;
 

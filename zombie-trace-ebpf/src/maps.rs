@@ -45,7 +45,7 @@ pub const UNTOLD_LEN: usize = 16;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Notifying {
-    /// Key in [`TASKS`] of the process that it is about; 0 if none is known.
+    /// Thread group id of the process that it is about; 0 if none is known.
     pub tgid: u32,
     /// 1 if it was a zombie before.
     pub again: u32,
@@ -65,12 +65,22 @@ pub struct Wait {
 
 pub const WAITS_LEN: u32 = 1 << 14;
 
-/// Dying processes and zombies, by thread group id in the initial pid namespace. An id that is in use
-/// again finds a state whose task is another: see [`crate::record::insert`].
+/// Dying processes and zombies, by the low bits of the thread group id in the initial pid namespace:
+/// see [`crate::table`]. An id that is in use again finds a state whose task is another: see
+/// [`crate::record::insert`]. User space reads it through a mapping.
 #[map]
-pub static TASKS: HashMap<u32, TaskState> = HashMap::with_max_entries(SET_AT_LOAD, 0);
+pub static SLOTS: Array<TaskState> = Array::with_max_entries(SET_AT_LOAD, BPF_F_MMAPABLE);
 
-/// From a pid, as a namespace below the initial one numbers it, to the key in [`TASKS`].
+/// Those without a slot, by thread group id.
+#[map]
+pub static DISPLACED: HashMap<u32, TaskState> = HashMap::with_max_entries(SET_AT_LOAD, 0);
+
+/// How many are there, or are just put in.
+#[map]
+pub static DISPLACED_COUNT: Array<u64> = Array::with_max_entries(1, 0);
+
+/// From a pid, as a namespace below the initial one numbers it, to the thread group id in the
+/// initial one.
 #[map]
 pub static ALIASES: HashMap<Alias, u32> = HashMap::with_max_entries(SET_AT_LOAD, 0);
 

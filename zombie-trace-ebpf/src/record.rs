@@ -1,18 +1,17 @@
 //! Fills in what is known of a process.
 
+use core::mem::offset_of;
+
 use zombie_trace_common::{ALIAS_LEVELS, Alias, TaskState, flags};
 
 use crate::{
     emit::count,
-    maps::{ALIASES, TASKS},
+    maps::ALIASES,
     scope::visible_pid,
+    table,
     task::{Access, Task},
     zombie,
 };
-
-const BPF_NOEXIST: u64 = 1;
-
-const EEXIST: i32 = -17;
 
 /// Everything about a process that ends but for the times. The state is the caller's scratch: all
 /// of it but `alone` is written.
@@ -23,31 +22,12 @@ const EEXIST: i32 = -17;
 pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
     unsafe {
         let record = &raw mut (*state).record;
+        clear(state);
         (*record).task = leader.address();
         (*record).start_boottime = leader.start_boottime();
-        (*record).exit_time = 0;
-        (*record).zombie_time = 0;
-        (*record).reap_time = 0;
-        (*record).reap_time_min = 0;
-        (*record).zombie_time_max = 0;
-        (*record).leader_exit_time = 0;
-        (*record).exec_start = 0;
-        (*record).tracer_end_time = 0;
-        (*record).handler_time = 0;
-        (*record).wait_time = 0;
-        (*record).run_delay_before_wait = 0;
-        (*record).run_delay_in_wait = 0;
         (*record).cgroup_id = leader.cgroup_id();
         (*record).uid = leader.uid();
         (*record).wait_status = leader.wait_status();
-        (*record).reaper_pid = 0;
-        (*record).flags = 0;
-        (*record).how = 0;
-        (*record).reaper_comm = [0; 16];
-        (*state).exit_cpu = 0;
-        (*state).father = 0;
-        (*state).father_run_delay = 0;
-        (*state).handler_runs = 0;
         leader.read_comm(&raw mut (*record).comm);
         if leader.exit_signal() == 0 {
             (*record).flags = flags::NO_EXIT_SIGNAL;
@@ -59,6 +39,25 @@ pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
     }
 }
 
+/// Zeroes all but the aliases and what the verifier does not follow ([`TaskState::alone`]).
+///
+/// Each word by itself: what the compiler takes for a memset it makes a loop over bytes.
+#[inline(always)]
+unsafe fn clear(state: *mut TaskState) {
+    const WORDS: usize = size_of::<TaskState>() / 8;
+    const ALONE: usize = offset_of!(TaskState, alone) / 8;
+    // The first unused one ends them.
+    const ALIASES: usize = offset_of!(TaskState, aliases) / 8;
+    unsafe {
+        for at in 0..WORDS {
+            if at != ALONE && at < ALIASES {
+                state.cast::<u64>().add(at).write_volatile(0);
+            }
+        }
+        (*state).exit_cpu = 0;
+    }
+}
+
 #[inline(always)]
 unsafe fn describe_pids<A: Access>(state: *mut TaskState, leader: Task<A>) {
     unsafe {
@@ -66,25 +65,19 @@ unsafe fn describe_pids<A: Access>(state: *mut TaskState, leader: Task<A>) {
         (*state).tgid = tgid;
         (*state).record.pid = visible_pid(leader);
         (*state).record.ns_pid = tgid;
-        (*state).aliases = [Alias {
-            ns: 0,
-            nr: 0,
-            reserved: 0,
-        }; ALIAS_LEVELS];
         let numbers = leader.thread_pid();
         let level = numbers.level();
-        if level > 0 {
-            for slot in 0..ALIAS_LEVELS {
-                let at = slot as u32 + 1;
-                if at > level {
-                    break;
-                }
-                // The last slot is the innermost namespace's, however deep that is.
-                let at = if slot == ALIAS_LEVELS - 1 { level } else { at };
-                let number = numbers.at(at);
-                (*state).aliases[slot] = number;
-                (*state).record.ns_pid = number.nr;
+        for slot in 0..ALIAS_LEVELS {
+            let at = slot as u32 + 1;
+            if at > level {
+                (*state).aliases[slot].ns = 0;
+                break;
             }
+            // The last slot is the innermost namespace's, however deep that is.
+            let at = if slot == ALIAS_LEVELS - 1 { level } else { at };
+            let number = numbers.at(at);
+            (*state).aliases[slot] = number;
+            (*state).record.ns_pid = number.nr;
         }
     }
 }
@@ -109,7 +102,7 @@ pub unsafe fn describe_parent<A: Access>(state: *mut TaskState, parent: Task<A>)
     }
 }
 
-/// What became of putting a process into the map.
+/// What became of putting a process into the table.
 pub enum Insertion {
     /// It is there now.
     Done,
@@ -119,28 +112,59 @@ pub enum Insertion {
     NoRoom,
 }
 
-/// Puts a described process into the map, so that its pid in every namespace leads to it.
+/// Puts a described process into the table, so that its pid in every namespace leads to it.
+///
+/// `alone`: no other hook can do so at the same time, but for the snapshot's.
 ///
 /// # Safety
 /// `state` must be valid and fully written.
 #[inline(always)]
-pub unsafe fn insert(state: *const TaskState) -> Insertion {
+pub unsafe fn insert(state: *const TaskState, alone: bool) -> Insertion {
     unsafe {
         let key = (*state).tgid;
-        let mut inserted = TASKS.insert(key, &*state, BPF_NOEXIST);
-        if inserted == Err(EEXIST)
-            && let Some(other) = TASKS.get_ptr_mut(key)
-        {
-            if is_same(other, (*state).record.task, (*state).record.start_boottime) {
+        if let Some(other) = table::find(key) {
+            if is_same(other, state) {
                 return Insertion::Known(other);
             }
             zombie::retire(other);
-            inserted = TASKS.insert(key, &*state, BPF_NOEXIST);
         }
-        if inserted.is_err() {
-            return Insertion::NoRoom;
+        if alone && let Some(slot) = table::claim(key) {
+            match table::find_displaced(key) {
+                None => {
+                    table::fill(slot, state);
+                    insert_aliases(state);
+                    return Insertion::Done;
+                }
+                Some(other) => {
+                    table::give_back(slot);
+                    if is_same(other, state) {
+                        return Insertion::Known(other);
+                    }
+                }
+            }
         }
-        // A parent that does not find it by alias is seen when the task is freed.
+        if let Err(other) = table::displace(state) {
+            let Some(other) = other else {
+                return Insertion::NoRoom;
+            };
+            if is_same(other, state) {
+                return Insertion::Known(other);
+            }
+            zombie::retire(other);
+            if table::displace(state).is_err() {
+                return Insertion::NoRoom;
+            }
+        }
+        insert_aliases(state);
+        Insertion::Done
+    }
+}
+
+/// A parent that does not find it by alias is seen when the task is freed.
+#[inline(always)]
+unsafe fn insert_aliases(state: *const TaskState) {
+    unsafe {
+        let key = (*state).tgid;
         for slot in 0..ALIAS_LEVELS {
             let alias = (*state).aliases[slot];
             if alias.ns == 0 {
@@ -148,20 +172,22 @@ pub unsafe fn insert(state: *const TaskState) -> Insertion {
             }
             let _ = ALIASES.insert(alias, key, 0);
         }
-        Insertion::Done
     }
 }
 
-/// Whether a state is about this task.
+/// Whether two states are about the same task.
 #[inline(always)]
-unsafe fn is_same(state: *const TaskState, task: u64, start_boottime: u64) -> bool {
-    unsafe { (*state).record.task == task && (*state).record.start_boottime == start_boottime }
+unsafe fn is_same(one: *const TaskState, other: *const TaskState) -> bool {
+    unsafe {
+        (*one).record.task == (*other).record.task
+            && (*one).record.start_boottime == (*other).record.start_boottime
+    }
 }
 
 /// What is known of a process, given its leader.
 #[inline(always)]
 pub fn find<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
-    let state = TASKS.get_ptr_mut(leader.tgid())?;
+    let state = table::find(leader.tgid())?;
     unsafe { (*state).record.task == leader.address() }.then_some(state)
 }
 
@@ -169,14 +195,14 @@ pub fn find<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
 #[inline(always)]
 pub fn find_numbered(pid: u32, namespace: u64) -> Option<*mut TaskState> {
     if namespace == 0 {
-        return TASKS.get_ptr_mut(pid);
+        return table::find(pid);
     }
     let alias = Alias {
         ns: namespace,
         nr: pid,
         reserved: 0,
     };
-    TASKS.get_ptr_mut(unsafe { ALIASES.get(alias) }?)
+    table::find(unsafe { *ALIASES.get(alias)? })
 }
 
 /// Forgets the pids of a process, unless they are another's by now.
@@ -204,7 +230,7 @@ unsafe fn remove_alias(alias: Alias, key: u32) {
     }
 }
 
-/// Counts a process that ended and finds no room in the map.
+/// Counts a process that ended and finds no room in the table.
 #[inline(always)]
 pub fn lost_to_full_map() {
     count(|counters| &raw mut counters.map_full);

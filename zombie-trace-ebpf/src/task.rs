@@ -32,7 +32,7 @@ pub trait Access: Copy {
     unsafe fn read<T: Copy>(base: *const u8, offset: u32) -> T;
 
     /// # Safety
-    /// As for `read`; `to` must be valid for a write.
+    /// As for `read`; `to` must be valid for a write, and aligned to 8 bytes.
     unsafe fn read_comm(base: *const u8, offset: u32, to: *mut [u8; COMM_LEN]);
 }
 
@@ -52,11 +52,11 @@ impl Access for Typed {
 
     #[inline(always)]
     unsafe fn read_comm(base: *const u8, offset: u32, to: *mut [u8; COMM_LEN]) {
-        // By words: an array would be copied byte by byte.
+        // By words: an array would be copied byte by byte. All names are at a multiple of 8.
         unsafe {
             let to = to.cast::<u64>();
-            to.write_unaligned(Self::read(base, offset));
-            to.add(1).write_unaligned(Self::read(base, offset + 8));
+            to.write(Self::read(base, offset));
+            to.add(1).write(Self::read(base, offset + 8));
         }
     }
 }
@@ -216,7 +216,7 @@ impl<A: Access> Task<A> {
     }
 
     /// # Safety
-    /// `to` must be valid for a write of [`COMM_LEN`] bytes.
+    /// `to` must be valid for a write of [`COMM_LEN`] bytes, and aligned to 8.
     #[inline(always)]
     pub unsafe fn read_comm(self, to: *mut [u8; COMM_LEN]) {
         unsafe { A::read_comm(self.address, TASK_COMM.load(), to) }
@@ -231,6 +231,12 @@ impl<A: Access> Task<A> {
     #[inline(always)]
     pub fn live_threads(self) -> u32 {
         unsafe { A::read(self.signal(), SIGNAL_LIVE.load()) }
+    }
+
+    /// How many threads of its group are not released yet.
+    #[inline(always)]
+    pub fn threads(self) -> u32 {
+        unsafe { A::read(self.signal(), SIGNAL_NR_THREADS.load()) }
     }
 
     #[inline(always)]

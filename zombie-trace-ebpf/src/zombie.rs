@@ -61,7 +61,7 @@ pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
     unsafe {
         record::describe(state, leader);
         // Without room its exit may have been seen and counted as lost for that.
-        let Insertion::Done = record::insert(state) else {
+        let Insertion::Done = record::insert(state, false) else {
             return None;
         };
     }
@@ -163,16 +163,18 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
         (*record).how = how;
         (*record).reap_time = now;
         (*record).reap_time_min = now;
-        if let Some(reaper) = reaper {
-            (*record).reaper_pid = scope::visible_pid(reaper);
-            reaper.read_comm(&raw mut (*record).reaper_comm);
-        }
         if (*record).zombie_time == 0 {
             approximate_start(state, Task::probed((*record).task));
         }
-        // io_uring's waits begin unseen.
-        if reaper.is_some() && how != IO_URING && !is_too_short(record) {
-            phases::reaped(state, current::task());
+        if let Some(reaper) = reaper
+            && !is_too_short(record)
+        {
+            (*record).reaper_pid = scope::visible_pid(reaper);
+            reaper.read_comm(&raw mut (*record).reaper_comm);
+            // io_uring's waits begin unseen.
+            if how != IO_URING {
+                phases::reaped(state, current::task());
+            }
         }
         close(state);
     }

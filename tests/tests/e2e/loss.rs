@@ -20,6 +20,7 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("loss::tiny-map", tiny_map),
+        Test::new("loss::slots-taken", slots_taken),
         Test::new("loss::tiny-ring-buffer", || stopped_reader(4)),
         Test::new("loss::stopped-reader", || stopped_reader(64)),
         Test::new("loss::none-in-a-storm", none_in_a_storm),
@@ -45,6 +46,15 @@ fn tiny_map() -> Outcome {
         check(&run, "map_full", "--max-zombies", expected)?;
     }
     Ok(())
+}
+
+/// There is room for all, but no slot for each: of 100 there are 64.
+fn slots_taken() -> Outcome {
+    let run = Tracer::json(["--strict", "--max-zombies", "100"])
+        .scenario(["burst", "95"])
+        .run()?;
+    run.expect_code(0)?;
+    check::scenario_run(&run).map(drop)
 }
 
 /// As much as fits is kept while nobody reads, and the rest counted.

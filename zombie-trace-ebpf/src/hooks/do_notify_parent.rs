@@ -10,8 +10,8 @@ use aya_ebpf::{
 };
 
 use crate::{
-    maps::{NOTIFYING, TASKS},
-    record,
+    maps::NOTIFYING,
+    record, table,
     task::{Access, Task},
     zombie,
 };
@@ -83,7 +83,7 @@ fn notified(autoreap: bool) {
         return;
     };
     unsafe {
-        if let Some(state) = TASKS.get_ptr_mut((*notifying).tgid) {
+        if let Some(state) = table::find((*notifying).tgid) {
             if (*notifying).again == 0 {
                 zombie::autoreaped(state);
             } else {

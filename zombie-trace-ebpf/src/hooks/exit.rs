@@ -11,7 +11,7 @@ use crate::{
     maps::{SCRATCH, scratch},
     record::{self, Insertion},
     scope,
-    task::{Task, Typed},
+    task::{Probed, Task, Typed},
     zombie::has_ended,
 };
 
@@ -37,11 +37,13 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
 fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
     let now = unsafe { bpf_ktime_get_ns() };
     let leader = last.group_leader();
+    // Seldom enough for reads by helper, which cost the verifier far less.
+    let probed = Task::probed(leader.address());
     // Its leader may have ended alone before.
     if last.address() != leader.address()
         && let Some(state) = record::find(leader)
     {
-        unsafe { ended(state, leader, now) };
+        unsafe { ended(state, probed, now) };
         return;
     }
     if leader.is_kthread() || !scope::contains(leader) {
@@ -62,7 +64,8 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
         } else {
             (*state).record.exit_time = now;
         }
-        match record::insert(state) {
+        // Two threads that end at once can both be here, or the leader and the last thread.
+        match record::insert(state, leader.threads() == 1) {
             // Without room it is told of as any other process, if there is room by then.
             _ if alone => {}
             Insertion::Done => {
@@ -70,7 +73,7 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
                 debug!(ctx, "pid {}: exit", (*state).tgid);
             }
             // The second of two threads for which the group looks dead.
-            Insertion::Known(state) => ended(state, leader, now),
+            Insertion::Known(state) => ended(state, probed, now),
             Insertion::NoRoom => {
                 count(|counters| &raw mut counters.exits);
                 record::lost_to_full_map();
@@ -83,7 +86,7 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
 /// A process that is in the map has ended. Of two threads that seem to be the last the later one is
 /// right. One that was taken in while it was dying, on its way to this hook, is counted already.
 #[inline(always)]
-unsafe fn ended(state: *mut TaskState, leader: Task<Typed>, now: u64) {
+unsafe fn ended(state: *mut TaskState, leader: Task<Probed>, now: u64) {
     unsafe {
         let known = has_ended(state);
         (*state).record.exit_time = now;

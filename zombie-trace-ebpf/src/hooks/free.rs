@@ -3,14 +3,14 @@
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
-use zombie_trace_common::{TaskState, flags, how, scope};
+use zombie_trace_common::{COMM_LEN, Record, TaskState, flags, how, scope};
 
 use crate::{
     emit::{close, forget},
     globals::SCOPE,
-    maps::{TASKS, TREE, UNTOLD, UNTOLD_LEN, UntoldReaps},
-    record,
-    task::{Task, Typed},
+    maps::{NO_UNTOLD, TREE, UNTOLD, UNTOLD_LEN},
+    record, table,
+    task::{Probed, Task, Typed},
     zombie::{self, approximate_start},
 };
 
@@ -21,9 +21,10 @@ pub fn process_free(ctx: BtfTracePointContext) -> i32 {
     if task.pid() != task.tgid() {
         return 0;
     }
-    if let Some(state) = record::find(task) {
-        debug!(&ctx, "pid {}: seen at its free", unsafe { (*state).tgid });
-        unsafe { freed(state, task) };
+    if record::find(task).is_some() {
+        debug!(&ctx, "pid {}: seen at its free", task.tgid());
+        // Seldom enough for reads by helper, which cost the verifier far less.
+        unsafe { freed(Task::probed(task.address())) };
     }
     forget_descendant(task);
     0
@@ -43,9 +44,11 @@ fn forget_descendant(task: Task<Typed>) {
 }
 
 #[inline(always)]
-unsafe fn freed(state: *mut TaskState, task: Task<Typed>) {
+unsafe fn freed(task: Task<Probed>) {
     unsafe {
-        let record = &raw mut (*state).record;
+        let Some(state) = record::find(task) else {
+            return;
+        };
         if !zombie::has_ended(state) {
             forget(state);
             return;
@@ -54,8 +57,21 @@ unsafe fn freed(state: *mut TaskState, task: Task<Typed>) {
             zombie::autoreaped(state);
             return;
         }
+        let begin = begin(state);
+        // Without the state, which can be in two maps: the verifier would look at all of this twice.
+        let untold = match_untold((*state).parent_now, begin);
+        let Some(state) = record::find(task) else {
+            return;
+        };
+        let record = &raw mut (*state).record;
         (*record).reap_time = bpf_ktime_get_ns();
-        bound_end(state, task);
+        (*record).flags |= flags::BOUNDED_END;
+        (*record).reap_time_min = begin;
+        if untold.latest != 0 {
+            told_now(record, &untold);
+        } else {
+            bound_end(state, task);
+        }
         if (*record).zombie_time == 0 {
             approximate_start(state, Task::probed((*record).task));
         }
@@ -63,33 +79,34 @@ unsafe fn freed(state: *mut TaskState, task: Task<Typed>) {
     }
 }
 
-/// When, and by whom, a zombie was reaped without a hook's seeing it.
+/// The earliest time that its reap can have been.
 #[inline(always)]
-unsafe fn bound_end(state: *mut TaskState, task: Task<Typed>) {
+unsafe fn begin(state: *const TaskState) -> u64 {
+    unsafe {
+        if (*state).record.zombie_time != 0 {
+            (*state).record.zombie_time
+        } else {
+            (*state).record.exit_time
+        }
+    }
+}
+
+/// By whom a zombie was reaped without a hook's seeing it, and a better bound if there is one.
+#[inline(always)]
+unsafe fn bound_end(state: *mut TaskState, task: Task<Probed>) {
     unsafe {
         let record = &raw mut (*state).record;
-        let begin = if (*record).zombie_time != 0 {
-            (*record).zombie_time
-        } else {
-            (*record).exit_time
-        };
-        (*record).flags |= flags::BOUNDED_END;
-        (*record).reap_time_min = begin;
-
         let father = (*state).parent_now;
-        if let Some(reaps) = UNTOLD.get_ptr_mut(father) {
-            if match_untold(state, reaps, begin) {
-                return;
-            }
-        }
         // The tgid: when a thread of the parent dies, a sibling takes its children over.
-        let parent = Task::probed(task.real_parent().address());
+        let parent = task.real_parent();
         if parent.tgid() != (*state).parent_now_tgid {
             // The father died, and the new one ignores SIGCHLD.
             (*record).how = how::AUTOREAP_ON_REPARENT;
             (*record).flags |= flags::REPARENTED;
-            if let Some(dying) = TASKS.get_ptr((*state).parent_now_tgid) {
-                if (*dying).record.task == father && (*dying).record.exit_time > begin {
+            if let Some(dying) = table::find((*state).parent_now_tgid) {
+                if (*dying).record.task == father
+                    && (*dying).record.exit_time > (*record).reap_time_min
+                {
                     (*record).reap_time_min = (*dying).record.exit_time;
                 }
             }
@@ -111,15 +128,56 @@ unsafe fn bound_end(state: *mut TaskState, task: Task<Typed>) {
     }
 }
 
-/// Looks for the reap among those of the parent that did not tell which child they reaped. With
-/// one that fits the end is exact, with several it lies between the first and the last.
+/// What a parent's reaps tell that did not tell which child they reaped.
+struct Untold {
+    how: u32,
+    reaper_pid: u32,
+    reaper_comm: [u8; COMM_LEN],
+    earliest: u64,
+    /// 0 if none of them fits.
+    latest: u64,
+    exact: u64,
+}
+
 #[inline(always)]
-unsafe fn match_untold(state: *mut TaskState, reaps: *mut UntoldReaps, begin: u64) -> bool {
+unsafe fn told_now(record: *mut Record, untold: &Untold) {
     unsafe {
-        let record = &raw mut (*state).record;
+        (*record).how = untold.how;
+        (*record).reaper_pid = untold.reaper_pid;
+        (*record).reaper_comm = untold.reaper_comm;
+        (*record).reap_time = untold.latest;
+        (*record).reap_time_min = untold.earliest;
+        if untold.exact != 0 {
+            (*record).flags &= !flags::BOUNDED_END;
+        }
+    }
+}
+
+/// Looks for the reap of a child that can't have been before `begin` among those of its father that
+/// did not tell which child they reaped. With one that fits the end is exact, with several it lies
+/// between the first and the last.
+#[inline(always)]
+unsafe fn match_untold(father: u64, begin: u64) -> Untold {
+    // All of it is set, and not left to the compiler, which the verifier would refuse.
+    let mut untold = Untold {
+        how: 0,
+        reaper_pid: 0,
+        reaper_comm: [0; COMM_LEN],
+        earliest: 0,
+        latest: 0,
+        exact: 0,
+    };
+    unsafe {
+        let Some(reaps) = UNTOLD.get_ptr_mut(father) else {
+            return untold;
+        };
         // Nothing here may depend on how many fit, or on which: the verifier would have to look at
-        // every combination.
-        let (mut first, mut last, mut entered) = (u64::MAX, 0, u64::MAX);
+        // every combination. So it must not know where this begins from either.
+        let Some(zeroes) = NO_UNTOLD.get_ptr(0) else {
+            return untold;
+        };
+        let zero = (&raw const (*zeroes).count).read_volatile();
+        let (mut first, mut last, mut entered) = (!zero, zero, !zero);
         for at in 0..UNTOLD_LEN {
             let time = (*reaps).times[at];
             if time < begin {
@@ -136,17 +194,10 @@ unsafe fn match_untold(state: *mut TaskState, reaps: *mut UntoldReaps, begin: u6
             last = last.max(overwritten);
         }
         if last == 0 {
-            return false;
+            return untold;
         }
-        (*record).how = (*reaps).how;
-        (*record).reaper_pid = (*reaps).reaper_pid;
-        (*record).reaper_comm = (*reaps).reaper_comm;
-        (*record).reap_time = last;
-        // Each reap was between a call's begin and its end.
-        (*record).reap_time_min = entered.max(begin);
-        if first == last {
-            (*record).reap_time_min = last;
-            (*record).flags &= !flags::BOUNDED_END;
+        let exact = first == last;
+        if exact {
             // It can be no other child's. Of several nobody knows whose each was, as grace periods
             // end in any order.
             for at in 0..UNTOLD_LEN {
@@ -155,6 +206,13 @@ unsafe fn match_untold(state: *mut TaskState, reaps: *mut UntoldReaps, begin: u6
                 }
             }
         }
-        true
+        untold.how = (*reaps).how;
+        untold.reaper_pid = (*reaps).reaper_pid;
+        untold.reaper_comm = (*reaps).reaper_comm;
+        // Each reap was between a call's begin and its end.
+        untold.earliest = if exact { last } else { entered.max(begin) };
+        untold.latest = last;
+        untold.exact = u64::from(exact);
     }
+    untold
 }

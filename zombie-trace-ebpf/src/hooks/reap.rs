@@ -6,9 +6,10 @@ use zombie_trace_common::{Record, TaskState};
 
 use crate::{
     current::{self, OfCurrent},
-    maps::{NO_UNTOLD, TASKS, UNTOLD, UNTOLD_LEN},
+    maps::{NO_UNTOLD, UNTOLD, UNTOLD_LEN},
     record,
     scope::visible_pid,
+    table,
     task::{EXIT_DEAD, EXIT_TRACE, EXIT_ZOMBIE, Task},
     zombie,
 };
@@ -38,7 +39,7 @@ fn find_child(
     leader: Task<OfCurrent>,
 ) -> Option<*mut TaskState> {
     // Nearly always parent and child are in the initial namespace: where the child is, its parent is.
-    if let Some(state) = TASKS.get_ptr_mut(pid) {
+    if let Some(state) = table::find(pid) {
         let own = unsafe { (*state).aliases[0].ns == 0 && (*state).parent_now == leader.address() };
         if own {
             return Some(state);

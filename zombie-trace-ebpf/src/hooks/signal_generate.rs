@@ -13,9 +13,8 @@ use zombie_trace_common::{TaskState, flags};
 use crate::{
     current::{self, OfCurrent},
     globals::EXIT_CAN_BE_SKIPPED,
-    maps::TASKS,
-    record, scope,
-    task::{Access, EXIT_TRACE, EXIT_ZOMBIE, PF_EXITING, Task, Typed},
+    record, scope, table,
+    task::{Access, EXIT_TRACE, EXIT_ZOMBIE, PF_EXITING, Probed, Task},
     zombie,
 };
 
@@ -50,13 +49,18 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let signal = ctx.arg::<u32>(0);
-    let notified = unsafe { Task::typed(ctx.arg::<*const u8>(2)) };
+    let notified = ctx.arg::<*const u8>(2);
     // Nearly always the running process tells of its own end; a dying father can tell of his
     // children's too, and a tracer of its tracee's.
     let leader = current::task().group_leader();
     if let Some(state) = find_own(info.pid, leader) {
-        unsafe { child_ended(state, leader, signal, notified) };
-    } else if let Some(state) = find(info.pid, notified) {
+        unsafe { child_ended(state, leader, signal, Task::typed(notified)) };
+    } else {
+        // Seldom enough for reads by helper, which cost the verifier far less.
+        let notified = Task::probed(notified as u64);
+        let Some(state) = find(info.pid, notified) else {
+            return 0;
+        };
         unsafe {
             let leader = Task::probed((*state).record.task);
             child_ended(state, leader, signal, notified);
@@ -65,17 +69,18 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The running process, if it is the one and is in the initial pid namespace, so that its parent is.
+/// The running process, if it is the one, has a slot, and is in the initial pid namespace, so that its
+/// parent is.
 #[inline(always)]
 fn find_own(pid: u32, leader: Task<OfCurrent>) -> Option<*mut TaskState> {
-    let state = TASKS.get_ptr_mut(pid)?;
+    let state = table::find_in_slot(pid)?;
     let own = unsafe { (*state).record.task == leader.address() && (*state).aliases[0].ns == 0 };
     own.then_some(state)
 }
 
 /// The process that the notification is about.
 #[inline(always)]
-fn find(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
+fn find(pid: u32, notified: Task<Probed>) -> Option<*mut TaskState> {
     if EXIT_CAN_BE_SKIPPED.load() != 0
         && let Some(state) = recover(pid, notified)
     {
@@ -87,7 +92,7 @@ fn find(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
 /// Takes in the running process, if it is the one that ends and its exit was not seen. Here no
 /// program is skipped, as none can be preempted.
 #[inline(always)]
-fn recover(pid: u32, notified: Task<Typed>) -> Option<*mut TaskState> {
+fn recover(pid: u32, notified: Task<Probed>) -> Option<*mut TaskState> {
     let current = current::task();
     let leader = current.group_leader();
     if current.flags() & PF_EXITING == 0
@@ -120,11 +125,11 @@ fn is_numbered(leader: Task<OfCurrent>, pid: u32, namespace: u64) -> bool {
 }
 
 #[inline(always)]
-unsafe fn child_ended<A: Access>(
+unsafe fn child_ended<A: Access, B: Access>(
     state: *mut TaskState,
     leader: Task<A>,
     signal: u32,
-    notified: Task<Typed>,
+    notified: Task<B>,
 ) {
     let record = unsafe { &raw mut (*state).record };
     let exit_state = leader.exit_state();

@@ -13,7 +13,7 @@ use crate::{
     globals::SCOPE,
     maps::{SCRATCH, TREE, scratch},
     record::{self, Insertion},
-    scope,
+    scope, table,
     task::{EXIT_TRACE, EXIT_ZOMBIE, Task, Typed},
 };
 
@@ -120,7 +120,9 @@ fn adopt_zombie(leader: Task<Typed>) {
             (*state).record.zombie_time = bpf_ktime_get_ns();
             (*state).record.flags |= flags::APPROXIMATE_START;
         }
-        match record::insert(state) {
+        match record::insert(state, false) {
+            // Its end was seen just now.
+            Insertion::Done if table::take_back(state) => {}
             Insertion::Done => count(|counters| &raw mut counters.adopted),
             // Its end was seen just now.
             Insertion::Known(_) => {}

@@ -61,6 +61,8 @@ pub(super) struct Facts {
     pub(super) exit_has_group_dead: bool,
     /// A program can be skipped because another task's run of it was preempted.
     pub(super) exit_can_be_skipped: bool,
+    /// Programs can compare and exchange.
+    pub(super) has_compare_exchange: bool,
     /// Programs get the running task's address with its type, and the registers that it entered the
     /// kernel with.
     pub(super) has_typed_current: bool,
@@ -76,6 +78,7 @@ impl Facts {
         Self {
             exit_has_group_dead: types.exit_args > Some(1),
             exit_can_be_skipped: release.is_at_least(7, 2) != Some(false),
+            has_compare_exchange: release.is_at_least(5, 12) != Some(false),
             has_typed_current: release.is_at_least(5, 15) != Some(false),
             has_io_waitid: types
                 .offsets

@@ -9,9 +9,12 @@ mod counters;
 mod error;
 mod examination;
 mod facts;
+mod mapping;
+mod object;
 mod offsets;
 mod release;
 mod scope;
+mod slots;
 mod tracefs;
 mod tracer;
 

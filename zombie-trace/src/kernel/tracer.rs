@@ -10,7 +10,7 @@ use std::{
 };
 
 use aya::{
-    Ebpf, EbpfLoader, include_bytes_aligned,
+    Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, RingBuf},
     programs::Iter,
 };
@@ -25,16 +25,15 @@ use super::{
     attach::{self, Attachment},
     capability,
     clock::sample_clocks,
-    counters::SharedCounters,
+    counters,
     facts::{Facts, KernelTypes},
-    tracefs,
+    mapping::Mapping,
+    object, slots, tracefs,
 };
 use crate::decode;
 
 /// The initial pid namespace's inode number (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PIDNS: u32 = 0xeffffffc;
-
-static OBJECT: &[u8] = include_bytes_aligned!(env!("ZOMBIE_TRACE_BPF_OBJECT"));
 
 /// What the kernel side is told before it starts.
 #[derive(Clone, Debug)]
@@ -58,7 +57,8 @@ pub struct Config {
 /// The programs, live in the kernel until this is dropped or the process ends.
 pub struct Tracer {
     ebpf: Ebpf,
-    counters: SharedCounters,
+    counters: Mapping<Counters>,
+    slots: u32,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     backend: Backend,
     refusals: Vec<(Backend, KernelError)>,
@@ -103,7 +103,7 @@ impl Tracer {
         } else {
             None
         };
-        let counters = share_counters(&mut ebpf)?;
+        let counters = share_counters(&ebpf)?;
         for program in ["adopt_tasks", "list_tasks", "sample_clock"] {
             iterator(&mut ebpf, program)?
                 .load("task", &btf)
@@ -113,6 +113,7 @@ impl Tracer {
         let mut tracer = Self {
             ebpf,
             counters,
+            slots: slots::number(config.max_zombies),
             logger,
             backend: Backend::Tracepoint,
             refusals: Vec::new(),
@@ -215,7 +216,7 @@ impl Tracer {
 
     /// The counters as they are now, added up over all CPUs.
     pub fn counters(&self) -> Counters {
-        self.counters.sum()
+        counters::sum(self.counters.values())
     }
 
     /// Takes the zombies, dying processes and descendants in scope that were there before the
@@ -248,19 +249,22 @@ impl Tracer {
 
     /// What is known of every process that is dying, a zombie, or released but not freed yet.
     pub fn states(&self) -> Result<Vec<TaskState>, KernelError> {
+        let mut states = slots::occupied(array(&self.ebpf, "SLOTS")?, self.slots)?;
         let map = self
             .ebpf
-            .map("TASKS")
-            .ok_or_else(|| KernelError::refused("map TASKS", "the object lacks it"))?;
-        let map: HashMap<_, u32, TaskState> = map
+            .map("DISPLACED")
+            .ok_or_else(|| KernelError::refused("map DISPLACED", "the object lacks it"))?;
+        let displaced: HashMap<_, u32, TaskState> = map
             .try_into()
-            .map_err(|error| KernelError::refused("map TASKS", error))?;
+            .map_err(|error| KernelError::refused("map DISPLACED", error))?;
         // An entry that goes away meanwhile is none of them.
-        Ok(map
-            .iter()
-            .filter_map(Result::ok)
-            .map(|(_, state)| state)
-            .collect())
+        states.extend(
+            displaced
+                .iter()
+                .filter_map(Result::ok)
+                .map(|(_, state)| state),
+        );
+        Ok(states)
     }
 
     /// Samples of these CPUs' run-queue clocks, several of each.
@@ -379,6 +383,9 @@ fn load(
     let exit_has_group_dead = u8::from(facts.exit_has_group_dead);
     let exit_can_be_skipped = u8::from(facts.exit_can_be_skipped);
     let has_typed_current = u8::from(facts.has_typed_current);
+    let has_compare_exchange = u8::from(facts.has_compare_exchange);
+    let slots = slots::number(config.max_zombies);
+    let slots_mask = slots - 1;
     let wakeup_bytes = u64::from(config.buffer / 4);
     let log_level = if config.debug {
         aya_log::Level::Debug as u8
@@ -401,12 +408,15 @@ fn load(
         .override_global("EXIT_HAS_GROUP_DEAD", &exit_has_group_dead, true)
         .override_global("EXIT_CAN_BE_SKIPPED", &exit_can_be_skipped, true)
         .override_global("HAS_TYPED_CURRENT", &has_typed_current, true)
+        .override_global("HAS_COMPARE_EXCHANGE", &has_compare_exchange, true)
+        .override_global("SLOTS_MASK", &slots_mask, true)
         .override_global("MIN_ZOMBIE_NS", &config.min_zombie_ns, true)
         .override_global("WAKEUP_BYTES", &wakeup_bytes, true)
         .override_global(aya_log::LEVEL, &log_level, false)
         .map_max_entries("EVENTS", config.buffer)
         .map_max_entries("COUNTERS", possible_cpus()? as u32)
-        .map_max_entries("TASKS", config.max_zombies)
+        .map_max_entries("SLOTS", slots)
+        .map_max_entries("DISPLACED", config.max_zombies)
         .map_max_entries("ALIASES", config.max_zombies)
         .map_max_entries("WAITIDS", waiting_threads())
         .map_max_entries(
@@ -423,7 +433,7 @@ fn load(
         loader.override_global(global, offset, true);
     }
     let mut ebpf = loader
-        .load(OBJECT)
+        .load(&object::for_kernel(facts)?)
         .map_err(|error| KernelError::refused("the eBPF object", error))?;
     fill(&mut ebpf, "PIDS", &scope.pids)?;
     fill(&mut ebpf, "PPIDS", &scope.ppids)?;
@@ -435,13 +445,19 @@ fn exit_info(ebpf: &Ebpf) -> Option<fs::File> {
     fs::File::open(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok()
 }
 
-fn share_counters(ebpf: &mut Ebpf) -> Result<SharedCounters, KernelError> {
-    const NAME: &str = "map COUNTERS";
-    let Some(Map::Array(map)) = ebpf.map("COUNTERS") else {
-        return Err(KernelError::refused(NAME, "the object lacks it"));
-    };
-    SharedCounters::map(map.fd(), possible_cpus()?)
-        .map_err(|error| KernelError::io(NAME, error.into()))
+fn share_counters(ebpf: &Ebpf) -> Result<Mapping<Counters>, KernelError> {
+    Mapping::new(array(ebpf, "COUNTERS")?.fd(), possible_cpus()?)
+        .map_err(|error| KernelError::io("map COUNTERS", error.into()))
+}
+
+fn array<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a MapData, KernelError> {
+    match ebpf.map(name) {
+        Some(Map::Array(map)) => Ok(map),
+        _ => Err(KernelError::refused(
+            format!("map {name}"),
+            "the object lacks it",
+        )),
+    }
 }
 
 fn possible_cpus() -> Result<usize, KernelError> {

@@ -1,0 +1,59 @@
+use std::{num::NonZeroUsize, os::fd::AsFd, ptr::NonNull};
+
+use aya::Pod;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+/// The values of an array map, in memory that the programs write to.
+pub(super) struct Mapping<T> {
+    first: NonNull<T>,
+    length: usize,
+}
+
+// SAFETY: it is only read from, and by volatile reads.
+unsafe impl<T: Send> Send for Mapping<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Mapping<T> {}
+
+impl<T: Pod> Mapping<T> {
+    /// Maps an array of so many values, which the kernel keeps at distances of 8 bytes.
+    pub(super) fn new(fd: impl AsFd, length: usize) -> nix::Result<Self> {
+        const { assert!(size_of::<T>().is_multiple_of(8)) };
+        let first = unsafe {
+            // SAFETY: a new mapping, at an address that the kernel chooses.
+            mmap(
+                None,
+                Self::bytes(length),
+                ProtFlags::PROT_READ,
+                MapFlags::MAP_SHARED,
+                fd,
+                0,
+            )?
+        };
+        Ok(Self {
+            first: first.cast(),
+            length,
+        })
+    }
+
+    /// The values as they are now.
+    pub(super) fn values(&self) -> impl Iterator<Item = T> {
+        (0..self.length).map(|index| unsafe {
+            // SAFETY: within the mapping, which lives as long as this; any bits are a valid value.
+            self.first.add(index).read_volatile()
+        })
+    }
+}
+
+impl<T> Mapping<T> {
+    fn bytes(length: usize) -> NonZeroUsize {
+        let bytes = length.saturating_mul(size_of::<T>());
+        NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+impl<T> Drop for Mapping<T> {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and nothing points into it any more.
+        let _ = unsafe { munmap(self.first.cast(), Self::bytes(self.length).get()) };
+    }
+}

@@ -1,0 +1,60 @@
+use std::borrow::Cow;
+
+use aya::include_bytes_aligned;
+use object::{Object as _, ObjectSection as _, SectionFlags, elf::SHF_EXECINSTR};
+
+use super::{KernelError, facts::Facts};
+
+static OBJECT: &[u8] = include_bytes_aligned!(env!("ZOMBIE_TRACE_BPF_OBJECT"));
+
+/// The eBPF object, so that the kernel takes it.
+pub(super) fn for_kernel(facts: &Facts) -> Result<Cow<'static, [u8]>, KernelError> {
+    if facts.has_compare_exchange {
+        return Ok(OBJECT.into());
+    }
+    without_compare_exchange(OBJECT)
+        .map(Cow::from)
+        .map_err(|error| KernelError::refused("the eBPF object", error))
+}
+
+/// Kernels before 5.12 refuse a program for an atomic instruction that they don't know, even where
+/// it is never run. They know one: the addition.
+fn without_compare_exchange(object: &[u8]) -> object::Result<Vec<u8>> {
+    /// `BPF_STX | BPF_ATOMIC | BPF_DW`; which operation it is stands in the last four bytes, and 0 is
+    /// the addition (include/uapi/linux/bpf.h).
+    const ATOMIC: u8 = 0xdb;
+    let mut bytes = object.to_vec();
+    for section in object::File::parse(object)?.sections() {
+        let SectionFlags::Elf { sh_flags } = section.flags() else {
+            continue;
+        };
+        let Some((start, length)) = section.file_range() else {
+            continue;
+        };
+        if sh_flags & u64::from(SHF_EXECINSTR) == 0 {
+            continue;
+        }
+        let code = &mut bytes[start as usize..][..length as usize];
+        for instruction in code.chunks_exact_mut(8) {
+            if instruction[0] == ATOMIC {
+                instruction[4..].fill(0);
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_but_the_atomic_operations_changes() {
+        let patched = without_compare_exchange(OBJECT).unwrap();
+        let changed = |(old, new): &(&u8, &u8)| old != new;
+        let changed = OBJECT.iter().zip(&patched).filter(changed).count();
+        assert_eq!(patched.len(), OBJECT.len());
+        // Each is a byte.
+        assert!((1..100).contains(&changed), "{changed} bytes differ");
+    }
+}
