@@ -11,6 +11,7 @@ pub mod command;
 pub mod compare;
 pub mod decode;
 pub mod demo;
+pub mod diff;
 pub mod doctor;
 pub mod exit_code;
 pub mod filter;

@@ -5,7 +5,7 @@ use std::env;
 use anyhow::Context as _;
 use zombie_trace::{
     cli::{Cli, Task},
-    demo, doctor,
+    demo, diff, doctor,
     exit_code::ExitCode,
     inspect, notice, ps, report, run, serve,
 };
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.task {
         Some(Task::Doctor(args)) => doctor::run(args).context("cannot write to standard output"),
         Some(Task::Demo(args)) => demo::run(args),
+        Some(Task::Diff(args)) => diff::run(args),
         Some(Task::Inspect(args)) => inspect::run(args),
         Some(Task::Ps(args)) => ps::run(args),
         Some(Task::Report(args)) => report::run(args),

@@ -35,6 +35,41 @@ fn clap_finds_the_definition_sound() {
 }
 
 #[test]
+fn two_runs_to_compare() {
+    let diff = |args: &[&str]| match accepted(&[&["diff"], args].concat()).task {
+        Some(Task::Diff(args)) => args,
+        task => panic!("{task:?}"),
+    };
+    let plain = diff(&["a", "-"]);
+    assert_eq!(
+        (plain.base.as_path(), plain.new.as_path()),
+        (Path::new("a"), Path::new("-"))
+    );
+    assert!(!plain.json && plain.fail_if.is_empty());
+    let all = diff(&[
+        "--json",
+        "a",
+        "b",
+        "--fail-if",
+        "p99>+20%",
+        "--fail-if=p50<-1%",
+    ]);
+    assert!(all.json);
+    let conditions: Vec<_> = all.fail_if.iter().map(ToString::to_string).collect();
+    assert_eq!(conditions, ["p99>+20%", "p50<-1%"]);
+    refused(&["diff", "a"], &["<NEW>"]);
+    refused(
+        &["diff", "a", "b", "--fail-if", "p99>20%"],
+        &["at character 5"],
+    );
+    refused(
+        &["diff", "a", "b", "--fail-if", "age>1s"],
+        &["'age' is not known"],
+    );
+    refused(&["diff", "a", "b", "--format", "github"], &["--fail-if"]);
+}
+
+#[test]
 fn nothing_asked_for() {
     let cli = accepted(&[]);
     assert!(cli.scope.pid.is_empty() && cli.scope.ppid.is_empty() && cli.scope.tree.is_none());

@@ -11,9 +11,10 @@ use jiff::tz::TimeZone;
 use support::Run;
 use zombie_trace::{
     cli::Cli,
+    compare::{Comparison, Profile, compare},
     doctor,
     kernel::{BackendCheck, BtfCheck, Capabilities, Examination},
-    sink::{Intervals, Json, Look, Table, Text},
+    sink::{Intervals, Json, Look, Table, Text, comparison},
 };
 
 fn check(name: &str, text: &str) {
@@ -116,6 +117,64 @@ fn intervals() {
         // What follows is the summary.
         check(name, &text[..text.find("\n\n").unwrap() + 1]);
     }
+}
+
+#[test]
+fn two_runs() {
+    let text = |runs: &Comparison, width, color| {
+        let look = Look {
+            width: Some(width),
+            color,
+        };
+        comparison(
+            runs,
+            "before.jsonl, 9.10 s, make -j8",
+            "after.jsonl, 9.10 s",
+            look,
+        )
+    };
+    let worse = slower_supervisor();
+    check("diff-80.txt", &text(&worse, 80, false));
+    check("diff-colours.txt", &text(&worse, 120, true));
+    check("diff-same.txt", &text(&no_difference(), 80, false));
+    check("diff-nothing.txt", &text(&nothing_to_compare(), 80, false));
+    for width in 40..130 {
+        for line in text(&worse, width, false).lines() {
+            let columns = unicode_width::UnicodeWidthStr::width(line);
+            assert!(columns <= width, "{columns} > {width}: {line}");
+        }
+    }
+}
+
+/// A supervisor that reaps later than before, among others that don't.
+fn slower_supervisor() -> Comparison {
+    compare(&profile(1.0, "cron"), &profile(2.5, "anacron"))
+}
+
+/// Nothing has changed.
+fn no_difference() -> Comparison {
+    compare(&profile(1.0, "cron"), &profile(1.0, "cron"))
+}
+
+/// There is nothing to compare.
+fn nothing_to_compare() -> Comparison {
+    compare(&Profile::begin(0), &Profile::begin(0))
+}
+
+fn profile(slower: f64, odd: &str) -> Profile {
+    let mut profile = Profile::begin(0);
+    for n in 0..9000_u64 {
+        let ns = 20_000 + n * 7919 % 10_007 * 9;
+        let (comm, ns) = match n % 3 {
+            0 => ("make", ns),
+            1 => ("supervisor", (ns as f64 * 10.0 * slower) as u64),
+            _ => ("k\u{202e}worker", ns * 2),
+        };
+        profile.zombie(n as i64 * 1_000_000, Some(comm.into()), ns);
+    }
+    profile.zombie(9_000_000_000, Some(odd.into()), 12_000);
+    profile.end(9_100_000_000);
+    profile
 }
 
 #[test]

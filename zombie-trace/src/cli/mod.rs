@@ -78,6 +78,18 @@ Exit status:
   2  the command line makes no sense
   3  a condition of --fail-if holds";
 
+const DIFF_HELP: &str = "\
+Conditions of --fail-if:
+  p50>+20%, count<-5%   a change from BASE to NEW; of p50, p90, p99 and rate
+                        only if noise does not explain it
+  p99>50ms, alive>0     a limit, for NEW
+
+Exit status:
+  0  all went well, whether there is a difference or not
+  1  a recording cannot be read
+  2  the command line makes no sense
+  3  a condition of --fail-if holds";
+
 /// Show how long each child process stayed a zombie, and who reaped it
 ///
 /// Runs until Ctrl-C, or for as long as COMMAND does. Needs Linux 5.10 or later and root, or the
@@ -89,7 +101,7 @@ Exit status:
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]"
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]"
 )]
 pub struct Cli {
     /// Something else than tracing.
@@ -306,6 +318,12 @@ pub enum Task {
     /// --interval has statistics over time, but lists no zombies.
     Report(ReportArgs),
 
+    /// Tell whether zombies last longer in one recorded run than in another
+    ///
+    /// Compares the percentiles of all zombies and of those of each parent. A change is a difference
+    /// if it is beyond what noise explains, as estimated from how each run varies, and at least 10 %.
+    Diff(DiffArgs),
+
     /// Make zombies on purpose
     ///
     /// Makes a real parent with real zombies, says what it is and how to look at it from another
@@ -412,6 +430,33 @@ pub struct InspectArgs {
     /// When to use colour; NO_COLOR is honoured
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: ColorWhen,
+}
+
+/// Options of `diff`.
+#[derive(Clone, Debug, PartialEq, Args)]
+#[command(max_term_width = 80, after_help = DIFF_HELP)]
+pub struct DiffArgs {
+    /// The run before: what --json -o FILE wrote, or '-' for standard input
+    pub base: PathBuf,
+
+    /// The run after
+    pub new: PathBuf,
+
+    /// Write a JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorWhen,
+
+    /// End with status 3 if this holds, such as 'p99>+20%' (repeatable)
+    #[arg(long, value_name = "COND", value_parser = Condition::of_two_runs)]
+    pub fail_if: Vec<Condition>,
+
+    /// How to tell which holds: text, github or junit=FILE
+    #[arg(long, default_value_t, requires = "fail_if")]
+    pub format: Format,
 }
 
 /// Options of `demo`.

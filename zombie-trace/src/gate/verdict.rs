@@ -31,6 +31,9 @@ impl Judged {
         let metric = self.condition.metric();
         let actual = match self.verdict {
             Verdict::Holds(actual) | Verdict::DoesNotHold(actual) => actual,
+            Verdict::NoData if self.condition.is_change() => {
+                return format!("how {metric} has changed can't be told: there is too little data");
+            }
             Verdict::NoData => return format!("{metric} is not known, as there was no zombie"),
         };
         // To a few digits it can look like the limit that it is beyond.

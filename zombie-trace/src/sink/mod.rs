@@ -17,7 +17,7 @@ pub use json::{Json, SCHEMA};
 pub use metrics::Metrics;
 pub use output::{Medium, Output};
 pub(crate) use text::style::{BAD, GOOD, HEADING, paint};
-pub use text::{Intervals, Look, Process, Table, Text, process_table};
+pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table};
 pub(crate) use text::{human, printable, status, time_of_day, visible, wrap};
 
 use crate::{

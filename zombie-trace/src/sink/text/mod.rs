@@ -1,5 +1,6 @@
 //! Text for people: a row a zombie, or a line an interval, and a summary at the end.
 
+mod comparison;
 mod duration;
 mod escape;
 mod fit;
@@ -15,6 +16,7 @@ mod worst_parents;
 
 use std::io;
 
+pub use comparison::comparison;
 pub(crate) use duration::human;
 pub use intervals::Intervals;
 pub(crate) use processes::wrap;

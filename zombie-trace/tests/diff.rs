@@ -1,0 +1,269 @@
+//! `zombie-trace diff` on recordings, which needs no privileges.
+
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use support::Run;
+use zombie_trace::{lifecycle::Phases, sink::Json};
+
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// A recording of this run, with every zombie and interval.
+    fn record(&self, name: &str, run: &Run) -> PathBuf {
+        self.write(name, &recording(run, true))
+    }
+}
+
+fn recording(run: &Run, stream: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    run.play(&mut Json::new(&mut bytes, stream));
+    bytes
+}
+
+/// 2000 zombies that last so many times as long as usual.
+fn run(slower: f64) -> Run {
+    let mut run = support::calm();
+    for (zombie, n) in run.zombies.iter_mut().zip(0..) {
+        zombie.ts += jiff::SignedDuration::from_millis(n);
+        zombie.zombie_ns = (zombie.zombie_ns as f64 * slower) as u64;
+    }
+    run
+}
+
+fn diff(base: &Path, new: &Path, options: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zombie-trace"))
+        .arg("diff")
+        .args([base, new])
+        .args(options)
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn json(base: &Path, new: &Path) -> Value {
+    let output = diff(base, new, &["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs/schema/zombie-trace-diff-v1.schema.json");
+    let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    jsonschema::meta::validate(&schema).expect("it is a schema itself");
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let problems: Vec<_> = validator
+        .iter_errors(&object)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(problems.is_empty(), "{problems:?}\n{object}");
+    for key in ["verdict", "overall", "by_parent", "warnings"] {
+        let mut lacking = object.clone();
+        lacking.as_object_mut().unwrap().remove(key);
+        assert!(!validator.is_valid(&lacking), "{key} is optional");
+    }
+    object
+}
+
+#[test]
+fn the_same_and_a_slower_run() {
+    let files = Files::new();
+    let [base, same, slow] = [("base", 1.0), ("same", 1.0), ("slow", 1.5)]
+        .map(|(name, slower)| files.record(name, &run(slower)));
+    let found = json(&base, &same);
+    assert_eq!(found["verdict"], "no-difference");
+    assert_eq!(found["overall"]["base"]["zombie_ns"]["count"], 2000);
+    assert_eq!(found["warnings"], serde_json::json!([]));
+    let found = json(&base, &slow);
+    assert_eq!(found["verdict"], "worse");
+    assert_eq!(json(&slow, &base)["verdict"], "better");
+}
+
+#[test]
+fn gates() {
+    let files = Files::new();
+    let [base, slow] = [1.0, 1.5].map(|slower| files.record(&slower.to_string(), &run(slower)));
+    for (condition, code) in [
+        ("p50>+20%", 3),
+        ("p50>+70%", 0),
+        ("p50<-1%", 0),
+        ("mean>+20%", 3),
+        ("count>+0%", 0),
+        // A limit is for the second run.
+        ("max<80us", 0),
+        ("max>80us", 3),
+    ] {
+        let output = diff(&base, &slow, &["--fail-if", condition]);
+        assert_eq!(output.status.code(), Some(code), "{condition}: {output:?}");
+    }
+    let output = diff(
+        &slow,
+        &base,
+        &["--fail-if", "p50<-10%", "--format", "github"],
+    );
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("::error title=zombie-trace --fail-if::p50<-10%25 holds"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_can_not_be_told_fails_no_gate() {
+    let files = Files::new();
+    let few = |slower| {
+        let mut run = run(slower);
+        run.zombies.truncate(10);
+        run
+    };
+    let [base, slow] = [1.0, 3.0].map(|slower| files.record(&slower.to_string(), &few(slower)));
+    assert_eq!(json(&base, &slow)["verdict"], "not-enough-data");
+    let output = diff(&base, &slow, &["--fail-if", "p50>+20%"]);
+    assert_eq!(output.status.code(), Some(0));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("how p50 has changed can't be told"), "{told}");
+}
+
+#[test]
+fn what_differs_besides_is_warned_of() {
+    let files = Files::new();
+    let base = files.record("base", &run(1.0));
+    let mut other = run(1.0);
+    other.start.backend = "fentry";
+    other.start.kernel = "7.3.0".to_owned();
+    other.start.command = Some(vec!["make".to_owned(), "-j8".to_owned()]);
+    other.summary.counts.alive = 300;
+    other.summary.counts.lost.ring_full = 7;
+    let bytes = recording(&other, true);
+    let other = files.write("other", &bytes);
+    let found = json(&base, &other);
+    let warnings: Vec<_> = found["warnings"].as_array().unwrap().iter().collect();
+    for part in [
+        "7 zombies were lost",
+        "300 zombies were not reaped",
+        "kernel differs: 6.12.0, then 7.3.0",
+        "backend, and so the error, differs: tracepoint, then fentry",
+        "command differs: none, then make -j8",
+    ] {
+        let told = warnings
+            .iter()
+            .any(|warning| warning.as_str().unwrap().contains(part));
+        assert!(told, "no {part:?} in {warnings:?}");
+    }
+    let cut = files.write("cut", &bytes[..bytes.len() * 2 / 3]);
+    let found = json(&base, &cut);
+    assert!(
+        found["new"]["damaged"]
+            .as_str()
+            .unwrap()
+            .contains("not whole"),
+        "{found}"
+    );
+    assert!(
+        found["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("cut: its last line"),
+        "{found}"
+    );
+}
+
+/// With phases, of which the run queue grows by so many ns.
+fn starved(runqueue_ns: u64) -> Run {
+    let mut run = run(1.0);
+    for zombie in &mut run.zombies {
+        zombie.zombie_ns += runqueue_ns;
+        zombie.phases = Some(Phases {
+            notify_ns: Some(0),
+            parent_not_waiting_ns: Some(zombie.zombie_ns - runqueue_ns),
+            runqueue_ns: Some(runqueue_ns),
+            tracer_ns: Some(0),
+            reap_ns: Some(0),
+        });
+    }
+    run
+}
+
+#[test]
+fn a_busy_machine_is_named() {
+    let files = Files::new();
+    let base = files.record("base", &starved(1000));
+    let busy = files.record("busy", &starved(50_000));
+    let found = json(&base, &busy);
+    assert_eq!(found["verdict"], "worse");
+    let told = found["warnings"].to_string();
+    assert!(
+        told.contains("waited for a CPU for 1.00 µs a zombie, then 50.0 µs"),
+        "{told}"
+    );
+    let [usual, slow] = [1.0, 1.5].map(|slower| files.record(&slower.to_string(), &run(slower)));
+    assert_eq!(json(&usual, &slow)["warnings"], serde_json::json!([]));
+}
+
+#[test]
+fn intervals_alone_are_compared() {
+    let files = Files::new();
+    let base = files.record("base", &run(1.0));
+    let intervals = files.write("intervals", &recording(&run(1.0), false));
+    let found = json(&base, &intervals);
+    assert_eq!(found["new"]["single_zombies"], false);
+    assert!(
+        found["warnings"].to_string().contains("has intervals only"),
+        "{found}"
+    );
+    let count = |run| found["overall"][run]["zombie_ns"]["count"].clone();
+    assert_eq!(count("base"), count("new"));
+}
+
+#[test]
+fn without_zombies_or_intervals_there_is_nothing_to_compare() {
+    let files = Files::new();
+    let base = files.record("base", &run(1.0));
+    let mut without = run(1.0);
+    without.intervals.clear();
+    let summary = files.write("summary", &recording(&without, false));
+    let output = diff(&base, &summary, &[]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("record without -s, or with -i 1s"), "{told}");
+    let output = diff(Path::new("-"), Path::new("-"), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let empty = files.write("empty", b"");
+    let output = diff(&base, &empty, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("is empty")
+    );
+}
+
+#[test]
+fn runs_of_few_zombies_or_none_are_not_enough() {
+    let files = Files::new();
+    let [empty, eventful] = [
+        ("empty", support::empty()),
+        ("eventful", support::eventful()),
+    ]
+    .map(|(name, run)| files.record(name, &run));
+    assert_eq!(json(&empty, &empty)["verdict"], "not-enough-data");
+    let found = json(&eventful, &empty);
+    assert_eq!(found["verdict"], "not-enough-data");
+    // Those that were zombies of this run; not the autoreaped, nor those from before.
+    let reaped = &support::eventful().summary.zombie_ns.count;
+    assert_eq!(found["overall"]["base"]["zombie_ns"]["count"], *reaped);
+}
