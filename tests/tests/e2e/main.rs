@@ -14,6 +14,7 @@ mod check;
 mod command;
 mod context;
 mod devtools;
+mod diff;
 mod failure;
 mod fault;
 mod gate;
@@ -87,6 +88,7 @@ fn main() {
         scope::tests(),
         options::tests(),
         cause::tests(),
+        diff::tests(),
         failure::tests(),
         fault::tests(),
         interval::tests(),

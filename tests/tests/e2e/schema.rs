@@ -1,6 +1,10 @@
 //! Real output against the published JSON Schema.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use crate::{Outcome, Test, ensure, puppet::Puppet, tracer::Tracer};
 
@@ -41,7 +45,16 @@ fn path() -> PathBuf {
 }
 
 fn validator() -> Result<jsonschema::Validator, String> {
-    let text = fs::read_to_string(path()).map_err(|error| error.to_string())?;
+    compiled(&path())
+}
+
+/// What `diff --json` writes.
+pub(crate) fn of_diff() -> Result<jsonschema::Validator, String> {
+    compiled(&path().with_file_name("zombie-trace-diff-v1.schema.json"))
+}
+
+fn compiled(path: &Path) -> Result<jsonschema::Validator, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let schema = serde_json::from_str(&text).map_err(|error| format!("the schema: {error}"))?;
     jsonschema::validator_for(&schema).map_err(|error| format!("the schema: {error}"))
 }

@@ -25,7 +25,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Load {
     /// Children, each reaped before the next is made
-    Serial(Cycles),
+    Serial {
+        /// So long the parent is busy before it reaps each, as a slow reaper, in µs
+        #[arg(long, default_value_t = 0)]
+        delay_us: u64,
+        #[command(flatten)]
+        cycles: Cycles,
+    },
     /// Groups of children that are zombies together, then reaped
     Burst {
         /// Children in a group
@@ -88,7 +94,14 @@ fn main() {
     let cli = Cli::parse();
     let begin = Instant::now();
     let processes = match cli.load {
-        Load::Serial(cycles) => cycles.run(1, |spawn, _| wait_for(spawn.child())),
+        Load::Serial { delay_us, cycles } => cycles.run(1, |spawn, _| {
+            let child = spawn.child();
+            if delay_us > 0 {
+                spawn::await_zombie(child);
+                spawn::spin(Duration::from_micros(delay_us));
+            }
+            wait_for(child);
+        }),
         Load::Burst { size, cycles } => cycles.run(size, |spawn, count| {
             for _ in 0..count {
                 spawn.child();

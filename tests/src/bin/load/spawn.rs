@@ -1,6 +1,13 @@
 //! Processes that end at once.
 
-use std::{env, ffi::CString, os::unix::ffi::OsStrExt as _, ptr, sync::LazyLock, time::Instant};
+use std::{
+    env,
+    ffi::CString,
+    os::unix::ffi::OsStrExt as _,
+    ptr,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use clap::ValueEnum;
 
@@ -132,14 +139,26 @@ pub(crate) fn await_zombies(count: u64) {
     let children = format!("/proc/self/task/{}/children", std::process::id());
     let listed = std::fs::read_to_string(children).unwrap_or_default();
     for pid in listed.split_whitespace() {
-        let pid: libc::id_t = pid.parse().expect("a pid");
-        // SAFETY: all zeroes are a valid siginfo_t.
-        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        // SAFETY: `info` is valid to write to.
-        let status = unsafe {
-            let options = libc::WEXITED | libc::WNOWAIT;
-            libc::waitid(libc::P_PID, pid, &raw mut info, options)
-        };
-        assert_eq!(status, 0, "waitid: {}", std::io::Error::last_os_error());
+        await_zombie(pid.parse().expect("a pid"));
+    }
+}
+
+/// Waits until this child is a zombie, and leaves it one.
+pub(crate) fn await_zombie(pid: libc::pid_t) {
+    // SAFETY: all zeroes are a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is valid to write to.
+    let status = unsafe {
+        let options = libc::WEXITED | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, pid as libc::id_t, &raw mut info, options)
+    };
+    assert_eq!(status, 0, "waitid: {}", std::io::Error::last_os_error());
+}
+
+/// Computes for so long.
+pub(crate) fn spin(time: Duration) {
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        std::hint::spin_loop();
     }
 }

@@ -1,0 +1,126 @@
+//! Recorded runs against each other: the same load, and a reaper that is 20 % slower.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+use crate::{Outcome, Test, context, ensure, schema, tracer::Tracer};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let emulated = context::is_emulated().then(|| "emulation makes all times noise".to_owned());
+    vec![
+        Test::new("diff::same-load-and-slower-reaper", same_and_slower).unless(emulated),
+        Test::new("diff::damaged-and-foreign-files", damaged_and_foreign),
+    ]
+}
+
+/// So many zombies must do to find a reaper that is 20 % slower.
+const COUNT: u64 = 5000;
+const DELAY_US: u64 = 100;
+/// Recordings of the same load; each is compared with the one before.
+const RUNS: usize = 5;
+
+/// By hand the first part of this is repeated twenty times: see docs/diff.md.
+fn same_and_slower() -> Outcome {
+    let same: Vec<PathBuf> = (0..RUNS)
+        .map(|_| record(DELAY_US))
+        .collect::<Result<_, _>>()?;
+    let slower = record(DELAY_US * 6 / 5)?;
+
+    let mut wrong = Vec::new();
+    for pair in same.windows(2) {
+        let found = json(&pair[0], &pair[1])?;
+        if found["verdict"] != "no-difference" {
+            wrong.push(found.to_string());
+        }
+    }
+    // Of twenty one may be wrong, of four as well.
+    ensure!(
+        wrong.len() <= 1,
+        "the same load differs:\n{}",
+        wrong.join("\n")
+    );
+
+    let found = json(&same[RUNS - 1], &slower)?;
+    let p50 = &found["overall"]["changes"]["p50"];
+    ensure!(p50["verdict"] == "worse", "20 % slower, but {p50}");
+    let relative = p50["relative"].as_f64().unwrap_or_default();
+    ensure!((0.1..0.3).contains(&relative), "20 % slower, but {p50}");
+    let load = &found["by_parent"][0];
+    ensure!(
+        load["comm"] == "load",
+        "not the parent that is slower: {load}"
+    );
+
+    let gate = |condition| diff(&same[0], &slower, &["--fail-if", condition]);
+    let output = gate("p50>+10%")?;
+    ensure!(output.status.code() == Some(3), "status: {output:?}");
+    let output = gate("p50>+60%")?;
+    ensure!(output.status.code() == Some(0), "status: {output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(text.contains("\nworse: p50 of all +"), "{text}");
+    let widest = text.lines().map(|line| line.chars().count()).max();
+    ensure!(widest <= Some(80), "{widest:?} columns:\n{text}");
+    let warning = String::from_utf8_lossy(&output.stderr);
+    ensure!(warning.contains("the command differs: "), "{warning}");
+    Ok(())
+}
+
+fn damaged_and_foreign() -> Outcome {
+    let whole = record(0)?;
+    let bytes = fs::read(&whole).map_err(|error| error.to_string())?;
+    let cut = context::fresh_path("cut.jsonl");
+    fs::write(&cut, &bytes[..bytes.len() / 2]).map_err(|error| error.to_string())?;
+    let output = diff(&whole, &cut, &[])?;
+    let warning = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{output:?}");
+    ensure!(
+        warning.contains("cut: its last line is not whole"),
+        "{warning}"
+    );
+
+    let foreign = context::fresh_path("foreign.jsonl");
+    fs::write(&foreign, "no recording\n").map_err(|error| error.to_string())?;
+    let output = diff(&foreign, &whole, &[])?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    ensure!(error.contains("not a recording"), "{error}");
+    Ok(())
+}
+
+fn record(delay_us: u64) -> Result<PathBuf, String> {
+    let path = context::fresh_path("run.jsonl");
+    let run = Tracer::new(["--json", "-q", "-o"])
+        .args([&path])
+        .command([context::load()])
+        .args(["serial", "--count", &COUNT.to_string()])
+        .args(["--delay-us", &delay_us.to_string()])
+        .run()?;
+    run.expect_code(0)?;
+    Ok(path)
+}
+
+fn json(base: &Path, new: &Path) -> Result<Value, String> {
+    let output = diff(base, new, &["--json"])?;
+    ensure!(output.status.success(), "{output:?}");
+    let value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    let problems: Vec<_> = schema::of_diff()?
+        .iter_errors(&value)
+        .map(|error| error.to_string())
+        .collect();
+    ensure!(problems.is_empty(), "{problems:?}\n{value}");
+    Ok(value)
+}
+
+fn diff(base: &Path, new: &Path, options: &[&str]) -> Result<Output, String> {
+    Command::new(context::zombie_trace())
+        .arg("diff")
+        .args([base, new])
+        .args(options)
+        .output()
+        .map_err(|error| format!("diff: {error}"))
+}
