@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod cause;
 pub mod cli;
 pub mod command;
+pub mod container;
 pub mod decode;
 pub mod demo;
 pub mod doctor;
