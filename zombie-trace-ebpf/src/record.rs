@@ -37,6 +37,8 @@ pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
         (*record).wait_time = 0;
         (*record).run_delay_before_wait = 0;
         (*record).run_delay_in_wait = 0;
+        (*record).host_name = 0;
+        (*record).reaper_cgroup_id = 0;
         (*record).cgroup_id = leader.cgroup_id();
         (*record).uid = leader.uid();
         (*record).wait_status = leader.wait_status();
@@ -98,6 +100,7 @@ pub unsafe fn describe_parent<A: Access>(state: *mut TaskState, parent: Task<A>)
     unsafe {
         (*state).record.parent_task = parent.address();
         (*state).record.ppid = visible_pid(parent);
+        (*state).record.parent_cgroup_id = parent.cgroup_id();
         parent.read_comm(&raw mut (*state).record.parent_comm);
         if parent.is_kthread() {
             (*state).record.flags |= flags::KERNEL_PARENT;

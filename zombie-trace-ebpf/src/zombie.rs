@@ -53,7 +53,7 @@ pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
     if EXIT_CAN_BE_SKIPPED.load() == 0
         || leader.is_kthread()
         || leader.live_threads() != 0
-        || !scope::contains(leader)
+        || !scope::contains(leader, leader, scratch::NOTIFY)
     {
         return None;
     }
@@ -165,6 +165,7 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
         (*record).reap_time_min = now;
         if let Some(reaper) = reaper {
             (*record).reaper_pid = scope::visible_pid(reaper);
+            (*record).reaper_cgroup_id = reaper.cgroup_id();
             reaper.read_comm(&raw mut (*record).reaper_comm);
         }
         if (*record).zombie_time == 0 {

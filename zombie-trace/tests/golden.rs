@@ -12,7 +12,7 @@ use support::Run;
 use zombie_trace::{
     cli::Cli,
     doctor,
-    kernel::{BackendCheck, BtfCheck, Capabilities, Examination},
+    kernel::{BackendCheck, BtfCheck, Capabilities, Cgroups, Examination},
     sink::{Intervals, Json, Look, Table, Text},
 };
 
@@ -200,6 +200,10 @@ fn doctor_says_what_works_and_what_does_not() {
         },
         lockdown: Some("integrity".into()),
         tracefs: Some("/sys/kernel/tracing".into()),
+        cgroups: Cgroups {
+            v2: Some("/sys/fs/cgroup".into()),
+            v1: false,
+        },
         backends: vec![
             backend("fentry", refused, 1000, 0),
             backend("kprobe", None, 2000, 0),
@@ -227,6 +231,7 @@ fn doctor_says_what_works_and_what_does_not() {
         },
         lockdown: None,
         tracefs: None,
+        cgroups: Cgroups { v2: None, v1: true },
         backends: vec![backend("fentry", Some("missing CAP_BPF"), 1000, 0)],
         would_use: None,
         pid_max: Some(32_768),

@@ -1,10 +1,13 @@
 //! Which container a process ran in. Pure.
 
 mod path;
+mod query;
 
 use std::sync::Arc;
 
 use serde::Serialize;
+
+pub use query::{ContainerQuery, ContainerQueryError, patterns};
 
 /// A container, as far as it is known: from the path of its cgroup, and the host name of its UTS
 /// namespace. At least one of the fields is set.
@@ -36,6 +39,22 @@ pub enum Runtime {
     Crun,
 }
 
+impl Runtime {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+            Self::Podman => "podman",
+            Self::SystemdNspawn => "systemd-nspawn",
+            Self::Lxc => "lxc",
+            Self::Runc => "runc",
+            Self::Crun => "crun",
+        }
+    }
+}
+
 /// As many digits of an id are shown to people, as by the engines themselves.
 const SHORT_ID: usize = 12;
 
@@ -48,15 +67,5 @@ impl Container {
             (None, Some(name), _) | (None, None, Some(name)) => name,
             (None, None, None) => "?",
         }
-    }
-
-    /// Its id or, for want of that, its host name or its pod: tells it from every other.
-    pub fn key(&self) -> Arc<str> {
-        let known = [&self.id, &self.hostname, &self.pod_uid];
-        known
-            .into_iter()
-            .flatten()
-            .next()
-            .map_or_else(|| "?".into(), Arc::clone)
     }
 }

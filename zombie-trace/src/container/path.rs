@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Container, Runtime};
 
 /// Length of the ids that Docker, containerd's CRI plugin, CRI-O and podman give.
-const LONG_ID: usize = 64;
+pub(super) const LONG_ID: usize = 64;
 
 impl Container {
     /// From a path in the cgroup v2 hierarchy; of nested containers the innermost. `None` if the
@@ -52,7 +52,7 @@ impl Container {
 /// How the engines that give long ids name a container's cgroup: `PREFIX-ID.scope` with the systemd
 /// driver, `PREFIX-ID` or `SLICE:PREFIX:ID` with the cgroupfs driver, the last if they are given a
 /// path for systemd.
-const PREFIXES: [(&str, Runtime); 5] = [
+pub(super) const PREFIXES: [(&str, Runtime); 5] = [
     ("docker", Runtime::Docker),
     ("cri-containerd", Runtime::Containerd),
     ("nerdctl", Runtime::Containerd),
@@ -67,7 +67,7 @@ const NAMED: [(&str, Runtime); 2] = [("runc-", Runtime::Runc), ("crun-", Runtime
 
 /// A cgroup of podman's that is not named after the container alone: with `--cgroups=split`
 /// (podman 4.9, libpod/container_internal_linux.go).
-const PODMAN_PAYLOAD: &str = "libpod-payload-";
+pub(super) const PODMAN_PAYLOAD: &str = "libpod-payload-";
 
 /// Runtime and id, given the names of a cgroup and of the one above.
 fn container_id<'a>(
@@ -84,17 +84,13 @@ fn container_id<'a>(
     {
         return Some((Some(Runtime::Podman), id.into()));
     }
-    for (prefix, runtime) in PREFIXES {
-        let of_scope = |name: &'a str| name.strip_prefix(prefix)?.strip_prefix('-');
-        let of_path = |name: &'a str| {
-            let (rest, id) = name.rsplit_once(':')?;
-            rest.ends_with(&format!(":{prefix}")).then_some(id)
-        };
-        if let Some(id) = of_scope(stem).or_else(|| of_path(name))
-            && is_long_id(id)
-        {
-            return Some((Some(runtime), id.into()));
-        }
+    let (prefix, id) = match name.rsplit_once(':') {
+        Some((slice, id)) => (slice.rsplit(':').next().unwrap_or(slice), id),
+        None => stem.rsplit_once('-').unwrap_or_default(),
+    };
+    let known = PREFIXES.iter().find(|(known, _)| *known == prefix);
+    if is_long_id(id) && (known.is_some() || name.contains(':')) {
+        return Some((known.map(|(_, runtime)| *runtime), id.into()));
     }
     if name.ends_with(".scope") {
         for (prefix, runtime) in NAMED {
@@ -177,6 +173,15 @@ pub(super) fn is_long_id(id: &str) -> bool {
         && id
             .bytes()
             .all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+}
+
+/// As [`unescape`] undoes it, for names without `/` and without a leading dot.
+pub(super) fn escape(name: &str) -> String {
+    let escaped = |c: char| match c {
+        '-' => "\\x2d".to_owned(),
+        c => c.to_string(),
+    };
+    name.chars().map(escaped).collect()
 }
 
 /// systemd's escapes in the names of units: `\x2d` for `-` (systemd.unit(5)).

@@ -18,7 +18,7 @@ pub use metrics::Metrics;
 pub use output::{Medium, Output};
 pub(crate) use text::style::{BAD, GOOD, HEADING};
 pub use text::{Intervals, Look, Process, Table, Text, process_table};
-pub(crate) use text::{human, printable, time_of_day, wrap};
+pub(crate) use text::{escaped, human, printable, time_of_day, wrap};
 
 use crate::{
     aggregate::{Interval, Lost, Summary},

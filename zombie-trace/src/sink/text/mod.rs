@@ -33,6 +33,11 @@ pub(crate) fn printable(comm: &Comm) -> String {
     escape::escape(&comm.to_str()).into_owned()
 }
 
+/// Any text likewise.
+pub(crate) fn escaped(text: &str) -> String {
+    escape::escape(text).into_owned()
+}
+
 /// How text looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
