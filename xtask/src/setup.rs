@@ -20,7 +20,7 @@ enum Install {
     RustupComponent(&'static str),
 }
 
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 7] = [
     Program {
         name: "cc",
         install: Install::Package("gcc"),
@@ -28,6 +28,18 @@ const PROGRAMS: [Program; 4] = [
     Program {
         name: "strace",
         install: Install::Package("strace"),
+    },
+    Program {
+        name: "runc",
+        install: Install::Package("runc"),
+    },
+    Program {
+        name: "tini",
+        install: Install::Package("tini"),
+    },
+    Program {
+        name: "busybox",
+        install: Install::Package("busybox-static"),
     },
     Program {
         name: "cargo-fmt",

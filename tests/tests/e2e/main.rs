@@ -12,6 +12,7 @@ mod catalogue;
 mod cause;
 mod check;
 mod command;
+mod container;
 mod context;
 mod failure;
 mod fault;
@@ -83,6 +84,7 @@ fn main() {
         backend::tests(),
         command::tests(),
         scope::tests(),
+        container::tests(),
         options::tests(),
         cause::tests(),
         failure::tests(),

@@ -54,7 +54,11 @@ impl Places {
             (_, id) => self.cgroups.find(id)?.container.as_ref()?.id.clone(),
         };
         let parent_container = container_of(record.parent_cgroup_id);
-        let reaper_container = container_of(record.reaper_cgroup_id);
+        // Of a reap that is seen late only who it was is known.
+        let reaper_container = match record.reaper_cgroup_id {
+            0 if record.reaper_pid == record.ppid => parent_container.clone(),
+            id => container_of(id),
+        };
         Place {
             cgroup,
             container,
