@@ -255,6 +255,14 @@ fn with_init() -> Outcome {
     ensure!(nested["reaper_comm"] == "unshare", "{nested}");
     ensure!(nested["container"] == bundle.container(), "{nested}");
     all_of(&report, &bundle)?;
+    let by_container = &report.summary()["by_container"];
+    ensure!(
+        by_container.as_array().map(Vec::len) == Some(1)
+            && by_container[0]["id"] == bundle.id
+            && by_container[0]["hostname"] == HOST_NAME
+            && by_container[0]["reaped"] == report.count("reaped"),
+        "{by_container}"
+    );
     ensure!(
         !report.zombies().any(|record| record["comm"] == "runc"),
         "runc itself is outside"

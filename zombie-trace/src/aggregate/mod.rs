@@ -1,5 +1,6 @@
 //! Counts, percentiles and histograms over a run. Pure.
 
+mod by_container;
 mod by_parent;
 mod counts;
 mod interval;
@@ -11,12 +12,13 @@ use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 
+pub use by_container::ContainerSummary;
 pub use counts::{Counts, Lost};
 pub use interval::Interval;
 pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};
 pub use summary::{ParentSummary, PhaseTotals, Summary, ZombieTimes};
 
-use self::{by_parent::Parent, interval::Since, samples::Samples};
+use self::{by_container::ByContainer, by_parent::Parent, interval::Since, samples::Samples};
 use crate::{
     filter::Listing,
     lifecycle::{Alive, Comm, Zombie},
@@ -40,6 +42,7 @@ pub struct Aggregate {
     histogram: Log2Histogram,
     /// By pid and name, so that neither a pid used again nor an exec mixes two parents.
     parents: HashMap<ParentKey, Parent>,
+    containers: ByContainer,
     /// How many of them have a histogram.
     histograms: usize,
     /// Only if intervals are asked for.
@@ -57,6 +60,7 @@ impl Default for Aggregate {
             times: Samples::new(EXACT_TIMES, DIGITS),
             histogram: Log2Histogram::default(),
             parents: HashMap::new(),
+            containers: ByContainer::default(),
             histograms: 0,
             since: None,
         }
@@ -89,6 +93,14 @@ impl Aggregate {
         if zombie.pre_existing() || listing == Listing::Filtered {
             return;
         }
+        if let Some(container) = &zombie.container {
+            let group = self.containers.group(container);
+            if zombie.autoreaped() {
+                group.autoreaped += 1;
+            } else {
+                group.times.record(zombie.zombie_ns);
+            }
+        }
         let parent = self.parent(zombie.ppid, zombie.parent_comm);
         if zombie.autoreaped() {
             parent.autoreaped += 1;
@@ -116,6 +128,9 @@ impl Aggregate {
     pub fn alive(&mut self, alive: &Alive) {
         if !alive.pre_existing() {
             self.parent(alive.ppid, alive.parent_comm).alive += 1;
+            if let Some(container) = &alive.container {
+                self.containers.group(container).alive += 1;
+            }
         }
     }
 
@@ -145,6 +160,7 @@ impl Aggregate {
             complete: counts.lost.is_none(),
             zombie_ns: ZombieTimes::from(&self.times),
             by_parent,
+            by_container: self.containers.summary(),
             histogram: self.histogram.clone(),
         }
     }

@@ -68,4 +68,11 @@ impl Container {
             (None, None, None) => "?",
         }
     }
+
+    /// Its id or, for want of that, its host name or its pod: tells it from every other.
+    pub fn key(&self) -> Arc<str> {
+        let known = [&self.id, &self.hostname, &self.pod_uid];
+        let first = known.into_iter().flatten().next();
+        first.map_or_else(|| "".into(), Arc::clone)
+    }
 }

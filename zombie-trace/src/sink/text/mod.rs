@@ -11,6 +11,7 @@ mod status;
 pub(crate) mod style;
 mod summary;
 mod table;
+mod worst_containers;
 mod worst_parents;
 
 use std::io;
