@@ -106,6 +106,8 @@ pub struct Truth {
     pub teardown: Option<Span>,
     /// Path in the cgroup v2 hierarchy.
     pub cgroup: Option<String>,
+    /// Host name of its UTS namespace, if that is not the machine's.
+    pub host_name: Option<String>,
     /// Flags that must be there.
     pub flags: Vec<String>,
     /// Flags that may be there; all others must not.

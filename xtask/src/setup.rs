@@ -20,7 +20,7 @@ enum Install {
     RustupComponent(&'static str),
 }
 
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 8] = [
     Program {
         name: "cc",
         install: Install::Package("gcc"),
@@ -33,6 +33,18 @@ const PROGRAMS: [Program; 5] = [
     Program {
         name: "chromium",
         install: Install::Package("chromium"),
+    },
+    Program {
+        name: "runc",
+        install: Install::Package("runc"),
+    },
+    Program {
+        name: "tini",
+        install: Install::Package("tini"),
+    },
+    Program {
+        name: "busybox",
+        install: Install::Package("busybox-static"),
     },
     Program {
         name: "cargo-fmt",

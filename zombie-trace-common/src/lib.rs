@@ -9,6 +9,7 @@ mod counters;
 mod descendant;
 mod handler_runs;
 mod offsets;
+mod place;
 mod record;
 pub mod scope;
 mod snapshot;
@@ -18,6 +19,7 @@ pub use counters::Counters;
 pub use descendant::Descendant;
 pub use handler_runs::{HANDLER_TIMES, HANDLERS_LEN, HandlerRuns};
 pub use offsets::MISSING;
+pub use place::{CGROUP_PATH_LEN, HOST_NAME_LEN, HostName, NewCgroup};
 pub use record::{COMM_LEN, Record, flags, how};
 pub use snapshot::{ClockSample, SnapshotEntry};
 pub use state::{ALIAS_LEVELS, Alias, MAX_SLOTS, TaskState};
@@ -32,4 +34,6 @@ mod pod {
     unsafe impl aya::Pod for crate::HandlerRuns {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::TaskState {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::scope::NamePattern {}
 }

@@ -37,11 +37,18 @@ macro_rules! for_each_offset {
             required CGROUP_PARENT: "cgroup.self.parent";
             required CGROUP_KN: "cgroup.kn";
             required KERNFS_NODE_ID: "kernfs_node.id";
+            required KERNFS_NODE_NAME: "kernfs_node.name";
             required PID_LEVEL: "pid.level";
             required PID_NUMBERS: "pid.numbers";
             required UPID_NR: "upid.nr";
             required UPID_NS: "upid.ns";
             required PIDNS_INUM: "pid_namespace.ns.inum";
+            required TASK_NSPROXY: "task_struct.nsproxy";
+            required NSPROXY_UTS: "nsproxy.uts_ns";
+            required UTSNS_INUM: "uts_namespace.ns.inum";
+            required UTSNS_NODENAME: "uts_namespace.name.nodename";
+            required CGROUP_ROOT: "cgroup.root";
+            required CGROUP_ROOT_HIERARCHY: "cgroup_root.hierarchy_id";
             required TASK_STATE: "task_struct.__state", "task_struct.state";
             optional TASK_RUN_DELAY: "task_struct.sched_info.run_delay";
             optional TASK_STACK: "task_struct.stack";

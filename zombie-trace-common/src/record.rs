@@ -45,6 +45,12 @@ pub struct Record {
     pub run_delay_before_wait: u64,
     /// The same in the wait, since the zombie's begin; `u64::MAX` if the kernel does not tell.
     pub run_delay_in_wait: u64,
+    /// Which [`HostName`](crate::HostName) it had; 0 is that of the machine, or unknown.
+    pub host_name: u64,
+    /// The parent's [`cgroup_id`](Self::cgroup_id) when the process became a zombie.
+    pub parent_cgroup_id: u64,
+    /// The reaper's, at the reap.
+    pub reaper_cgroup_id: u64,
     /// The process.
     pub pid: u32,
     /// Its number in its own innermost pid namespace.
@@ -70,7 +76,7 @@ pub struct Record {
     pub reaper_comm: [u8; COMM_LEN],
 }
 
-const _: () = assert!(size_of::<Record>() == 16 * 8 + 8 * 4 + 3 * COMM_LEN);
+const _: () = assert!(size_of::<Record>() == 19 * 8 + 8 * 4 + 3 * COMM_LEN);
 const _: () = assert!(align_of::<Record>() == 8);
 
 /// Values of [`Record::flags`].

@@ -4,10 +4,12 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod container;
 mod current;
 mod emit;
 mod globals;
 mod hooks;
+mod host_name;
 mod maps;
 mod phases;
 mod record;

@@ -1,8 +1,11 @@
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
 };
-use zombie_trace_common::{Alias, Counters, Descendant, HANDLERS_LEN, HandlerRuns, TaskState};
+use zombie_trace_common::{
+    Alias, Counters, Descendant, HANDLERS_LEN, HOST_NAME_LEN, HandlerRuns, HostName, TaskState,
+    scope::{CGROUP_NAME_LEN, NamePattern},
+};
 
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
@@ -108,6 +111,10 @@ pub static WAITIDS: HashMap<u64, WaitidArgs> = HashMap::with_max_entries(SET_AT_
 #[map]
 pub static UNTOLD: LruHashMap<u64, UntoldReaps> = LruHashMap::with_max_entries(4096, 0);
 
+/// The host names that user space knows, by the address of the `uts_namespace`.
+#[map]
+pub static HOST_NAMES: LruHashMap<u64, HostName> = LruHashMap::with_max_entries(4096, 0);
+
 /// Descendants of the traced root, by thread group id in the initial pid namespace.
 #[map]
 pub static TREE: HashMap<u32, Descendant> = HashMap::with_max_entries(SET_AT_LOAD, 0);
@@ -119,6 +126,21 @@ pub static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
 /// Parents in scope.
 #[map]
 pub static PPIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
+
+/// Names of cgroups that a wanted container could have, or their begins.
+#[map]
+pub static CONTAINER_NAMES: LpmTrie<[u8; CGROUP_NAME_LEN], NamePattern> =
+    LpmTrie::with_max_entries(SET_AT_LOAD, 0);
+
+/// Host names of wanted containers.
+#[map]
+pub static CONTAINER_HOSTS: HashMap<[u8; HOST_NAME_LEN], u8> =
+    HashMap::with_max_entries(SET_AT_LOAD, 0);
+
+/// Where a name of a cgroup is read to, as [`SCRATCH`].
+#[map]
+pub static NAME_KEYS: PerCpuArray<Key<[u8; CGROUP_NAME_LEN]>> =
+    PerCpuArray::with_max_entries(scratch::LEN, 0);
 
 /// By CPU. Mapped into user space's memory: while a process looks something up by system call, the
 /// kernel skips the kprobe and tracepoint programs of its CPU (`bpf_disable_instrumentation`), even

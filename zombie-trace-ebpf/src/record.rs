@@ -91,6 +91,7 @@ pub unsafe fn describe_parent<A: Access>(state: *mut TaskState, parent: Task<A>)
     unsafe {
         (*state).record.parent_task = parent.address();
         (*state).record.ppid = visible_pid(parent);
+        (*state).record.parent_cgroup_id = parent.cgroup_id();
         parent.read_comm(&raw mut (*state).record.parent_comm);
         if parent.is_kthread() {
             (*state).record.flags |= flags::KERNEL_PARENT;

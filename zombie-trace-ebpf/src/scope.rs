@@ -3,6 +3,7 @@
 use zombie_trace_common::scope;
 
 use crate::{
+    container,
     globals::{CGROUP_ID, SCOPE, TRACER_PIDNS},
     maps::{PIDS, PPIDS, TREE},
     task::{Access, Task, pid_namespace_inum},
@@ -35,9 +36,10 @@ pub fn visible_pid<A: Access>(leader: Task<A>) -> u32 {
     0
 }
 
-/// Whether a process is in scope, given its leader.
+/// Whether a process is in scope, given its leader and a thread of it that ends last, or the leader
+/// again. `slot` is one of [`crate::maps::scratch`], the calling program's.
 #[inline(always)]
-pub fn contains<A: Access>(leader: Task<A>) -> bool {
+pub fn contains<A: Access>(leader: Task<A>, thread: Task<A>, slot: u32) -> bool {
     let tests = SCOPE.load();
     if tests == 0 {
         return true;
@@ -55,6 +57,9 @@ pub fn contains<A: Access>(leader: Task<A>) -> bool {
         return false;
     }
     if tests & scope::CGROUP != 0 && !is_in_cgroup(leader) {
+        return false;
+    }
+    if tests & scope::CONTAINER != 0 && !container::contains(leader, thread, slot) {
         return false;
     }
     true

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
-use zombie_trace_common::{Alias, COMM_LEN};
+use zombie_trace_common::{Alias, COMM_LEN, HOST_NAME_LEN};
 
 use crate::{current::OfCurrent, globals::*};
 
@@ -294,6 +294,16 @@ impl<A: Access> Task<A> {
         }
     }
 
+    /// Its UTS namespace; only while it has namespaces (exit_task_namespaces, kernel/nsproxy.c, which
+    /// do_exit calls after `sched_process_exit`).
+    #[inline(always)]
+    pub fn uts_namespace(self) -> UtsNamespace<A> {
+        UtsNamespace {
+            address: unsafe { A::read(self.read(TASK_NSPROXY.load()), NSPROXY_UTS.load()) },
+            access: PhantomData,
+        }
+    }
+
     /// Its numbers, one per pid namespace; only while it is not released.
     #[inline(always)]
     pub fn thread_pid(self) -> PidNumbers<A> {
@@ -325,6 +335,13 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
+    #[inline(always)]
+    pub fn probed(address: u64) -> Self {
+        Self {
+            address: address as *const u8,
+        }
+    }
+
     /// Its id: the inode number of its directory.
     #[inline(always)]
     pub fn id(self) -> u64 {
@@ -334,12 +351,60 @@ impl Cgroup {
         }
     }
 
+    /// Where its name is.
+    #[inline(always)]
+    pub fn name(self) -> *const u8 {
+        unsafe {
+            let node: *const u8 = Probed::read(self.address, CGROUP_KN.load());
+            Probed::read(node, KERNFS_NODE_NAME.load())
+        }
+    }
+
+    /// Whether it is in the default (v2) hierarchy, which has the number 0 (cgroup_init_root_id,
+    /// kernel/cgroup/cgroup.c; 5.10 to 7.3).
+    #[inline(always)]
+    pub fn is_v2(self) -> bool {
+        unsafe {
+            let root: *const u8 = Probed::read(self.address, CGROUP_ROOT.load());
+            Probed::read::<u32>(root, CGROUP_ROOT_HIERARCHY.load()) == 0
+        }
+    }
+
     /// The one above it; `None` above the root.
     #[inline(always)]
     pub fn parent(self) -> Option<Self> {
         // `cgroup.self` is the first member, so that its parent's address is the cgroup's.
         let address: *const u8 = unsafe { Probed::read(self.address, CGROUP_PARENT.load()) };
         (!address.is_null()).then_some(Self { address })
+    }
+}
+
+/// A `struct uts_namespace *`.
+#[derive(Clone, Copy)]
+pub struct UtsNamespace<A> {
+    address: *const u8,
+    access: PhantomData<A>,
+}
+
+impl<A: Access> UtsNamespace<A> {
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.address as u64
+    }
+
+    /// Whether it is one other than the machine's.
+    #[inline(always)]
+    pub fn has_own_name(self) -> bool {
+        /// `PROC_UTS_INIT_INO` (include/linux/proc_ns.h; 5.10 to 7.3).
+        const INITIAL: u32 = 0xeffffffe;
+        // 0 if there is none any more.
+        let inum: u32 = unsafe { A::read(self.address, UTSNS_INUM.load()) };
+        inum != INITIAL && inum != 0
+    }
+
+    #[inline(always)]
+    pub fn host_name(self) -> [u8; HOST_NAME_LEN] {
+        unsafe { Probed::read(self.address, UTSNS_NODENAME.load()) }
     }
 }
 

@@ -53,7 +53,7 @@ pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
     if EXIT_CAN_BE_SKIPPED.load() == 0
         || leader.is_kthread()
         || leader.live_threads() != 0
-        || !scope::contains(leader)
+        || !scope::contains(leader, leader, scratch::NOTIFY)
     {
         return None;
     }
@@ -170,6 +170,7 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
             && !is_too_short(record)
         {
             (*record).reaper_pid = scope::visible_pid(reaper);
+            (*record).reaper_cgroup_id = reaper.cgroup_id();
             reaper.read_comm(&raw mut (*record).reaper_comm);
             // io_uring's waits begin unseen.
             if how != IO_URING {

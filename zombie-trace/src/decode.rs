@@ -1,6 +1,25 @@
 //! Raw bytes from the kernel to typed records. Never panics, whatever the bytes are.
 
-use zombie_trace_common::{ClockSample, Record, SnapshotEntry};
+use zombie_trace_common::{ClockSample, HostName, NewCgroup, Record, SnapshotEntry};
+
+/// What the ring buffer brings. Their lengths tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the one that there is most of is not the smallest"
+)]
+pub enum Event {
+    /// A process is gone.
+    Record(Record),
+    /// A host name that records refer to.
+    HostName(HostName),
+    /// A cgroup that was made.
+    NewCgroup(NewCgroup),
+}
+
+const _: () = assert!(
+    size_of::<HostName>() < size_of::<Record>() && size_of::<Record>() < size_of::<NewCgroup>()
+);
 
 /// Bytes that are no record of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,8 +31,14 @@ pub struct DecodeError {
 }
 
 /// The payload of a ring-buffer record.
-pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
-    one(bytes, "record")
+pub fn event(bytes: &[u8]) -> Result<Event, DecodeError> {
+    if bytes.len() == size_of::<HostName>() {
+        return one(bytes, "host name").map(Event::HostName);
+    }
+    if bytes.len() == size_of::<NewCgroup>() {
+        return one(bytes, "cgroup").map(Event::NewCgroup);
+    }
+    one(bytes, "record").map(Event::Record)
 }
 
 /// What an iterator wrote about its reader.
@@ -46,6 +71,10 @@ unsafe trait Plain: Copy {}
 // SAFETY: the layout is asserted where it is defined.
 unsafe impl Plain for Record {}
 // SAFETY: as above.
+unsafe impl Plain for HostName {}
+// SAFETY: as above.
+unsafe impl Plain for NewCgroup {}
+// SAFETY: as above.
 unsafe impl Plain for ClockSample {}
 // SAFETY: as above.
 unsafe impl Plain for SnapshotEntry {}
@@ -69,10 +98,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_exact_length_is_a_record() {
-        for len in 0..512 {
+    fn only_an_exact_length_is_an_event() {
+        for len in 0..600 {
             let bytes = vec![0xa5; len];
-            assert_eq!(record(&bytes).is_ok(), len == size_of::<Record>(), "{len}");
+            let expected = match len {
+                _ if len == size_of::<Record>() => "record",
+                72 => "host name",
+                512 => "cgroup",
+                _ => "none",
+            };
+            let found = match event(&bytes) {
+                Ok(Event::Record(_)) => "record",
+                Ok(Event::HostName(_)) => "host name",
+                Ok(Event::NewCgroup(_)) => "cgroup",
+                Err(_) => "none",
+            };
+            assert_eq!(found, expected, "{len}");
         }
     }
 
@@ -80,8 +121,10 @@ mod tests {
     fn fields_stand_where_the_kernel_side_puts_them() {
         let mut bytes = vec![0; size_of::<Record>()];
         bytes[..8].copy_from_slice(&7_u64.to_ne_bytes());
-        bytes[128..132].copy_from_slice(&42_u32.to_ne_bytes());
-        let record = record(&bytes).unwrap();
+        bytes[152..156].copy_from_slice(&42_u32.to_ne_bytes());
+        let Event::Record(record) = event(&bytes).unwrap() else {
+            panic!("it has the length of a record");
+        };
         assert_eq!((record.task, record.pid), (7, 42));
     }
 
@@ -96,7 +139,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let _ = record(&bytes);
+            let _ = event(&bytes);
             let _ = clock_sample(&bytes);
             let _ = snapshot(&bytes);
         }

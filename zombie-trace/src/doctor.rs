@@ -53,6 +53,7 @@ pub fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result
         capabilities,
         lockdown,
         tracefs,
+        cgroups,
         backends,
         would_use,
         pid_max,
@@ -104,6 +105,19 @@ pub fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result
         None => "not mounted (the tracepoint backend mounts it for itself, as root)".to_owned(),
     };
     line(out, "tracefs", &text)?;
+
+    let text = match (&cgroups.v2, cgroups.v1) {
+        (Some(path), false) => format!("{} (v2): containers by their paths", path.display()),
+        (Some(path), true) => format!(
+            "{} (v2), and v1 beside it: a container that is in v1 alone shows by its host name only",
+            path.display()
+        ),
+        (None, true) => "v1 alone: no paths, and containers by their host names only".to_owned(),
+        (None, false) => {
+            "not mounted: no paths, and containers by their host names only".to_owned()
+        }
+    };
+    line(out, "cgroups", &text)?;
 
     writeln!(out, "{HEADING}backends{HEADING:#}")?;
     for backend in backends {

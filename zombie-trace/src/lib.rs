@@ -9,6 +9,7 @@ pub mod cause;
 pub mod cli;
 pub mod command;
 pub mod compare;
+pub mod container;
 pub mod decode;
 pub mod demo;
 pub mod diff;

@@ -12,12 +12,13 @@ use crate::{
     accounts::{self, Accounts, Remains},
     aggregate::{Aggregate, Counts, Lost},
     cause::Diagnosis,
+    decode::Event,
     filter::Filter,
     gate::Figures,
-    lifecycle::{Alive, Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
+    lifecycle::{Alive, Lifecycle, Overdue, Place, RunQueueClocks, TaskId, WallClock},
     metrics::{Pids, Standing},
     sink::{Loss, Sink, Start},
-    source::{CgroupPaths, monotonic_now, proc, wall_clock},
+    source::{Places, monotonic_now, proc, wall_clock},
 };
 
 /// How a run ended.
@@ -38,7 +39,7 @@ pub struct Pipeline {
     filter: Filter,
     aggregate: Aggregate,
     sink: Box<dyn Sink + Send>,
-    cgroups: CgroupPaths,
+    places: Places,
     begun: u64,
     wall: WallClock,
     /// Records that came through the ring buffer and were not listed.
@@ -63,7 +64,7 @@ impl Pipeline {
             filter,
             aggregate: Aggregate::default(),
             sink,
-            cgroups: CgroupPaths::new(),
+            places: Places::new(),
             begun: monotonic_now(),
             wall: wall_clock(),
             filtered: 0,
@@ -100,10 +101,20 @@ impl Pipeline {
         self.wall = wall_clock();
     }
 
+    /// Takes in what the ring buffer brought.
+    pub fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Record(record) => return self.record(record),
+            Event::HostName(name) => self.places.name_host(name),
+            Event::NewCgroup(cgroup) => self.places.add_cgroup(cgroup),
+        }
+        Ok(())
+    }
+
     /// Lists a process that is gone, if it is to be listed.
-    pub fn record(&mut self, record: &Record) -> io::Result<()> {
-        let cgroup = self.cgroups.path(record.cgroup_id);
-        let zombie = self.lifecycle.zombie(record, &self.wall, cgroup);
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        let place = self.places.of(record);
+        let zombie = self.lifecycle.zombie(record, &self.wall, place);
         let listing = self.filter.listing(&zombie);
         self.aggregate.zombie(&zombie, listing);
         if listing.is_filtered() {
@@ -194,7 +205,8 @@ impl Pipeline {
             .iter()
             .filter(|entry| accounts::is_zombie(entry))
             .map(|entry| {
-                let alive = self.lifecycle.alive(&entry.record, now, &self.wall, None);
+                let place = Place::default();
+                let alive = self.lifecycle.alive(&entry.record, now, &self.wall, place);
                 (identity(&entry.record), alive.age_ns, entry)
             })
             .collect();
@@ -231,9 +243,9 @@ impl Pipeline {
         diagnoses: &HashMap<u32, Diagnosis>,
     ) -> Alive {
         let record = &entry.record;
-        let cgroup = self.cgroups.path(record.cgroup_id);
+        let place = self.places.of(record);
         self.lifecycle
-            .alive(record, now, &self.wall, cgroup)
+            .alive(record, now, &self.wall, place)
             .because(diagnoses.get(&record.pid))
     }
 

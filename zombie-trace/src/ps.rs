@@ -17,7 +17,7 @@ use crate::{
     lifecycle::Lifecycle,
     sink::{self, Output, Process, Sink as _},
     source::{
-        monotonic_now,
+        monotonic_now, place_of,
         proc::{self, Existing, Parents},
         wall_clock,
     },
@@ -109,13 +109,16 @@ fn list(args: &PsArgs) -> anyhow::Result<Vec<Process>> {
             entry.record.parent_comm = parent.comm.to_raw();
         }
         lifecycle.adopt(&entry, &clocks, &wall);
-        let cgroup = zombie.cgroup.as_deref().map(Into::into);
+        let mut place = place_of(zombie.cgroup.as_deref());
+        place.parent_container = place_of(zombie.parent_cgroup.as_deref())
+            .container
+            .and_then(|container| container.id);
         let diagnosis: Diagnosis = diagnose(Facts {
             zombie: &zombie.facts,
             parent,
         });
         let mut alive = lifecycle
-            .alive(&entry.record, now, &wall, cgroup)
+            .alive(&entry.record, now, &wall, place)
             .because(Some(&diagnosis));
         if !zombie.status_known {
             alive.exit_code = None;
@@ -141,6 +144,7 @@ fn list(args: &PsArgs) -> anyhow::Result<Vec<Process>> {
 fn scope(args: &ScopeArgs) -> anyhow::Result<impl Fn(&Existing) -> bool> {
     let pids: Vec<u32> = args.pid.iter().map(|pid| pid.get()).collect();
     let ppids: Vec<u32> = args.ppid.iter().map(|pid| pid.get()).collect();
+    let containers = args.container.clone();
     let tree = args.tree.map(|root| (root.get(), proc::parents_of_all()));
     let cgroup = match &args.cgroup {
         Some(path) => {
@@ -159,6 +163,11 @@ fn scope(args: &ScopeArgs) -> anyhow::Result<impl Fn(&Existing) -> bool> {
             && tree
                 .as_ref()
                 .is_none_or(|(root, parents)| descends(record.ppid, *root, parents))
+            && (containers.is_empty()
+                || containers.iter().any(|wanted| {
+                    let path = zombie.cgroup.as_deref();
+                    path.is_some_and(|path| wanted.matches_path(path))
+                }))
             && cgroup.as_ref().is_none_or(|cgroup| {
                 let path = zombie.cgroup.as_deref();
                 path.is_some_and(|path| std::path::Path::new(path).starts_with(cgroup))

@@ -16,7 +16,7 @@ use crate::{
     session::{Session, Trouble, pass_on},
     signals::{self, Inherited, Stop},
     sink::{Output, Start},
-    source::{monotonic_now, wall_clock},
+    source::{CgroupPaths, monotonic_now, wall_clock},
 };
 
 /// Runs until Ctrl-C, for the asked time, or while the command does.
@@ -175,11 +175,25 @@ pub(crate) fn scope(args: &ScopeArgs) -> anyhow::Result<Scope> {
         }
         None => None,
     };
+    let mut known = CgroupPaths::new();
+    if !args.container.is_empty() {
+        known.add_containers();
+    }
+    for wanted in &args.container {
+        let mut paths = known.paths();
+        if wanted.is_id_begin() && !paths.any(|path| wanted.matches_path(path)) {
+            notice::warn(&format!(
+                "--container {}: no cgroup v2 is of such a container now; waiting for one",
+                wanted.as_str()
+            ));
+        }
+    }
     Ok(Scope {
         pids: args.pid.iter().map(|pid| warn("--pid", *pid)).collect(),
         ppids: args.ppid.iter().map(|pid| warn("--ppid", *pid)).collect(),
         tree: args.tree.map(|pid| warn("--tree", pid)),
         cgroup,
+        containers: args.container.clone(),
     })
 }
 

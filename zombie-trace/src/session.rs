@@ -194,9 +194,9 @@ impl Session {
         self.pipeline.begin_batch();
         for _ in 0..limit {
             match self.source.take() {
-                Some(record) => {
-                    let record = record.context("the kernel side is not the one we started")?;
-                    self.pipeline.record(&record)?;
+                Some(event) => {
+                    let event = event.context("the kernel side is not the one we started")?;
+                    self.pipeline.event(&event)?;
                 }
                 None => break,
             }

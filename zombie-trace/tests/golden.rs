@@ -13,7 +13,7 @@ use zombie_trace::{
     cli::Cli,
     compare::{Comparison, Profile, compare},
     doctor,
-    kernel::{BackendCheck, BtfCheck, Capabilities, Examination},
+    kernel::{BackendCheck, BtfCheck, Capabilities, Cgroups, Examination},
     sink::{Intervals, Json, Look, Table, Text, comparison},
 };
 
@@ -259,6 +259,10 @@ fn doctor_says_what_works_and_what_does_not() {
         },
         lockdown: Some("integrity".into()),
         tracefs: Some("/sys/kernel/tracing".into()),
+        cgroups: Cgroups {
+            v2: Some("/sys/fs/cgroup".into()),
+            v1: false,
+        },
         backends: vec![
             backend("fentry", refused, 1000, 0),
             backend("kprobe", None, 2000, 0),
@@ -286,6 +290,7 @@ fn doctor_says_what_works_and_what_does_not() {
         },
         lockdown: None,
         tracefs: None,
+        cgroups: Cgroups { v2: None, v1: true },
         backends: vec![backend("fentry", Some("missing CAP_BPF"), 1000, 0)],
         would_use: None,
         pid_max: Some(32_768),

@@ -73,6 +73,7 @@ const CASES: &[(u32, &[&str], Extra)] = &[
     (23, &["ns-nested"], NOTHING),
     (23, &["ns-nested-teardown"], NOTHING),
     (23, &["ns-unshare"], NOTHING),
+    (23, &["ns-uts-names"], NOTHING),
     (24, &["vfork"], NOTHING),
     (25, &["blocked-sigchld"], NOTHING),
     (26, &["stop-cont-kill"], NOTHING),

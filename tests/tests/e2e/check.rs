@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use zombie_trace_tests::{Expect, Line, Many, Span, Truth};
 
 use crate::{
@@ -227,6 +227,10 @@ fn common(truth: &Truth, line: &Value) -> Vec<String> {
     expect("exit_code", Some(truth.exit_code.into()));
     expect("signal", Some(truth.signal.into()));
     expect("cgroup", truth.cgroup.clone().map(Into::into));
+    let host_name = &line["container"]["hostname"];
+    if truth.host_name.is_some() && *host_name != json!(truth.host_name) {
+        wrong.push(format!("hostname is {host_name} for {:?}", truth.host_name));
+    }
     let found = flags(line);
     for missing in truth
         .flags

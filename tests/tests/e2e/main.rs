@@ -12,6 +12,7 @@ mod catalogue;
 mod cause;
 mod check;
 mod command;
+mod container;
 mod context;
 mod devtools;
 mod diff;
@@ -86,6 +87,7 @@ fn main() {
         backend::tests(),
         command::tests(),
         scope::tests(),
+        container::tests(),
         options::tests(),
         cause::tests(),
         diff::tests(),

@@ -26,6 +26,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("scope::tree", tree),
         Test::new("scope::cgroup-path", || cgroup(true)).unless(no_cgroup()),
         Test::new("scope::cgroup-name", || cgroup(false)).unless(no_cgroup()),
+        Test::new("scope::container-id", container_id).unless(no_cgroup()),
+        Test::new("scope::container-host-name", container_host_name),
         Test::new("scope::filters-count", filters_count),
         Test::new("scope::filter-comm", || {
             filter(&["-n", "odd*"], |truth| truth.role.starts_with("odd"))
@@ -169,7 +171,12 @@ fn cgroup(by_path: bool) -> Outcome {
     let below = group.join("below");
     fs::create_dir_all(&below).map_err(|error| format!("{}: {error}", below.display()))?;
     let outcome = in_cgroup(&group, &below, &name, by_path);
-    for directory in [&below, &group] {
+    remove_cgroups(&[&below, &group]);
+    outcome
+}
+
+fn remove_cgroups(directories: &[&Path]) {
+    for directory in directories {
         // Dead tasks leave their cgroup only with their last reference.
         for _ in 0..200 {
             if fs::remove_dir(directory).is_ok() {
@@ -178,7 +185,6 @@ fn cgroup(by_path: bool) -> Outcome {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
-    outcome
 }
 
 fn in_cgroup(group: &Path, below: &Path, name: &str, by_path: bool) -> Outcome {
@@ -202,6 +208,54 @@ fn in_cgroup(group: &Path, below: &Path, name: &str, by_path: bool) -> Outcome {
         }
     }
     judge(&run, &expected([&ours, &lower], |_| true)).map(drop)
+}
+
+/// The names that Docker and podman give, made after the tracer; by the begin of the id.
+fn container_id() -> Outcome {
+    const ID: &str = "b2a102854b4969b2ce98dc329c86b4fb2b06e4ad2cc8da9d8a7578c9cd2004a2";
+    let top = context::cgroup2_mount()
+        .expect("probed")
+        .join(format!("zt-e2e-{}", std::process::id()));
+    let [docker, other, conmon] = [
+        format!("docker-{ID}.scope"),
+        format!("docker-{}.scope", ID.replace("b2a1", "b2a2")),
+        format!("libpod-conmon-{ID}.scope"),
+    ]
+    .map(|name| top.join(name));
+    let inner = docker.join("init");
+    let outcome = in_container(ID, [&inner, &other, &conmon]);
+    remove_cgroups(&[&inner, &docker, &other, &conmon, &top]);
+    outcome
+}
+
+fn in_container(id: &str, groups: [&Path; 3]) -> Outcome {
+    let tracer = Tracer::json(["--container", &id[..12]]).start()?;
+    let mut puppets = puppets::<3>()?;
+    for (puppet, group) in puppets.iter_mut().zip(groups) {
+        fs::create_dir_all(group).map_err(|error| format!("{}: {error}", group.display()))?;
+        puppet.obey(&format!("cgroup {}", group.display()))?;
+        perform(puppet)?;
+    }
+    let run = tracer.stop()?;
+    let report = judge(&run, &expected([&puppets[0]], |_| true))?;
+    for zombie in report.zombies() {
+        ensure!(zombie["container"]["id"] == id, "{zombie}");
+        // An orphan's is outside.
+        let inside = zombie["ppid"] == puppets[0].pid();
+        ensure!(!inside || zombie["parent_container"] == id, "{zombie}");
+    }
+    Ok(())
+}
+
+/// Of a namespace that gets two names in succession, what ends under the first.
+fn container_host_name() -> Outcome {
+    let run = Tracer::json(["--container", "zt-one"])
+        .scenario(["ns-uts-names"])
+        .run()?;
+    let report = run.report()?;
+    let comms: Vec<_> = report.zombies().map(|record| &record["comm"]).collect();
+    ensure!(comms == ["first"], "{comms:?}");
+    Ok(())
 }
 
 /// What is filtered is counted, and nothing else.

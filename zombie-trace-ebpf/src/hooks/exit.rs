@@ -8,6 +8,7 @@ use zombie_trace_common::{TaskState, flags};
 use crate::{
     emit::count,
     globals::EXIT_HAS_GROUP_DEAD,
+    host_name,
     maps::{SCRATCH, scratch},
     record::{self, Insertion},
     scope,
@@ -46,7 +47,7 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
         unsafe { ended(state, probed, now) };
         return;
     }
-    if leader.is_kthread() || !scope::contains(leader) {
+    if leader.is_kthread() || !scope::contains(leader, last, scratch::EXIT) {
         return;
     }
     let Some(state) = SCRATCH.get_ptr_mut(scratch::EXIT) else {
@@ -57,6 +58,8 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
         // described, and that takes it long (it looks every pointer's type up by name).
         (*state).alone = u32::from(alone);
         record::describe(state, leader);
+        // The leader may have given its namespaces up before.
+        (*state).record.host_name = host_name::of(last);
         let alone = (&raw const (*state).alone).read_volatile() != 0;
         if alone {
             (*state).record.leader_exit_time = now;

@@ -1,5 +1,6 @@
 //! The programs, a file per family of hooks.
 
+mod cgroup_mkdir;
 mod do_notify_parent;
 mod exit;
 mod fork;

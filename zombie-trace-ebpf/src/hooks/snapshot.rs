@@ -105,7 +105,7 @@ fn adopt_zombie(leader: Task<Typed>) {
         || !(zombie || exit_state == 0)
         || leader.is_kthread()
         || record::find(leader).is_some()
-        || !scope::contains(leader)
+        || !scope::contains(leader, leader, scratch::SNAPSHOT)
     {
         return;
     }

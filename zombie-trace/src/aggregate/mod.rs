@@ -1,6 +1,7 @@
 //! Counts, percentiles and histograms over a run. Pure.
 
 mod by_comm;
+mod by_container;
 mod by_parent;
 mod counts;
 mod groups;
@@ -14,12 +15,13 @@ use std::{cmp::Reverse, time::Duration};
 use jiff::Timestamp;
 
 pub use by_comm::{ByComm, CommSummary};
+pub use by_container::ContainerSummary;
 pub use counts::{Counts, Lost};
 pub use interval::Interval;
 pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};
 pub use summary::{ParentSummary, PhaseTotals, Summary, ZombieTimes};
 
-use self::{groups::Groups, interval::Since, samples::Samples};
+use self::{by_container::ByContainer, groups::Groups, interval::Since, samples::Samples};
 use crate::{
     filter::Listing,
     lifecycle::{Alive, Comm, Zombie},
@@ -38,6 +40,7 @@ pub struct Aggregate {
     histogram: Log2Histogram,
     /// By pid and name, so that neither a pid used again nor an exec mixes two parents.
     parents: Groups<ParentKey>,
+    containers: ByContainer,
     /// Only if intervals are asked for.
     since: Option<Since>,
 }
@@ -53,6 +56,7 @@ impl Default for Aggregate {
             times: Samples::new(EXACT_TIMES, DIGITS),
             histogram: Log2Histogram::default(),
             parents: Groups::new(OTHERS),
+            containers: ByContainer::default(),
             since: None,
         }
     }
@@ -84,6 +88,14 @@ impl Aggregate {
         if zombie.pre_existing() || listing == Listing::Filtered {
             return;
         }
+        if let Some(container) = &zombie.container {
+            let group = self.containers.group(container);
+            if zombie.autoreaped() {
+                group.autoreaped += 1;
+            } else {
+                group.times.record(zombie.zombie_ns);
+            }
+        }
         let key = (zombie.ppid, zombie.parent_comm);
         if zombie.autoreaped() {
             self.parents.get(key).autoreaped += 1;
@@ -104,6 +116,9 @@ impl Aggregate {
     pub fn alive(&mut self, alive: &Alive) {
         if !alive.pre_existing() {
             self.parents.get((alive.ppid, alive.parent_comm)).alive += 1;
+            if let Some(container) = &alive.container {
+                self.containers.group(container).alive += 1;
+            }
         }
     }
 
@@ -128,6 +143,7 @@ impl Aggregate {
             complete: counts.lost.is_none(),
             zombie_ns: ZombieTimes::from(&self.times),
             by_parent,
+            by_container: self.containers.summary(),
             histogram: self.histogram.clone(),
         }
     }

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Log2Histogram, samples::Samples};
+use super::{ContainerSummary, Counts, Log2Histogram, samples::Samples};
 use crate::lifecycle::{Comm, Phase, longest};
 
 /// The end of a run: the JSON object `summary` but for its `type` and `ts`.
@@ -21,6 +21,9 @@ pub struct Summary {
     pub zombie_ns: ZombieTimes,
     /// The same by parent, the largest total first.
     pub by_parent: Vec<ParentSummary>,
+    /// The same by container, of those that are in one.
+    #[serde(default)]
+    pub by_container: Vec<ContainerSummary>,
     /// The zombie times in powers of two, in ns.
     #[serde(skip)]
     pub histogram: Log2Histogram,

@@ -22,6 +22,7 @@ pub use serve::{Collector, CollectorError, Listen, ListenError, ServeArgs};
 pub use user::UserError;
 
 use crate::{
+    container::ContainerQuery,
     demo::{Kind, Which},
     filter::{Filter, NameGlob, PID_MAX_LIMIT, Pid, TimeSpan, TimeSpanError},
     gate::{Condition, Format},
@@ -252,6 +253,10 @@ pub struct ScopeArgs {
     /// Only this cgroup v2 and those below it
     #[arg(short, long, value_name = "PATH", help_heading = "Scope")]
     pub cgroup: Option<PathBuf>,
+
+    /// Only containers of this id or begin of one, name, or host name (repeatable)
+    #[arg(long, value_name = "ID|NAME", help_heading = "Scope")]
+    pub container: Vec<ContainerQuery>,
 }
 
 /// Which processes are listed.

@@ -31,6 +31,9 @@ pub(crate) fn zombie() -> Zombie {
         reaper_pid: Some(4242),
         reaper_comm: Some("bash".into()),
         cgroup: None,
+        container: None,
+        parent_container: None,
+        reaper_container: None,
         flags: Vec::new(),
         phases: None,
     }
@@ -64,6 +67,8 @@ pub(crate) fn alive() -> Alive {
         cause: None,
         cause_text: None,
         cgroup: None,
+        container: None,
+        parent_container: None,
         flags: Vec::new(),
     }
 }

@@ -18,10 +18,11 @@ use crate::{
         diagnose,
     },
     cli::InspectArgs,
+    container::{Container, Runtime},
     exit_code::ExitCode,
-    lifecycle::{Alive, Lifecycle, Zombie},
+    lifecycle::{Alive, Lifecycle, Place, Zombie},
     notice::say,
-    sink::{HEADING, human, printable, time_of_day, wrap},
+    sink::{HEADING, escaped, human, printable, time_of_day, wrap},
     source::{
         monotonic_now,
         proc::{self, Existing, Parents},
@@ -114,7 +115,7 @@ fn alive(zombies: &[Existing]) -> Vec<Alive> {
     let mut lifecycle = Lifecycle::new(0);
     let alive = |zombie: &Existing| {
         lifecycle.adopt(&zombie.entry, &clocks, &wall);
-        lifecycle.alive(&zombie.entry.record, now, &wall, None)
+        lifecycle.alive(&zombie.entry.record, now, &wall, Place::default())
     };
     zombies.iter().map(alive).collect()
 }
@@ -185,6 +186,9 @@ fn about_zombie(text: &mut String, zombie: &Existing) {
             &format!("{cgroup} (it still counts in pids.current)"),
         );
     }
+    if let Some(container) = zombie.cgroup.as_deref().and_then(Container::of_path) {
+        line(text, "container", &told(&container));
+    }
     if threads == 0 {
         line(text, "memory, files", "none: given back when it ended");
     } else {
@@ -199,6 +203,18 @@ fn about_zombie(text: &mut String, zombie: &Existing) {
             line(text, "", "not visible from here");
         }
     }
+}
+
+/// All that its path tells of a container.
+fn told(container: &Container) -> String {
+    let runtime = container.runtime.map(Runtime::as_str);
+    let id = container.id.as_deref();
+    let pod = container
+        .pod_uid
+        .as_ref()
+        .map(|uid| format!("in pod {uid}"));
+    let parts = [runtime, id, pod.as_deref()];
+    escaped(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
 fn tree(text: &mut String, pid: u32) {
@@ -218,6 +234,12 @@ fn about_parent(text: &mut String, title: &str, parent: &ParentFacts) {
         "process",
         &format!("{} ({})", parent.pid, printable(&parent.comm)),
     );
+    if let Some(container) = proc::cgroup(parent.pid)
+        .as_deref()
+        .and_then(Container::of_path)
+    {
+        line(text, "container", &told(&container));
+    }
     let disposition = match parent.sigchld {
         Disposition::Default => "default action: nothing happens",
         Disposition::Ignore => "ignored",

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, FEntry, FExit, KProbe, ProgramError, TracePoint},
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, ProgramError, RawTracePoint, TracePoint},
     sys::SyscallError,
 };
 
@@ -15,6 +15,8 @@ use super::{Backend, KernelError};
 pub(super) enum Hook {
     /// A tracepoint with BTF-typed arguments.
     Tracepoint(&'static str),
+    /// A tracepoint whose arguments have no types.
+    RawTracepoint(&'static str),
     /// A system call's tracepoint, which slows every system call of the machine down.
     Syscall(&'static str),
     /// A function's entry, by a BPF trampoline.
@@ -52,6 +54,11 @@ const fn hook(program: &'static str, hook: Hook) -> Attachment {
 
 /// Keeps the set of descendants; only where the run is about a tree.
 pub(super) const FORK: Attachment = tracepoint("process_fork", "sched_process_fork");
+
+/// Tells the paths of cgroups that are made, which are gone when a short-lived container's are asked
+/// for.
+pub(super) const CGROUP_MKDIR: Attachment =
+    hook("cgroup_mkdir", Hook::RawTracepoint("cgroup_mkdir"));
 
 /// Only where the kernel has IORING_OP_WAITID.
 pub(super) const IO_URING: Attachment = tracepoint("io_uring_complete", "io_uring_complete");
@@ -119,6 +126,11 @@ impl Attachment {
                 program.load(name, btf).map_err(refused)?;
                 program.attach().map_err(refused)?;
             }
+            Hook::RawTracepoint(name) => {
+                let program: &mut RawTracePoint = self.program(ebpf)?;
+                program.load().map_err(refused)?;
+                program.attach(name).map_err(refused)?;
+            }
             Hook::Syscall(name) => {
                 let program: &mut TracePoint = self.program(ebpf)?;
                 program.load().map_err(refused)?;
@@ -151,6 +163,7 @@ impl Attachment {
         let refused = |error| KernelError::refused(format!("to detach {self}"), error);
         match self.hook {
             Hook::Tracepoint(_) => self.program::<BtfTracePoint>(ebpf)?.unload(),
+            Hook::RawTracepoint(_) => self.program::<RawTracePoint>(ebpf)?.unload(),
             Hook::Syscall(_) => self.program::<TracePoint>(ebpf)?.unload(),
             Hook::Fentry(_) => self.program::<FEntry>(ebpf)?.unload(),
             Hook::Fexit(_) => self.program::<FExit>(ebpf)?.unload(),
@@ -187,6 +200,7 @@ impl std::fmt::Display for Attachment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.hook {
             Hook::Tracepoint(name) => write!(f, "tp_btf/{name}"),
+            Hook::RawTracepoint(name) => write!(f, "raw_tracepoint/{name}"),
             Hook::Syscall(name) => write!(f, "tracepoint/syscalls/{name}"),
             Hook::Fentry(name) => write!(f, "fentry/{name}"),
             Hook::Fexit(name) => write!(f, "fexit/{name}"),

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Backend, Capabilities, Config, KernelError, Release, Tracer, capability,
+    Backend, Capabilities, Cgroups, Config, KernelError, Release, Tracer, capability,
     facts::KernelTypes,
     tracefs,
     tracer::{self},
@@ -30,6 +30,8 @@ pub struct Examination {
     pub lockdown: Option<String>,
     /// Where tracefs is mounted; where it is not, the tracepoint backend mounts it for itself.
     pub tracefs: Option<PathBuf>,
+    /// How cgroups are mounted, by which containers are told.
+    pub cgroups: Cgroups,
     /// The best first.
     pub backends: Vec<BackendCheck>,
     /// What `--backend auto` would take; null if nothing loads.
@@ -101,6 +103,7 @@ impl Examination {
             capabilities: capability::held(),
             lockdown: lockdown(),
             tracefs: tracefs::mount_point().map(Path::to_owned),
+            cgroups: Cgroups::mounted(),
             would_use: backends
                 .iter()
                 .find(|backend| backend.works)

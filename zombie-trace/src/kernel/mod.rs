@@ -24,5 +24,5 @@ pub use clock::sample_clocks;
 pub use error::KernelError;
 pub use examination::{BackendCheck, BtfCheck, Examination};
 pub use release::Release;
-pub use scope::{Cgroup, Scope, cgroup2_mount};
+pub use scope::{Cgroup, Cgroups, Scope, cgroup2_mount};
 pub use tracer::{Config, Tracer};

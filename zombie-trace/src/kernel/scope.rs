@@ -3,6 +3,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
+
+use crate::container::ContainerQuery;
+
 /// Which processes a run is about, as the kernel side decides it. What is set must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
@@ -14,6 +18,8 @@ pub struct Scope {
     pub tree: Option<u32>,
     /// Only processes in this cgroup v2 or below it.
     pub cgroup: Option<Cgroup>,
+    /// Only processes in one of these containers, or in one that is nested in it.
+    pub containers: Vec<ContainerQuery>,
 }
 
 /// A cgroup v2.
@@ -58,16 +64,38 @@ fn is_cgroup2(path: &Path) -> bool {
 
 /// Where the cgroup v2 hierarchy is mounted.
 pub fn cgroup2_mount() -> Option<PathBuf> {
-    mount_point(&fs::read_to_string("/proc/self/mountinfo").ok()?)
+    Cgroups::mounted().v2
+}
+
+/// How a machine's cgroups are mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cgroups {
+    /// Where the v2 hierarchy is; containers are told by its paths alone.
+    pub v2: Option<PathBuf>,
+    /// There are v1 hierarchies, which the processes of containers can be in instead.
+    pub v1: bool,
+}
+
+impl Cgroups {
+    /// As this process sees it.
+    pub fn mounted() -> Self {
+        Self::of(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+    }
+
+    fn of(mountinfo: &str) -> Self {
+        Self {
+            v2: mount_point(mountinfo, "cgroup2"),
+            v1: mount_point(mountinfo, "cgroup").is_some(),
+        }
+    }
 }
 
 /// The fifth field is the mount point; the type follows a lone dash (proc_pid_mountinfo(5)).
-fn mount_point(mountinfo: &str) -> Option<PathBuf> {
+fn mount_point(mountinfo: &str, kind: &str) -> Option<PathBuf> {
     mountinfo.lines().find_map(|line| {
         let (mount, filesystem) = line.split_once(" - ")?;
         let point = mount.split(' ').nth(4)?;
-        filesystem
-            .starts_with("cgroup2 ")
+        (filesystem.split(' ').next() == Some(kind))
             .then(|| PathBuf::from(point.replace("\\040", " ")))
     })
 }
@@ -82,11 +110,16 @@ mod tests {
             24 1 0:22 / /sys rw - sysfs sysfs rw\n\
             31 24 0:26 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n\
             32 24 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
-        assert_eq!(
-            mount_point(mountinfo),
-            Some("/sys/fs/cgroup/unified".into())
-        );
-        assert_eq!(mount_point("24 1 0:22 / /sys rw - sysfs sysfs rw\n"), None);
+        let hybrid = Cgroups {
+            v2: Some("/sys/fs/cgroup/unified".into()),
+            v1: true,
+        };
+        assert_eq!(Cgroups::of(mountinfo), hybrid);
+        let none = Cgroups {
+            v2: None,
+            v1: false,
+        };
+        assert_eq!(Cgroups::of("24 1 0:22 / /sys rw - sysfs sysfs rw\n"), none);
     }
 
     #[test]

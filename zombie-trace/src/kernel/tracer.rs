@@ -11,13 +11,14 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, Map, MapData, RingBuf},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
     programs::Iter,
 };
 use aya_log::EbpfLogger;
 use zombie_trace_common::{
-    ClockSample, Counters, Descendant, HANDLERS_LEN, HandlerRuns, SnapshotEntry, TaskState,
-    scope as scope_bits,
+    ClockSample, Counters, Descendant, HANDLERS_LEN, HOST_NAME_LEN, HandlerRuns, SnapshotEntry,
+    TaskState,
+    scope::{self as scope_bits, CGROUP_NAME_LEN, NamePattern},
 };
 
 use super::{
@@ -30,7 +31,10 @@ use super::{
     mapping::Mapping,
     object, slots, tracefs,
 };
-use crate::decode;
+use crate::{
+    container::{self, ContainerQuery},
+    decode,
+};
 
 /// The initial pid namespace's inode number (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PIDNS: u32 = 0xeffffffc;
@@ -135,6 +139,9 @@ impl Tracer {
         let fork = config.scope.tree.map(|_| attach::FORK);
         for attachment in [attach::FREE].into_iter().chain(attach::PHASES).chain(fork) {
             attach_one(attachment, &mut self.ebpf, btf)?;
+        }
+        if let Err(error) = attach_one(attach::CGROUP_MKDIR, &mut self.ebpf, btf) {
+            log::warn!("the cgroups of short-lived containers stay unknown: {error}");
         }
         let candidates = config
             .backend
@@ -372,12 +379,14 @@ fn load(
         (scope_bits::PPIDS, !scope.ppids.is_empty()),
         (scope_bits::TREE, scope.tree.is_some()),
         (scope_bits::CGROUP, scope.cgroup.is_some()),
+        (scope_bits::CONTAINER, !scope.containers.is_empty()),
     ];
     let scope_tests: u32 = tests
         .iter()
         .filter(|(_, set)| *set)
         .map(|(bit, _)| bit)
         .sum();
+    let names = container::patterns(&scope.containers);
     let tree_root = scope.tree.unwrap_or(0);
     let cgroup_id = scope.cgroup.as_ref().map_or(0, |cgroup| cgroup.id);
     let exit_has_group_dead = u8::from(facts.exit_has_group_dead);
@@ -427,6 +436,8 @@ fn load(
                 1
             },
         )
+        .map_max_entries("CONTAINER_NAMES", names.len().max(1) as u32)
+        .map_max_entries("CONTAINER_HOSTS", scope.containers.len().max(1) as u32)
         .map_max_entries("PIDS", scope.pids.len().max(1) as u32)
         .map_max_entries("PPIDS", scope.ppids.len().max(1) as u32);
     for (global, offset) in &facts.offsets {
@@ -437,6 +448,7 @@ fn load(
         .map_err(|error| KernelError::refused("the eBPF object", error))?;
     fill(&mut ebpf, "PIDS", &scope.pids)?;
     fill(&mut ebpf, "PPIDS", &scope.ppids)?;
+    fill_containers(&mut ebpf, &names, &scope.containers)?;
     Ok(ebpf)
 }
 
@@ -485,6 +497,42 @@ fn fill(ebpf: &mut Ebpf, name: &str, pids: &[u32]) -> Result<(), KernelError> {
     let mut set: HashMap<_, u32, u8> = map.try_into().map_err(refused)?;
     for pid in pids {
         set.insert(pid, 1, 0).map_err(refused)?;
+    }
+    Ok(())
+}
+
+fn fill_containers(
+    ebpf: &mut Ebpf,
+    names: &std::collections::HashMap<Vec<u8>, NamePattern>,
+    containers: &[ContainerQuery],
+) -> Result<(), KernelError> {
+    const NAMES: &str = "map CONTAINER_NAMES";
+    const HOSTS: &str = "map CONTAINER_HOSTS";
+    let lacking = |name| KernelError::refused(name, "the object lacks it");
+    let map = ebpf
+        .map_mut("CONTAINER_NAMES")
+        .ok_or_else(|| lacking(NAMES))?;
+    let mut trie: LpmTrie<_, [u8; CGROUP_NAME_LEN], NamePattern> = map
+        .try_into()
+        .map_err(|error| KernelError::refused(NAMES, error))?;
+    for (name, pattern) in names {
+        let mut data = [0; CGROUP_NAME_LEN];
+        data[..name.len()].copy_from_slice(name);
+        trie.insert(&Key::new(name.len() as u32 * 8, data), pattern, 0)
+            .map_err(|error| KernelError::refused(NAMES, error))?;
+    }
+    let map = ebpf
+        .map_mut("CONTAINER_HOSTS")
+        .ok_or_else(|| lacking(HOSTS))?;
+    let mut hosts: HashMap<_, [u8; HOST_NAME_LEN], u8> = map
+        .try_into()
+        .map_err(|error| KernelError::refused(HOSTS, error))?;
+    for container in containers {
+        let mut name = [0; HOST_NAME_LEN];
+        name[..container.as_str().len()].copy_from_slice(container.as_str().as_bytes());
+        hosts
+            .insert(name, 1, 0)
+            .map_err(|error| KernelError::refused(HOSTS, error))?;
     }
     Ok(())
 }

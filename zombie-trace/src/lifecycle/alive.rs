@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Comm, Flag, flags};
-use crate::cause::{Cause, Diagnosis};
+use crate::{
+    cause::{Cause, Diagnosis},
+    container::Container,
+};
 
 /// A zombie that still exists: the JSON object `alive` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +42,10 @@ pub struct Alive {
     pub cause_text: Option<String>,
     /// Path in the cgroup v2 hierarchy.
     pub cgroup: Option<Arc<str>>,
+    /// Its container; `None` if it was in none, or its cgroup was gone before it could be looked up.
+    pub container: Option<Container>,
+    /// The id of its parent's container, by the path of the parent's cgroup.
+    pub parent_container: Option<Arc<str>>,
     /// What is special about this record.
     #[serde(deserialize_with = "flags::known")]
     pub flags: Vec<Flag>,

@@ -1,8 +1,8 @@
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use zombie_trace_common::{Record, SnapshotEntry, flags, how};
 
-use super::{Alive, Comm, Flag, How, Phases, RunQueueClocks, WallClock, Zombie};
+use super::{Alive, Comm, Flag, How, Phases, Place, RunQueueClocks, WallClock, Zombie};
 
 /// Turns the kernel side's records into lifetimes.
 #[derive(Clone, Debug, Default)]
@@ -81,12 +81,7 @@ impl Lifecycle {
     }
 
     /// A process that is gone.
-    pub fn zombie(
-        &mut self,
-        record: &Record,
-        wall: &WallClock,
-        cgroup: Option<Arc<str>>,
-    ) -> Zombie {
+    pub fn zombie(&mut self, record: &Record, wall: &WallClock, place: Place) -> Zombie {
         let begin = self.begin(record);
         self.begins.remove(&(record.task, record.start_boottime));
         let end = if record.flags & flags::BOUNDED_END != 0 {
@@ -129,20 +124,17 @@ impl Lifecycle {
             how,
             reaper_pid: reaper,
             reaper_comm: reaper.map(|_| Comm::new(record.reaper_comm)),
-            cgroup,
+            cgroup: place.cgroup,
+            container: place.container,
+            parent_container: place.parent_container,
+            reaper_container: place.reaper_container.filter(|_| reaper.is_some()),
             flags: flags_of(record.flags),
             phases: Phases::of(record),
         }
     }
 
     /// A zombie that still exists `now` (monotonic, ns).
-    pub fn alive(
-        &self,
-        record: &Record,
-        now: u64,
-        wall: &WallClock,
-        cgroup: Option<Arc<str>>,
-    ) -> Alive {
+    pub fn alive(&self, record: &Record, now: u64, wall: &WallClock, place: Place) -> Alive {
         let mut begin = self.begin(record);
         if begin.min == 0 {
             // Nobody was notified of it (exit_signal 0).
@@ -171,7 +163,9 @@ impl Lifecycle {
             error_ns,
             cause: None,
             cause_text: None,
-            cgroup,
+            cgroup: place.cgroup,
+            container: place.container,
+            parent_container: place.parent_container,
             flags,
         }
     }
@@ -249,6 +243,7 @@ mod tests {
     use zombie_trace_common::ClockSample;
 
     use super::*;
+    use crate::decode::{self, Event};
 
     const ERROR: u64 = 12_000;
     const MS: u64 = 1_000_000;
@@ -289,7 +284,7 @@ mod tests {
     }
 
     fn interpret(record: &Record) -> Zombie {
-        Lifecycle::new(ERROR).zombie(record, &wall(), None)
+        Lifecycle::new(ERROR).zombie(record, &wall(), Place::default())
     }
 
     #[test]
@@ -370,8 +365,8 @@ mod tests {
             exit_state: 32,
         };
         lifecycle.adopt(&entry, &clocks, &wall());
-        let alive = lifecycle.alive(&adopted, 221 * MS, &wall(), None);
-        let zombie = lifecycle.zombie(&adopted, &wall(), None);
+        let alive = lifecycle.alive(&adopted, 221 * MS, &wall(), Place::default());
+        let zombie = lifecycle.zombie(&adopted, &wall(), Place::default());
         for (time, error) in [
             (alive.age_ns, alive.error_ns),
             (zombie.zombie_ns, zombie.error_ns),
@@ -392,7 +387,7 @@ mod tests {
             ..SnapshotEntry::default()
         };
         lifecycle.adopt(&entry, &RunQueueClocks::default(), &wall());
-        let zombie = lifecycle.zombie(&adopted, &wall(), None);
+        let zombie = lifecycle.zombie(&adopted, &wall(), Place::default());
         assert_eq!(
             (zombie.zombie_ns, zombie.error_ns),
             (66 * MS, 55 * MS + ERROR)
@@ -406,7 +401,7 @@ mod tests {
             flags: flags::NO_EXIT_SIGNAL,
             ..record()
         };
-        let alive = Lifecycle::new(ERROR).alive(&unseen, 300 * MS, &wall(), None);
+        let alive = Lifecycle::new(ERROR).alive(&unseen, 300 * MS, &wall(), Place::default());
         assert_eq!((alive.age_ns, alive.error_ns), (50 * MS, 50 * MS + ERROR));
         assert_eq!(alive.flags, [Flag::ApproximateStart, Flag::NoExitSignal]);
     }
@@ -414,15 +409,17 @@ mod tests {
     proptest! {
         #[test]
         fn any_record_is_interpreted(bytes in proptest::collection::vec(any::<u8>(), size_of::<Record>())) {
-            let record = crate::decode::record(&bytes).unwrap();
+            let Ok(Event::Record(record)) = decode::event(&bytes) else {
+                panic!("it has the length of a record");
+            };
             let mut lifecycle = Lifecycle::new(ERROR);
             lifecycle.adopt(
                 &SnapshotEntry { record, ..SnapshotEntry::default() },
                 &RunQueueClocks::default(),
                 &wall(),
             );
-            lifecycle.alive(&record, u64::MAX, &wall(), None);
-            lifecycle.zombie(&record, &wall(), None);
+            lifecycle.alive(&record, u64::MAX, &wall(), Place::default());
+            lifecycle.zombie(&record, &wall(), Place::default());
         }
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Comm, Phases, flags};
+use crate::container::Container;
 
 /// One process that ended and is gone: the JSON object `zombie` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,12 @@ pub struct Zombie {
     pub reaper_comm: Option<Comm>,
     /// Path in the cgroup v2 hierarchy.
     pub cgroup: Option<Arc<str>>,
+    /// Its container; `None` if it was in none, or its cgroup was gone before it could be looked up.
+    pub container: Option<Container>,
+    /// The id of its parent's container, by the path of the parent's cgroup.
+    pub parent_container: Option<Arc<str>>,
+    /// The same of its reaper.
+    pub reaper_container: Option<Arc<str>>,
     /// What is special about this record.
     #[serde(deserialize_with = "flags::known")]
     pub flags: Vec<Flag>,

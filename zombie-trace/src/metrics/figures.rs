@@ -3,6 +3,7 @@ use jiff::Timestamp;
 use super::{Labels, Series, SeriesTable, Slot};
 use crate::{
     aggregate::Lost,
+    container::Container,
     lifecycle::{Alive, Comm, Zombie},
 };
 
@@ -75,7 +76,11 @@ impl Totals {
 
     /// Takes in a zombie that was reaped.
     pub fn zombie(&mut self, zombie: &Zombie) {
-        let series = self.series(zombie.parent_comm.as_ref(), container(), zombie.ts);
+        let series = self.series(
+            zombie.parent_comm.as_ref(),
+            zombie.container.as_ref(),
+            zombie.ts,
+        );
         series.durations.record(zombie.zombie_ns);
     }
 
@@ -83,7 +88,11 @@ impl Totals {
     pub fn standing(&mut self, standing: &Standing) {
         self.series.forget_living();
         for alive in &standing.living {
-            let series = self.series(alive.parent_comm.as_ref(), container(), standing.ts);
+            let series = self.series(
+                alive.parent_comm.as_ref(),
+                alive.container.as_ref(),
+                standing.ts,
+            );
             series.zombies += 1;
             series.oldest_ns = series.oldest_ns.max(alive.age_ns);
         }
@@ -105,19 +114,19 @@ impl Totals {
         }
     }
 
-    fn series(&mut self, parent: Option<&Comm>, container: &str, ts: Timestamp) -> &mut Series {
+    fn series(
+        &mut self,
+        parent: Option<&Comm>,
+        container: Option<&Container>,
+        ts: Timestamp,
+    ) -> &mut Series {
         let parent = parent.map(Comm::to_str).unwrap_or_default();
         let labels = Labels {
             parent: &parent,
-            container,
+            container: container.map_or("", Container::name),
         };
         self.series.series(labels, ts)
     }
-}
-
-/// Containers are not told apart yet.
-fn container() -> &'static str {
-    ""
 }
 
 #[cfg(test)]

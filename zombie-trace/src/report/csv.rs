@@ -7,8 +7,8 @@ use crate::{
     sink::Medium,
 };
 
-/// The keys of a `zombie` line, with its phases in its place.
-const TITLES: [&str; 24] = [
+/// The keys of a `zombie` line, with those of its container and its phases in their places.
+const TITLES: [&str; 30] = [
     "ts",
     "pid",
     "ns_pid",
@@ -27,6 +27,12 @@ const TITLES: [&str; 24] = [
     "reaper_pid",
     "reaper_comm",
     "cgroup",
+    "runtime",
+    "id",
+    "pod_uid",
+    "hostname",
+    "parent_container",
+    "reaper_container",
     "flags",
     "notify_ns",
     "parent_not_waiting_ns",
@@ -66,6 +72,13 @@ impl<W: Medium> Csv<W> {
         self.known(zombie.reaper_pid)?;
         self.name(zombie.reaper_comm.as_ref())?;
         self.known(zombie.cgroup.as_deref())?;
+        let container = zombie.container.as_ref();
+        self.known(container.and_then(|it| Some(it.runtime?.as_str())))?;
+        self.known(container.and_then(|it| it.id.as_deref()))?;
+        self.known(container.and_then(|it| it.pod_uid.as_deref()))?;
+        self.known(container.and_then(|it| it.hostname.as_deref()))?;
+        self.known(zombie.parent_container.as_deref())?;
+        self.known(zombie.reaper_container.as_deref())?;
         self.field(flags.join(" "))?;
         let phases = zombie.phases.as_ref();
         self.known(phases.and_then(|phases| phases.notify_ns))?;
@@ -109,6 +122,7 @@ fn io_error(error: csv::Error) -> io::Error {
 mod tests {
     use super::*;
     use crate::{
+        container::Container,
         filter::fixtures::zombie,
         lifecycle::{Flag, Phases},
     };
@@ -159,15 +173,17 @@ mod tests {
     fn titles_are_the_keys_of_json() {
         let zombie = Zombie {
             phases: Some(Phases::default()),
+            container: Some(Container::default()),
             ..zombie()
         };
         let json = serde_json::to_value(&zombie).unwrap();
-        let phases = json["phases"].as_object().unwrap();
+        let objects = [&json, &json["phases"], &json["container"]];
+        let of_json = objects.map(|object| object.as_object().unwrap());
         let known =
-            |title: &str| title == "ts" || json.get(title).is_some() || phases.contains_key(title);
-        let of_json = json.as_object().unwrap().keys().chain(phases.keys());
+            |title: &str| title == "ts" || of_json.iter().any(|keys| keys.contains_key(title));
         assert!(TITLES.iter().all(|title| known(title)));
-        for key in of_json.filter(|key| *key != "phases") {
+        let flat = |key: &&String| !["phases", "container"].contains(&key.as_str());
+        for key in of_json.iter().flat_map(|keys| keys.keys()).filter(flat) {
             assert!(TITLES.contains(&key.as_str()), "{key}");
         }
     }

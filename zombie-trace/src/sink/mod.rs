@@ -18,7 +18,7 @@ pub use metrics::Metrics;
 pub use output::{Medium, Output};
 pub(crate) use text::style::{BAD, GOOD, HEADING, paint};
 pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table};
-pub(crate) use text::{human, printable, status, time_of_day, visible, wrap};
+pub(crate) use text::{escaped, human, printable, status, time_of_day, visible, wrap};
 
 use crate::{
     aggregate::{Interval, Lost, Summary},

@@ -1,22 +1,45 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+        unix::fs::{DirEntryExt as _, MetadataExt as _},
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use crate::kernel::cgroup2_mount;
+use crate::{container::Container, kernel::cgroup2_mount};
 
-/// Finds the path of a cgroup v2 by its id, and remembers it.
+/// Finds a cgroup v2 by its id, and remembers it.
 #[derive(Debug)]
 pub struct CgroupPaths {
     mount: Option<(PathBuf, File)>,
-    known: HashMap<u64, Arc<str>>,
+    known: HashMap<u64, KnownCgroup>,
+    /// The kernel's paths begin where ours do.
+    from_root: bool,
+}
+
+/// A cgroup v2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownCgroup {
+    /// The path within the hierarchy.
+    pub path: Arc<str>,
+    /// The container whose it is.
+    pub container: Option<Container>,
+}
+
+impl From<&str> for KnownCgroup {
+    fn from(path: &str) -> Self {
+        Self {
+            container: Container::of_path(path),
+            path: path.into(),
+        }
+    }
 }
 
 impl CgroupPaths {
-    /// As many paths are remembered at the most.
+    /// As many are remembered at the most.
     const MAX_KNOWN: usize = 16_384;
 
     /// Without a cgroup v2 mount every path is unknown.
@@ -28,24 +51,60 @@ impl CgroupPaths {
         Self {
             mount,
             known: HashMap::new(),
+            from_root: sees_root(),
         }
     }
 
-    /// The path within the hierarchy; `None` if the cgroup is gone or can't be looked up (which
-    /// needs CAP_DAC_READ_SEARCH).
-    pub fn path(&mut self, id: u64) -> Option<Arc<str>> {
-        if let Some(path) = self.known.get(&id) {
-            return Some(Arc::clone(path));
+    /// Takes in the containers' cgroups that there are.
+    pub fn add_containers(&mut self) {
+        let Some((mount, _)) = &self.mount else {
+            return;
+        };
+        let mut directories = vec![(mount.clone(), String::new())];
+        while let Some((directory, path)) = directories.pop() {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    continue;
+                }
+                let path = format!("{path}/{}", entry.file_name().to_string_lossy());
+                let cgroup = KnownCgroup::from(&*path);
+                if cgroup.container.is_some() && self.known.len() < Self::MAX_KNOWN {
+                    self.known.insert(entry.ino(), cgroup);
+                }
+                directories.push((entry.path(), path));
+            }
         }
-        let (mount, directory) = self.mount.as_ref()?;
-        let opened = open_by_id(directory.as_raw_fd(), id)?;
-        let path = fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).ok()?;
-        let path: Arc<str> = within(mount, &path)?.into();
+    }
+
+    /// The paths that are known.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.known.values().map(|cgroup| &*cgroup.path)
+    }
+
+    /// Takes in a cgroup that was made just now, given its path from the root of the hierarchy.
+    pub fn add_new(&mut self, id: u64, path: &str) {
+        if self.from_root {
+            self.remember(id, path);
+        }
+    }
+
+    /// The cgroup; `None` if it is gone or can't be looked up (which needs CAP_DAC_READ_SEARCH).
+    pub fn find(&mut self, id: u64) -> Option<&KnownCgroup> {
+        if !self.known.contains_key(&id) {
+            let (mount, directory) = self.mount.as_ref()?;
+            let opened = open_by_id(directory.as_raw_fd(), id)?;
+            let path = fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).ok()?;
+            let path = within(mount, &path)?;
+            self.remember(id, &path);
+        }
+        self.known.get(&id)
+    }
+
+    fn remember(&mut self, id: u64, path: &str) {
         if self.known.len() >= Self::MAX_KNOWN {
             self.known.clear();
         }
-        self.known.insert(id, Arc::clone(&path));
-        Some(path)
+        self.known.insert(id, path.into());
     }
 }
 
@@ -53,6 +112,13 @@ impl Default for CgroupPaths {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Whether the root of the mounted hierarchy is the kernel's: not in a cgroup namespace of its own.
+fn sees_root() -> bool {
+    /// The initial cgroup namespace's (`PROC_CGROUP_INIT_INO`, include/linux/proc_ns.h).
+    const INITIAL: u64 = 0xefff_fffb;
+    fs::metadata("/proc/self/ns/cgroup").is_ok_and(|namespace| namespace.ino() == INITIAL)
 }
 
 fn within(mount: &Path, path: &Path) -> Option<String> {
@@ -90,8 +156,6 @@ fn open_by_id(mount: RawFd, id: u64) -> Option<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt as _;
-
     use super::*;
 
     #[test]
@@ -114,7 +178,7 @@ mod tests {
             eprintln!("skipped: looking cgroups up by id needs root");
             return;
         }
-        assert_eq!(paths.path(id).as_deref(), Some("/"));
-        assert_eq!(paths.path(u64::MAX), None);
+        assert_eq!(paths.find(id), Some(&KnownCgroup::from("/")));
+        assert_eq!(paths.find(u64::MAX), None);
     }
 }

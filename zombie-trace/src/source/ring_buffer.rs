@@ -1,8 +1,7 @@
 use aya::maps::{MapData, RingBuf};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::decode::{self, DecodeError};
-use zombie_trace_common::Record;
+use crate::decode::{self, DecodeError, Event};
 
 /// The ring buffer of records, as an asynchronous source.
 pub struct RecordSource {
@@ -25,11 +24,11 @@ impl RecordSource {
         Ok(())
     }
 
-    /// The oldest record that is there.
-    pub fn take(&mut self) -> Option<Result<Record, DecodeError>> {
+    /// The oldest event that is there.
+    pub fn take(&mut self) -> Option<Result<Event, DecodeError>> {
         self.ring
             .get_mut()
             .next()
-            .map(|bytes| decode::record(&bytes))
+            .map(|bytes| decode::event(&bytes))
     }
 }

@@ -5,10 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use zombie_trace::{
     aggregate::{Aggregate, Counts, Interval, Lost, Summary},
+    container::{Container, Runtime},
     filter::Filter,
     lifecycle::{Alive, Flag, How, Phases, Zombie},
     sink::{Loss, Sink, Start},
 };
+
+const CONTAINER: &str = "b2a102854b4969b2ce98dc329c86b4fb2b06e4ad2cc8da9d8a7578c9cd2004a2";
+const POD: &str = "72f7f152-440c-66ac-9084-e0fc1d8a910c";
 
 /// What a sink is told of the run.
 pub(crate) struct Run {
@@ -145,6 +149,19 @@ fn zombies() -> Vec<Zombie> {
             ..zombie()
         },
         Zombie {
+            pid: 1234,
+            cgroup: Some(format!("/kubepods/burstable/pod{POD}/crio-{CONTAINER}").into()),
+            container: Some(Container {
+                runtime: Some(Runtime::CriO),
+                id: Some(CONTAINER.into()),
+                pod_uid: Some(POD.into()),
+                hostname: Some("web-7d4b9".into()),
+            }),
+            parent_container: Some(CONTAINER.into()),
+            reaper_container: Some(CONTAINER.into()),
+            ..zombie()
+        },
+        Zombie {
             pid: 999,
             comm: "evil\x1b[31m".into(),
             exit_code: None,
@@ -205,6 +222,9 @@ fn zombie() -> Zombie {
         reaper_pid: Some(4242),
         reaper_comm: Some("bash".into()),
         cgroup: None,
+        container: None,
+        parent_container: None,
+        reaper_container: None,
         flags: Vec::new(),
         phases: Some(Phases {
             notify_ns: Some(0),
@@ -232,6 +252,11 @@ fn alive() -> Vec<Alive> {
         cause: None,
         cause_text: None,
         cgroup: None,
+        container: Some(Container {
+            hostname: Some("web-1".into()),
+            ..Container::default()
+        }),
+        parent_container: None,
         flags: Vec::new(),
     };
     let old = Alive {

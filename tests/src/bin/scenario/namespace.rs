@@ -3,11 +3,12 @@
 use std::{fs, io};
 
 use libc::{CLONE_NEWPID, SIGCHLD};
-use zombie_trace_tests::Span;
+use zombie_trace_tests::{Span, Truth};
 
 use crate::{
     process::{Gate, Proc, Refine},
     sys,
+    threads::leader_ends,
 };
 
 fn clone_init() -> libc::pid_t {
@@ -170,6 +171,44 @@ pub(crate) fn unshare(_: &[String]) {
     parent.reap();
     emit_numbered(init, 1);
     parent.truth().emit();
+}
+
+/// A UTS namespace with two names in succession, and a leader that ends, with its namespaces, before
+/// its thread.
+pub(crate) fn uts_names(_: &[String]) {
+    let [parent, first, second] = [Proc::new("parent"), Proc::new("first"), Proc::new("second")];
+    let threads = Proc::new("threads");
+    parent.fork(|| {
+        sys::unshare_uts();
+        for (child, name) in [(first, "zt-one"), (second, "zt-two")] {
+            sys::set_host_name(name);
+            child.fork(|| 3);
+            child.poll_birth();
+            child.reap();
+        }
+        threads.fork(|| {
+            leader_ends(3, move || {
+                threads.ends_now();
+                sys::exit_group(5)
+            })
+        });
+        threads.poll_birth();
+        threads.reap();
+        0
+    });
+    parent.reap();
+    for (child, name) in [(first, "zt-one"), (second, "zt-two"), (parent, "zt-two")] {
+        emit_named(child.truth(), name);
+    }
+    emit_named(threads.truth().flag("leader-exited-early"), "zt-two");
+}
+
+fn emit_named(truth: Truth, name: &str) {
+    Truth {
+        host_name: Some(name.into()),
+        ..truth
+    }
+    .emit();
 }
 
 const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";

@@ -333,6 +333,7 @@ impl Proc {
             reaped,
             teardown: None,
             cgroup: None,
+            host_name: None,
             flags: vec![],
             flags_maybe: vec![],
         }

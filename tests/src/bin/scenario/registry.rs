@@ -100,6 +100,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     anywhere("ns-nested", namespace::nested),
     anywhere("ns-nested-teardown", namespace::nested_teardown),
     anywhere("ns-unshare", namespace::unshare),
+    anywhere("ns-uts-names", namespace::uts_names),
     probed(
         "ns-pid-reuse",
         namespace::pid_reuse,

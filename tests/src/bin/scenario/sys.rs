@@ -353,6 +353,22 @@ pub(crate) fn unshare_pid() {
     );
 }
 
+/// Moves the calling process into a new UTS namespace.
+pub(crate) fn unshare_uts() {
+    // SAFETY: no pointers.
+    must(
+        unsafe { libc::unshare(libc::CLONE_NEWUTS) }.into(),
+        "unshare(CLONE_NEWUTS)",
+    );
+}
+
+/// Names its UTS namespace.
+pub(crate) fn set_host_name(name: &str) {
+    // SAFETY: the pointer and the length are those of `name`.
+    let result = unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) };
+    must(result.into(), "sethostname");
+}
+
 /// `execve(2)` with our environment.
 pub(crate) fn exec(path: &Path, args: &[&str]) -> ! {
     let c_string = |bytes: &[u8]| CString::new(bytes).expect("no NUL");

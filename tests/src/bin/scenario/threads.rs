@@ -70,7 +70,7 @@ pub(crate) fn leader_exits_first_ignored(_: &[String]) {
 }
 
 /// Ends the calling leader's thread while another one lives on and then ends by `end`.
-fn leader_ends(code: u8, end: impl FnOnce() + Send + 'static) -> ! {
+pub(crate) fn leader_ends(code: u8, end: impl FnOnce() + Send + 'static) -> ! {
     thread::spawn(move || {
         sys::sleep_ms(LINGER_MS);
         end();

@@ -12,6 +12,7 @@ mod status;
 pub(crate) mod style;
 mod summary;
 mod table;
+mod worst_containers;
 mod worst_parents;
 
 use std::io;
@@ -38,6 +39,11 @@ pub(crate) fn printable(comm: &Comm) -> String {
 
 /// Any text with all that could fool a terminal made visible.
 pub(crate) fn visible(text: &str) -> String {
+    escape::escape(text).into_owned()
+}
+
+/// Any text likewise.
+pub(crate) fn escaped(text: &str) -> String {
     escape::escape(text).into_owned()
 }
 

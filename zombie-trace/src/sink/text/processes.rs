@@ -32,7 +32,10 @@ struct Column {
     cell: fn(&Process) -> String,
 }
 
-const COLUMNS: [Column; 11] = [
+/// Only where there is one.
+const CONTAINER: &str = "CONTAINER";
+
+const COLUMNS: [Column; 12] = [
     column("S", false, 0, |_| "Z".to_owned()),
     column("UID", true, 2, |process| process.alive.uid.to_string()),
     column("PID", true, 0, |process| process.alive.pid.to_string()),
@@ -54,6 +57,10 @@ const COLUMNS: [Column; 11] = [
     column("PARENT", false, 1, |process| {
         let parent = process.alive.parent_comm.as_ref();
         parent.map_or_else(|| "?".to_owned(), |comm| comm.to_str().into_owned())
+    }),
+    column(CONTAINER, false, 2, |process| {
+        let container = process.alive.container.as_ref();
+        container.map_or_else(|| "-".to_owned(), |container| container.name().to_owned())
     }),
     column("WHY", false, 0, |process| {
         process.alive.cause.unwrap_or(Cause::Unknown).to_string()
@@ -98,7 +105,10 @@ pub fn process_table(processes: &[Process], look: Look, rows: usize) -> String {
             cells.max().unwrap_or(0).max(column.title.len())
         })
         .collect();
-    let shown = fitting(&widths, look.width);
+    let contained = listed
+        .iter()
+        .any(|process| process.alive.container.is_some());
+    let shown = fitting(&widths, contained, look.width);
 
     let mut text = String::new();
     let titles: Vec<&str> = COLUMNS.iter().map(|column| column.title).collect();
@@ -120,8 +130,10 @@ pub fn process_table(processes: &[Process], look: Look, rows: usize) -> String {
 }
 
 /// The columns that fit; the last may be cut.
-fn fitting(widths: &[usize], terminal: Option<usize>) -> Vec<usize> {
-    let mut shown: Vec<usize> = (0..COLUMNS.len()).collect();
+fn fitting(widths: &[usize], contained: bool, terminal: Option<usize>) -> Vec<usize> {
+    let mut shown: Vec<usize> = (0..COLUMNS.len())
+        .filter(|&index| contained || COLUMNS[index].title != CONTAINER)
+        .collect();
     let Some(terminal) = terminal else {
         return shown;
     };

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     cause::Cause,
+    container::Container,
     lifecycle::{Alive, Comm, How, Zombie},
 };
 
@@ -50,7 +51,10 @@ impl Row for Zombie {
             ),
             Column::How => plain(self.how.as_str().to_owned()),
             Column::Reaper => plain(reaper(self)),
-            Column::Notes => (notes(&self.flags, self.error_ns), style::DIM),
+            Column::Notes => {
+                let notes = notes(&self.flags, self.error_ns);
+                (joined([place(self.container.as_ref()), notes]), style::DIM)
+            }
         }
     }
 }
@@ -73,16 +77,24 @@ impl Row for Alive {
             Column::How => ("still a zombie".to_owned(), style::WARNING),
             Column::Reaper => plain("-".to_owned()),
             Column::Notes => {
-                let cause = self.cause.map(Cause::code);
+                let cause = self.cause.map_or("", Cause::code).to_owned();
                 let notes = notes(&self.flags, self.error_ns);
-                let notes: Vec<&str> = cause
-                    .into_iter()
-                    .chain(Some(&*notes).filter(|notes| !notes.is_empty()))
-                    .collect();
-                (notes.join(", "), style::DIM)
+                let place = place(self.container.as_ref());
+                (joined([cause, place, notes]), style::DIM)
             }
         }
     }
+}
+
+fn place(container: Option<&Container>) -> String {
+    container.map_or_else(String::new, |container| {
+        format!("in {}", escape(container.name()))
+    })
+}
+
+fn joined<const N: usize>(notes: [String; N]) -> String {
+    let notes: Vec<_> = notes.into_iter().filter(|note| !note.is_empty()).collect();
+    notes.join(", ")
 }
 
 fn plain(text: String) -> (String, Style) {
@@ -198,5 +210,29 @@ mod tests {
         assert_eq!(text(&zombie, Column::Comm), r"\x1b[2J\u{202e}");
         assert_eq!(text(&zombie, Column::Parent), r"\x1b[2J\u{202e}");
         assert_eq!(text(&zombie, Column::Reaper), r"1 \x1b[2J\u{202e}");
+    }
+
+    #[test]
+    fn containers_are_named_in_the_notes() {
+        let zombie = Zombie {
+            container: Some(Container {
+                id: Some("9ec39b91f3d7".repeat(6)[..64].into()),
+                hostname: Some("web".into()),
+                ..Container::default()
+            }),
+            flags: vec![Flag::Reparented],
+            ..zombie()
+        };
+        assert_eq!(text(&zombie, Column::Notes), "in 9ec39b91f3d7, reparented");
+        let hostile = Container {
+            hostname: Some("\x1b[2J".into()),
+            ..Container::default()
+        };
+        let alive = Alive {
+            cause: Some(Cause::NeverWaits),
+            container: Some(hostile),
+            ..alive()
+        };
+        assert_eq!(text(&alive, Column::Notes), r"never-waits, in \x1b[2J");
     }
 }

@@ -5,6 +5,7 @@ use super::{
     duration::human,
     escape::width,
     style::{self, paint},
+    worst_containers::worst_containers,
     worst_parents::worst_parents,
 };
 use crate::aggregate::{Log2Histogram, Summary, ZombieTimes};
@@ -34,6 +35,16 @@ pub(super) fn render(summary: &Summary, look: Look) -> String {
         );
         text.push('\n');
         text += &worst_parents(&summary.by_parent, columns, look.color);
+    }
+    if !summary.by_container.is_empty() {
+        text.push('\n');
+        text += &paint(
+            "worst containers, by total zombie time",
+            style::HEADING,
+            look.color,
+        );
+        text.push('\n');
+        text += &worst_containers(&summary.by_container, columns, look.color);
     }
     text.push('\n');
     text + &loss(summary, columns, look.color)

@@ -30,6 +30,8 @@ pub struct Existing {
     pub wchan: Option<String>,
     /// The path of its cgroup v2.
     pub cgroup: Option<String>,
+    /// That of its parent.
+    pub parent_cgroup: Option<String>,
 }
 
 /// The zombies that there are now.
@@ -157,5 +159,6 @@ pub fn zombie(pid: u32) -> Option<Existing> {
         cpu_ns: stat.cpu_ticks * tick_ns,
         wchan: files::wchan(&directory),
         cgroup: files::cgroup(&directory),
+        parent_cgroup: super::cgroup(stat.ppid),
     })
 }

@@ -63,6 +63,11 @@ fn comm(pid: u32) -> Option<Comm> {
     Some(stat.comm)
 }
 
+/// The path of a process's cgroup v2.
+pub fn cgroup(pid: u32) -> Option<String> {
+    files::cgroup(&directory(pid))
+}
+
 /// The process that a process or thread number belongs to, if it exists.
 pub fn process_of(tid: u32) -> Option<u32> {
     files::Status::read(&directory(tid)).ok()?.number("Tgid")
