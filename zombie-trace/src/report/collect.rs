@@ -190,11 +190,11 @@ impl Collector {
                 counts
             }
         };
-        if let Some(summary) = &run.summary {
-            if times_from != TimesFrom::Zombies {
-                self.parents.extend(summary.by_parent.iter().cloned());
-                self.times = summary.zombie_ns;
-            }
+        if let Some(summary) = &run.summary
+            && times_from != TimesFrom::Zombies
+        {
+            self.parents.extend(summary.by_parent.iter().cloned());
+            self.times = summary.zombie_ns;
         }
         self.counts = add(self.counts, counts);
         self.counts.alive += counts.alive;

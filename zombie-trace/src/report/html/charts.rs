@@ -55,6 +55,9 @@ pub(super) fn alive(series: &Series) -> String {
     )
 }
 
+/// One of the values of a column, in ns.
+type Value = fn(&Column) -> Option<u64>;
+
 /// How long the zombies lasted that were reaped then.
 pub(super) fn lifetimes(series: &Series) -> String {
     let rows: Vec<_> = series.columns.iter().map(rows).collect();
@@ -105,7 +108,7 @@ pub(super) fn lifetimes(series: &Series) -> String {
             "<path class=\"heat\" fill-opacity=\"{opacity:.2}\" d=\"{path}\"/>"
         );
     }
-    let lines: [(&str, fn(&Column) -> Option<u64>); 3] = [
+    let lines: [(&str, Value); 3] = [
         ("max", |column| column.max_ns),
         ("p99", |column| column.p99_ns),
         ("p50", |column| column.p50_ns),
