@@ -279,7 +279,9 @@ impl Estimates {
                 }
             }),
             rate: runs.map(|(profile, times)| rate(times, &profile.spans)),
-            quantiles: runs.map(|(_, times)| quantiles(times, QUANTILES, LEAST_BEYOND)),
+            quantiles: runs.map(|(profile, times)| {
+                quantiles(times, QUANTILES, LEAST_BEYOND, profile.resolution())
+            }),
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) const MAX_BLOCKS: usize = 128;
 /// As many parents' names are kept apart at the most. With [`MAX_BLOCKS`], the bound on memory:
 /// some 25 MiB if every parent's times spread over three powers of ten, mostly far less.
 const MAX_PARENTS: usize = 32;
+/// The relative width of an interval's buckets, at the most.
+const BUCKET_WIDTH: f64 = 1.0 / 32.0;
 /// As many names of others are remembered, so that none is taken for new later.
 const MAX_OTHERS: usize = 4096;
 
@@ -34,6 +36,8 @@ pub struct Profile {
     units_per_block: u64,
     units_in_last: u64,
     last_end_ns: Option<i64>,
+    /// It has intervals, whose buckets are wider than steps.
+    has_intervals: bool,
 }
 
 /// How often each step of the scale was met in a block.
@@ -97,6 +101,7 @@ impl Profile {
         histogram: &[(u64, u64, u64)],
     ) {
         let block = self.unit(duration_ns);
+        self.has_intervals = true;
         for &(start, end, count) in histogram {
             let middle = start + end.saturating_sub(1).saturating_sub(start) / 2;
             self.overall.add(block, scale::step(middle), count);
@@ -118,6 +123,15 @@ impl Profile {
     /// How many zombies there were.
     pub fn count(&self) -> u64 {
         self.overall.count()
+    }
+
+    /// The relative width of what a time is rounded to.
+    pub(super) fn resolution(&self) -> f64 {
+        if self.has_intervals {
+            BUCKET_WIDTH
+        } else {
+            scale::WIDTH
+        }
     }
 
     /// How long they lasted.

@@ -34,6 +34,7 @@ pub(super) fn quantiles<const N: usize>(
     times: &Times,
     quantiles: [f64; N],
     least_beyond: f64,
+    resolution: f64,
 ) -> [Option<Estimate>; N] {
     let table = Table::new(times);
     if table.totals.iter().filter(|&&count| count > 0).count() < FEWEST_BLOCKS {
@@ -57,11 +58,16 @@ pub(super) fn quantiles<const N: usize>(
         if table.beyond(whole[index], 1.0 - q) < least_beyond {
             continue;
         }
+        // That of an even distribution within a step.
+        let rounding = resolution.powi(2) / 12.0;
         let expected = sampling[index].value * parts.len() as f64;
         let beyond = variance(parts.iter().map(|part| part[index])) - expected;
         estimates[index] = Some(Estimate {
             log: whole[index],
-            sampling: sampling[index],
+            sampling: Variance {
+                value: sampling[index].value + rounding,
+                ..sampling[index]
+            },
             drift: Variance {
                 value: beyond.max(0.0),
                 freedom: (parts.len() - 1) as f64,

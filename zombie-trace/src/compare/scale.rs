@@ -4,6 +4,9 @@
 const STEPS_LOG2: u32 = 7;
 const STEPS: u64 = 1 << STEPS_LOG2;
 
+/// The relative width of a step.
+pub(super) const WIDTH: f64 = 1.0 / STEPS as f64;
+
 /// The step that a number is in; below 128 each number has its own.
 pub(super) fn step(value: u64) -> u16 {
     let octave = value.max(STEPS).ilog2() - STEPS_LOG2;
