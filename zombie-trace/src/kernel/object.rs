@@ -7,6 +7,10 @@ use super::{KernelError, facts::Facts};
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("ZOMBIE_TRACE_BPF_OBJECT"));
 
+/// `BPF_STX | BPF_ATOMIC | BPF_DW`; which operation it is stands in the last four bytes, and 0 is the
+/// addition (include/uapi/linux/bpf.h).
+const ATOMIC: u8 = 0xdb;
+
 /// The eBPF object, so that the kernel takes it.
 pub(super) fn for_kernel(facts: &Facts) -> Result<Cow<'static, [u8]>, KernelError> {
     if facts.has_compare_exchange {
@@ -20,9 +24,6 @@ pub(super) fn for_kernel(facts: &Facts) -> Result<Cow<'static, [u8]>, KernelErro
 /// Kernels before 5.12 refuse a program for an atomic instruction that they don't know, even where
 /// it is never run. They know one: the addition.
 fn without_compare_exchange(object: &[u8]) -> object::Result<Vec<u8>> {
-    /// `BPF_STX | BPF_ATOMIC | BPF_DW`; which operation it is stands in the last four bytes, and 0 is
-    /// the addition (include/uapi/linux/bpf.h).
-    const ATOMIC: u8 = 0xdb;
     let mut bytes = object.to_vec();
     for section in object::File::parse(object)?.sections() {
         let SectionFlags::Elf { sh_flags } = section.flags() else {
@@ -49,13 +50,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn little_but_the_atomic_operations_changes() {
+    fn nothing_but_the_atomic_operations_changes() {
+        const COMPARE_EXCHANGE: u8 = 0xf1;
         let patched = without_compare_exchange(OBJECT).unwrap();
         assert_eq!(patched.len(), OBJECT.len());
-        let changed = (0..OBJECT.len()).filter(|&at| OBJECT[at] != patched[at]);
-        let changed: Vec<_> = changed.collect();
+        let changed: Vec<_> = (0..OBJECT.len())
+            .filter(|at| patched[*at] != OBJECT[*at])
+            .collect();
         assert!(!changed.is_empty());
-        // The lowest byte of the operation, four bytes behind the instruction's first.
-        assert!(changed.iter().all(|&at| OBJECT[at - 4] == 0xdb));
+        for at in changed {
+            let instruction = at - 4;
+            assert_eq!(OBJECT[instruction], ATOMIC);
+            assert_eq!((OBJECT[at], patched[at]), (COMPARE_EXCHANGE, 0));
+        }
     }
 }
