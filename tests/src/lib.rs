@@ -5,10 +5,12 @@
 //! `load` makes processes at full speed, and `bench` measures what tracing them costs.
 
 mod load_result;
+mod recipe;
 pub mod recorded;
 mod truth;
 
 pub use load_result::LoadResult;
+pub use recipe::{Recipe, Step};
 pub use truth::{Catalogued, Expect, Line, Many, Span, Truth};
 
 /// `CLOCK_MONOTONIC` now, in ns: the clock of all truths.

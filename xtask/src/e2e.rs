@@ -34,6 +34,22 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
     }
 }
 
+/// `cargo xtask cookbook`: runs the recipes of docs/load-testing.md, and puts what they print
+/// there.
+pub(crate) fn cookbook() -> Result<()> {
+    let privilege = Privilege::detect();
+    if let Privilege::None(reason) = privilege {
+        bail!("the recipes need root: {reason}");
+    }
+    let document = paths::root().join("docs/load-testing.md");
+    run_tests(
+        &privilege,
+        &Programs::build(&[], &[])?,
+        &[("ZOMBIE_TRACE_COOKBOOK", document.as_os_str())],
+        &["cookbook::".into()],
+    )
+}
+
 /// Builds what is tested and the tests with `envs` besides our environment, and runs them.
 pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outcome> {
     let privilege = Privilege::detect();
@@ -41,23 +57,38 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outc
         return Ok(Outcome::Skipped(reason));
     }
     let programs = Programs::build(envs, &[])?;
-    let mut test_envs = vec![
-        ("ZOMBIE_TRACE_BIN", programs.binary.as_os_str()),
-        ("ZOMBIE_TRACE_SCENARIO", programs.scenario.as_os_str()),
-        ("ZOMBIE_TRACE_LOAD", programs.load.as_os_str()),
-    ];
     let engines = Engines::find_or_fetch();
-    match &engines {
-        Ok(engines) => test_envs.extend([
+    let test_envs = match &engines {
+        Ok(engines) => vec![
             ("ZOMBIE_TRACE_PROMETHEUS", engines.prometheus.as_os_str()),
             (
                 "ZOMBIE_TRACE_VICTORIA",
                 engines.victoria_metrics.as_os_str(),
             ),
-        ]),
+        ],
         // The tests that need them say that they are skipped.
-        Err(error) => println!("no monitoring systems: {error:#}"),
-    }
+        Err(error) => {
+            println!("no monitoring systems: {error:#}");
+            vec![]
+        }
+    };
+    run_tests(&privilege, &programs, &test_envs, args)?;
+    Ok(Outcome::Passed)
+}
+
+/// Runs the tests with `envs` besides our environment and what names the programs.
+fn run_tests(
+    privilege: &Privilege,
+    programs: &Programs,
+    envs: &[(&str, &OsStr)],
+    args: &[OsString],
+) -> Result<()> {
+    let mut test_envs = vec![
+        ("ZOMBIE_TRACE_BIN", programs.binary.as_os_str()),
+        ("ZOMBIE_TRACE_SCENARIO", programs.scenario.as_os_str()),
+        ("ZOMBIE_TRACE_LOAD", programs.load.as_os_str()),
+    ];
+    test_envs.extend(envs);
     // One at a time: the tests measure, and share the machine's processes.
     run_command(
         privilege
@@ -65,8 +96,7 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outc
             .arg("--test-threads=1")
             .args(args)
             .current_dir(paths::root()),
-    )?;
-    Ok(Outcome::Passed)
+    )
 }
 
 /// What the end-to-end tests take: paths of executables.

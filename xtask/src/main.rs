@@ -47,6 +47,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Run the recipes of docs/load-testing.md, and show there what they print
+    Cookbook,
     /// Run the end-to-end tests on the distribution's kernels, with every backend
     Vm(vm::VmArgs),
     /// Measure what tracing costs, beside other tracers, into docs/benchmarks
@@ -86,6 +88,7 @@ fn run() -> Result<()> {
         Task::CheckEbpf => ebpf::check(),
         Task::Run { args } => run::run(&args),
         Task::E2e { args } => e2e::run(&args),
+        Task::Cookbook => e2e::cookbook(),
         Task::Vm(args) => vm::run(&args),
         Task::Bench { args } => bench::run(&args),
         Task::Soak { minutes } => bench::soak(minutes),

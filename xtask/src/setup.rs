@@ -20,7 +20,7 @@ enum Install {
     RustupComponent(&'static str),
 }
 
-const PROGRAMS: [Program; 8] = [
+const PROGRAMS: [Program; 12] = [
     Program {
         name: "cc",
         install: Install::Package("gcc"),
@@ -34,6 +34,7 @@ const PROGRAMS: [Program; 8] = [
         name: "chromium",
         install: Install::Package("chromium"),
     },
+    // Containers.
     Program {
         name: "runc",
         install: Install::Package("runc"),
@@ -45,6 +46,23 @@ const PROGRAMS: [Program; 8] = [
     Program {
         name: "busybox",
         install: Install::Package("busybox-static"),
+    },
+    // The recipes of docs/load-testing.md, whose scripts name their interpreter.
+    Program {
+        name: "/usr/bin/python3",
+        install: Install::Package("python3"),
+    },
+    Program {
+        name: "make",
+        install: Install::Package("make"),
+    },
+    Program {
+        name: "ab",
+        install: Install::Package("apache2-utils"),
+    },
+    Program {
+        name: "wrk",
+        install: Install::Package("wrk"),
     },
     Program {
         name: "cargo-fmt",
@@ -70,14 +88,14 @@ pub(crate) fn missing_after_install() -> Vec<String> {
     let mut missing = Vec::new();
     match tools::find_or_install() {
         Ok(tools) => {
-            println!("{:<13}{}", "rustc", tools.toolchain);
-            println!("{:<13}{}", "bpf-linker", tools.linker);
+            println!("{:<18}{}", "rustc", tools.toolchain);
+            println!("{:<18}{}", "bpf-linker", tools.linker);
         }
         Err(error) => missing.push(format!("eBPF tools: {error:#}")),
     }
     for program in &PROGRAMS {
         match program.find_or_install() {
-            Ok(path) => println!("{:<13}{}", program.name, path.display()),
+            Ok(path) => println!("{:<18}{}", program.name, path.display()),
             Err(error) => missing.push(format!("{}: {error:#}", program.name)),
         }
     }
@@ -86,7 +104,7 @@ pub(crate) fn missing_after_install() -> Vec<String> {
         Privilege::Sudo => "through sudo".into(),
         Privilege::None(reason) => format!("none ({reason}): the end-to-end tests can't run"),
     };
-    println!("{:<13}{rights}", "rights");
+    println!("{:<18}{rights}", "rights");
     missing
 }
 

@@ -14,6 +14,7 @@ mod check;
 mod command;
 mod container;
 mod context;
+mod cookbook;
 mod devtools;
 mod diff;
 mod failure;
@@ -102,6 +103,7 @@ fn main() {
         residue::tests(),
         schema::tests(),
         serve::tests(),
+        cookbook::tests(),
     ];
     let trials = tests.into_iter().flatten().map(|test| {
         if let (None, Some(reason)) = (&missing, &test.skip) {
