@@ -189,7 +189,7 @@ fn several_runs_are_summed_up() {
         let sum = a[key].as_u64().unwrap() + b[key].as_u64().unwrap();
         assert_eq!(both[key], sum, "{key}");
     }
-    assert_eq!(both["zombie_ns"]["count"], 2004);
+    assert_eq!(both["zombie_ns"]["count"], 2005);
     assert_eq!(both["zombie_ns"]["max"], b["zombie_ns"]["max"]);
     assert_eq!(both["complete"], false);
     assert_eq!(both["runs"].as_array().unwrap().len(), 2);
@@ -385,7 +385,7 @@ fn a_row_for_each_zombie() {
     files.write("run", recording(&support::eventful()));
     let rows = files.told(&["run", "--csv", "-"]);
     assert!(rows.starts_with("ts,pid,ns_pid,comm,"), "{rows}");
-    assert_eq!(rows.lines().count(), 6);
+    assert_eq!(rows.lines().count(), 7);
     let text = files.told(&["run", "--csv", "run.csv"]);
     assert!(text.contains("worst parents"));
     assert_eq!(files.read("run.csv"), rows);
@@ -399,8 +399,8 @@ fn a_trace_of_every_process() {
     let trace: Value = serde_json::from_str(&files.read("trace.json")).unwrap();
     let events = trace["traceEvents"].as_array().unwrap();
     let named = |name: &str| events.iter().filter(|event| event["name"] == name).count();
-    // One of five was autoreaped, and two are left.
-    assert_eq!((named("zombie"), named("process_name")), (6, 2));
+    // One of six was autoreaped, and two are left.
+    assert_eq!((named("zombie"), named("process_name")), (7, 2));
 }
 
 #[test]
