@@ -36,7 +36,8 @@ const PROGRAMS: [Program; 12] = [
     },
     // Containers.
     Program {
-        name: "runc",
+        // Not on the path of every root shell.
+        name: "/usr/sbin/runc",
         install: Install::Package("runc"),
     },
     Program {
