@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(
             render(&judged(), &Format::Text),
             "zombie-trace: --fail-if 'p99>50ms' holds: p99 is 62.3 ms\n\
-             zombie-trace: warning: --fail-if 'max>1s': max is not known, as there was no zombie\n\
+             zombie-trace: warning: --fail-if 'max>1s': max is not known, as none was reaped\n\
              zombie-trace: --fail-if 'p50>+20%' holds: p50 has changed by +24.0%\n"
         );
     }
@@ -222,11 +222,7 @@ mod tests {
             [
                 ("p99>50ms", "failure", "p99>50ms holds: p99 is 62.3 ms"),
                 ("alive<1", "system-out", "alive is 4"),
-                (
-                    "max>1s",
-                    "skipped",
-                    "max is not known, as there was no zombie"
-                ),
+                ("max>1s", "skipped", "max is not known, as none was reaped"),
                 (
                     "p50>+20%",
                     "failure",

@@ -1,4 +1,4 @@
-use super::{Condition, Value};
+use super::{Condition, Metric, Value};
 
 /// What becomes of a condition, with the figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +34,13 @@ impl Judged {
             Verdict::NoData if self.condition.is_change() => {
                 return format!("how {metric} has changed can't be told: there is too little data");
             }
-            Verdict::NoData => return format!("{metric} is not known, as there was no zombie"),
+            Verdict::NoData => {
+                let why = match metric {
+                    Metric::Age => "there was no zombie",
+                    _ => "none was reaped",
+                };
+                return format!("{metric} is not known, as {why}");
+            }
         };
         // To a few digits it can look like the limit that it is beyond.
         let shown = match actual.human() {
@@ -68,7 +74,7 @@ mod tests {
         );
         assert_eq!(
             explanation("max>1s", Verdict::NoData),
-            "max is not known, as there was no zombie"
+            "max is not known, as none was reaped"
         );
     }
 }

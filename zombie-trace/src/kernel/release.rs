@@ -38,7 +38,7 @@ mod tests {
         assert_eq!(is_510("4.19.0-27-amd64"), Some(false));
         assert_eq!(is_510("5.9.16"), Some(false));
         assert_eq!(is_510("5.10.0-32-cloud-amd64"), Some(true));
-        assert_eq!(is_510("6.18.44-fc-v595"), Some(true));
+        assert_eq!(is_510("6.18.44-local-v595"), Some(true));
         assert_eq!(is_510("7.3.4+deb13-cloud-amd64"), Some(true));
         assert_eq!(is_510("unheard-of"), None);
     }

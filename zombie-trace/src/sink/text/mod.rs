@@ -1,5 +1,6 @@
 //! Text for people: a row a zombie, or a line an interval, and a summary at the end.
 
+mod columns;
 mod comparison;
 mod duration;
 mod escape;

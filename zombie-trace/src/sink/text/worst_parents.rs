@@ -1,72 +1,44 @@
 use super::{
+    columns::{Columns, more},
     duration::human,
-    escape::{cut, escape, width},
-    style::{self, paint},
+    escape::escape,
 };
 use crate::aggregate::ParentSummary;
 
 /// How many are shown.
 const MOST: usize = 10;
-const TITLES: [&str; 10] = [
-    "PPID",
-    "COMM",
-    "REAPED",
-    "AUTOREAPED",
-    "ALIVE",
-    "P50",
-    "P99",
-    "MAX",
-    "TOTAL",
-    "MOSTLY",
-];
-const COMM: usize = 1;
-/// The last one.
-const MOSTLY: usize = 9;
-/// To what names are cut before a column goes.
-const FAIR_COMM: usize = 10;
-/// Which columns go first where there is no room.
-const EXPENDABLE: [&str; 7] = [
-    "AUTOREAPED",
-    "P50",
-    "P99",
-    "MOSTLY",
-    "MAX",
-    "ALIVE",
-    "REAPED",
-];
+const COLUMNS: Columns<10> = Columns {
+    titles: [
+        "PPID",
+        "COMM",
+        "REAPED",
+        "AUTOREAPED",
+        "ALIVE",
+        "P50",
+        "P99",
+        "MAX",
+        "TOTAL",
+        "MOSTLY",
+    ],
+    name: 1,
+    fair_name: 10,
+    ragged: Some(9),
+    expendable: &[
+        "AUTOREAPED",
+        "P50",
+        "P99",
+        "MOSTLY",
+        "MAX",
+        "ALIVE",
+        "REAPED",
+    ],
+};
 
 /// A table of the first few parents, as wide as its contents need but not more than `columns`.
 pub(super) fn worst_parents(parents: &[ParentSummary], columns: usize, color: bool) -> String {
     let rows: Vec<_> = parents.iter().take(MOST).map(cells).collect();
-    let mut widths: Vec<_> = (0..TITLES.len())
-        .map(|column| {
-            let cells = rows.iter().map(|row| width(&row[column]));
-            Some(cells.chain([TITLES[column].len()]).max().unwrap_or(0))
-        })
-        .collect();
-    let elastic = widths[COMM].unwrap_or(0).saturating_sub(FAIR_COMM);
-    for title in EXPENDABLE {
-        if total(&widths) > columns + elastic {
-            let column = TITLES.iter().position(|&other| other == title);
-            widths[column.expect("it is one of the titles")] = None;
-        }
-    }
-    let excess = total(&widths).saturating_sub(columns);
-    widths[COMM] = widths[COMM].map(|width| width.saturating_sub(excess));
-
-    let titles = line(&TITLES.map(str::to_owned), &widths);
-    let mut text = paint(&titles, style::HEADING, color);
-    text.push('\n');
-    for row in &rows {
-        text += &line(row, &widths);
-        text.push('\n');
-    }
-    match parents.len() - rows.len() {
-        0 => {}
-        1 => text += "  … and 1 more parent\n",
-        more => text += &format!("  … and {more} more parents\n"),
-    }
-    text
+    let table = COLUMNS.render(&rows, columns, color);
+    table + &more(parents.len() - rows.len(), "parent")
 }
 
 fn cells(parent: &ParentSummary) -> [String; 10] {
@@ -96,33 +68,9 @@ fn cells(parent: &ParentSummary) -> [String; 10] {
     ]
 }
 
-fn line(cells: &[String; 10], widths: &[Option<usize>]) -> String {
-    let mut line = String::new();
-    for (column, (cell, column_width)) in cells.iter().zip(widths).enumerate() {
-        let &Some(column_width) = column_width else {
-            continue;
-        };
-        let cell = cut(cell, column_width);
-        let padding = " ".repeat(column_width - width(&cell));
-        line += "  ";
-        line += &if column == COMM {
-            format!("{cell}{padding}")
-        } else if column == MOSTLY {
-            cell.into_owned()
-        } else {
-            format!("{padding}{cell}")
-        };
-    }
-    line
-}
-
-fn total(widths: &[Option<usize>]) -> usize {
-    widths.iter().flatten().map(|width| width + 2).sum()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::escape::width, *};
     use crate::aggregate::PhaseTotals;
 
     fn parent(ppid: u32) -> ParentSummary {
