@@ -182,8 +182,8 @@ mod tests {
         assert_eq!(
             render(&judged(), &Format::Github),
             "::error title=zombie-trace --fail-if::p99>50ms holds: p99 is 62.3 ms\n\
-             ::warning title=zombie-trace --fail-if::max>1s: max is not known, as there was no \
-             zombie\n\
+             ::warning title=zombie-trace --fail-if::max>1s: max is not known, as none was \
+             reaped\n\
              ::error title=zombie-trace --fail-if::p50>+20%25 holds: p50 has changed by +24.0%25\n"
         );
         assert_eq!(
