@@ -303,7 +303,10 @@ fn what_cannot_be_read_is_an_error() {
     files.write("mixed", run.repeat(2));
     files.write("run", &run);
     for (args, expected) in [
-        (&["nowhere"][..], "zombie-trace: nowhere: No such file"),
+        (
+            &["nowhere"][..],
+            "zombie-trace: cannot read nowhere: No such file or directory (os error 2)\n",
+        ),
         (&["empty"], "zombie-trace: empty: the file is empty"),
         (&["text"], "zombie-trace: text: not a recording"),
         (

@@ -8,7 +8,7 @@ use super::SCHEMA;
 #[derive(Debug, Error)]
 pub enum RecordingError {
     /// It can't be opened or read.
-    #[error("{name}: {error}")]
+    #[error("cannot read {name}")]
     Io {
         /// The file.
         name: String,
