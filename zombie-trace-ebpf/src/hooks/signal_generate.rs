@@ -42,40 +42,52 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     if info < 2 {
         return 0;
     }
+    let signal = ctx.arg::<u32>(0);
+    let notified = ctx.arg::<*const u8>(2);
+    let current = current::task();
+    // Nearly always the running process tells of its own end; a dying father can tell of his
+    // children's too, and a tracer of its tracee's.
+    if let Some(state) = find_own(current) {
+        unsafe { child_ended(state, current, signal, Task::typed(notified)) };
+        return 0;
+    }
     let Ok(info) = (unsafe { bpf_probe_read_kernel(info as *const ChildInfo) }) else {
         return 0;
     };
     if !CLD_ENDED.contains(&info.code) {
         return 0;
     }
-    let signal = ctx.arg::<u32>(0);
-    let notified = ctx.arg::<*const u8>(2);
-    // Nearly always the running process tells of its own end; a dying father can tell of his
-    // children's too, and a tracer of its tracee's.
-    let leader = current::task().group_leader();
-    if let Some(state) = find_own(info.pid, leader) {
-        unsafe { child_ended(state, leader, signal, Task::typed(notified)) };
-    } else {
-        // Seldom enough for reads by helper, which cost the verifier far less.
-        let notified = Task::probed(notified as u64);
-        let Some(state) = find(info.pid, notified) else {
-            return 0;
-        };
-        unsafe {
-            let leader = Task::probed((*state).record.task);
-            child_ended(state, leader, signal, notified);
-        }
+    // Seldom enough for reads by helper, which cost the verifier far less.
+    let notified = Task::probed(notified as u64);
+    let Some(state) = find(info.pid, notified) else {
+        return 0;
+    };
+    unsafe {
+        let leader = Task::probed((*state).record.task);
+        child_ended(state, leader, signal, notified);
     }
     0
 }
 
-/// The running process, if it is the one, has a slot, and is in the initial pid namespace, so that its
-/// parent is.
+/// The running process, if this can only be about its own end, whatever the siginfo says: from the
+/// moment it looks like a zombie until its parent was told of it interrupts are off (exit_notify,
+/// kernel/exit.c), and nothing else sends a signal.
 #[inline(always)]
-fn find_own(pid: u32, leader: Task<OfCurrent>) -> Option<*mut TaskState> {
-    let state = table::find_in_slot(pid)?;
-    let own = unsafe { (*state).record.task == leader.address() && (*state).aliases[0].ns == 0 };
-    own.then_some(state)
+fn find_own(current: Task<OfCurrent>) -> Option<*mut TaskState> {
+    if current.exit_state() & EXIT_ZOMBIE == 0
+        || current.pid() != current.tgid()
+        || current.threads() != 1
+    {
+        return None;
+    }
+    let state = table::find_in_slot(current.tgid())?;
+    let record = unsafe { &raw const (*state).record };
+    let untold = unsafe {
+        (*record).task == current.address()
+            && (*record).zombie_time == 0
+            && (*record).flags & flags::NO_EXIT_SIGNAL == 0
+    };
+    untold.then_some(state)
 }
 
 /// The process that the notification is about.

@@ -88,7 +88,7 @@ fn of_parent(zombie: &ZombieFacts, parent: &ParentFacts) -> (Cause, String) {
 
     let waiting = |thread: &&ThreadFacts| eligible(thread, zombie, parent);
     if threads.iter().any(|thread| waiting(&thread)) {
-        return say(Cause::BeingReaped, "waits for it just now");
+        return say(Cause::Unknown, "waits for it, and should have reaped it");
     }
     if all(|thread| thread.starved) {
         return say(
@@ -415,12 +415,12 @@ mod tests {
         let waits = |target, options| {
             with(|parent| parent.threads[0].wait = waiting(target, libc::WEXITED | options))
         };
-        assert_eq!(waits(WaitTarget::Any, 0), Cause::BeingReaped);
-        assert_eq!(waits(WaitTarget::Pid(100), 0), Cause::BeingReaped);
+        assert_eq!(waits(WaitTarget::Any, 0), Cause::Unknown);
+        assert_eq!(waits(WaitTarget::Pid(100), 0), Cause::Unknown);
         assert_eq!(waits(WaitTarget::Pid(101), 0), Cause::WaitsForOther);
-        assert_eq!(waits(WaitTarget::Group(0), 0), Cause::BeingReaped);
+        assert_eq!(waits(WaitTarget::Group(0), 0), Cause::Unknown);
         assert_eq!(waits(WaitTarget::Group(4), 0), Cause::WaitsForOther);
-        assert_eq!(waits(WaitTarget::Pidfd(100), 0), Cause::BeingReaped);
+        assert_eq!(waits(WaitTarget::Pidfd(100), 0), Cause::Unknown);
         assert_eq!(waits(WaitTarget::Pidfd(0), 0), Cause::WaitsForOther);
         assert_eq!(
             waits(WaitTarget::Any, libc::__WCLONE),
@@ -440,7 +440,7 @@ mod tests {
                 parent.threads[0].wait = waiting(WaitTarget::Pid(pid), libc::WEXITED);
             })
         };
-        assert_eq!(waits(7), Cause::BeingReaped);
+        assert_eq!(waits(7), Cause::Unknown);
         assert_eq!(waits(100), Cause::WaitsForOther);
     }
 
@@ -452,7 +452,7 @@ mod tests {
                 ..thread()
             });
         });
-        assert_eq!(cause, Cause::BeingReaped);
+        assert_eq!(cause, Cause::Unknown);
     }
 
     #[test]
@@ -465,8 +465,8 @@ mod tests {
         assert_eq!(cause(&child, &parent), Cause::NoSigchld);
         for (options, expected) in [
             (0, Cause::WaitsWithoutFlags),
-            (libc::__WALL, Cause::BeingReaped),
-            (libc::__WCLONE, Cause::BeingReaped),
+            (libc::__WALL, Cause::Unknown),
+            (libc::__WCLONE, Cause::Unknown),
         ] {
             parent.threads[0].wait = waiting(WaitTarget::Any, libc::WEXITED | options);
             assert_eq!(cause(&child, &parent), expected, "{options:x}");
@@ -476,15 +476,19 @@ mod tests {
     #[test]
     fn a_thread_may_wait_for_its_own_children_alone() {
         let waits = |own_children: Option<Vec<u32>>| {
-            with(|parent| {
-                parent.threads[0].wait =
-                    waiting(WaitTarget::Any, libc::WEXITED | libc::__WNOTHREAD);
-                parent.threads[0].own_children = own_children;
-            })
+            let mut parent = parent();
+            parent.threads[0].wait = waiting(WaitTarget::Any, libc::WEXITED | libc::__WNOTHREAD);
+            parent.threads[0].own_children = own_children;
+            let (zombie, parent) = (&zombie(), Some(&parent));
+            diagnose(Facts { zombie, parent })
         };
-        assert_eq!(waits(Some(vec![99, 100])), Cause::BeingReaped);
-        assert_eq!(waits(Some(vec![99])), Cause::WaitsWithoutFlags);
-        assert_eq!(waits(None), Cause::Unknown);
+        let own = waits(Some(vec![99, 100]));
+        assert_eq!(own.cause, Cause::Unknown);
+        assert!(own.finding.contains("should have reaped it"), "{own:?}");
+        assert_eq!(waits(Some(vec![99])).cause, Cause::WaitsWithoutFlags);
+        let unread = waits(None);
+        assert_eq!(unread.cause, Cause::Unknown);
+        assert!(!unread.finding.contains("reaped"), "{unread:?}");
     }
 
     #[test]

@@ -36,8 +36,6 @@ pub enum Cause {
     ParentStarved,
     /// The parent runs, and has not come to wait.
     ParentBusy,
-    /// The parent waits for it just now.
-    BeingReaped,
     /// The parent is blocked in a wait for another child.
     WaitsForOther,
     /// The parent's wait leaves out children such as this one by its flags.
@@ -62,7 +60,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 19] = [
         Self::LeaderWithThreads,
         Self::HeldByTracer,
         Self::ParentFrozen,
@@ -72,7 +70,6 @@ impl Cause {
         Self::ParentExiting,
         Self::ParentStarved,
         Self::ParentBusy,
-        Self::BeingReaped,
         Self::WaitsForOther,
         Self::WaitsWithoutFlags,
         Self::NoSigchld,
@@ -97,7 +94,6 @@ impl Cause {
             Self::ParentExiting => "parent-exiting",
             Self::ParentStarved => "parent-starved",
             Self::ParentBusy => "parent-busy",
-            Self::BeingReaped => "being-reaped",
             Self::WaitsForOther => "waits-for-other",
             Self::WaitsWithoutFlags => "waits-without-flags",
             Self::NoSigchld => "no-sigchld",
@@ -150,7 +146,7 @@ impl Cause {
                 "let the parent wait for its children, or ignore SIGCHLD; if it can't be mended, \
                  restart it: its zombies are then reaped"
             }
-            Self::ParentExiting | Self::BeingReaped | Self::Unknown => return None,
+            Self::ParentExiting | Self::Unknown => return None,
         })
     }
 }

@@ -238,11 +238,13 @@ impl Table {
         self.logs.get(low).copied().unwrap_or(f64::NAN)
     }
 
-    /// How many independent zombies beyond a limit tell the share of those beyond as well as all
+    /// How many independent zombies at a limit or beyond tell the share of those as well as all
     /// that are there: those of one stall of the parent count about as one.
+    ///
+    /// Those at the limit count: with a parent as regular as a clock most are in one step.
     fn beyond(&self, log: f64, expected: f64) -> f64 {
         let width = self.logs.len();
-        let within = self.logs.partition_point(|&step| step <= log);
+        let within = self.logs.partition_point(|&step| step < log);
         let beyond = |block: usize| match within {
             0 => self.totals[block],
             _ => self.totals[block] - self.up_to[block * width + within - 1],

@@ -198,6 +198,21 @@ fn what_one_stall_has_made_is_not_judged() {
     assert_eq!(comparison.verdict, Verdict::NoDifference);
 }
 
+/// Most of a timer's zombies are in one step of the scale, and those beyond it come together.
+#[test]
+fn a_parent_as_regular_as_a_clock_is_judged() {
+    let mut base = Profile::begin(0);
+    let mut new = Profile::begin(0);
+    for n in 0..120 {
+        let late = if (60..66).contains(&n) { 900_000 } else { 0 };
+        base.zombie(n * 20_000_000, None, 20_300_000 + late);
+        new.zombie(n * 20_000_000, None, 12_000 + n as u64 % 7 * 100);
+    }
+    let changes = compare(&base, &new).overall.changes;
+    assert_eq!(changes.p50.verdict, Some(Verdict::Better));
+    assert_eq!(changes.p99.verdict, Some(Verdict::NotEnoughData));
+}
+
 #[test]
 fn the_parent_that_has_changed_is_named_first() {
     let mut rng = Rng::with_seed(5);

@@ -357,10 +357,7 @@ fn about_living(text: &mut String, pid: u32) {
         if listed.len() > LISTED {
             line(text, "", &format!("… and {} more", listed.len() - LISTED));
         }
-        if let Some((_, diagnosis)) = listed
-            .iter()
-            .find(|(_, diagnosis)| diagnosis.cause != Cause::BeingReaped)
-        {
+        if let Some((_, diagnosis)) = listed.first() {
             line(text, "found", &diagnosis.finding);
             if let Some(fix) = diagnosis.cause.fix() {
                 line(text, "what helps", fix);
