@@ -14,8 +14,7 @@ use jiff::tz::TimeZone;
 use self::watch::{Reaping, Watch};
 use crate::{
     cause::{
-        Cause, Diagnosis, Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget,
-        diagnose,
+        Diagnosis, Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget, diagnose,
     },
     cli::InspectArgs,
     container::{Container, Runtime},
