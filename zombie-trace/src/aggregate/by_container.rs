@@ -1,5 +1,6 @@
-use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{cmp::Reverse, sync::Arc};
 
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::by_parent::Parent;

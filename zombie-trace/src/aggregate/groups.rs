@@ -1,4 +1,6 @@
-use std::{cmp::Reverse, collections::HashMap, hash::Hash};
+use std::{cmp::Reverse, hash::Hash};
+
+use foldhash::HashMap;
 
 use super::by_parent::Parent;
 
@@ -21,7 +23,7 @@ pub(super) struct Groups<K> {
 impl<K: Copy + Eq + Hash + Ord> Groups<K> {
     pub(super) fn new(others: K) -> Self {
         Self {
-            groups: HashMap::new(),
+            groups: HashMap::default(),
             histograms: 0,
             others,
         }
@@ -40,17 +42,17 @@ impl<K: Copy + Eq + Hash + Ord> Groups<K> {
         let group = self.get(key);
         let was_exact = !group.times.is_rounded();
         group.times.record(zombie_ns);
+        let mut kept = key;
         if was_exact && group.times.is_rounded() {
             self.histograms += 1;
             if self.histograms > MOST_HISTOGRAMS {
                 self.fold();
+                // It may be among the others now.
+                if !self.groups.contains_key(&key) {
+                    kept = self.others;
+                }
             }
         }
-        // It may be among the others now.
-        let kept = match self.groups.contains_key(&key) {
-            true => key,
-            false => self.others,
-        };
         self.groups.entry(kept).or_default()
     }
 

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use zombie_trace_common::{Record, SnapshotEntry, flags, how};
 
@@ -42,7 +42,7 @@ impl Lifecycle {
     pub fn new(exact_error_ns: u64) -> Self {
         Self {
             exact_error_ns,
-            begins: HashMap::new(),
+            begins: HashMap::default(),
         }
     }
 

@@ -1,5 +1,6 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 
 use super::DurationHistogram;
@@ -65,7 +66,7 @@ impl SeriesTable {
         Self {
             max,
             slots: Vec::new(),
-            index: HashMap::new(),
+            index: HashMap::default(),
             other: None,
             full_until: Timestamp::MIN,
         }

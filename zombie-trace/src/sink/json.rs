@@ -36,13 +36,14 @@ impl<W: Medium> Json<W> {
     fn write(&mut self, kind: &str, ts: Timestamp, body: &impl Serialize) -> io::Result<()> {
         self.line.clear();
         // Always nine digits, which a serialized Timestamp has only if it needs them.
-        write!(self.line, r#"{{"type":"{kind}","ts":"{ts:.9}","#)?;
+        write!(self.line, r#"{{"type":"{kind}","ts":"{ts:.9}""#)?;
         if kind == "start" {
-            write!(self.line, r#""schema":{SCHEMA},"#)?;
+            write!(self.line, r#","schema":{SCHEMA}"#)?;
         }
         let brace = self.line.len();
         serde_json::to_writer(&mut self.line, body)?;
-        self.line.remove(brace);
+        // Its fields go on where ours end; no body is without.
+        self.line[brace] = b',';
         self.line.push(b'\n');
         self.out.write_all(&self.line)
     }

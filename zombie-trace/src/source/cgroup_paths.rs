@@ -1,5 +1,4 @@
 use std::{
-    collections::HashMap,
     fs::{self, File},
     os::{
         fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
@@ -9,13 +8,16 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::HashMap;
+
 use crate::{container::Container, kernel::cgroup2_mount};
 
 /// Finds a cgroup v2 by its id, and remembers it.
 #[derive(Debug)]
 pub struct CgroupPaths {
     mount: Option<(PathBuf, File)>,
-    known: HashMap<u64, KnownCgroup>,
+    /// `None` of one that could not be found: it is gone for good, or we may not look.
+    known: HashMap<u64, Option<KnownCgroup>>,
     /// The kernel's paths begin where ours do.
     from_root: bool,
 }
@@ -50,7 +52,7 @@ impl CgroupPaths {
         });
         Self {
             mount,
-            known: HashMap::new(),
+            known: HashMap::default(),
             from_root: sees_root(),
         }
     }
@@ -69,7 +71,7 @@ impl CgroupPaths {
                 let path = format!("{path}/{}", entry.file_name().to_string_lossy());
                 let cgroup = KnownCgroup::from(&*path);
                 if cgroup.container.is_some() && self.known.len() < Self::MAX_KNOWN {
-                    self.known.insert(entry.ino(), cgroup);
+                    self.known.insert(entry.ino(), Some(cgroup));
                 }
                 directories.push((entry.path(), path));
             }
@@ -78,33 +80,37 @@ impl CgroupPaths {
 
     /// The paths that are known.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.known.values().map(|cgroup| &*cgroup.path)
+        self.known.values().flatten().map(|cgroup| &*cgroup.path)
     }
 
     /// Takes in a cgroup that was made just now, given its path from the root of the hierarchy.
     pub fn add_new(&mut self, id: u64, path: &str) {
         if self.from_root {
-            self.remember(id, path);
+            self.remember(id, Some(path.into()));
         }
     }
 
     /// The cgroup; `None` if it is gone or can't be looked up (which needs CAP_DAC_READ_SEARCH).
     pub fn find(&mut self, id: u64) -> Option<&KnownCgroup> {
         if !self.known.contains_key(&id) {
-            let (mount, directory) = self.mount.as_ref()?;
-            let opened = open_by_id(directory.as_raw_fd(), id)?;
-            let path = fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).ok()?;
-            let path = within(mount, &path)?;
-            self.remember(id, &path);
+            let found = self.look_up(id);
+            self.remember(id, found);
         }
-        self.known.get(&id)
+        self.known.get(&id)?.as_ref()
     }
 
-    fn remember(&mut self, id: u64, path: &str) {
+    fn look_up(&self, id: u64) -> Option<KnownCgroup> {
+        let (mount, directory) = self.mount.as_ref()?;
+        let opened = open_by_id(directory.as_raw_fd(), id)?;
+        let path = fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).ok()?;
+        Some(within(mount, &path)?.as_str().into())
+    }
+
+    fn remember(&mut self, id: u64, cgroup: Option<KnownCgroup>) {
         if self.known.len() >= Self::MAX_KNOWN {
             self.known.clear();
         }
-        self.known.insert(id, path.into());
+        self.known.insert(id, cgroup);
     }
 }
 

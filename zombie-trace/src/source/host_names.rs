@@ -1,5 +1,6 @@
-use std::{collections::HashMap, os::unix::fs::MetadataExt as _, sync::Arc};
+use std::{os::unix::fs::MetadataExt as _, sync::Arc};
 
+use foldhash::HashMap;
 use zombie_trace_common::HostName;
 
 /// The host names that the kernel side has told of, by the ids that its records refer to them by.
