@@ -7,17 +7,15 @@
 use std::{
     collections::BTreeSet,
     env, fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use zombie_trace_tests::{Recipe, Step};
+use zombie_trace_tests::Recipe;
 
-use crate::{Outcome, Test, check, context, ensure, report::Report};
+use crate::{Outcome, Test, check, context, ensure, report::Report, shell::Shell};
 
 /// What the document has on PATH.
 const PROGRAMS: [(&str, &str); 3] = [
@@ -209,28 +207,14 @@ fn cook(recipe: &Recipe) -> Outcome {
         fs::write(&path, text).map_err(made)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(made)?;
     }
-    fs::write(directory.join("recipe.sh"), script(&recipe.steps)).map_err(made)?;
-
-    let path = env::join_paths(
-        [context::zombie_trace().parent(), Some(&directory)]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::from)
-            .chain(env::split_paths(&env::var_os("PATH").unwrap_or_default())),
-    );
-    let mut shell = Command::new("/bin/bash");
-    shell
-        .arg("recipe.sh")
-        .current_dir(&directory)
-        .env("PATH", path.map_err(|error| error.to_string())?)
-        .env("COLUMNS", "100")
-        .stdin(Stdio::null());
-    let status = run_alone(shell)?;
-    let outputs: Vec<_> = (0..recipe.steps.len())
-        .map(|step| fs::read(directory.join(output_name(step))).unwrap_or_default())
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .collect();
-    ensure!(status.success(), "{status}\n{}", outputs.join("----\n"));
+    let programs = [context::zombie_trace().parent(), Some(&*directory)];
+    let programs: Vec<_> = programs.into_iter().flatten().collect();
+    let outputs = Shell {
+        current: &directory,
+        programs: &programs,
+        limit: LIMIT,
+    }
+    .run(recipe)?;
     let cooked = Cooked { directory, outputs };
     claims(&cooked).map_err(|error| format!("{error}\n{}", cooked.outputs.join("----\n")))?;
     match file() {
@@ -262,43 +246,6 @@ fn words(text: &str) -> BTreeSet<&str> {
         .flat_map(|line| line.split(|c: char| !c.is_alphabetic()))
         .filter(|word| word.len() > 2)
         .collect()
-}
-
-/// All steps in one shell, which ends at the first command that fails. What each prints is kept.
-fn script(steps: &[Step]) -> String {
-    let mut script = "set -euo pipefail\n".to_owned();
-    for (number, step) in steps.iter().enumerate() {
-        script += &format!("exec >{} 2>&1\n{}", output_name(number), step.commands);
-    }
-    script
-}
-
-fn output_name(step: usize) -> String {
-    format!("step-{step}.out")
-}
-
-/// Runs it to its end, or to the limit, and ends whatever it leaves behind.
-fn run_alone(mut command: Command) -> Result<ExitStatus, String> {
-    let mut child = command
-        .process_group(0)
-        .spawn()
-        .map_err(|error| format!("bash: {error}"))?;
-    let status = wait(&mut child);
-    // SAFETY: no pointers. The group is ours; where it is empty, this fails.
-    unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
-    let _ = child.wait();
-    status
-}
-
-fn wait(child: &mut Child) -> Result<ExitStatus, String> {
-    let deadline = Instant::now() + LIMIT;
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
-            return Ok(status);
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Err(format!("still runs after {LIMIT:?}"))
 }
 
 /// Replaces the outputs of a recipe, which is elsewhere now if others' have been.

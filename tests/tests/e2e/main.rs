@@ -33,6 +33,7 @@ mod residue;
 mod schema;
 mod scope;
 mod serve;
+mod shell;
 mod time;
 mod tracer;
 

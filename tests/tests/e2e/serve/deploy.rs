@@ -37,6 +37,7 @@ fn rules() -> Outcome {
     let promtool = engine::promtool().ok_or("no promtool")?;
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     for arguments in [
+        ["check", "config", "prometheus.yml"],
         ["check", "rules", "prometheus-rules.yml"],
         ["test", "rules", "prometheus-rules.test.yml"],
     ] {

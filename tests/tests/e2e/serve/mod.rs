@@ -3,6 +3,7 @@
 mod client;
 mod deploy;
 mod engine;
+mod fleet;
 mod hostile;
 mod otlp;
 
@@ -33,6 +34,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("serve::prometheus", prometheus).unless(engine::no_prometheus()),
     ];
     tests.extend(deploy::tests());
+    tests.extend(fleet::tests());
     tests.extend(hostile::tests());
     tests.extend(otlp::tests());
     tests
