@@ -3,10 +3,15 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
+    mem,
     os::unix::process::CommandExt,
     process::{Child, Command, Output, Stdio},
-    thread,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -66,8 +71,8 @@ fn too_slow() -> Option<String> {
     context::is_emulated().then(|| "all kinds in a row take too long when emulated".to_owned())
 }
 
-/// What a parent has to give back when it ends takes it some 150 ms for each GiB.
-const PARENT_MIB: u64 = 1536;
+/// What a parent has to give back when it ends, which takes it tens of ms at full speed.
+const PARENT_MIB: u64 = 512;
 
 fn too_little_memory() -> Option<String> {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -303,49 +308,116 @@ fn autoreap() -> Outcome {
     demo.end()
 }
 
-/// The causes that `ps` gives of these processes, looked for until one of them is `wanted`.
-fn caught(args: &[&str], wanted: &str, limit: Duration) -> Result<Vec<String>, String> {
-    let deadline = Instant::now() + limit;
-    let mut seen = Vec::new();
-    loop {
-        let output = output(zombie_trace(&[&["ps", "--json"], args].concat()))?;
-        for zombie in lines(&output.stdout)? {
-            let cause = zombie["cause"].as_str().unwrap_or_default().to_owned();
-            if !seen.contains(&cause) {
-                seen.push(cause);
+/// A parent that takes long to end, with a zombie that nobody inherits before: it has much to give
+/// back, and hardly ever a CPU. It can still be too fast, now and then.
+fn parent_exiting() -> Outcome {
+    let mut attempts = (0..5).map(|_| see_parent_exiting());
+    let told = attempts.find(|attempt| !matches!(attempt, Err(error) if error == TOO_FAST));
+    told.unwrap_or_else(|| Err(TOO_FAST.to_owned()))
+}
+
+const TOO_FAST: &str = "it has ended too soon to tell";
+
+fn see_parent_exiting() -> Outcome {
+    let mut puppet = Puppet::start(Stdio::inherit())?;
+    let zombie = puppet.obey("zombie child 3")?;
+    puppet.obey(&format!("memory {PARENT_MIB}"))?;
+    let parent = puppet.pid();
+    let _hog = Hog::start();
+    bind(parent.cast_signed())?;
+    // SAFETY: it is our child, and not reaped yet.
+    unsafe { libc::kill(parent.cast_signed(), libc::SIGKILL) };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_exiting(parent) {
+        ensure!(Instant::now() < deadline, "{parent} does not begin to end");
+        thread::sleep(Duration::from_millis(1));
+    }
+    starve(parent)?;
+    let output = output(zombie_trace(&["ps", "--json", "-p", &zombie.to_string()]))?;
+    ensure!(is_exiting(parent), "{TOO_FAST}");
+    let zombies = lines(&output.stdout)?;
+    let causes: Vec<_> = zombies.iter().map(|zombie| &zombie["cause"]).collect();
+    ensure!(
+        causes == ["parent-exiting"],
+        "it ends, and yet {zombies:#?}"
+    );
+    Ok(())
+}
+
+/// `PF_EXITING` (include/linux/sched.h) in the flags of proc_pid_stat(5), and no zombie yet.
+fn is_exiting(pid: u32) -> bool {
+    const PF_EXITING: u32 = 0x4;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let mut fields = stat
+        .rsplit_once(") ")
+        .map_or("", |(_, fields)| fields)
+        .split(' ');
+    let (state, flags) = (fields.next(), fields.nth(5));
+    state != Some("Z")
+        && flags
+            .and_then(|flags| flags.parse::<u32>().ok())
+            .is_some_and(|flags| flags & PF_EXITING != 0)
+}
+
+/// The CPU of [`Hog`] and of whom it starves.
+const HOGGED: usize = 0;
+
+/// Keeps a CPU busy until this is dropped.
+struct Hog {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Hog {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            bind(0).expect("CPU 0");
+            while !stopped.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
             }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
         }
-        if seen.iter().any(|cause| cause == wanted) {
-            return Ok(seen);
-        }
-        ensure!(
-            Instant::now() < deadline,
-            "{wanted} expected, but: {seen:?}"
-        );
     }
 }
 
-/// A parent that takes long to end, with a zombie that nobody inherits before.
-fn parent_exiting() -> Outcome {
-    let mut last = String::new();
-    for _ in 0..5 {
-        let mut puppet = Puppet::start(Stdio::inherit())?;
-        let zombie = puppet.obey("zombie child 3")?.to_string();
-        puppet.obey(&format!("memory {PARENT_MIB}"))?;
-        // SAFETY: it is our child, and not reaped yet.
-        unsafe { libc::kill(puppet.pid().cast_signed(), libc::SIGKILL) };
-        // It passes to init then.
-        let parent = puppet.pid().to_string();
-        let limit = Duration::from_millis(500);
-        match caught(&["-p", &zombie, "-P", &parent], "parent-exiting", limit) {
-            Ok(seen) => {
-                ensure!(seen == ["parent-exiting"], "it ends, and yet {seen:?}");
-                return Ok(());
-            }
-            Err(error) => last = error,
-        }
+impl Drop for Hog {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
     }
-    Err(last)
+}
+
+/// Leaves a process what the hog leaves, some 0.3 % of its CPU (`SCHED_IDLE`, sched(7)).
+fn starve(pid: u32) -> Outcome {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameters are valid.
+    let status = unsafe {
+        libc::sched_setscheduler(pid.cast_signed(), libc::SCHED_IDLE, &raw const parameters)
+    };
+    let error = io::Error::last_os_error();
+    // If it is gone already, that is told later.
+    ensure!(
+        status == 0 || error.raw_os_error() == Some(libc::ESRCH),
+        "SCHED_IDLE: {error}"
+    );
+    Ok(())
+}
+
+/// Binds a thread, 0 for this one, to the hogged CPU.
+fn bind(thread: libc::pid_t) -> Outcome {
+    // SAFETY: all zeroes is an empty set, and a set is valid for the call.
+    let status = unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        libc::CPU_SET(HOGGED, &mut set);
+        libc::sched_setaffinity(thread, size_of_val(&set), &raw const set)
+    };
+    ensure!(status == 0, "CPU 0: {}", io::Error::last_os_error());
+    Ok(())
 }
 
 /// What a parent did while one child was a zombie says nothing about the next: of a parent that

@@ -100,7 +100,7 @@ pub(crate) fn compare_records(report: &Report, truths: &Truths, run: &Run) -> Re
         let truth = &as_seen_by(backend, truth);
         let mut wrong = match truth.expect {
             Expect::Zombie | Expect::Autoreaped => match take_first(&mut records, truth.pid) {
-                Some(record) => zombie(truth, record),
+                Some(record) => zombie(truth, record, run.ended),
                 None => vec!["no record".into()],
             },
             Expect::Alive => alive(truth, report, run.ended),
@@ -159,7 +159,7 @@ fn take_first<'a>(records: &mut HashMap<u32, Vec<&'a Value>>, pid: u32) -> Optio
     Some(first)
 }
 
-fn zombie(truth: &Truth, record: &Value) -> Vec<String> {
+fn zombie(truth: &Truth, record: &Value, ended: u64) -> Vec<String> {
     let mut wrong = common(truth, record);
     let mut expect = |key: &str, expected: Option<Value>| {
         if let Some(expected) = expected.filter(|expected| record[key] != *expected) {
@@ -178,11 +178,9 @@ fn zombie(truth: &Truth, record: &Value) -> Vec<String> {
     if !truth.how.iter().any(|how| record["how"] == how.as_str()) {
         wrong.push(format!("how is {} for {:?}", record["how"], truth.how));
     }
-    wrong.extend(
-        truth
-            .zombie()
-            .and_then(|span| duration(record, "zombie_ns", span).err()),
-    );
+    if let (Some(span), Some(born)) = (truth.zombie(), truth.born) {
+        wrong.extend(duration(record, "zombie_ns", span, ended.saturating_sub(born.lo)).err());
+    }
     wrong.extend(
         truth
             .reaped
@@ -209,7 +207,8 @@ fn alive(truth: &Truth, report: &Report, ended: u64) -> Vec<String> {
         hi: ended,
     });
     if let (Some(born), Some(until)) = (truth.born, until) {
-        wrong.extend(duration(line, "age_ns", born.until(until)).err());
+        let longest = ended.saturating_sub(born.lo);
+        wrong.extend(duration(line, "age_ns", born.until(until), longest).err());
     }
     wrong
 }
@@ -255,8 +254,9 @@ fn common(truth: &Truth, line: &Value) -> Vec<String> {
 }
 
 /// A reported duration must be in the interval of the truth: exact ones up to a tolerance and
-/// their error, bounded ones so that the truth is within their own bound.
-fn duration(line: &Value, key: &str, truth: Span) -> Result<(), String> {
+/// their error, bounded ones so that the truth is within their own bound. `longest` is from its
+/// begin to the end of the run.
+fn duration(line: &Value, key: &str, truth: Span, longest: u64) -> Result<(), String> {
     let (value, error) = (number(line, key), number(line, "error_ns"));
     let found = flags(line);
     let exact = !found.contains(&"bounded-end") && !found.contains(&"approximate-start");
@@ -264,7 +264,7 @@ fn duration(line: &Value, key: &str, truth: Span) -> Result<(), String> {
     // had not freed it by the end of the run, until then.
     let limit = match exact {
         true => MAX_EXACT_ERROR_NS,
-        false if line["how"] == "unknown" => u64::MAX,
+        false if line["how"] == "unknown" => longest.max(MAX_BOUNDED_ERROR_NS),
         false => MAX_BOUNDED_ERROR_NS.max(truth.hi),
     };
     ensure!(error <= limit, "error_ns {error} is beyond {limit}");

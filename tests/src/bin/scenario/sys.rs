@@ -383,9 +383,10 @@ pub(crate) fn exec(path: &Path, args: &[&str]) -> ! {
 
 /// Anonymous memory that is really there, `len` bytes of it; never given back.
 pub(crate) fn touch_memory(len: usize) {
+    const PAGE: usize = 4096;
     // SAFETY: a fresh anonymous mapping aliases nothing.
     let memory = unsafe {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         libc::mmap(
             ptr::null_mut(),
             len,
@@ -397,6 +398,12 @@ pub(crate) fn touch_memory(len: usize) {
     };
     if memory == libc::MAP_FAILED {
         broken("mmap");
+    }
+    // SAFETY: the whole mapping. Kernels without huge pages refuse, which is as good.
+    unsafe { libc::madvise(memory, len, libc::MADV_NOHUGEPAGE) };
+    for at in (0..len).step_by(PAGE) {
+        // SAFETY: within the mapping.
+        unsafe { memory.cast::<u8>().add(at).write_volatile(1) };
     }
 }
 
