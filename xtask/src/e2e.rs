@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::engines::Engines;
+use crate::engines::{self, Engines};
 use crate::paths;
 use crate::privilege::Privilege;
 use crate::process::{cargo, output, run as run_command};
@@ -58,7 +58,7 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outc
     }
     let programs = Programs::build(envs, &[])?;
     let engines = Engines::find_or_fetch();
-    let test_envs = match &engines {
+    let mut test_envs = match &engines {
         Ok(engines) => vec![
             ("ZOMBIE_TRACE_PROMETHEUS", engines.prometheus.as_os_str()),
             (
@@ -72,6 +72,11 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outc
             vec![]
         }
     };
+    let checker = engines::kubernetes_validate();
+    match &checker {
+        Ok(program) => test_envs.push(("ZOMBIE_TRACE_KUBERNETES_VALIDATE", program.as_os_str())),
+        Err(error) => println!("no kubernetes-validate: {error:#}"),
+    }
     run_tests(&privilege, &programs, &test_envs, args)?;
     Ok(Outcome::Passed)
 }

@@ -1,14 +1,17 @@
-//! The monitoring systems that the tests ask, from the distribution's packages.
+//! The monitoring systems that the tests ask, from the distribution's packages, and a checker of
+//! Kubernetes' files, from Python's.
 //!
 //! They are unpacked into the target directory: installing them would start services.
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::apt::{self, Apt};
 use crate::paths;
+use crate::process::run;
 
 /// The suite whose VictoriaMetrics takes OTLP, which is from 1.92 on. Debian's Prometheus is built
 /// without.
@@ -37,6 +40,21 @@ impl Engines {
             victoria_metrics: find_or_fetch("victoria-metrics", TAKES_OTLP)?,
         })
     }
+}
+
+/// Finds kubernetes-validate, which has the schemas of Kubernetes' API, or fetches it for good.
+pub(crate) fn kubernetes_validate() -> Result<PathBuf> {
+    const PACKAGE: &str = "kubernetes-validate==1.37.0";
+    let directory = paths::target_dir().join("engines/kubernetes-validate");
+    let program = directory.join("bin/kubernetes-validate");
+    if !program.is_file() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&directory))
+            .context("Debian has it in python3-venv")?;
+        run(Command::new(directory.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .arg(PACKAGE))?;
+    }
+    Ok(program)
 }
 
 /// Gives the directory of a package's program, which has the package's name.

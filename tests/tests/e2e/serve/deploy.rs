@@ -1,7 +1,7 @@
 //! The files for deployment, each by who reads it.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -29,6 +29,7 @@ pub(super) fn tests() -> Vec<Test> {
     vec![
         Test::new("serve::deploy-rules", rules).unless(engine::no_prometheus()),
         Test::new("serve::deploy-daemon-set", daemon_set).unless(context::no_program(RUNC)),
+        Test::new("serve::deploy-kubernetes", kubernetes).unless(no_kubernetes_validate()),
         Test::new("serve::deploy-unit", unit).unless(context::no_program(SYSTEMD_ANALYZE)),
     ]
 }
@@ -44,6 +45,37 @@ fn rules() -> Outcome {
         let mut command = Command::new(&promtool);
         succeeds(command.args(arguments).current_dir(&directory))?;
     }
+    Ok(())
+}
+
+const KUBERNETES_VALIDATE: &str = "ZOMBIE_TRACE_KUBERNETES_VALIDATE";
+
+fn no_kubernetes_validate() -> Option<String> {
+    env::var_os(KUBERNETES_VALIDATE).is_none().then(|| {
+        format!(
+            "no kubernetes-validate (cargo xtask e2e fetches it and sets {KUBERNETES_VALIDATE})"
+        )
+    })
+}
+
+/// By the schemas of Kubernetes' API. What is wrong is found: else the checker checks nothing.
+fn kubernetes() -> Outcome {
+    let program = env::var_os(KUBERNETES_VALIDATE).ok_or("probed")?;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes.yaml");
+    let check = |file: &Path| {
+        let mut command = Command::new(&program);
+        command.arg("--strict").arg(file);
+        command
+    };
+    succeeds(&mut check(&file))?;
+    let wrong = DAEMON_SET.replace("hostPID: true", "hostPid: true");
+    ensure!(wrong != DAEMON_SET, "it has no hostPID");
+    let file = context::fresh_path("kubernetes.yaml");
+    fs::write(&file, wrong).map_err(|error| format!("{}: {error}", file.display()))?;
+    ensure!(
+        succeeds(&mut check(&file)).is_err(),
+        "a misspelt field passes"
+    );
     Ok(())
 }
 
