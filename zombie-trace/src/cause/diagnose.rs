@@ -455,6 +455,34 @@ mod tests {
         assert_eq!(cause, Cause::Unknown);
     }
 
+    /// Not unknown for another reason, such as a wait that can't be read.
+    #[test]
+    fn a_wait_that_should_have_reaped_it_is_told() {
+        let all = libc::WEXITED;
+        for (target, options, pid_level) in [
+            (WaitTarget::Any, all, 0),
+            (WaitTarget::Any, all | libc::__WALL, 0),
+            (WaitTarget::Pid(100), all, 0),
+            (WaitTarget::Group(0), all, 0),
+            (WaitTarget::Pidfd(100), all, 0),
+            (WaitTarget::Pid(7), all, 1),
+        ] {
+            for thread_before in [false, true] {
+                let mut parent = parent();
+                parent.pid_level = pid_level;
+                if thread_before {
+                    parent.threads.insert(0, thread());
+                }
+                let last = parent.threads.last_mut().unwrap();
+                last.wait = waiting(target, options);
+                let (zombie, parent) = (&zombie(), Some(&parent));
+                let found = diagnose(Facts { zombie, parent });
+                assert_eq!(found.cause, Cause::Unknown);
+                assert!(found.finding.contains("should have reaped it"), "{found:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_clone_child_needs_flags() {
         let child = ZombieFacts {
