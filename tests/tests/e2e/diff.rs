@@ -20,7 +20,8 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// So many zombies must do to find a reaper that is 20 % slower.
 const COUNT: u64 = 5000;
-/// Long beside the time from an exit to the parent's spinning, tens of microseconds that differ from run to run.
+/// Long beside the time from an exit to the parent's spinning: tens of microseconds, which differ from
+/// run to run.
 const DELAY_US: u64 = 500;
 /// Recordings of the same load; each is compared with the one before.
 const RUNS: usize = 5;

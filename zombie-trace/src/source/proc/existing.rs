@@ -1,4 +1,4 @@
-use std::io;
+use std::{collections::HashMap, io};
 
 use nix::unistd::{SysconfVar, sysconf};
 use zombie_trace_common::{Record, SnapshotEntry, flags};
@@ -41,7 +41,11 @@ pub struct Existing {
 pub fn existing() -> io::Result<Vec<Existing>> {
     let root = std::path::Path::new("/proc");
     std::fs::read_dir(root)?;
-    Ok(numbers_in(root).into_iter().filter_map(zombie).collect())
+    let mut parents = HashMap::new();
+    let zombies = numbers_in(root).into_iter();
+    Ok(zombies
+        .filter_map(|pid| look_at(pid, &mut parents))
+        .collect())
 }
 
 /// What a clock tick of /proc is, ns.
@@ -122,6 +126,11 @@ fn live_threads(pid: u32) -> Vec<crate::lifecycle::Comm> {
 
 /// A process, if it is a zombie.
 pub fn zombie(pid: u32) -> Option<Existing> {
+    look_at(pid, &mut HashMap::new())
+}
+
+/// Given the cgroups of parents that were looked at already: many zombies have few parents.
+fn look_at(pid: u32, parents: &mut HashMap<u32, Option<String>>) -> Option<Existing> {
     let tick_ns = tick_ns();
     let directory = directory(pid);
     let stat = Stat::read(&directory).ok()?;
@@ -159,6 +168,9 @@ pub fn zombie(pid: u32) -> Option<Existing> {
         cpu_ns: stat.cpu_ticks * tick_ns,
         wchan: files::wchan(&directory),
         cgroup: files::cgroup(&directory),
-        parent_cgroup: super::cgroup(stat.ppid),
+        parent_cgroup: parents
+            .entry(stat.ppid)
+            .or_insert_with(|| super::cgroup(stat.ppid))
+            .clone(),
     })
 }

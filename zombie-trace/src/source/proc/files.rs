@@ -1,8 +1,24 @@
 //! Files of /proc/PID, taken apart. Names are bytes: a process can call itself anything.
 
-use std::{collections::HashMap, fs, io, path::Path};
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use crate::lifecycle::Comm;
+
+/// A whole file. `fs::read` asks for the size first, which is 0 here, and then feels its way by short
+/// reads.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // More than nearly all of these files have.
+    let mut bytes = Vec::with_capacity(4096);
+    fs::File::open(path)?
+        .take(u64::MAX)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// /proc/PID/stat (proc_pid_stat(5)), as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +41,7 @@ pub(super) struct Stat {
 
 impl Stat {
     pub(super) fn read(directory: &Path) -> io::Result<Self> {
-        let bytes = fs::read(directory.join("stat"))?;
+        let bytes = read(&directory.join("stat"))?;
         Self::parse(&bytes).ok_or_else(|| {
             let what = format!("{}/stat is not understood", directory.display());
             io::Error::new(io::ErrorKind::InvalidData, what)
@@ -63,7 +79,7 @@ pub(super) struct Status(HashMap<String, String>);
 
 impl Status {
     pub(super) fn read(directory: &Path) -> io::Result<Self> {
-        Ok(Self::parse(&fs::read(directory.join("status"))?))
+        Ok(Self::parse(&read(&directory.join("status"))?))
     }
 
     fn parse(bytes: &[u8]) -> Self {
@@ -113,8 +129,9 @@ pub(super) enum Syscall {
 
 impl Syscall {
     pub(super) fn read(directory: &Path) -> Self {
-        fs::read_to_string(directory.join("syscall"))
-            .map_or(Self::Unreadable, |text| Self::parse(&text))
+        read(&directory.join("syscall")).map_or(Self::Unreadable, |bytes| {
+            Self::parse(&String::from_utf8_lossy(&bytes))
+        })
     }
 
     fn parse(text: &str) -> Self {
@@ -136,7 +153,8 @@ impl Syscall {
 
 /// /proc/PID/wchan: the kernel function that a thread sleeps in.
 pub(super) fn wchan(directory: &Path) -> Option<String> {
-    let text = fs::read_to_string(directory.join("wchan")).ok()?;
+    let bytes = read(&directory.join("wchan")).ok()?;
+    let text = str::from_utf8(&bytes).ok()?;
     // The compiler adds suffixes such as .isra.0.
     let name = text.trim().split('.').next()?;
     (!name.is_empty() && name != "0").then(|| name.to_owned())
@@ -145,7 +163,7 @@ pub(super) fn wchan(directory: &Path) -> Option<String> {
 /// `se.exec_start` of /proc/PID/sched, ns: its CPU's run-queue clock when it last ran. Without
 /// CONFIG_SCHED_DEBUG the file is not there.
 pub(super) fn exec_start(directory: &Path) -> Option<u64> {
-    let bytes = fs::read(directory.join("sched")).ok()?;
+    let bytes = read(&directory.join("sched")).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let line = text
         .lines()
@@ -159,7 +177,7 @@ pub(super) fn exec_start(directory: &Path) -> Option<u64> {
 
 /// The path of its cgroup v2.
 pub(super) fn cgroup(directory: &Path) -> Option<String> {
-    let bytes = fs::read(directory.join("cgroup")).ok()?;
+    let bytes = read(&directory.join("cgroup")).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
     Some(path.trim_end_matches(" (deleted)").to_owned())
