@@ -21,7 +21,7 @@ pub use handler_runs::{HANDLER_TIMES, HANDLERS_LEN, HandlerRuns};
 pub use offsets::MISSING;
 pub use place::{CGROUP_PATH_LEN, HOST_NAME_LEN, HostName, NewCgroup};
 pub use record::{COMM_LEN, Record, flags, how};
-pub use snapshot::{ClockSample, SnapshotEntry};
+pub use snapshot::{ClockSample, SnapshotEntry, TaskNow};
 pub use state::{ALIAS_LEVELS, Alias, MAX_SLOTS, TaskState};
 
 #[cfg(feature = "user")]

@@ -7,15 +7,33 @@ use crate::Record;
 pub struct SnapshotEntry {
     /// The tracer's record of it.
     pub record: Record,
-    /// `task->se.exec_start`: its CPU's run-queue clock when it last ran, in ns.
+    /// What its task says at the moment of the snapshot.
+    pub now: TaskNow,
+}
+
+const _: () = assert!(size_of::<SnapshotEntry>() == size_of::<Record>() + size_of::<TaskNow>());
+
+/// A leader at the moment of a snapshot, from its `task_struct`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TaskNow {
+    /// `se.exec_start`: its CPU's run-queue clock when it last ran, in ns.
     pub exec_start: u64,
     /// The CPU whose run-queue clock that is.
     pub cpu: u32,
-    /// `task->exit_state`: 32 (EXIT_ZOMBIE) or 48 (EXIT_TRACE) for a zombie, 0 while dying.
+    /// `exit_state`: 32 (EXIT_ZOMBIE) or 48 (EXIT_TRACE) for a zombie, 0 while dying.
     pub exit_state: u32,
+    /// Its real parent, as the tracer numbers it; 0 if that can't be seen.
+    pub ppid: u32,
+    /// `exit_signal`: what its parent gets; -1 while it is being reaped.
+    pub exit_signal: i32,
+    /// `signal->nr_threads`: it and those of its threads that are not released.
+    pub threads: u32,
+    /// `ptrace`: 0 if nobody traces it.
+    pub ptrace: u32,
 }
 
-const _: () = assert!(size_of::<SnapshotEntry>() == size_of::<Record>() + 16);
+const _: () = assert!(size_of::<TaskNow>() == 32);
 
 /// The reader of a snapshot, seen from the kernel: relates its CPU's run-queue clock to
 /// `CLOCK_MONOTONIC`.

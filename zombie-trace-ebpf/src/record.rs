@@ -115,7 +115,7 @@ pub enum Insertion {
 
 /// Puts a described process into the table, so that its pid in every namespace leads to it.
 ///
-/// `alone`: no other hook can do so at the same time, but for the snapshot's.
+/// `alone`: no other hook can do so at the same time, but for one that [`table::take_back`]s.
 ///
 /// # Safety
 /// `state` must be valid and fully written.
@@ -144,20 +144,15 @@ pub unsafe fn insert(state: *const TaskState, alone: bool) -> Insertion {
                 }
             }
         }
-        if let Err(other) = table::displace(state) {
-            let Some(other) = other else {
-                return Insertion::NoRoom;
-            };
-            if is_same(other, state) {
-                return Insertion::Known(other);
+        match table::displace(state) {
+            Ok(()) => {
+                insert_aliases(state);
+                Insertion::Done
             }
-            zombie::retire(other);
-            if table::displace(state).is_err() {
-                return Insertion::NoRoom;
-            }
+            Err(Some(other)) if is_same(other, state) => Insertion::Known(other),
+            // Another one of this id can't have come since it was looked for above.
+            Err(_) => Insertion::NoRoom,
         }
-        insert_aliases(state);
-        Insertion::Done
     }
 }
 

@@ -113,8 +113,8 @@ pub unsafe fn displace(state: *const TaskState) -> Result<(), Option<*mut TaskSt
 
 /// Takes a process out of the hash map again if it has been given a slot meanwhile.
 ///
-/// Its exit, which claims a slot, then looks here, and gives the slot back if it is here. So one of
-/// both stays.
+/// Who claims a slot, its exit or the snapshot, then looks here, and gives the slot back if it is
+/// here. So one of both stays.
 ///
 /// # Safety
 /// `state` must be valid, and [`displace`]d.

@@ -195,8 +195,13 @@ impl<A: Access> Task<A> {
     }
 
     #[inline(always)]
+    pub fn ptrace(self) -> u32 {
+        self.read(TASK_PTRACE.load())
+    }
+
+    #[inline(always)]
     pub fn is_traced(self) -> bool {
-        self.read::<u32>(TASK_PTRACE.load()) != 0
+        self.ptrace() != 0
     }
 
     #[inline(always)]
@@ -247,10 +252,13 @@ impl<A: Access> Task<A> {
     /// The status that a wait for this leader reports (wait_task_zombie, kernel/exit.c).
     #[inline(always)]
     pub fn wait_status(self) -> u32 {
-        if self.in_group_exit() {
-            unsafe { A::read(self.signal(), SIGNAL_GROUP_EXIT_CODE.load()) }
-        } else {
-            self.read(TASK_EXIT_CODE.load())
+        let signal = self.signal();
+        unsafe {
+            if A::read::<u32>(signal, SIGNAL_FLAGS.load()) & SIGNAL_GROUP_EXIT != 0 {
+                A::read(signal, SIGNAL_GROUP_EXIT_CODE.load())
+            } else {
+                self.read(TASK_EXIT_CODE.load())
+            }
         }
     }
 

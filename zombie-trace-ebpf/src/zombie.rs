@@ -13,7 +13,7 @@ use crate::{
     maps::{SCRATCH, SILENT_AUTOREAP, scratch},
     phases,
     record::{self, Insertion, describe_parent},
-    scope,
+    scope, table,
     task::{Access, Probed, Task},
 };
 
@@ -37,6 +37,7 @@ pub unsafe fn has_ended_unseen<A: Access>(state: *mut TaskState, leader: Task<A>
         if has_ended(state) {
             return true;
         }
+        let leader = seldom(leader);
         if EXIT_CAN_BE_SKIPPED.load() == 0 || leader.live_threads() != 0 {
             return false;
         }
@@ -57,6 +58,7 @@ pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
     {
         return None;
     }
+    let leader = seldom(leader);
     let state = SCRATCH.get_ptr_mut(scratch::NOTIFY)?;
     unsafe {
         record::describe(state, leader);
@@ -64,10 +66,20 @@ pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
         let Insertion::Done = record::insert(state, false) else {
             return None;
         };
+        if table::take_back(state) {
+            // The snapshot has it.
+            return record::find(leader);
+        }
     }
     let state = record::find(leader)?;
     unsafe { recovered(state) };
     Some(state)
+}
+
+/// A task of which so much is seldom read that reads by helper do: they cost the verifier far less.
+#[inline(always)]
+pub fn seldom<A: Access>(task: Task<A>) -> Task<Probed> {
+    Task::probed(task.address())
 }
 
 /// Marks a process as ended whose exit was not seen.
@@ -92,7 +104,7 @@ pub unsafe fn begin<A: Access>(state: *mut TaskState, father: Task<A>, traced: b
         let record = &raw mut (*state).record;
         (*record).zombie_time = now;
         if parent.address() != (*record).parent_task {
-            describe_parent(state, parent);
+            describe_parent(state, seldom(parent));
         }
         if traced {
             (*record).flags |= flags::TRACED;
@@ -110,7 +122,7 @@ pub unsafe fn begin<A: Access>(state: *mut TaskState, father: Task<A>, traced: b
 pub unsafe fn handed_on<A: Access>(state: *mut TaskState, leader: Task<A>) {
     unsafe {
         let record = &raw mut (*state).record;
-        let father = leader.real_parent();
+        let father = seldom(leader).real_parent();
         let parent = father.group_leader();
         if parent.address() != (*state).parent_now {
             (*state).parent_now = parent.address();
@@ -131,6 +143,14 @@ pub unsafe fn handed_on<A: Access>(state: *mut TaskState, leader: Task<A>) {
 #[inline(always)]
 pub unsafe fn autoreaped(state: *mut TaskState) {
     unsafe {
+        note_autoreap(state);
+        close(state);
+    }
+}
+
+#[inline(always)]
+unsafe fn note_autoreap(state: *mut TaskState) {
+    unsafe {
         let record = &raw mut (*state).record;
         (*record).how = how::AUTOREAP;
         // Not every hook that tells of an autoreap knows when it was.
@@ -139,7 +159,6 @@ pub unsafe fn autoreaped(state: *mut TaskState) {
         } else {
             (*record).exit_time
         };
-        close(state);
     }
 }
 
@@ -209,18 +228,18 @@ pub unsafe fn retire(state: *mut TaskState) {
             return;
         }
         if was_silently_autoreaped(state) {
-            autoreaped(state);
-            return;
+            note_autoreap(state);
+        } else {
+            let now = bpf_ktime_get_ns();
+            if (*record).zombie_time == 0 {
+                (*record).flags |= flags::APPROXIMATE_START;
+                (*record).zombie_time = (*record).exit_time;
+                (*record).zombie_time_max = now;
+            }
+            (*record).flags |= flags::BOUNDED_END;
+            (*record).reap_time_min = (*record).zombie_time;
+            (*record).reap_time = now;
         }
-        let now = bpf_ktime_get_ns();
-        if (*record).zombie_time == 0 {
-            (*record).flags |= flags::APPROXIMATE_START;
-            (*record).zombie_time = (*record).exit_time;
-            (*record).zombie_time_max = now;
-        }
-        (*record).flags |= flags::BOUNDED_END;
-        (*record).reap_time_min = (*record).zombie_time;
-        (*record).reap_time = now;
         close(state);
     }
 }

@@ -102,7 +102,7 @@ pub fn is_pre_existing(record: &Record) -> bool {
 
 /// It is a zombie, and not dying any more.
 pub fn is_zombie(entry: &SnapshotEntry) -> bool {
-    entry.exit_state & EXIT_ZOMBIE != 0
+    entry.now.exit_state & EXIT_ZOMBIE != 0
 }
 
 /// Its leader ended alone and its threads live on, or have ended unseen.
@@ -170,6 +170,8 @@ pub fn close(record: &Record, now: u64, infers_autoreap: bool) -> Record {
 
 #[cfg(test)]
 mod tests {
+    use zombie_trace_common::TaskNow;
+
     use super::*;
 
     fn record(task: u64, zombie_time: u64, flags: u32) -> Record {
@@ -185,8 +187,10 @@ mod tests {
     fn entry(task: u64, exit_state: u32, flags: u32) -> SnapshotEntry {
         SnapshotEntry {
             record: record(task, 110, flags),
-            exit_state,
-            ..SnapshotEntry::default()
+            now: TaskNow {
+                exit_state,
+                ..TaskNow::default()
+            },
         }
     }
 

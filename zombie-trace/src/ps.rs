@@ -92,7 +92,7 @@ fn list(args: &PsArgs) -> anyhow::Result<Vec<Process>> {
 
     let parents = Parents::read(zombies.iter().map(|zombie| zombie.facts.ppid));
     zombies.retain(|zombie| proc::is_still_there(zombie.entry.record.pid, &zombie.facts));
-    let mut cpus: Vec<_> = zombies.iter().map(|zombie| zombie.entry.cpu).collect();
+    let mut cpus: Vec<_> = zombies.iter().map(|zombie| zombie.entry.now.cpu).collect();
     cpus.sort_unstable();
     cpus.dedup();
     cpus.retain(|cpu| *cpu != u32::MAX);

@@ -19,7 +19,7 @@ use tokio::{
     time::{self, Instant, MissedTickBehavior},
 };
 
-use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
+use zombie_trace_common::{Counters, Record, SnapshotEntry};
 
 use crate::{
     accounts::{self, Remains},
@@ -118,7 +118,7 @@ impl Session {
         let source = RecordSource::new(tracer.take_ring_buffer()?)
             .context("cannot wait for the ring buffer")?;
         let entries = tracer.adopt()?;
-        let mut cpus: Vec<_> = entries.iter().map(|entry| entry.cpu).collect();
+        let mut cpus: Vec<_> = entries.iter().map(|entry| entry.now.cpu).collect();
         cpus.sort_unstable();
         cpus.dedup();
         let clocks = RunQueueClocks::new(&tracer.sample_clocks(cpus)?);
@@ -228,7 +228,7 @@ impl Session {
         if due.is_empty() {
             return Ok(());
         }
-        let diagnoses = diagnose(&self.tracer, &due);
+        let diagnoses = diagnose(&mut self.tracer, &due)?;
         Ok(self.pipeline.alive(&due, &diagnoses)?)
     }
 
@@ -335,7 +335,7 @@ impl Session {
                     .iter()
                     .filter(|entry| accounts::is_zombie(entry))
                     .collect();
-                let diagnoses = diagnose(&self.tracer, &zombies);
+                let diagnoses = diagnose(&mut self.tracer, &zombies)?;
                 return Ok(Remains {
                     existing,
                     diagnoses,
@@ -358,13 +358,11 @@ fn alive_ticks(after: Duration) -> u32 {
 }
 
 /// Why they are still there, by pid.
-fn diagnose(tracer: &Tracer, zombies: &[&SnapshotEntry]) -> HashMap<u32, Diagnosis> {
-    let visible = zombies.iter().filter(|entry| entry.record.pid != 0);
-    let mut diagnoses = proc::diagnose_all(visible.clone().map(|entry| {
-        // Of those from before it is not known.
-        let traced = flags::TRACED | flags::PRE_EXISTING;
-        (entry.record.pid, entry.record.flags & traced != 0)
-    }));
+fn diagnose(
+    tracer: &mut Tracer,
+    zombies: &[&SnapshotEntry],
+) -> Result<HashMap<u32, Diagnosis>, KernelError> {
+    let mut diagnoses = proc::diagnose_all(zombies, || tracer.list())?;
     // Many zombies have few parents.
     let mut handlers = HashMap::new();
     for Record {
@@ -372,7 +370,7 @@ fn diagnose(tracer: &Tracer, zombies: &[&SnapshotEntry]) -> HashMap<u32, Diagnos
         ppid,
         parent_task,
         ..
-    } in visible.map(|entry| entry.record)
+    } in zombies.iter().map(|entry| entry.record)
     {
         let Some(diagnosis) = diagnoses.get_mut(&pid) else {
             continue;
@@ -385,7 +383,7 @@ fn diagnose(tracer: &Tracer, zombies: &[&SnapshotEntry]) -> HashMap<u32, Diagnos
             *diagnosis = diagnosis.clone().with_handler(handler.runs, handler.deaths);
         }
     }
-    diagnoses
+    Ok(diagnoses)
 }
 
 /// The first end of an interval is that long from now; one that was missed makes the next longer.

@@ -159,7 +159,7 @@ unsafe fn child_ended<A: Access, B: Access>(
         if (*record).zombie_time == 0 && (*record).flags & flags::NO_EXIT_SIGNAL == 0 {
             let now = bpf_ktime_get_ns();
             if traced {
-                zombie::begin(state, leader.real_parent(), traced, now);
+                zombie::begin(state, zombie::seldom(leader).real_parent(), traced, now);
             } else {
                 zombie::begin(state, notified, traced, now);
             }

@@ -4,7 +4,7 @@ use aya_ebpf::{
     cty::c_void,
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_seq_write},
 };
-use zombie_trace_common::{ClockSample, SnapshotEntry, flags, scope as scope_bits};
+use zombie_trace_common::{ClockSample, Record, TaskNow, flags, scope as scope_bits};
 
 use super::fork::descend;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     maps::{SCRATCH, TREE, scratch},
     record::{self, Insertion},
     scope, table,
-    task::{EXIT_TRACE, EXIT_ZOMBIE, Task, Typed},
+    task::{EXIT_TRACE, EXIT_ZOMBIE, Probed, Task, Typed},
 };
 
 /// `struct bpf_iter__task` (kernel/bpf/task_iter.c).
@@ -43,7 +43,8 @@ pub fn adopt_tasks(ctx: *mut c_void) -> i32 {
                 descend(task.real_parent().group_leader(), task);
             }
         }
-        adopt_zombie(task);
+        // Once a run: reads by helper cost the verifier far less.
+        adopt_zombie(Task::probed(task.address()));
         list(iteration, task);
     }
     0
@@ -98,7 +99,7 @@ fn leader(ctx: *mut c_void) -> Option<(*const TaskIteration, Task<Typed>)> {
 }
 
 #[inline(always)]
-fn adopt_zombie(leader: Task<Typed>) {
+fn adopt_zombie(leader: Task<Probed>) {
     let exit_state = leader.exit_state();
     let zombie = exit_state == EXIT_ZOMBIE || exit_state == EXIT_TRACE;
     if leader.live_threads() != 0
@@ -120,9 +121,11 @@ fn adopt_zombie(leader: Task<Typed>) {
             (*state).record.zombie_time = bpf_ktime_get_ns();
             (*state).record.flags |= flags::APPROXIMATE_START;
         }
-        match record::insert(state, false) {
+        // A zombie without threads is past the hook that sees its end.
+        let alone = zombie && leader.threads() == 1;
+        match record::insert(state, alone) {
             // Its end was seen just now.
-            Insertion::Done if table::take_back(state) => {}
+            Insertion::Done if !alone && table::take_back(state) => {}
             Insertion::Done => count(|counters| &raw mut counters.adopted),
             // Its end was seen just now.
             Insertion::Known(_) => {}
@@ -142,19 +145,23 @@ fn list(iteration: *const TaskIteration, leader: Task<Typed>) {
     let Some(state) = record::find(leader) else {
         return;
     };
-    let entry = unsafe {
-        SnapshotEntry {
-            record: (*state).record,
-            exec_start: leader.exec_start(),
-            cpu: leader.cpu(),
-            exit_state: leader.exit_state(),
-        }
+    let parent = Task::<Probed>::probed(leader.real_parent().address()).group_leader();
+    let now = TaskNow {
+        exec_start: leader.exec_start(),
+        cpu: leader.cpu(),
+        exit_state: leader.exit_state(),
+        ppid: scope::visible_pid(parent),
+        exit_signal: leader.exit_signal().cast_signed(),
+        threads: leader.threads(),
+        ptrace: leader.ptrace(),
     };
+    // A `SnapshotEntry`, in two parts: it has no room on the stack. If the second finds no room in
+    // the reader's buffer, the kernel drops the first, too, and comes again (bpf_seq_read,
+    // kernel/bpf/bpf_iter.c).
     unsafe {
-        bpf_seq_write(
-            (*(*iteration).meta).seq.cast(),
-            (&raw const entry).cast(),
-            size_of::<SnapshotEntry>() as u32,
-        );
+        let seq = (*(*iteration).meta).seq.cast();
+        let record = &raw const (*state).record;
+        bpf_seq_write(seq, record.cast(), size_of::<Record>() as u32);
+        bpf_seq_write(seq, (&raw const now).cast(), size_of::<TaskNow>() as u32);
     }
 }

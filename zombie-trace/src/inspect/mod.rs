@@ -107,7 +107,7 @@ fn line(text: &mut String, name: &str, value: &str) {
 
 /// Zombies as a run would list them.
 fn alive(zombies: &[Existing]) -> Vec<Alive> {
-    let cpus: HashSet<u32> = zombies.iter().map(|zombie| zombie.entry.cpu).collect();
+    let cpus: HashSet<u32> = zombies.iter().map(|zombie| zombie.entry.now.cpu).collect();
     let clocks = proc::run_queue_clocks(cpus);
     let wall = wall_clock();
     let now = monotonic_now();

@@ -1,10 +1,19 @@
 //! Which program goes to which hook.
 
-use std::{fs, io, path::Path};
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, FEntry, FExit, KProbe, ProgramError, RawTracePoint, TracePoint},
+    programs::{
+        BtfTracePoint, FEntry, FExit, Iter, KProbe, Program, ProgramError, RawTracePoint,
+        TracePoint,
+    },
     sys::SyscallError,
 };
 
@@ -13,6 +22,8 @@ use super::{Backend, KernelError};
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hook {
+    /// None: a walk over all tasks that the tracer itself makes.
+    TaskIterator,
     /// A tracepoint with BTF-typed arguments.
     Tracepoint(&'static str),
     /// A tracepoint whose arguments have no types.
@@ -51,6 +62,13 @@ const fn syscall(name: &'static str) -> Attachment {
 const fn hook(program: &'static str, hook: Hook) -> Attachment {
     Attachment { program, hook }
 }
+
+/// Look at what there is.
+pub(super) const ITERATORS: [Attachment; 3] = [
+    hook("adopt_tasks", Hook::TaskIterator),
+    hook("list_tasks", Hook::TaskIterator),
+    hook("sample_clock", Hook::TaskIterator),
+];
 
 /// Keeps the set of descendants; only where the run is about a tree.
 pub(super) const FORK: Attachment = tracepoint("process_fork", "sched_process_fork");
@@ -117,51 +135,58 @@ fn perf_event_paranoid() -> Option<i32> {
 }
 
 impl Attachment {
-    /// Loads the program and attaches it for as long as `ebpf` lives.
-    pub(super) fn attach(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), KernelError> {
-        let refused = |error| self.refused(error);
+    /// Loads the program, unless that is done.
+    fn load(self, program: &mut Program, btf: &Btf) -> Result<(), KernelError> {
+        if program.fd().is_ok() {
+            return Ok(());
+        }
         match self.hook {
-            Hook::Tracepoint(name) => {
-                let program: &mut BtfTracePoint = self.program(ebpf)?;
-                program.load(name, btf).map_err(refused)?;
-                program.attach().map_err(refused)?;
-            }
-            Hook::RawTracepoint(name) => {
-                let program: &mut RawTracePoint = self.program(ebpf)?;
-                program.load().map_err(refused)?;
-                program.attach(name).map_err(refused)?;
-            }
-            Hook::Syscall(name) => {
-                let program: &mut TracePoint = self.program(ebpf)?;
-                program.load().map_err(refused)?;
-                program.attach("syscalls", name).map_err(refused)?;
-            }
-            Hook::Fentry(function) => {
-                let program: &mut FEntry = self.program(ebpf)?;
-                program.load(function, btf).map_err(refused)?;
-                program.attach().map_err(refused)?;
-            }
-            Hook::Fexit(function) => {
-                let program: &mut FExit = self.program(ebpf)?;
-                program.load(function, btf).map_err(refused)?;
-                program.attach().map_err(refused)?;
-            }
-            Hook::Kprobe(function) => {
+            Hook::TaskIterator => self.kind::<Iter>(program)?.load("task", btf),
+            Hook::Tracepoint(name) => self.kind::<BtfTracePoint>(program)?.load(name, btf),
+            Hook::RawTracepoint(_) => self.kind::<RawTracePoint>(program)?.load(),
+            Hook::Syscall(_) => self.kind::<TracePoint>(program)?.load(),
+            Hook::Fentry(function) => self.kind::<FEntry>(program)?.load(function, btf),
+            Hook::Fexit(function) => self.kind::<FExit>(program)?.load(function, btf),
+            Hook::Kprobe(_) => {
                 if !Path::new(KPROBE_EVENTS).exists() {
                     return Err(KernelError::NoKprobes);
                 }
-                let program: &mut KProbe = self.program(ebpf)?;
-                program.load().map_err(refused)?;
-                program.attach(function, 0).map_err(refused)?;
+                self.kind::<KProbe>(program)?.load()
             }
         }
-        Ok(())
+        .map_err(|error| self.refused(error))
+    }
+
+    /// Loads the program, unless that is done, and attaches it for as long as `ebpf` lives.
+    pub(super) fn attach(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), KernelError> {
+        self.load(self.program_in(ebpf)?, btf)?;
+        match self.hook {
+            // It runs when it is read.
+            Hook::TaskIterator => Ok(()),
+            Hook::Tracepoint(_) => self.program::<BtfTracePoint>(ebpf)?.attach().map(drop),
+            Hook::RawTracepoint(name) => {
+                let program: &mut RawTracePoint = self.program(ebpf)?;
+                program.attach(name).map(drop)
+            }
+            Hook::Syscall(name) => {
+                let program: &mut TracePoint = self.program(ebpf)?;
+                program.attach("syscalls", name).map(drop)
+            }
+            Hook::Fentry(_) => self.program::<FEntry>(ebpf)?.attach().map(drop),
+            Hook::Fexit(_) => self.program::<FExit>(ebpf)?.attach().map(drop),
+            Hook::Kprobe(function) => {
+                let program: &mut KProbe = self.program(ebpf)?;
+                program.attach(function, 0).map(drop)
+            }
+        }
+        .map_err(|error| self.refused(error))
     }
 
     /// Unloads the program: from now on it does not run any more.
     pub(super) fn detach(self, ebpf: &mut Ebpf) -> Result<(), KernelError> {
         let refused = |error| KernelError::refused(format!("to detach {self}"), error);
         match self.hook {
+            Hook::TaskIterator => self.program::<Iter>(ebpf)?.unload(),
             Hook::Tracepoint(_) => self.program::<BtfTracePoint>(ebpf)?.unload(),
             Hook::RawTracepoint(_) => self.program::<RawTracePoint>(ebpf)?.unload(),
             Hook::Syscall(_) => self.program::<TracePoint>(ebpf)?.unload(),
@@ -187,18 +212,57 @@ impl Attachment {
 
     fn program<'a, P>(self, ebpf: &'a mut Ebpf) -> Result<&'a mut P, KernelError>
     where
-        &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
     {
+        self.kind(self.program_in(ebpf)?)
+    }
+
+    fn program_in(self, ebpf: &mut Ebpf) -> Result<&mut Program, KernelError> {
         ebpf.program_mut(self.program)
-            .ok_or_else(|| KernelError::refused(self.to_string(), "the object lacks the program"))?
+            .ok_or_else(|| KernelError::refused(self.to_string(), "the object lacks the program"))
+    }
+
+    fn kind<'a, P>(self, program: &'a mut Program) -> Result<&'a mut P, KernelError>
+    where
+        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+    {
+        program
             .try_into()
             .map_err(|error| KernelError::refused(self.to_string(), error))
     }
 }
 
+/// Loads programs on as many threads as there are CPUs: nearly all of the time that a start takes is
+/// the verifier's. The last to attach are the largest, and come first. Attaching tells of what is
+/// refused.
+pub(super) fn load_ahead(attachments: &[Attachment], ebpf: &mut Ebpf, btf: &Btf) {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let mut programs: HashMap<_, _> = ebpf.programs_mut().collect();
+    let queue: Vec<_> = attachments
+        .iter()
+        .rev()
+        .filter_map(|attachment| Some((attachment, programs.remove(attachment.program)?)))
+        .collect();
+    let threads = threads.min(queue.len());
+    let queue = Mutex::new(queue.into_iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((attachment, program)) = next() {
+                    if let Err(error) = attachment.load(program, btf) {
+                        log::debug!("{attachment}: {error}");
+                    }
+                }
+            });
+        }
+    });
+}
+
 impl std::fmt::Display for Attachment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.hook {
+            Hook::TaskIterator => write!(f, "iter/task {}", self.program),
             Hook::Tracepoint(name) => write!(f, "tp_btf/{name}"),
             Hook::RawTracepoint(name) => write!(f, "raw_tracepoint/{name}"),
             Hook::Syscall(name) => write!(f, "tracepoint/syscalls/{name}"),

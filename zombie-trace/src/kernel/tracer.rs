@@ -108,12 +108,6 @@ impl Tracer {
             None
         };
         let counters = share_counters(&ebpf)?;
-        for program in ["adopt_tasks", "list_tasks", "sample_clock"] {
-            iterator(&mut ebpf, program)?
-                .load("task", &btf)
-                .map_err(|error| KernelError::refused(format!("iter/task {program}"), error))?;
-        }
-
         let mut tracer = Self {
             ebpf,
             counters,
@@ -137,7 +131,15 @@ impl Tracer {
         has_io_waitid: bool,
     ) -> Result<(), KernelError> {
         let fork = config.scope.tree.map(|_| attach::FORK);
-        for attachment in [attach::FREE].into_iter().chain(attach::PHASES).chain(fork) {
+        let first: Vec<_> = [attach::FREE]
+            .into_iter()
+            .chain(attach::PHASES)
+            .chain(fork)
+            .chain(attach::ITERATORS)
+            .collect();
+        let all = [&first[..], &[attach::CGROUP_MKDIR, attach::EXIT]].concat();
+        attach::load_ahead(&all, &mut self.ebpf, btf);
+        for attachment in first {
             attach_one(attachment, &mut self.ebpf, btf)?;
         }
         if let Err(error) = attach_one(attach::CGROUP_MKDIR, &mut self.ebpf, btf) {
@@ -183,6 +185,10 @@ impl Tracer {
         btf: &aya::Btf,
         has_io_waitid: bool,
     ) -> Result<(), KernelError> {
+        let io_uring = backend == Backend::Tracepoint && has_io_waitid;
+        let optional: &[_] = if io_uring { &[attach::IO_URING] } else { &[] };
+        let all = [backend.attachments(), optional].concat();
+        attach::load_ahead(&all, &mut self.ebpf, btf);
         if backend != Backend::Tracepoint {
             return attach_all(backend.attachments(), &mut self.ebpf, btf);
         }
@@ -190,7 +196,7 @@ impl Tracer {
         tracefs::with_tracefs(|| {
             attach_all(backend.attachments(), ebpf, btf)?;
             // Such a reap is still seen when the task is freed.
-            if has_io_waitid && let Err(error) = attach_one(attach::IO_URING, ebpf, btf) {
+            if io_uring && let Err(error) = attach_one(attach::IO_URING, ebpf, btf) {
                 log::warn!("reaps by io_uring are seen late: {error}");
             }
             Ok(())

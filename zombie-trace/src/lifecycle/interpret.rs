@@ -62,7 +62,7 @@ impl Lifecycle {
             .start_boottime
             .saturating_sub(wall.suspended_ns)
             .min(found);
-        let begin = match clocks.monotonic(entry.cpu, entry.exec_start) {
+        let begin = match clocks.monotonic(entry.now.cpu, entry.now.exec_start) {
             Some(last_run) => {
                 let last_run = last_run.clamp(started, found);
                 let error = ERROR_NS + (found - last_run) / DRIFT;
@@ -240,7 +240,7 @@ fn flags_of(set: u32) -> Vec<Flag> {
 mod tests {
     use jiff::SignedDuration;
     use proptest::prelude::*;
-    use zombie_trace_common::ClockSample;
+    use zombie_trace_common::{ClockSample, TaskNow};
 
     use super::*;
     use crate::decode::{self, Event};
@@ -360,9 +360,12 @@ mod tests {
         }]);
         let entry = SnapshotEntry {
             record: adopted,
-            exec_start: 101 * MS,
-            cpu: 1,
-            exit_state: 32,
+            now: TaskNow {
+                exec_start: 101 * MS,
+                cpu: 1,
+                exit_state: 32,
+                ..TaskNow::default()
+            },
         };
         lifecycle.adopt(&entry, &clocks, &wall());
         let alive = lifecycle.alive(&adopted, 221 * MS, &wall(), Place::default());

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, io};
 
 use nix::unistd::{SysconfVar, sysconf};
-use zombie_trace_common::{Record, SnapshotEntry, flags};
+use zombie_trace_common::{Record, SnapshotEntry, TaskNow, flags};
 
 use super::{
     comm, directory,
@@ -57,14 +57,19 @@ fn tick_ns() -> u64 {
         .unwrap_or(10_000_000)
 }
 
-/// What `stat` alone tells of a zombie that has neither a tracer nor living threads, which is
-/// enough where nobody waits for a particular process; `None` if it has threads or is gone.
-pub(super) fn plain_facts(pid: u32) -> Option<ZombieFacts> {
-    let stat = Stat::read(&directory(pid)).ok()?;
-    (stat.threads <= 1).then(|| ZombieFacts {
-        ppid: stat.ppid,
-        start_ticks: stat.start_ticks,
-        exit_signal: exit_signal(&stat),
+/// What the kernel's list tells of a zombie that has neither a tracer nor living threads, which is
+/// enough where nobody waits for a particular process; `None` for others.
+pub(super) fn plain_facts(entry: &SnapshotEntry) -> Option<ZombieFacts> {
+    let TaskNow {
+        ppid,
+        exit_signal,
+        threads,
+        ptrace,
+        ..
+    } = entry.now;
+    (threads <= 1 && ptrace == 0).then(|| ZombieFacts {
+        ppid,
+        exit_signal: known(exit_signal),
         ..ZombieFacts::default()
     })
 }
@@ -86,8 +91,8 @@ pub(super) fn all_facts(pid: u32) -> Option<ZombieFacts> {
 }
 
 /// It is -1 for a thread, and for what is reaped already (kernel/exit.c).
-fn exit_signal(stat: &Stat) -> Option<i32> {
-    (stat.exit_signal >= 0).then_some(stat.exit_signal)
+fn known(exit_signal: i32) -> Option<i32> {
+    (exit_signal >= 0).then_some(exit_signal)
 }
 
 fn facts(pid: u32, stat: &Stat, status: &Status) -> ZombieFacts {
@@ -99,7 +104,7 @@ fn facts(pid: u32, stat: &Stat, status: &Status) -> ZombieFacts {
     ZombieFacts {
         ppid: stat.ppid,
         start_ticks: stat.start_ticks,
-        exit_signal: exit_signal(stat),
+        exit_signal: known(stat.exit_signal),
         live_threads,
         tracer: tracer.and_then(|tid| {
             // The tracer is a thread.
@@ -156,10 +161,13 @@ fn look_at(pid: u32, parents: &mut HashMap<u32, Option<String>>) -> Option<Exist
     Some(Existing {
         entry: SnapshotEntry {
             record,
-            exec_start: exec_start.unwrap_or(0),
-            // A CPU that has no clock, so that it gets no date but its start.
-            cpu: exec_start.map_or(u32::MAX, |_| stat.cpu),
-            exit_state: 0x20,
+            now: TaskNow {
+                exec_start: exec_start.unwrap_or(0),
+                // A CPU that has no clock, so that it gets no date but its start.
+                cpu: exec_start.map_or(u32::MAX, |_| stat.cpu),
+                exit_state: 0x20,
+                ..TaskNow::default()
+            },
         },
         // The kernel shows 0 to those who may not know (do_task_stat, fs/proc/array.c).
         status_known: stat.wait_status != 0 || super::may_trace(&directory),

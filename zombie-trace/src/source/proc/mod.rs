@@ -18,39 +18,54 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use zombie_trace_common::SnapshotEntry;
+
 use crate::{
     cause::{Diagnosis, Facts, ParentFacts, ZombieFacts, diagnose},
     lifecycle::Comm,
 };
 
-/// Why these zombies are still there, by pid; those that are gone are left out. Of each it has to
-/// be said whether a tracer may have been attached at its death.
-pub fn diagnose_all(zombies: impl IntoIterator<Item = (u32, bool)>) -> HashMap<u32, Diagnosis> {
-    let zombies: Vec<(u32, ZombieFacts)> = zombies
-        .into_iter()
-        .filter_map(|(pid, traced)| {
-            let plain = if traced { None } else { plain_facts(pid) };
-            Some((pid, plain.or_else(|| all_facts(pid))?))
+/// Why these zombies are still there, by pid; those that are gone, or have another parent by the time
+/// that theirs has been looked at, are left out. `list` lists those that there are then.
+///
+/// # Errors
+/// Those of `list`.
+pub fn diagnose_all<E>(
+    zombies: &[&SnapshotEntry],
+    list: impl FnOnce() -> Result<Vec<SnapshotEntry>, E>,
+) -> Result<HashMap<u32, Diagnosis>, E> {
+    let zombies: Vec<(&SnapshotEntry, ZombieFacts)> = zombies
+        .iter()
+        .filter(|entry| entry.record.pid != 0)
+        .filter_map(|&entry| {
+            let plain = plain_facts(entry);
+            Some((entry, plain.or_else(|| all_facts(entry.record.pid))?))
         })
         .collect();
+    if zombies.is_empty() {
+        return Ok(HashMap::new());
+    }
     let parents = Parents::read(zombies.iter().map(|(_, zombie)| zombie.ppid));
-    zombies
-        .into_iter()
-        .filter_map(|(pid, mut zombie)| {
-            if !is_still_there(pid, &zombie) {
-                return None;
-            }
-            let parent = parents.get(zombie.ppid);
-            if zombie.pids.is_empty() && parent.is_some_and(ParentFacts::waits_for_some) {
-                zombie = all_facts(pid)?;
-            }
-            let facts = Facts {
-                zombie: &zombie,
-                parent,
-            };
-            Some((pid, diagnose(facts)))
-        })
-        .collect()
+    let identity = |entry: &SnapshotEntry| (entry.record.pid, entry.record.start_boottime);
+    let still_there: HashMap<_, u32> = list()?
+        .iter()
+        .map(|entry| (identity(entry), entry.now.ppid))
+        .collect();
+    let diagnosis = |(entry, mut zombie): (&SnapshotEntry, ZombieFacts)| {
+        if still_there.get(&identity(entry)) != Some(&zombie.ppid) {
+            return None;
+        }
+        let parent = parents.get(zombie.ppid);
+        if zombie.pids.is_empty() && parent.is_some_and(ParentFacts::waits_for_some) {
+            zombie = all_facts(entry.record.pid)?;
+        }
+        let facts = Facts {
+            zombie: &zombie,
+            parent,
+        };
+        Some((entry.record.pid, diagnose(facts)))
+    };
+    Ok(zombies.into_iter().filter_map(diagnosis).collect())
 }
 
 fn directory(pid: u32) -> PathBuf {
