@@ -43,7 +43,7 @@ const A_SECOND: u32 = (1_000 / TICK.as_millis()) as u32;
 
 /// A look at what lives on takes at most one part in so many of the time: with tens of thousands of
 /// zombies it comes less often.
-const LOOK_SHARE: u32 = 10;
+const LOOK_SHARE: u32 = 50;
 
 /// How many ticks apart losses are looked for.
 const LOSS_TICKS: u32 = 5;

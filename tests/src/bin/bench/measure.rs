@@ -84,7 +84,10 @@ pub(crate) struct LoadRow {
 #[derive(Serialize)]
 pub(crate) struct ScaleRow {
     pub(crate) zombies: u64,
+    /// Without the looks.
     pub(crate) kernel_ns: f64,
+    /// Of one CPU, by walks over the zombies that live on.
+    pub(crate) looks_percent: f64,
     pub(crate) listed: u64,
     pub(crate) stopping_ms: f64,
 }
@@ -372,6 +375,8 @@ impl Bench {
     /// Cost of a process, and time to end, beside many zombies.
     pub(crate) fn scale(&self) -> Result<Vec<ScaleRow>, String> {
         const ZOMBIES: [u64; 6] = [0, 10, 100, 1_000, 10_000, 30_000];
+        /// The program that walks over all tasks.
+        const LOOK: &str = "list_tasks";
         let ours = &self.ours[JSON];
         let count = self.processes.to_string();
         let args = ["serial", "--count", &count];
@@ -379,15 +384,28 @@ impl Bench {
         for (index, zombies) in ZOMBIES.into_iter().enumerate() {
             progress("scale", index, ZOMBIES.len());
             let mut costs = Vec::new();
+            let mut looks = Vec::new();
             let mut stopping = Vec::new();
             let mut listed = u64::MAX;
             for _ in 0..self.rounds {
                 let _enabled = bpf_stats::Enabled::new()?;
                 let running = self.start(ours, &[])?;
                 let held = Held::start(&self.load, zombies)?;
-                let before = running.run_time_ns();
-                let processes = self.load(&args)?.processes;
-                costs.push((running.run_time_ns() - before) as f64 / processes as f64);
+                let before = running.costs();
+                let load = self.load(&args)?;
+                let names = bpf_stats::names(before.keys().copied());
+                let (mut hooks_ns, mut looks_ns) = (0, 0);
+                for (id, cost) in running.costs() {
+                    let time =
+                        cost.run_time_ns - before.get(&id).map_or(0, |cost| cost.run_time_ns);
+                    if names.get(&id).is_some_and(|name| name == LOOK) {
+                        looks_ns += time;
+                    } else {
+                        hooks_ns += time;
+                    }
+                }
+                costs.push(hooks_ns as f64 / load.processes as f64);
+                looks.push(looks_ns as f64 / load.elapsed_ns as f64 * 100.0);
                 running.settle();
                 let used = running.stop()?;
                 held.release()?;
@@ -401,6 +419,7 @@ impl Bench {
             rows.push(ScaleRow {
                 zombies,
                 kernel_ns: median(&costs).unwrap_or(f64::NAN),
+                looks_percent: median(&looks).unwrap_or(f64::NAN),
                 listed,
                 stopping_ms: median(&stopping).unwrap_or(f64::NAN),
             });

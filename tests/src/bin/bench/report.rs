@@ -163,15 +163,17 @@ fn scale(page: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(
         page,
         "## Beside many zombies\n\n\
-         The same loop while so many zombies live on; then Ctrl-C, which lists them.\n\n\
-         | Zombies | in kernel, ns | listed | from Ctrl-C to the end, ms |\n\
-         |---:|---:|---:|---:|"
+         The same loop while so many zombies live on; then Ctrl-C, which lists them. *Looks* are the \
+         walks over them that tell how old they are, which are no process's cost: their run time by the \
+         same statistics, as a share of one CPU.\n\n\
+         | Zombies | in kernel, ns | looks, % of a CPU | listed | from Ctrl-C to the end, ms |\n\
+         |---:|---:|---:|---:|---:|"
     )?;
     for row in &results.scale {
         writeln!(
             page,
-            "| {} | {:.0} | {} | {:.0} |",
-            row.zombies, row.kernel_ns, row.listed, row.stopping_ms
+            "| {} | {:.0} | {:.2} | {} | {:.0} |",
+            row.zombies, row.kernel_ns, row.looks_percent, row.listed, row.stopping_ms
         )?;
     }
     writeln!(page)
