@@ -15,6 +15,7 @@ mod command;
 mod container;
 mod context;
 mod cookbook;
+mod crowd;
 mod devtools;
 mod diff;
 mod failure;
@@ -90,6 +91,7 @@ fn main() {
         command::tests(),
         scope::tests(),
         container::tests(),
+        crowd::tests(),
         options::tests(),
         cause::tests(),
         diff::tests(),

@@ -74,10 +74,10 @@ fn load(args: &[&str]) -> Result<u64, String> {
 }
 
 /// Zombies that are kept until this is dropped.
-struct Held(Child);
+pub(crate) struct Held(Child);
 
 impl Held {
-    fn start(count: u64) -> Result<Self, String> {
+    pub(crate) fn start(count: u64) -> Result<Self, String> {
         let mut child = Command::new(context::load())
             .args(["held", "--count", &count.to_string()])
             .stdin(Stdio::piped())
