@@ -13,6 +13,7 @@ use crate::{
     Outcome, Test, catalogue, check, context, ensure,
     kernel_objects::{self, ProgramType},
     report::{Report, flags, number},
+    serve,
     tracer::Tracer,
 };
 
@@ -29,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new(format!("backend::{name}-{backend}"), move || run(backend))
         };
         tests.push(test("attaches-what-it-should", attached).unless(works.clone()));
+        tests.push(test("serves", serve::figures_by).unless(works.clone()));
         tests.push(
             test("forced-and-refused", refused)
                 .unless(works.is_none().then(|| format!("{backend} loads here"))),

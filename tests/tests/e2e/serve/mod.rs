@@ -20,12 +20,12 @@ use crate::{
     Outcome, Test, backend, context, ensure, privilege,
     tracer::{Running, Tracer},
 };
-use client::{await_figures, get, scrape};
+use client::{Scrape, await_figures, get, scrape};
 use engine::Engine;
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = vec![
-        Test::new("serve::figures", figures),
+        Test::new("serve::figures", || figures(serve(&[])).map(drop)),
         Test::new("serve::pages", pages),
         Test::new("serve::gives-privileges-up", gives_privileges_up),
         Test::new("serve::gives-capabilities-up", gives_capabilities_up),
@@ -104,10 +104,19 @@ const REAPED: &str = "zombie_trace_reaped_total";
 const ZOMBIES: &str = "zombie_trace_zombies";
 const BY_LOAD: &str = "parent=\"load\"";
 
+/// The same figures, whichever way the kernel tells of them.
+pub(crate) fn figures_by(backend: &'static str) -> Outcome {
+    let figures = figures(serve(&["--backend", backend]))?;
+    let label = format!("backend=\"{backend}\"");
+    let told = figures.sum("zombie_trace_build_info", &label);
+    ensure!(told == 1.0, "not by {backend}: {}", figures.0);
+    Ok(())
+}
+
 /// What is, what was there before, and what has been.
-fn figures() -> Outcome {
+fn figures(tracer: Tracer) -> Result<Scrape, String> {
     let before = Held::start(3)?;
-    let (mut tracer, address) = start(serve(&[]))?;
+    let (mut tracer, address) = start(tracer)?;
     let made = load(&["burst", "--size", "50", "--count", "500"])?;
     let held = Held::start(4)?;
     let figures = await_figures(address, "500 reaped and 7 zombies", |figures| {
@@ -136,7 +145,7 @@ fn figures() -> Outcome {
     let run = tracer.finish()?;
     run.expect_code(0)?;
     ensure!(run.stdout.is_empty(), "{:?}", run.stdout);
-    Ok(())
+    Ok(figures)
 }
 
 /// Formats, health, and what the linter of Prometheus says.
