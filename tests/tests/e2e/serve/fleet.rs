@@ -1,6 +1,6 @@
 //! The way of docs/fleet.md from nothing to a graph, followed as it is written.
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use zombie_trace_tests::Recipe;
 
@@ -19,14 +19,9 @@ const DATA: &str = "/tmp/zombies";
 const PICTURE: &str = "/tmp/zombies.png";
 
 pub(super) fn tests() -> Vec<Test> {
-    let no_cargo = || {
-        let path = env::var_os("PATH").unwrap_or_default();
-        let found = env::split_paths(&path).any(|directory| directory.join("cargo").is_file());
-        (!found).then(|| "cargo is not on root's PATH".to_owned())
-    };
     let needed = ["/usr/bin/apt-get", "/usr/bin/perl"];
     let skip = needed.into_iter().find_map(context::no_program);
-    let skip = skip.or_else(devtools::missing).or_else(no_cargo);
+    let skip = skip.or_else(devtools::missing).or_else(context::no_cargo);
     vec![Test::new("serve::from-nothing-to-a-graph", walk).unless(skip)]
 }
 

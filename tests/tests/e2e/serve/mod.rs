@@ -5,6 +5,7 @@ mod deploy;
 mod engine;
 mod fleet;
 mod hostile;
+mod image;
 mod otlp;
 
 use std::{
@@ -36,6 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend(deploy::tests());
     tests.extend(fleet::tests());
     tests.extend(hostile::tests());
+    tests.extend(image::tests());
     tests.extend(otlp::tests());
     tests
         .into_iter()
