@@ -20,7 +20,7 @@ enum Install {
     RustupComponent(&'static str),
 }
 
-const PROGRAMS: [Program; 13] = [
+const PROGRAMS: [Program; 14] = [
     Program {
         name: "cc",
         install: Install::Package("gcc"),
@@ -52,6 +52,10 @@ const PROGRAMS: [Program; 13] = [
     Program {
         name: "buildah",
         install: Install::Package("buildah"),
+    },
+    Program {
+        name: "/usr/lib/systemd/systemd",
+        install: Install::Package("systemd"),
     },
     // The recipes of docs/load-testing.md, whose scripts name their interpreter.
     Program {

@@ -73,11 +73,16 @@ pub(crate) fn problem(backend: &str) -> Option<String> {
     problem.as_str().map(Into::into)
 }
 
+/// The one that is used unless another is asked for.
+pub(crate) fn used() -> Option<&'static str> {
+    examination()["would_use"].as_str()
+}
+
 /// The first that works is used, and each that is said to work does.
 fn doctor_agrees() -> Outcome {
     let first = BACKENDS.iter().find(|backend| problem(backend).is_none());
     ensure!(
-        examination()["would_use"].as_str() == first.copied(),
+        used() == first.copied(),
         "would_use for {first:?}: {}",
         examination()
     );

@@ -2,11 +2,11 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Outcome, context, context::succeeds, ensure};
 
@@ -57,6 +57,13 @@ impl Bundle {
         command
     }
 
+    /// What runs one more program in it.
+    pub(crate) fn exec(&self, args: &[&str]) -> Command {
+        let mut command = self.runc("exec");
+        command.arg(NAME).args(args);
+        command
+    }
+
     /// Sends its first process a signal.
     pub(crate) fn kill(&self, signal: &str) -> Outcome {
         succeeds(self.runc("kill").args([NAME, signal])).map(drop)
@@ -85,4 +92,12 @@ impl Drop for Bundle {
     fn drop(&mut self) {
         let _ = self.runc("delete").args(["--force", NAME]).output();
     }
+}
+
+/// A file or directory of this machine at the same place, or at another, to be read alone.
+pub(crate) fn bound(source: &Path, destination: &Path) -> Value {
+    let options = ["rbind", "ro"];
+    json!({
+        "destination": destination, "type": "bind", "source": source, "options": options,
+    })
 }

@@ -7,6 +7,7 @@ mod fleet;
 mod hostile;
 mod image;
 mod otlp;
+mod systemd;
 
 use std::{
     fs,
@@ -39,6 +40,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend(hostile::tests());
     tests.extend(image::tests());
     tests.extend(otlp::tests());
+    tests.extend(systemd::tests());
     tests
         .into_iter()
         .map(|test| test.unless(backend::forced()))
@@ -80,8 +82,14 @@ struct Held(Child);
 
 impl Held {
     fn start(count: u64) -> Result<Self, String> {
-        let mut child = Command::new(context::load())
-            .args(["held", "--count", &count.to_string()])
+        let mut command = Command::new(context::load());
+        command.args(["held", "--count", &count.to_string()]);
+        Self::by(command)
+    }
+
+    /// By what runs `load held`.
+    fn by(mut command: Command) -> Result<Self, String> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -223,13 +231,18 @@ fn gives_capabilities_up() -> Outcome {
     traces_without_privileges(serve(&[]).with(|command| privilege::only(command, set)))
 }
 
+/// The capabilities that it keeps, as in /proc/PID/status: of kernels that can't do without.
+fn capabilities_kept() -> String {
+    let bpf = u64::from(!context::kernel_is_at_least(5, 19)) << privilege::BPF;
+    format!("{bpf:016x}")
+}
+
 /// It is nobody, without capabilities, in every thread, and yet it traces.
 fn traces_without_privileges(tracer: Tracer) -> Outcome {
     let (tracer, address) = start(tracer)?;
     let tasks = format!("/proc/{}/task", tracer.pid());
     let tasks = fs::read_dir(&tasks).map_err(|error| format!("{tasks}: {error}"))?;
-    let bpf = u64::from(!context::kernel_is_at_least(5, 19)) << privilege::BPF;
-    let kept = format!("{bpf:016x}");
+    let kept = capabilities_kept();
     let none = format!("{:016x}", 0);
     let mut threads = 0;
     for task in tasks.flatten() {
