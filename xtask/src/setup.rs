@@ -20,7 +20,7 @@ enum Install {
     RustupComponent(&'static str),
 }
 
-const PROGRAMS: [Program; 12] = [
+const PROGRAMS: [Program; 14] = [
     Program {
         name: "cc",
         install: Install::Package("gcc"),
@@ -47,6 +47,15 @@ const PROGRAMS: [Program; 12] = [
     Program {
         name: "busybox",
         install: Install::Package("busybox-static"),
+    },
+    // What deploy/ is for.
+    Program {
+        name: "buildah",
+        install: Install::Package("buildah"),
+    },
+    Program {
+        name: "/usr/lib/systemd/systemd",
+        install: Install::Package("systemd"),
     },
     // The recipes of docs/load-testing.md, whose scripts name their interpreter.
     Program {

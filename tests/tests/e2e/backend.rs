@@ -13,6 +13,7 @@ use crate::{
     Outcome, Test, catalogue, check, context, ensure,
     kernel_objects::{self, ProgramType},
     report::{Report, flags, number},
+    serve,
     tracer::Tracer,
 };
 
@@ -29,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new(format!("backend::{name}-{backend}"), move || run(backend))
         };
         tests.push(test("attaches-what-it-should", attached).unless(works.clone()));
+        tests.push(test("serves", serve::figures_by).unless(works.clone()));
         tests.push(
             test("forced-and-refused", refused)
                 .unless(works.is_none().then(|| format!("{backend} loads here"))),
@@ -71,11 +73,16 @@ pub(crate) fn problem(backend: &str) -> Option<String> {
     problem.as_str().map(Into::into)
 }
 
+/// The one that is used unless another is asked for.
+pub(crate) fn used() -> Option<&'static str> {
+    examination()["would_use"].as_str()
+}
+
 /// The first that works is used, and each that is said to work does.
 fn doctor_agrees() -> Outcome {
     let first = BACKENDS.iter().find(|backend| problem(backend).is_none());
     ensure!(
-        examination()["would_use"].as_str() == first.copied(),
+        used() == first.copied(),
         "would_use for {first:?}: {}",
         examination()
     );

@@ -3,27 +3,30 @@
 use std::{
     fs,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    path::Path,
+    process::{Child, Command, Output},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
 
-use crate::{Outcome, Test, context, ensure, report::Report, tracer::Tracer};
+use crate::{
+    Outcome, Test, context, ensure,
+    report::Report,
+    runc::{self, Bundle},
+    tracer::Tracer,
+};
 
-const RUNC: &str = "/usr/sbin/runc";
 const BUSYBOX: &str = "/bin/busybox";
 const TINI: &str = "/usr/bin/tini-static";
 const HOST_NAME: &str = "zt-box";
 
 pub(crate) fn tests() -> Vec<Test> {
     let cannot_run = || {
-        let missing = [RUNC, BUSYBOX, TINI].iter();
-        missing
-            .filter_map(|program| context::no_program(program))
-            .next()
+        let missing = [BUSYBOX, TINI].into_iter();
+        runc::missing()
+            .or_else(|| missing.filter_map(context::no_program).next())
             .or_else(|| context::cgroup2_mount().map_or(Some("no cgroup v2".into()), |_| None))
     };
     vec![
@@ -32,34 +35,19 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// A bundle with a busybox root.
-struct Bundle {
-    directory: PathBuf,
+/// A container with a busybox root.
+struct Busybox {
+    bundle: Bundle,
     id: String,
 }
 
-impl Bundle {
+impl Busybox {
     fn new(args: &[&str]) -> Result<Self, String> {
-        let directory = context::fresh_path("bundle");
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let id = format!("{:016x}", now.map_or(0, |now| now.as_nanos() as u64)).repeat(4);
-        let bundle = Self { directory, id };
-        bundle.write(args).map_err(|error| error.to_string())?;
-        Ok(bundle)
-    }
-
-    fn write(&self, args: &[&str]) -> std::io::Result<()> {
-        let bin = self.directory.join("rootfs/bin");
-        fs::create_dir_all(&bin)?;
-        fs::create_dir(self.directory.join("rootfs/proc"))?;
-        fs::copy(BUSYBOX, bin.join("busybox"))?;
-        fs::copy(TINI, bin.join("tini"))?;
-        for applet in ["sh", "sleep", "unshare"] {
-            symlink("busybox", bin.join(applet))?;
-        }
         let admin = json!(["CAP_SYS_ADMIN"]);
         let namespaces = ["pid", "mount", "uts", "ipc", "cgroup"];
-        let config = json!({
+        let bundle = Bundle::new(&json!({
             "ociVersion": "1.0.2",
             "process": {
                 "user": {"uid": 0, "gid": 0},
@@ -72,23 +60,17 @@ impl Bundle {
             "hostname": HOST_NAME,
             "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
             "linux": {
-                "cgroupsPath": format!("/zt-e2e/{}", self.id),
+                "cgroupsPath": format!("/zt-e2e/{id}"),
                 "namespaces": namespaces.map(|kind| json!({"type": kind})),
             },
-        });
-        fs::write(self.directory.join("config.json"), config.to_string())
+        }))?;
+        fill(&bundle.root()).map_err(|error| error.to_string())?;
+        Ok(Self { bundle, id })
     }
 
     fn start(&self) -> Result<Child, String> {
-        Command::new(RUNC)
-            .arg("--root")
-            .arg(self.directory.join("state"))
-            .args(["run", "--bundle"])
-            .arg(&self.directory)
-            .arg("box")
-            .stdin(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("{RUNC}: {error}"))
+        let mut run = self.bundle.run();
+        run.spawn().map_err(|error| format!("{run:?}: {error}"))
     }
 
     /// As people write it.
@@ -99,6 +81,18 @@ impl Bundle {
     fn container(&self) -> Value {
         json!({"runtime": null, "id": self.id, "pod_uid": null, "hostname": HOST_NAME})
     }
+}
+
+fn fill(root: &Path) -> std::io::Result<()> {
+    let bin = root.join("bin");
+    fs::create_dir(&bin)?;
+    fs::create_dir(root.join("proc"))?;
+    fs::copy(BUSYBOX, bin.join("busybox"))?;
+    fs::copy(TINI, bin.join("tini"))?;
+    for applet in ["sh", "sleep", "unshare"] {
+        symlink("busybox", bin.join(applet))?;
+    }
+    Ok(())
 }
 
 fn wait(mut child: Child) -> Outcome {
@@ -131,11 +125,11 @@ fn only<'a>(
 /// begins before the container.
 fn no_init() -> Outcome {
     let orphan = "(sh -c 'sleep 0.3; exit 7' &); exec sleep 2.5";
-    let bundle = Bundle::new(&["/bin/sh", "-c", orphan])?;
-    let short = bundle.short_id();
+    let busybox = Busybox::new(&["/bin/sh", "-c", orphan])?;
+    let short = busybox.short_id();
     let options = ["--container", short, "--alive-after", "400ms"];
     let tracer = Tracer::json(options).start()?;
-    let runc = bundle.start()?;
+    let runc = busybox.start()?;
     let listed = listed(short);
     let inspected = listed.as_ref().ok().map(|zombie| inspect(&zombie["pid"]));
     let text = ps(&["--container", short])?;
@@ -146,9 +140,10 @@ fn no_init() -> Outcome {
     let report = run.report()?;
 
     let listed = listed?;
-    let without_name = json!({"runtime": null, "id": bundle.id, "pod_uid": null, "hostname": null});
+    let without_name =
+        json!({"runtime": null, "id": busybox.id, "pod_uid": null, "hostname": null});
     ensure!(
-        listed["container"] == without_name && listed["parent_container"] == bundle.id,
+        listed["container"] == without_name && listed["parent_container"] == busybox.id,
         "ps: {listed}"
     );
     ensure!(listed["cause"] == "init-never-waits", "ps: {listed}");
@@ -158,11 +153,11 @@ fn no_init() -> Outcome {
         "ps: {text}"
     );
     let inspected = inspected.expect("it was listed")?;
-    ensure!(inspected.contains(&bundle.id), "inspect: {inspected}");
+    ensure!(inspected.contains(&busybox.id), "inspect: {inspected}");
 
     let init = only(&report, "PID 1", |record| record["ns_pid"] == 1)?;
     ensure!(init["comm"] == "sleep", "{init}");
-    ensure!(init["container"] == bundle.container(), "{init}");
+    ensure!(init["container"] == busybox.container(), "{init}");
     // It is runc's child.
     ensure!(init["parent_comm"] == "runc", "{init}");
     ensure!(
@@ -171,26 +166,26 @@ fn no_init() -> Outcome {
     );
 
     let orphan = only(&report, "the orphan", |record| record["exit_code"] == 7)?;
-    ensure!(orphan["container"] == bundle.container(), "{orphan}");
+    ensure!(orphan["container"] == busybox.container(), "{orphan}");
     ensure!(
         orphan["how"] == "ns-teardown" && orphan["reaper_pid"] == init["pid"],
         "{orphan}"
     );
     for key in ["parent_container", "reaper_container"] {
-        ensure!(orphan[key] == bundle.id, "{key}: {orphan}");
+        ensure!(orphan[key] == busybox.id, "{key}: {orphan}");
     }
     let Some(alive) = report.alive().find(|line| line["pid"] == orphan["pid"]) else {
         return run.fail("no alive line of the orphan");
     };
     ensure!(alive["cause"] == "init-never-waits", "{alive}");
-    ensure!(alive["container"] == bundle.container(), "{alive}");
-    all_of(&report, &bundle)
+    ensure!(alive["container"] == busybox.container(), "{alive}");
+    all_of(&report, &busybox)
 }
 
 /// What is in a container without its host name is runc's own, before it sets it.
-fn all_of(report: &Report, bundle: &Bundle) -> Outcome {
+fn all_of(report: &Report, busybox: &Busybox) -> Outcome {
     for record in report.zombies() {
-        ensure!(record["container"]["id"] == bundle.id, "{record}");
+        ensure!(record["container"]["id"] == busybox.id, "{record}");
         let own = record["comm"]
             .as_str()
             .is_some_and(|comm| comm.starts_with("runc"));
@@ -236,9 +231,9 @@ fn inspect(pid: &Value) -> Result<String, String> {
 fn with_init() -> Outcome {
     let script =
         "(sh -c 'sleep 0.2; exit 7' &); unshare -p -f sh -c 'sleep 0.1; exit 4'; sleep 0.4";
-    let bundle = Bundle::new(&["/bin/tini", "--", "/bin/sh", "-c", script])?;
+    let busybox = Busybox::new(&["/bin/tini", "--", "/bin/sh", "-c", script])?;
     let tracer = Tracer::json(["--container", HOST_NAME]).start()?;
-    wait(bundle.start()?)?;
+    wait(busybox.start()?)?;
     let report = tracer.stop()?.report()?;
 
     let tini = only(&report, "PID 1", |record| record["comm"] == "tini")?;
@@ -248,17 +243,17 @@ fn with_init() -> Outcome {
         orphan["how"] == "wait4" && orphan["reaper_pid"] == tini["pid"],
         "{orphan}"
     );
-    ensure!(orphan["reaper_container"] == bundle.id, "{orphan}");
+    ensure!(orphan["reaper_container"] == busybox.id, "{orphan}");
     let nested = only(&report, "the nested init", |record| {
         record["exit_code"] == 4 && record["ns_pid"] == 1
     })?;
     ensure!(nested["reaper_comm"] == "unshare", "{nested}");
-    ensure!(nested["container"] == bundle.container(), "{nested}");
-    all_of(&report, &bundle)?;
+    ensure!(nested["container"] == busybox.container(), "{nested}");
+    all_of(&report, &busybox)?;
     let by_container = &report.summary()["by_container"];
     ensure!(
         by_container.as_array().map(Vec::len) == Some(1)
-            && by_container[0]["id"] == bundle.id
+            && by_container[0]["id"] == busybox.id
             && by_container[0]["hostname"] == HOST_NAME
             && by_container[0]["reaped"] == report.count("reaped"),
         "{by_container}"
@@ -267,12 +262,5 @@ fn with_init() -> Outcome {
         !report.zombies().any(|record| record["comm"] == "runc"),
         "runc itself is outside"
     );
-    no_residue(&bundle.directory)
-}
-
-/// runc has cleaned up behind itself.
-fn no_residue(directory: &Path) -> Outcome {
-    let left = fs::read_dir(directory.join("state")).map_or(0, |entries| entries.count());
-    ensure!(left == 0, "{left} containers are left");
-    Ok(())
+    busybox.bundle.no_residue()
 }

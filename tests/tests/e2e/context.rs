@@ -4,7 +4,7 @@ use std::{
     env, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -144,6 +144,28 @@ pub(crate) fn cgroup2_mount() -> Option<PathBuf> {
 /// Why a program that some test needs is not there, if so.
 pub(crate) fn no_program(path: &str) -> Option<String> {
     (!Path::new(path).is_file()).then(|| format!("no {path}"))
+}
+
+/// Why nothing can be built here, if so.
+pub(crate) fn no_cargo() -> Option<String> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).any(|directory| directory.join("cargo").is_file());
+    (!found).then(|| "cargo is not on root's PATH".to_owned())
+}
+
+/// Runs it; an error with all that it says, if it fails.
+pub(crate) fn succeeds(command: &mut Command) -> Result<Output, String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    Err(format!(
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    ))
 }
 
 /// Whether the running kernel is this version or a later one.

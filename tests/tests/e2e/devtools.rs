@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::context;
 
 /// As Debian installs it.
-const PROGRAM: &str = "/usr/bin/chromium";
+pub(crate) const PROGRAM: &str = "/usr/bin/chromium";
 
 /// Why there is no browser, if so.
 pub(crate) fn missing() -> Option<String> {

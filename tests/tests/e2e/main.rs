@@ -31,6 +31,7 @@ mod record;
 mod recording;
 mod report;
 mod residue;
+mod runc;
 mod schema;
 mod scope;
 mod serve;

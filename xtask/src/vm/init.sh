@@ -11,6 +11,8 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 # The controller of the starved parent.
 echo +cpu > /sys/fs/cgroup/cgroup.subtree_control
 hostname test
+# What is served is asked for over it.
+ip link set lo up
 
 filter=
 for word in $(cat /proc/cmdline); do

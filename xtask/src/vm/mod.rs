@@ -39,7 +39,7 @@ pub(crate) struct VmArgs {
     #[arg(long)]
     document: bool,
 
-    /// Only tests with this in their names, with each backend
+    /// Only tests with this in their names, with each backend; those of `backend::` choose it
     filter: Option<String>,
 }
 
@@ -139,6 +139,13 @@ fn jobs(args: &VmArgs, kernels: &[Kernel]) -> Vec<Job> {
                 filter: filter.to_owned(),
             });
         };
+        // These choose their backends.
+        if let (Some(filter), []) = (&args.filter, &args.backend[..])
+            && filter.starts_with("backend::")
+        {
+            add(EACH, filter);
+            continue;
+        }
         // The longest first.
         if args.backend.is_empty() && args.filter.is_none() {
             add(EACH, "backend::");

@@ -32,6 +32,11 @@ pub(crate) fn no_victoria() -> Option<String> {
     missing(VICTORIA, "victoria-metrics")
 }
 
+/// Why nothing here takes OTLP for a Prometheus, if so.
+pub(crate) fn no_prometheus_by_agent() -> Option<String> {
+    no_prometheus().or_else(|| missing(VICTORIA, "vmagent"))
+}
+
 /// Prometheus' checker of rules and metrics.
 pub(crate) fn promtool() -> Option<PathBuf> {
     program(PROMETHEUS, "promtool")
@@ -65,22 +70,56 @@ pub(crate) struct Engine {
 impl Engine {
     /// A Prometheus that scrapes this.
     pub(crate) fn prometheus(target: SocketAddr) -> Result<Self, String> {
-        let config = context::fresh_path("prometheus.yml");
-        let text = format!(
+        let config = format!(
             "global:\n  scrape_interval: 250ms\nscrape_configs:\n- job_name: zombies\n  \
              static_configs:\n  - targets: ['{target}']\n"
         );
-        fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
+        Self::configured_prometheus(&config, None)
+    }
+
+    /// A Prometheus that takes what an [`agent`](Self::agent) writes.
+    pub(crate) fn written_prometheus() -> Result<Self, String> {
+        Self::configured_prometheus("", Some("--web.enable-remote-write-receiver"))
+    }
+
+    fn configured_prometheus(config: &str, option: Option<&str>) -> Result<Self, String> {
+        let file = context::fresh_path("prometheus.yml");
+        fs::write(&file, config).map_err(|error| format!("{}: {error}", file.display()))?;
+        let address = free_address()?;
+        let data = context::fresh_path("data");
+        let mut arguments = vec![
+            format!("--config.file={}", file.display()),
+            format!("--storage.tsdb.path={}", data.display()),
+            format!("--web.listen-address={address}"),
+            "--log.level=warn".to_owned(),
+        ];
+        arguments.extend(option.map(str::to_owned));
+        Self::start(program(PROMETHEUS, "prometheus"), address, &arguments)
+    }
+
+    /// VictoriaMetrics' agent, which takes OTLP below `/opentelemetry` and writes it into this
+    /// Prometheus.
+    pub(crate) fn agent(prometheus: &Self) -> Result<Self, String> {
         let address = free_address()?;
         let data = context::fresh_path("data");
         Self::start(
-            program(PROMETHEUS, "prometheus"),
+            program(VICTORIA, "vmagent"),
             address,
             &[
-                format!("--config.file={}", config.display()),
-                format!("--storage.tsdb.path={}", data.display()),
-                format!("--web.listen-address={address}"),
-                "--log.level=warn".to_owned(),
+                format!("-httpListenAddr={address}"),
+                format!(
+                    "-remoteWrite.url=http://{}/api/v1/write",
+                    prometheus.address
+                ),
+                format!("-remoteWrite.tmpDataPath={}", data.display()),
+                // Of several one overtakes the other, and Prometheus refuses what is late.
+                "-remoteWrite.queues=1".to_owned(),
+                // Not first a protocol that only VictoriaMetrics knows.
+                "-remoteWrite.forcePromProto=true".to_owned(),
+                "-remoteWrite.flushInterval=200ms".to_owned(),
+                "-opentelemetry.usePrometheusNaming".to_owned(),
+                "-memory.allowedBytes=128MiB".to_owned(),
+                "-loggerLevel=WARN".to_owned(),
             ],
         )
     }

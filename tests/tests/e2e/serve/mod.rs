@@ -5,7 +5,9 @@ mod deploy;
 mod engine;
 mod fleet;
 mod hostile;
+mod image;
 mod otlp;
+mod systemd;
 
 use std::{
     fs,
@@ -20,12 +22,12 @@ use crate::{
     Outcome, Test, backend, context, ensure, privilege,
     tracer::{Running, Tracer},
 };
-use client::{await_figures, get, scrape};
+use client::{Scrape, await_figures, get, scrape};
 use engine::Engine;
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = vec![
-        Test::new("serve::figures", figures),
+        Test::new("serve::figures", || figures(serve(&[])).map(drop)),
         Test::new("serve::pages", pages),
         Test::new("serve::gives-privileges-up", gives_privileges_up),
         Test::new("serve::gives-capabilities-up", gives_capabilities_up),
@@ -36,7 +38,9 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend(deploy::tests());
     tests.extend(fleet::tests());
     tests.extend(hostile::tests());
+    tests.extend(image::tests());
     tests.extend(otlp::tests());
+    tests.extend(systemd::tests());
     tests
         .into_iter()
         .map(|test| test.unless(backend::forced()))
@@ -78,8 +82,14 @@ pub(crate) struct Held(Child);
 
 impl Held {
     pub(crate) fn start(count: u64) -> Result<Self, String> {
-        let mut child = Command::new(context::load())
-            .args(["held", "--count", &count.to_string()])
+        let mut command = Command::new(context::load());
+        command.args(["held", "--count", &count.to_string()]);
+        Self::by(command)
+    }
+
+    /// By what runs `load held`.
+    fn by(mut command: Command) -> Result<Self, String> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -104,10 +114,19 @@ const REAPED: &str = "zombie_trace_reaped_total";
 const ZOMBIES: &str = "zombie_trace_zombies";
 const BY_LOAD: &str = "parent=\"load\"";
 
+/// The same figures, whichever way the kernel tells of them.
+pub(crate) fn figures_by(backend: &'static str) -> Outcome {
+    let figures = figures(serve(&["--backend", backend]))?;
+    let label = format!("backend=\"{backend}\"");
+    let told = figures.sum("zombie_trace_build_info", &label);
+    ensure!(told == 1.0, "not by {backend}: {}", figures.0);
+    Ok(())
+}
+
 /// What is, what was there before, and what has been.
-fn figures() -> Outcome {
+fn figures(tracer: Tracer) -> Result<Scrape, String> {
     let before = Held::start(3)?;
-    let (mut tracer, address) = start(serve(&[]))?;
+    let (mut tracer, address) = start(tracer)?;
     let made = load(&["burst", "--size", "50", "--count", "500"])?;
     let held = Held::start(4)?;
     let figures = await_figures(address, "500 reaped and 7 zombies", |figures| {
@@ -136,7 +155,7 @@ fn figures() -> Outcome {
     let run = tracer.finish()?;
     run.expect_code(0)?;
     ensure!(run.stdout.is_empty(), "{:?}", run.stdout);
-    Ok(())
+    Ok(figures)
 }
 
 /// Formats, health, and what the linter of Prometheus says.
@@ -212,13 +231,18 @@ fn gives_capabilities_up() -> Outcome {
     traces_without_privileges(serve(&[]).with(|command| privilege::only(command, set)))
 }
 
+/// The capabilities that it keeps, as in /proc/PID/status: of kernels that can't do without.
+fn capabilities_kept() -> String {
+    let bpf = u64::from(!context::kernel_is_at_least(5, 19)) << privilege::BPF;
+    format!("{bpf:016x}")
+}
+
 /// It is nobody, without capabilities, in every thread, and yet it traces.
 fn traces_without_privileges(tracer: Tracer) -> Outcome {
     let (tracer, address) = start(tracer)?;
     let tasks = format!("/proc/{}/task", tracer.pid());
     let tasks = fs::read_dir(&tasks).map_err(|error| format!("{tasks}: {error}"))?;
-    let bpf = u64::from(!context::kernel_is_at_least(5, 19)) << privilege::BPF;
-    let kept = format!("{bpf:016x}");
+    let kept = capabilities_kept();
     let none = format!("{:016x}", 0);
     let mut threads = 0;
     for task in tasks.flatten() {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -17,16 +17,34 @@ use crate::{Outcome, Test, ensure};
 pub(super) fn tests() -> Vec<Test> {
     vec![
         Test::new("serve::otlp-victoria", into_victoria).unless(engine::no_victoria()),
+        Test::new("serve::otlp-prometheus", into_prometheus)
+            .unless(engine::no_prometheus_by_agent()),
         Test::new("serve::otlp-retries", retries),
         Test::new("serve::otlp-nobody-there", nobody_there),
         Test::new("serve::otlp-wrong-settings", wrong_settings),
     ]
 }
 
-/// A real receiver has all of it after the end.
 fn into_victoria() -> Outcome {
     let engine = Engine::victoria()?;
-    let url = format!("http://{}/opentelemetry", engine.address());
+    pushed(engine.address(), &engine)
+}
+
+/// Debian builds Prometheus without the receiver of OTLP: an agent is before it, as is a collector
+/// elsewhere.
+fn into_prometheus() -> Outcome {
+    let engine = Engine::written_prometheus()?;
+    let agent = Engine::agent(&engine)?;
+    pushed(agent.address(), &engine)
+        .map_err(|error| format!("{error}\nthe agent: {}", agent.said()))?;
+    ensure!(agent.said().is_empty(), "the agent: {}", agent.said());
+    ensure!(engine.said().is_empty(), "Prometheus: {}", engine.said());
+    Ok(())
+}
+
+/// A real engine has all of it after the end, by what a real receiver takes.
+fn pushed(receiver: SocketAddr, engine: &Engine) -> Outcome {
+    let url = format!("http://{receiver}/opentelemetry");
     let tracer = serve(&["--otlp", &url]).with(|command| {
         command
             .env("OTEL_METRIC_EXPORT_INTERVAL", "300")
