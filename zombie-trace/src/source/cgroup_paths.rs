@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 use crate::{container::Container, kernel::cgroup2_mount};
 
@@ -16,8 +16,9 @@ use crate::{container::Container, kernel::cgroup2_mount};
 #[derive(Debug)]
 pub struct CgroupPaths {
     mount: Option<(PathBuf, File)>,
-    /// `None` of one that could not be found: it is gone for good, or we may not look.
-    known: HashMap<u64, Option<KnownCgroup>>,
+    known: HashMap<u64, KnownCgroup>,
+    /// Those that could not be found: they are gone for good, or we may not look.
+    lacking: HashSet<u64>,
     /// The kernel's paths begin where ours do.
     from_root: bool,
 }
@@ -53,6 +54,7 @@ impl CgroupPaths {
         Self {
             mount,
             known: HashMap::default(),
+            lacking: HashSet::default(),
             from_root: sees_root(),
         }
     }
@@ -71,7 +73,7 @@ impl CgroupPaths {
                 let path = format!("{path}/{}", entry.file_name().to_string_lossy());
                 let cgroup = KnownCgroup::from(&*path);
                 if cgroup.container.is_some() && self.known.len() < Self::MAX_KNOWN {
-                    self.known.insert(entry.ino(), Some(cgroup));
+                    self.known.insert(entry.ino(), cgroup);
                 }
                 directories.push((entry.path(), path));
             }
@@ -80,23 +82,25 @@ impl CgroupPaths {
 
     /// The paths that are known.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.known.values().flatten().map(|cgroup| &*cgroup.path)
+        self.known.values().map(|cgroup| &*cgroup.path)
     }
 
     /// Takes in a cgroup that was made just now, given its path from the root of the hierarchy.
     pub fn add_new(&mut self, id: u64, path: &str) {
         if self.from_root {
-            self.remember(id, Some(path.into()));
+            self.remember(id, path.into());
         }
     }
 
     /// The cgroup; `None` if it is gone or can't be looked up (which needs CAP_DAC_READ_SEARCH).
     pub fn find(&mut self, id: u64) -> Option<&KnownCgroup> {
-        if !self.known.contains_key(&id) {
-            let found = self.look_up(id);
-            self.remember(id, found);
+        if !self.known.contains_key(&id) && !self.lacking.contains(&id) {
+            match self.look_up(id) {
+                Some(found) => self.remember(id, found),
+                None => self.lacks(id),
+            }
         }
-        self.known.get(&id)?.as_ref()
+        self.known.get(&id)
     }
 
     fn look_up(&self, id: u64) -> Option<KnownCgroup> {
@@ -106,11 +110,20 @@ impl CgroupPaths {
         Some(within(mount, &path)?.as_str().into())
     }
 
-    fn remember(&mut self, id: u64, cgroup: Option<KnownCgroup>) {
+    fn remember(&mut self, id: u64, cgroup: KnownCgroup) {
         if self.known.len() >= Self::MAX_KNOWN {
             self.known.clear();
         }
+        self.lacking.remove(&id);
         self.known.insert(id, cgroup);
+    }
+
+    /// Apart from those that are known, so that they push no names out.
+    fn lacks(&mut self, id: u64) {
+        if self.lacking.len() >= Self::MAX_KNOWN {
+            self.lacking.clear();
+        }
+        self.lacking.insert(id);
     }
 }
 
@@ -170,6 +183,21 @@ mod tests {
         assert_eq!(within(mount, mount).as_deref(), Some("/"));
         assert_eq!(within(mount, &mount.join("a/b")).as_deref(), Some("/a/b"));
         assert_eq!(within(mount, Path::new("/elsewhere")), None);
+    }
+
+    #[test]
+    fn cgroups_that_are_gone_push_no_names_out() {
+        let mut paths = CgroupPaths::new();
+        paths.from_root = true;
+        paths.add_new(1, "/a");
+        for gone in 0..2 * CgroupPaths::MAX_KNOWN as u64 {
+            assert_eq!(paths.find(u64::MAX - gone), None);
+        }
+        assert_eq!(paths.find(1), Some(&KnownCgroup::from("/a")));
+        assert!(paths.lacking.len() <= CgroupPaths::MAX_KNOWN);
+        // One that is made later can have the number of one that was asked for too early.
+        paths.add_new(u64::MAX, "/b");
+        assert_eq!(paths.find(u64::MAX), Some(&KnownCgroup::from("/b")));
     }
 
     #[test]
