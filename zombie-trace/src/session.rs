@@ -32,7 +32,7 @@ use crate::{
     pipeline::{Ending, Pipeline},
     signals::Stop,
     sink::{self, Output, Start},
-    source::{RecordSource, monotonic_now, proc},
+    source::{RecordSource, monotonic_now, proc, thread_cpu_time},
 };
 
 /// How often the ring buffer is looked at when the kernel side does not say that it fills up.
@@ -164,10 +164,9 @@ impl Session {
                     if ticks.is_multiple_of(LOSS_TICKS) {
                         self.report_loss()?;
                     }
-                    let look = Instant::now();
-                    if ticks.is_multiple_of(self.alive_ticks) && look >= next_look {
-                        self.report_alive()?;
-                        next_look = look + look.elapsed() * LOOK_SHARE;
+                    let now = Instant::now();
+                    if ticks.is_multiple_of(self.alive_ticks) && now >= next_look {
+                        next_look = now + self.report_alive()? * LOOK_SHARE;
                     }
                     self.check_reader()?;
                 }
@@ -217,19 +216,21 @@ impl Session {
         Ok(self.pipeline.interval(&counters, &existing)?)
     }
 
-    /// Reports the zombies that have come to the age for it.
-    fn report_alive(&mut self) -> Result<(), Trouble> {
+    /// Reports the zombies that have come to the age for it. Gives the CPU time that the look at all of
+    /// them took; a diagnosis is seldom, as it comes with each doubling of an age.
+    fn report_alive(&mut self) -> Result<Duration, Trouble> {
+        let begin = thread_cpu_time();
         let existing = self.tell_standing()?;
-        if existing.is_empty() {
-            return Ok(());
+        if !existing.is_empty() {
+            self.warn_of_growth(&existing);
         }
-        self.warn_of_growth(&existing);
         let due = self.pipeline.due(&existing);
-        if due.is_empty() {
-            return Ok(());
+        let took = thread_cpu_time().saturating_sub(begin);
+        if !due.is_empty() {
+            let diagnoses = diagnose(&mut self.tracer, &due)?;
+            self.pipeline.alive(&due, &diagnoses)?;
         }
-        let diagnoses = diagnose(&mut self.tracer, &due)?;
-        Ok(self.pipeline.alive(&due, &diagnoses)?)
+        Ok(took)
     }
 
     /// What is dying or a zombie, and the counters before it was listed.

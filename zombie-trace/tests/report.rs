@@ -395,6 +395,36 @@ fn a_row_for_each_zombie() {
 }
 
 #[test]
+fn containers_are_told_of_also_by_a_run_that_lists_no_zombies() {
+    let files = Files::new();
+    let text = recording(&support::eventful());
+    let (start, _) = text.split_once('\n').unwrap();
+    let summary = text.lines().last().unwrap();
+    files.write("whole", &text);
+    files.write("summary", format!("{start}\n{summary}\n"));
+    let whole = files.object(&["whole"]);
+    assert_eq!(whole["by_container"].as_array().map(Vec::len), Some(2));
+    let alone = files.object(&["summary"]);
+    assert_eq!(alone["runs"][0]["times_from"], "summary");
+    assert_eq!(alone["by_container"], whole["by_container"]);
+    for name in ["whole", "summary"] {
+        files.told(&[name, "--html", "page.html"]);
+        let page = files.read("page.html");
+        let (_, table) = page.split_once("<table id=\"containers\">").unwrap();
+        let (table, _) = table.split_once("</table>").unwrap();
+        for cell in ["b2a102854b49", "web-7d4b9", "cri-o", "web-1"] {
+            assert!(
+                table.contains(&format!("<td>{cell}</td>")),
+                "{cell}: {table}"
+            );
+        }
+    }
+    files.write("calm", recording(&support::calm()));
+    files.told(&["calm", "--html", "page.html"]);
+    assert!(!files.read("page.html").contains("Containers"));
+}
+
+#[test]
 fn a_trace_of_every_process() {
     let files = Files::new();
     files.write("run", recording(&support::eventful()));
@@ -416,6 +446,9 @@ fn the_page_holds_no_markup_of_a_recording() {
     for zombie in &mut run.zombies {
         zombie.comm = "<script>a&\"'".into();
         zombie.parent_comm = Some("<img src=x>".into());
+        if let Some(container) = &mut zombie.container {
+            container.hostname = Some(evil.into());
+        }
     }
     run.alive[0].cause_text = Some(evil.to_owned());
     let name = "<script>.jsonl";

@@ -74,14 +74,19 @@ impl ByContainer {
                 total_ns: group.times.sum(),
             })
             .collect();
-        containers.sort_by(|one, other| {
-            let key = |it: &ContainerSummary| Reverse((it.total_ns, it.alive, it.reaped));
-            key(one)
-                .cmp(&key(other))
-                .then_with(|| one.container.cmp(&other.container))
-        });
+        worst_containers_first(&mut containers);
         containers
     }
+}
+
+/// Puts the containers with the largest totals first.
+pub fn worst_containers_first(containers: &mut [ContainerSummary]) {
+    containers.sort_by(|one, other| {
+        let key = |it: &ContainerSummary| Reverse((it.total_ns, it.alive, it.reaped));
+        key(one)
+            .cmp(&key(other))
+            .then_with(|| one.container.cmp(&other.container))
+    });
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::{cmp::Reverse, time::Duration};
 use jiff::Timestamp;
 
 pub use by_comm::{ByComm, CommSummary};
-pub use by_container::ContainerSummary;
+pub use by_container::{ContainerSummary, worst_containers_first};
 pub use counts::{Counts, Lost};
 pub use interval::Interval;
 pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     aggregate::{
-        Aggregate, ByComm, Counts, Lost, ParentSummary, PhaseTotals, Summary, ZombieTimes,
-        worst_first,
+        Aggregate, ByComm, ContainerSummary, Counts, Lost, ParentSummary, PhaseTotals, Summary,
+        ZombieTimes, worst_containers_first, worst_first,
     },
     filter::Listing,
     lifecycle::{Alive, Zombie},
@@ -35,6 +35,7 @@ pub(crate) struct Collector {
     left: Vec<Alive>,
     /// Of runs whose zombies are not listed.
     parents: Vec<ParentSummary>,
+    containers: Vec<ContainerSummary>,
     /// Of the last of those.
     times: ZombieTimes,
     end: Option<Timestamp>,
@@ -194,6 +195,7 @@ impl Collector {
             && times_from != TimesFrom::Zombies
         {
             self.parents.extend(summary.by_parent.iter().cloned());
+            self.containers.extend(summary.by_container.iter().cloned());
             self.times = summary.zombie_ns;
         }
         self.counts = add(self.counts, counts);
@@ -239,6 +241,8 @@ impl Collector {
         }
         summary.by_parent.append(&mut self.parents);
         worst_first(&mut summary.by_parent);
+        summary.by_container.append(&mut self.containers);
+        worst_containers_first(&mut summary.by_container);
         self.left
             .sort_by_key(|alive| (std::cmp::Reverse(alive.age_ns), alive.pid));
         let phases = PhaseTotals::sum(summary.by_parent.iter().map(|parent| &parent.phases));

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use nix::{
     sys::time::TimeValLike as _,
@@ -9,6 +11,11 @@ use crate::lifecycle::WallClock;
 /// `CLOCK_MONOTONIC` in ns, as the kernel side counts.
 pub fn monotonic_now() -> u64 {
     now(ClockId::CLOCK_MONOTONIC).cast_unsigned()
+}
+
+/// The CPU time of the calling thread, in user space and the kernel.
+pub(crate) fn thread_cpu_time() -> Duration {
+    Duration::from_nanos(now(ClockId::CLOCK_THREAD_CPUTIME_ID).cast_unsigned())
 }
 
 /// How the other clocks relate to the monotonic one now.

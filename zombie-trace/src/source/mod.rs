@@ -8,6 +8,7 @@ pub mod proc;
 mod ring_buffer;
 
 pub use cgroup_paths::{CgroupPaths, KnownCgroup};
+pub(crate) use clocks::thread_cpu_time;
 pub use clocks::{monotonic_now, wall_clock};
 pub use places::Places;
 pub(crate) use places::of_path as place_of;

@@ -49,6 +49,7 @@ fn content(report: &Report) -> String {
         tables::longest(report),
         tables::parents(report),
         tables::commands(report),
+        tables::containers(report),
         sections::runs(report),
         sections::glossary(),
     ]

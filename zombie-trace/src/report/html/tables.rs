@@ -3,6 +3,7 @@
 use super::escape::{escape, grouped, name};
 use crate::{
     aggregate::PhaseTotals,
+    container::Runtime,
     report::{Report, still::CauseSummary},
     sink::{human, status},
 };
@@ -89,6 +90,50 @@ pub(super) fn commands(report: &Report) -> String {
         &TITLES,
         rows,
         names.len(),
+        "Total",
+    )
+}
+
+/// By container, of those that are in one.
+pub(super) fn containers(report: &Report) -> String {
+    const TITLES: [Title; 10] = [
+        ("Container", false),
+        ("Host name", false),
+        ("Runtime", false),
+        ("Reaped", true),
+        ("Autoreaped", true),
+        ("Left", true),
+        ("p50", true),
+        ("p99", true),
+        ("Longest", true),
+        ("Total", true),
+    ];
+    let groups = &report.summary.by_container;
+    let known = |text: Option<&str>| text.map_or_else(|| "–".to_owned(), escape);
+    let rows = groups.iter().take(MOST_ROWS).map(|group| {
+        let container = &group.container;
+        [
+            text(&escape(container.name())),
+            text(&known(container.hostname.as_deref())),
+            text(&known(container.runtime.map(Runtime::as_str))),
+            number(group.reaped),
+            number(group.autoreaped),
+            number(group.alive),
+            time(group.p50_ns),
+            time(group.p99_ns),
+            time(group.max_ns),
+            time(Some(group.total_ns)),
+        ]
+        .concat()
+    });
+    let about = "Of zombies in containers, by the container they ended in.";
+    sortable(
+        "containers",
+        "Containers",
+        about,
+        &TITLES,
+        rows,
+        groups.len(),
         "Total",
     )
 }

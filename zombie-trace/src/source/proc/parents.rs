@@ -32,7 +32,7 @@ impl Parents {
             .into_iter()
             .filter_map(|pid| Some((pid, parent(pid, cgroups.as_deref())?)))
             .collect();
-        watch(&mut parents);
+        watch(&mut parents, cgroups.as_deref());
         Self(parents)
     }
 
@@ -42,8 +42,9 @@ impl Parents {
     }
 }
 
-/// Tells the runnable threads that get no CPU from those that do.
-fn watch(parents: &mut HashMap<u32, ParentFacts>) {
+/// Tells the runnable threads that get no CPU from those that do. A process none of which is runnable any
+/// more is looked at again: it was running by chance.
+fn watch(parents: &mut HashMap<u32, ParentFacts>, cgroups: Option<&Path>) {
     const WATCHED: Duration = Duration::from_millis(20);
     let time = |pid: u32, tid: u32| {
         let text = fs::read_to_string(directory(pid).join(format!("task/{tid}/schedstat"))).ok()?;
@@ -63,9 +64,15 @@ fn watch(parents: &mut HashMap<u32, ParentFacts>) {
         return;
     }
     thread::sleep(WATCHED);
+    let (mut busy, mut changed) = (HashSet::new(), HashSet::new());
     for (pid, index, tid, before) in runnable {
         let still = Stat::read(&directory(pid).join(format!("task/{tid}")))
             .is_ok_and(|stat| state(stat.state) == State::Runnable);
+        if still {
+            busy.insert(pid);
+        } else {
+            changed.insert(pid);
+        }
         // While it runs its time is brought up to date at every tick.
         if still
             && time(pid, tid) == Some(before)
@@ -73,6 +80,12 @@ fn watch(parents: &mut HashMap<u32, ParentFacts>) {
         {
             facts.threads[index].starved = true;
         }
+    }
+    for pid in changed.difference(&busy) {
+        match parent(*pid, cgroups) {
+            Some(facts) => parents.insert(*pid, facts),
+            None => parents.remove(pid),
+        };
     }
 }
 
