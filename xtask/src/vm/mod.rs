@@ -112,11 +112,23 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
     }
     let initramfs = initramfs::make(&directory)?;
 
-    let cells = run_all(jobs(args, &chosen), |job| {
+    let jobs = jobs(args, &chosen);
+    let one = |job: &Job| {
         let image = job.kernel.image(&apt, &images)?;
         let lines = boot::run(&image, &initramfs, &job.arguments())?;
         Results::parse(&lines, &job.filter).with_context(|| boot::tail(&lines))
-    });
+    };
+    let mut cells = run_all(&jobs, one);
+    // The emulators take each other's time, and cases of milliseconds come out otherwise then. What is
+    // really wrong fails again.
+    for (job, cell) in jobs
+        .iter()
+        .zip(&mut cells)
+        .filter(|(_, cell)| !cell.passed())
+    {
+        println!("once more, alone:");
+        *cell = run_one(job, one);
+    }
     let table = results::markdown(&cells);
     println!("\n{table}");
     if args.document {
@@ -161,10 +173,10 @@ fn jobs(args: &VmArgs, kernels: &[Kernel]) -> Vec<Job> {
 }
 
 /// As many at a time as there are CPUs, each of which emulates one.
-fn run_all(jobs: Vec<Job>, one: impl Fn(&Job) -> Result<Results> + Sync) -> Vec<Cell> {
+fn run_all(jobs: &[Job], one: impl Fn(&Job) -> Result<Results> + Sync) -> Vec<Cell> {
     let at_once = thread::available_parallelism().map_or(1, usize::from);
     let count = jobs.len();
-    let next = Mutex::new(jobs.into_iter().enumerate());
+    let next = Mutex::new(jobs.iter().enumerate());
     let cells = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..at_once.min(count) {
@@ -172,7 +184,7 @@ fn run_all(jobs: Vec<Job>, one: impl Fn(&Job) -> Result<Results> + Sync) -> Vec<
                 loop {
                     let taken = next.lock().expect("no thread panics with it").next();
                     let Some((index, job)) = taken else { break };
-                    let cell = run_one(&job, &one);
+                    let cell = run_one(job, &one);
                     let mut cells = cells.lock().expect("no thread panics with it");
                     cells.push((index, cell));
                 }
