@@ -38,9 +38,9 @@ pub(crate) fn soak(minutes: u64) -> Result<()> {
 }
 
 fn command() -> Result<Command> {
-    let tracer = e2e::build_binary("zombie-trace", "zombie-trace", &[])?;
-    let load = e2e::build_binary(PACKAGE, "load", &[])?;
-    let bench = e2e::build_binary(PACKAGE, "bench", &[])?;
+    let tracer = e2e::build_release("zombie-trace", "zombie-trace")?;
+    let load = e2e::build_release(PACKAGE, "load")?;
+    let bench = e2e::build_release("zombie-trace-bench", "bench")?;
     let mut command = Privilege::detect()
         .command(&bench, &[])
         .with_context(|| format!("as root, run {}", bench.display()))?;

@@ -13,7 +13,7 @@ use crate::privilege::Privilege;
 use crate::process::{cargo, output, run as run_command};
 
 /// The package of the tests.
-pub(crate) const PACKAGE: &str = "zombie-trace-tests";
+pub(crate) const PACKAGE: &str = "zombie-trace-e2e";
 /// Its test target that needs root.
 pub(crate) const TARGET: &str = "e2e";
 
@@ -44,7 +44,7 @@ pub(crate) fn cookbook() -> Result<()> {
     let document = paths::root().join("docs/load-testing.md");
     run_tests(
         &privilege,
-        &Programs::build(&[], &[])?,
+        &Programs::build(&[])?,
         &[("ZOMBIE_TRACE_COOKBOOK", document.as_os_str())],
         &["cookbook::".into()],
     )
@@ -56,7 +56,7 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outc
     if let Privilege::None(reason) = privilege {
         return Ok(Outcome::Skipped(reason));
     }
-    let programs = Programs::build(envs, &[])?;
+    let programs = Programs::build(envs)?;
     let engines = Engines::find_or_fetch();
     let mut test_envs = match &engines {
         Ok(engines) => vec![
@@ -117,43 +117,53 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds them in release mode, with these arguments of cargo besides.
-    pub(crate) fn build(envs: &[(&str, &OsStr)], args: &[&str]) -> Result<Self> {
-        let build = |arguments: &[&str], name: &str| {
-            let mut command = cargo();
-            command.args(arguments).args(args);
-            build_executable(command, name, envs)
+    /// Builds them with `envs` besides our environment.
+    pub(crate) fn build(envs: &[(&str, &OsStr)]) -> Result<Self> {
+        let program = |package: &str, name: &str| {
+            build(package, &["--bin", name], name, Linking::Static, envs)
         };
-        let binary = "zombie-trace";
         Ok(Self {
-            binary: build(&["build", "--package", binary, "--bin", binary], binary)?,
-            scenario: build(
-                &["build", "--package", PACKAGE, "--bin", "scenario"],
-                "scenario",
-            )?,
-            load: build(&["build", "--package", PACKAGE, "--bin", "load"], "load")?,
-            tests: build(
-                &["test", "--no-run", "--package", PACKAGE, "--test", TARGET],
-                TARGET,
-            )?,
+            binary: program("zombie-trace", "zombie-trace")?,
+            scenario: program(PACKAGE, "scenario")?,
+            load: program(PACKAGE, "load")?,
+            tests: build(PACKAGE, &["--test", TARGET], TARGET, Linking::Static, envs)?,
         })
     }
 }
 
-/// Builds a binary in release mode and gives its path.
-pub(crate) fn build_binary(package: &str, name: &str, envs: &[(&str, &OsStr)]) -> Result<PathBuf> {
-    let mut build = cargo();
-    build.args(["build", "--package", package, "--bin", name]);
-    build_executable(build, name, envs)
+/// Which shared libraries a program needs.
+enum Linking {
+    /// None: it runs in containers and in the test kernels, too. Only the program itself is built
+    /// for that; what it is made of is what unit tests are made of.
+    Static,
+    /// Those of this machine, optimized as a release is.
+    Release,
 }
 
-fn build_executable(mut build: Command, name: &str, envs: &[(&str, &OsStr)]) -> Result<PathBuf> {
-    build
-        .args(["--release", "--locked"])
+/// Builds an optimized program and gives its path.
+pub(crate) fn build_release(package: &str, name: &str) -> Result<PathBuf> {
+    build(package, &["--bin", name], name, Linking::Release, &[])
+}
+
+fn build(
+    package: &str,
+    target: &[&str],
+    name: &str,
+    linking: Linking,
+    envs: &[(&str, &OsStr)],
+) -> Result<PathBuf> {
+    let mut command = cargo();
+    command
+        .args(["rustc", "--locked", "--package", package])
+        .args(target)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(paths::root())
         .envs(envs.iter().copied());
-    let messages = output(&mut build)?;
+    match linking {
+        Linking::Static => command.args(["--", "-Ctarget-feature=+crt-static"]),
+        Linking::Release => command.arg("--release"),
+    };
+    let messages = output(&mut command)?;
     executable(&messages, name).with_context(|| format!("cargo built no executable {name}"))
 }
 

@@ -10,7 +10,7 @@ use crate::privilege::Privilege;
 
 /// Builds zombie-trace and becomes it.
 pub(crate) fn run(args: &[OsString]) -> Result<()> {
-    let binary = e2e::build_binary("zombie-trace", "zombie-trace", &[])?;
+    let binary = e2e::build_release("zombie-trace", "zombie-trace")?;
     let mut command = Privilege::detect()
         .command(&binary, &[])
         .with_context(|| format!("as root, run {}", binary.display()))?;

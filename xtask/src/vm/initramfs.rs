@@ -1,6 +1,5 @@
 //! What the kernels boot into: the tests and what they run, and no more.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -16,12 +15,7 @@ const INIT: &str = include_str!("init.sh");
 
 /// Builds the programs without shared libraries, and packs them; gives the archive's path.
 pub(super) fn make(directory: &Path) -> Result<PathBuf> {
-    println!("building the tests without shared libraries");
-    // As deploy/Containerfile says it, so that what either has built is there for the other.
-    let programs = Programs::build(
-        &[("RUSTFLAGS", OsStr::new("-C target-feature=+crt-static"))],
-        &["--target", "x86_64-unknown-linux-gnu"],
-    )?;
+    let programs = Programs::build(&[])?;
 
     let root = directory.join("root");
     let _ = fs::remove_dir_all(&root);

@@ -1,0 +1,129 @@
+//! Programs for the tests of the tracer as a command runner.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use libc::c_int;
+use zombie_trace_e2e::{Expect, Span, Truth, now};
+
+use crate::{
+    process::{Gate, Proc, Refine, print_line, wait_for},
+    sys,
+};
+
+/// `exit CODE`: says nothing and exits.
+pub(crate) fn exit(args: &[String]) {
+    let code = args
+        .first()
+        .map_or(0, |arg| arg.parse().expect("exit CODE"));
+    sys::exit_group(code);
+}
+
+/// Forks at once, three times.
+pub(crate) fn quick(_: &[String]) {
+    for _ in 0..3 {
+        let child = Proc::new("child");
+        child.fork(|| 0);
+        child.reap();
+        child.truth().emit();
+    }
+}
+
+/// A command name with an escape sequence, control characters and invalid UTF-8.
+pub(crate) fn odd_comm(_: &[String]) {
+    const NAME: &[u8] = b"\x1b[31m\xff\xfe\t\rodd\"\\";
+    let child = Proc::new("child");
+    child.fork(|| {
+        sys::set_comm(NAME);
+        3
+    });
+    child.poll_birth();
+    sys::sleep_ms(2);
+    child.reap();
+    let comm = String::from_utf8_lossy(NAME).into_owned();
+    Truth {
+        comm: Some(comm),
+        ..child.truth()
+    }
+    .emit();
+}
+
+static TERMINATED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn terminate(_: c_int) {
+    TERMINATED.store(true, SeqCst);
+}
+
+/// Waits for SIGTERM or SIGINT, which it survives; then it ends a child.
+pub(crate) fn wait_term(_: &[String]) {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        sys::sigaction(signal, terminate as *const () as libc::sighandler_t, 0);
+    }
+    let child = Proc::new("child");
+    print_line(&zombie_trace_e2e::Line::Done {
+        pid: sys::global_pid(),
+    });
+    wait_for(|| TERMINATED.load(SeqCst).then_some(()));
+    child.fork(|| 3);
+    child.poll_birth();
+    child.reap();
+    child.truth().emit();
+}
+
+/// Ends while a descendant, which lives a second longer, still has a zombie.
+pub(crate) fn leave_alive(_: &[String]) {
+    let [middle, holder, zombie] = [
+        Proc::new("middle"),
+        Proc::new("holder"),
+        Proc::new("zombie"),
+    ];
+    let gate = Gate::new();
+    middle.fork(|| {
+        holder.fork(|| {
+            sys::detach_stdio();
+            gate.wait();
+            zombie.fork(|| 3);
+            zombie.poll_birth();
+            sys::sleep_ms(1000);
+            0
+        });
+        0
+    });
+    middle.reap();
+    gate.open();
+    zombie.wait_birth();
+    sys::sleep_ms(20);
+    // It is a zombie at least until this process has ended, as the holder outlives it.
+    zombie.reaped_by(
+        holder,
+        Span {
+            lo: now(),
+            hi: now(),
+        },
+    );
+    let truth = zombie.truth().code(3);
+    Truth {
+        expect: Expect::Alive,
+        reaper_pid: None,
+        reaper_comm: None,
+        ..truth
+    }
+    .emit();
+    Truth {
+        expect: Expect::Nothing,
+        ..holder.truth()
+    }
+    .emit();
+    middle.truth().emit();
+}
+
+/// Forks and reaps until it is killed, without a truth of its own.
+pub(crate) fn fork_until_killed(_: &[String]) {
+    loop {
+        let pid = sys::fork();
+        if pid == 0 {
+            sys::exit_group(0);
+        }
+        sys::wait4(pid, 0);
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+}

@@ -1,0 +1,177 @@
+//! What the tests run, and where.
+
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use zombie_trace_e2e::Catalogued;
+
+fn program(variable: &str, name: &str) -> PathBuf {
+    env::var_os(variable).map_or_else(
+        || {
+            // target/PROFILE/deps/e2e-HASH
+            let test = env::current_exe().expect("this executable");
+            test.ancestors()
+                .nth(2)
+                .expect("a profile directory")
+                .join(name)
+        },
+        PathBuf::from,
+    )
+}
+
+/// Whether the machine is emulated, as the test kernels' is.
+pub(crate) fn is_emulated() -> bool {
+    env::var_os("ZOMBIE_TRACE_EMULATED").is_some()
+}
+
+/// A copy of the tracer that every user can run.
+pub(crate) fn zombie_trace() -> &'static Path {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| copy("ZOMBIE_TRACE_BIN", "zombie-trace"))
+}
+
+/// The backend that every tracer is to use.
+pub(crate) fn forced_backend() -> Option<String> {
+    env::var("ZOMBIE_TRACE_BACKEND").ok()
+}
+
+/// A copy of the scenario program that every user can run.
+pub(crate) fn scenario() -> &'static Path {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| copy("ZOMBIE_TRACE_SCENARIO", "scenario"))
+}
+
+/// A copy of the load generator that every user can run.
+pub(crate) fn load() -> &'static Path {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| copy("ZOMBIE_TRACE_LOAD", "load"))
+}
+
+/// Where the tests were built may be closed to others.
+fn copy(variable: &str, name: &str) -> PathBuf {
+    let copy = directory().join(name);
+    if let Err(error) = fs::copy(program(variable, name), &copy) {
+        panic!("copying {name}: {error}");
+    }
+    copy
+}
+
+/// Why nothing can run, if so.
+pub(crate) fn missing() -> Option<String> {
+    // SAFETY: it cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        return Some("not root".into());
+    }
+    [
+        ("ZOMBIE_TRACE_BIN", "zombie-trace"),
+        ("ZOMBIE_TRACE_SCENARIO", "scenario"),
+        ("ZOMBIE_TRACE_LOAD", "load"),
+    ]
+    .into_iter()
+    .map(|(variable, name)| (variable, program(variable, name)))
+    .find(|(_, path)| !path.is_file())
+    .map(|(variable, path)| format!("no {} (set {variable})", path.display()))
+}
+
+/// Why this scenario can't run, if so.
+pub(crate) fn cannot_run(scenario_name: &str) -> Option<String> {
+    static CATALOGUE: OnceLock<Vec<Catalogued>> = OnceLock::new();
+    if missing().is_some() {
+        return None;
+    }
+    let catalogue = CATALOGUE.get_or_init(|| {
+        let output = Command::new(scenario())
+            .arg("--list")
+            .output()
+            .expect("scenario --list");
+        String::from_utf8(output.stdout)
+            .expect("UTF-8")
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of scenario --list"))
+            .collect()
+    });
+    match catalogue.iter().find(|entry| entry.name == scenario_name) {
+        Some(entry) => entry.skip.clone(),
+        None => Some(format!("scenario has no {scenario_name}")),
+    }
+}
+
+fn directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let path = env::temp_dir().join(format!("zt-e2e-{}", std::process::id()));
+        fs::create_dir(&path).expect("a temporary directory");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its permissions");
+        path
+    })
+}
+
+/// A path in the temporary directory that no other call gets.
+pub(crate) fn fresh_path(name: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    directory().join(format!(
+        "{:03}-{name}",
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    ))
+}
+
+/// Removes the temporary directory.
+pub(crate) fn clean_up() {
+    if missing().is_none() {
+        let _ = fs::remove_dir_all(directory());
+    }
+}
+
+/// Where cgroup v2 is mounted.
+pub(crate) fn cgroup2_mount() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        filesystem
+            .starts_with("cgroup2 ")
+            .then(|| mount.split(' ').nth(4).map(PathBuf::from))?
+    })
+}
+
+/// Why a program that some test needs is not there, if so.
+pub(crate) fn no_program(path: &str) -> Option<String> {
+    (!Path::new(path).is_file()).then(|| format!("no {path}"))
+}
+
+/// Why nothing can be built here, if so.
+pub(crate) fn no_cargo() -> Option<String> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).any(|directory| directory.join("cargo").is_file());
+    (!found).then(|| "cargo is not on root's PATH".to_owned())
+}
+
+/// Runs it; an error with all that it says, if it fails.
+pub(crate) fn succeeds(command: &mut Command) -> Result<Output, String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    Err(format!(
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}
+
+/// Whether the running kernel is this version or a later one.
+pub(crate) fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|part| part.parse::<u32>().ok());
+    (next(), next()) >= (Some(major), Some(minor))
+}

@@ -1,0 +1,381 @@
+//! Figures for monitoring systems.
+
+mod client;
+mod deploy;
+mod engine;
+mod fleet;
+mod hostile;
+mod image;
+mod otlp;
+mod systemd;
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::{Child, Command, Stdio},
+};
+
+use zombie_trace_e2e::LoadResult;
+
+use crate::{
+    Outcome, Test, backend, context, ensure, privilege,
+    tracer::{Running, Tracer},
+};
+use client::{Scrape, await_figures, get, scrape};
+use engine::Engine;
+
+pub(crate) fn tests() -> Vec<Test> {
+    let mut tests = vec![
+        Test::new("serve::figures", || figures(serve(&[])).map(drop)),
+        Test::new("serve::pages", pages),
+        Test::new("serve::gives-privileges-up", gives_privileges_up),
+        Test::new("serve::gives-capabilities-up", gives_capabilities_up),
+        Test::new("serve::max-series", max_series),
+        Test::new("serve::wrong-addresses", wrong_addresses),
+        Test::new("serve::prometheus", prometheus).unless(engine::no_prometheus()),
+    ];
+    tests.extend(deploy::tests());
+    tests.extend(fleet::tests());
+    tests.extend(hostile::tests());
+    tests.extend(image::tests());
+    tests.extend(otlp::tests());
+    tests.extend(systemd::tests());
+    tests
+        .into_iter()
+        .map(|test| test.unless(backend::forced()))
+        .collect()
+}
+
+/// A tracer of all that these tests start, which serves on a port of its own.
+fn serve(options: &[&str]) -> Tracer {
+    let ourselves = std::process::id().to_string();
+    Tracer::new(["serve", "--listen", "127.0.0.1:0", "--tree", &ourselves]).args(options)
+}
+
+/// Starts it, and gives where it serves.
+fn start(tracer: Tracer) -> Result<(Running, SocketAddr), String> {
+    let mut running = tracer.start()?;
+    let line = running.wait_stderr_line("serving http://")?;
+    let address = line
+        .strip_suffix("/metrics")
+        .and_then(|address| address.parse().ok());
+    let address = address.ok_or_else(|| format!("no address: {line}"))?;
+    Ok((running, address))
+}
+
+/// Runs the load generator; gives how many processes it made.
+fn load(args: &[&str]) -> Result<u64, String> {
+    let output = Command::new(context::load())
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("load: {error}"))?;
+    let result = LoadResult::parse(&String::from_utf8_lossy(&output.stdout));
+    result
+        .map(|result| result.processes)
+        .ok_or_else(|| format!("load: {output:?}"))
+}
+
+/// Zombies that are kept until this is dropped.
+pub(crate) struct Held(Child);
+
+impl Held {
+    pub(crate) fn start(count: u64) -> Result<Self, String> {
+        let mut command = Command::new(context::load());
+        command.args(["held", "--count", &count.to_string()]);
+        Self::by(command)
+    }
+
+    /// By what runs `load held`.
+    fn by(mut command: Command) -> Result<Self, String> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("load: {error}"))?;
+        let mut said = [0; 5];
+        let stdout = child.stdout.as_mut().expect("piped");
+        stdout
+            .read_exact(&mut said)
+            .map_err(|error| format!("load held: {error}"))?;
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+const REAPED: &str = "zombie_trace_reaped_total";
+const ZOMBIES: &str = "zombie_trace_zombies";
+const BY_LOAD: &str = "parent=\"load\"";
+
+/// The same figures, whichever way the kernel tells of them.
+pub(crate) fn figures_by(backend: &'static str) -> Outcome {
+    let figures = figures(serve(&["--backend", backend]))?;
+    let label = format!("backend=\"{backend}\"");
+    let told = figures.sum("zombie_trace_build_info", &label);
+    ensure!(told == 1.0, "not by {backend}: {}", figures.0);
+    Ok(())
+}
+
+/// What is, what was there before, and what has been.
+fn figures(tracer: Tracer) -> Result<Scrape, String> {
+    let before = Held::start(3)?;
+    let (mut tracer, address) = start(tracer)?;
+    let made = load(&["burst", "--size", "50", "--count", "500"])?;
+    let held = Held::start(4)?;
+    let figures = await_figures(address, "500 reaped and 7 zombies", |figures| {
+        figures.sum(REAPED, BY_LOAD) == made as f64 && figures.sum(ZOMBIES, BY_LOAD) == 7.0
+    })?;
+    let histogram = "zombie_trace_zombie_duration_seconds";
+    let count = figures.sum(&format!("{histogram}_count"), BY_LOAD);
+    let infinite = figures.sum(&format!("{histogram}_bucket"), "le=\"+Inf\"");
+    let all = figures.sum(&format!("{histogram}_count"), "");
+    ensure!(count == made as f64 && infinite == all, "{}", figures.0);
+    let sum = figures.sum(&format!("{histogram}_sum"), BY_LOAD);
+    ensure!(sum > 0.0 && sum < made as f64, "{sum} s in all");
+    let oldest = figures.sum("zombie_trace_oldest_zombie_seconds", BY_LOAD);
+    ensure!(oldest > 0.0 && oldest < 60.0, "the oldest has {oldest} s");
+    ensure!(figures.lost() == 0.0, "{}", figures.0);
+    let pids = figures.sum("zombie_trace_pids", "");
+    let max = figures.sum("zombie_trace_pids_max", "");
+    ensure!(pids > 7.0 && pids < max, "{pids} of {max} pids");
+    drop((before, held));
+    await_figures(address, "no zombie any more", |figures| {
+        figures.sum(ZOMBIES, BY_LOAD) == 0.0
+            && figures.sum(REAPED, BY_LOAD) == (made + 7) as f64
+            && figures.sum("zombie_trace_oldest_zombie_seconds", BY_LOAD) == 0.0
+    })?;
+    tracer.signal(libc::SIGTERM);
+    let run = tracer.finish()?;
+    run.expect_code(0)?;
+    ensure!(run.stdout.is_empty(), "{:?}", run.stdout);
+    Ok(figures)
+}
+
+/// Formats, health, and what the linter of Prometheus says.
+fn pages() -> Outcome {
+    let (tracer, address) = start(serve(&[]))?;
+    load(&["serial", "--count", "20"])?;
+    let figures = await_figures(address, "20 reaped", |figures| {
+        figures.sum(REAPED, BY_LOAD) == 20.0
+    })?;
+    let open = get(
+        address,
+        "/metrics",
+        "application/openmetrics-text;version=1.0.0",
+    )?;
+    ensure!(
+        open.head
+            .contains("content-type: application/openmetrics-text; version=1.0.0")
+            && open.body.ends_with("\n# EOF\n"),
+        "no OpenMetrics: {}",
+        open.head
+    );
+    let plain = get(address, "/metrics", "*/*")?;
+    ensure!(
+        plain
+            .head
+            .contains("content-type: text/plain; version=0.0.4"),
+        "{}",
+        plain.head
+    );
+    for (path, status) in [("/healthz", 200), ("/", 200), ("/nothing", 404)] {
+        let answer = get(address, path, "*/*")?;
+        ensure!(answer.status() == status, "{path}: {}", answer.head);
+    }
+    tracer.stop()?.expect_code(0)?;
+    let Some(promtool) = engine::promtool() else {
+        return Ok(());
+    };
+    let mut check = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("promtool: {error}"))?;
+    let mut stdin = check.stdin.take().expect("piped");
+    stdin
+        .write_all(figures.0.as_bytes())
+        .map_err(|error| format!("promtool: {error}"))?;
+    drop(stdin);
+    let output = check
+        .wait_with_output()
+        .map_err(|error| format!("promtool: {error}"))?;
+    ensure!(
+        output.status.success() && output.stderr.is_empty(),
+        "promtool check metrics: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// Root becomes nobody.
+fn gives_privileges_up() -> Outcome {
+    traces_without_privileges(serve(&[]))
+}
+
+/// A service's user has nothing but what the hooks need, and not even that afterwards.
+fn gives_capabilities_up() -> Outcome {
+    let mut set = 1 << privilege::BPF | 1 << privilege::PERFMON | 1 << privilege::DAC_READ_SEARCH;
+    if !context::kernel_is_at_least(5, 11) {
+        set |= 1 << privilege::SYS_RESOURCE;
+    }
+    traces_without_privileges(serve(&[]).with(|command| privilege::only(command, set)))
+}
+
+/// The capabilities that it keeps, as in /proc/PID/status: of kernels that can't do without.
+fn capabilities_kept() -> String {
+    let bpf = u64::from(!context::kernel_is_at_least(5, 19)) << privilege::BPF;
+    format!("{bpf:016x}")
+}
+
+/// It is nobody, without capabilities, in every thread, and yet it traces.
+fn traces_without_privileges(tracer: Tracer) -> Outcome {
+    let (tracer, address) = start(tracer)?;
+    let tasks = format!("/proc/{}/task", tracer.pid());
+    let tasks = fs::read_dir(&tasks).map_err(|error| format!("{tasks}: {error}"))?;
+    let kept = capabilities_kept();
+    let none = format!("{:016x}", 0);
+    let mut threads = 0;
+    for task in tasks.flatten() {
+        let status = fs::read_to_string(task.path().join("status"));
+        let status = status.map_err(|error| format!("{}: {error}", task.path().display()))?;
+        for (field, expected) in [
+            ("Uid:", ["65534"; 4].join(" ")),
+            ("Gid:", ["65534"; 4].join(" ")),
+            ("Groups:", String::new()),
+            ("CapInh:", none.clone()),
+            ("CapPrm:", kept.clone()),
+            ("CapEff:", kept.clone()),
+            ("CapAmb:", none.clone()),
+            ("NoNewPrivs:", "1".to_owned()),
+        ] {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let words: Vec<_> = line.unwrap_or_default().split_whitespace().collect();
+            ensure!(words.join(" ") == expected, "{field} {words:?}");
+        }
+        threads += 1;
+    }
+    // The main thread, that of the signals and the exporter.
+    ensure!(threads >= 3, "only {threads} threads");
+    let held = Held::start(2)?;
+    await_figures(address, "2 zombies", |figures| {
+        figures.sum(ZOMBIES, BY_LOAD) == 2.0
+    })?;
+    drop(held);
+    await_figures(address, "2 reaped", |figures| {
+        figures.sum(REAPED, BY_LOAD) == 2.0
+    })?;
+    tracer.stop()?.expect_code(0).map(drop)
+}
+
+/// Three parents, two series.
+fn max_series() -> Outcome {
+    let options = ["--max-series", "2", "--parent-comm", "load-*"];
+    let (tracer, address) = start(serve(&options))?;
+    for name in ["load-a", "load-b", "load-c"] {
+        let program = context::fresh_path("renamed");
+        fs::create_dir(&program)
+            .and_then(|()| fs::copy(context::load(), program.join(name)).map(drop))
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        let status = Command::new(program.join(name))
+            .args(["serial", "--count", "10"])
+            .stdout(Stdio::null())
+            .status();
+        ensure!(status.is_ok_and(|status| status.success()), "{name} failed");
+    }
+    let figures = await_figures(address, "30 reaped", |figures| {
+        figures.sum(REAPED, "") == 30.0
+    })?;
+    for (parent, reaped) in [
+        ("load-a", 10.0),
+        ("load-b", 10.0),
+        ("load-c", 0.0),
+        ("other (--max-series)", 10.0),
+    ] {
+        let label = format!("parent=\"{parent}\"");
+        ensure!(
+            figures.sum(REAPED, &label) == reaped,
+            "{parent}: {}",
+            figures.0
+        );
+    }
+    let overflow = figures.sum("zombie_trace_series_overflow_total", "");
+    ensure!(overflow == 10.0, "{overflow} told of");
+    tracer.stop()?.expect_code(0).map(drop)
+}
+
+fn wrong_addresses() -> Outcome {
+    let run = Tracer::new(["serve", "--listen", "localhost:9816"]).run()?;
+    run.expect_code(2)?;
+    ensure!(
+        run.stderr.contains("--listen") && run.stderr.contains("127.0.0.1:9816"),
+        "{}",
+        run.stderr
+    );
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+    let taken_at = taken
+        .local_addr()
+        .map_err(|error| error.to_string())?
+        .to_string();
+    let run = Tracer::new(["serve", "--listen", &taken_at]).run()?;
+    run.expect_code(1)?;
+    ensure!(run.stderr.contains(&taken_at), "{}", run.stderr);
+    Ok(())
+}
+
+/// A real Prometheus scrapes during a storm, and what it answers is the storm's own truth.
+fn prometheus() -> Outcome {
+    let (tracer, address) = start(serve(&[]))?;
+    let engine = Engine::prometheus(address)?;
+    engine.await_value("up{job=\"zombies\"}", 1.0)?;
+    let held = Held::start(5)?;
+    let made = load(&[
+        "serial",
+        "--spawn",
+        "vfork",
+        "--seconds",
+        "3",
+        "--rate",
+        "8000",
+    ])? as f64;
+    for (promql, expected) in [
+        ("sum(zombie_trace_reaped_total{parent=\"load\"})", made),
+        (
+            "sum(zombie_trace_zombie_duration_seconds_count{parent=\"load\"})",
+            made,
+        ),
+        (
+            "sum(zombie_trace_zombie_duration_seconds_bucket{parent=\"load\",le=\"+Inf\"})",
+            made,
+        ),
+        ("sum(zombie_trace_zombies{parent=\"load\"})", 5.0),
+        ("sum(zombie_trace_lost_total)", 0.0),
+        ("count(zombie_trace_build_info)", 1.0),
+    ] {
+        engine.await_value(promql, expected)?;
+    }
+    let p99 = "histogram_quantile(0.99, sum by (le) \
+               (rate(zombie_trace_zombie_duration_seconds_bucket{parent=\"load\"}[30s])))";
+    let answer = engine.query(p99)?;
+    let [(_, p99)] = answer[..] else {
+        return Err(format!("p99 is {answer:?}"));
+    };
+    ensure!(p99 > 0.0 && p99 < 1.0, "p99 is {p99} s");
+    deploy::dashboard(&engine)?;
+    let failed = engine.query("sum(count_over_time((up == 0)[1m:250ms]))")?;
+    ensure!(failed.is_empty(), "scrapes failed: {failed:?}");
+    drop(held);
+    engine.await_value("sum(zombie_trace_zombies{parent=\"load\"})", 0.0)?;
+    let figures = scrape(address)?;
+    ensure!(figures.lost() == 0.0, "{}", figures.0);
+    tracer.stop()?.expect_code(0).map(drop)
+}
