@@ -123,7 +123,12 @@ pub(crate) fn tests() -> Vec<Test> {
                 let (report, truths) = check::scenario_run(&run)?;
                 extra(&report, &truths).or_else(|problem| run.fail(problem))
             };
-            Test::new(name, run).unless(context::cannot_run(args[0]))
+            let test = Test::new(name, run).unless(context::cannot_run(args[0]));
+            if args[0].starts_with("busy-cpu") {
+                test.alone("keeps CPU 0 busy")
+            } else {
+                test
+            }
         })
         .collect();
     for scenario in ["leader-exits-first", "exit-group-threads"] {

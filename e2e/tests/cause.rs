@@ -44,13 +44,20 @@ const KINDS: &[(&str, &str)] = &[
 
 pub(crate) fn tests() -> Vec<Test> {
     let kinds = KINDS.iter().map(|&(kind, cause)| {
-        Test::new(format!("cause::{kind}"), move || told(kind, cause)).unless(cannot_run(kind))
+        let test =
+            Test::new(format!("cause::{kind}"), move || told(kind, cause)).unless(cannot_run(kind));
+        match kind {
+            "busy" | "starved" => test.alone("is about who gets a CPU"),
+            _ => test,
+        }
     });
     kinds
         .chain([
             Test::new("cause::thread-leader", thread_leader),
             Test::new("cause::autoreap", autoreap),
-            Test::new("cause::parent-exiting", parent_exiting).unless(too_little_memory()),
+            Test::new("cause::parent-exiting", parent_exiting)
+                .unless(too_little_memory())
+                .alone("keeps CPU 0 busy"),
             Test::new("cause::short-lived", short_lived),
             Test::new("cause::unprivileged", unprivileged),
             Test::new("cause::fail-if", fail_if),
@@ -60,7 +67,9 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new("cause::while-it-lasts", while_it_lasts),
             Test::new("cause::coalesced-while-traced", coalesced_while_traced),
             Test::new("cause::growth", growth).unless(context::no_program("/usr/bin/perl")),
-            Test::new("cause::demo-all", demo_all).unless(too_slow()),
+            Test::new("cause::demo-all", demo_all)
+                .long("each kind is a test of its own")
+                .unless(too_slow()),
             Test::new("cause::ten-thousand", ten_thousand),
         ])
         .collect()

@@ -48,7 +48,10 @@ pub(crate) fn tests() -> Vec<Test> {
         .into_iter()
         .map(|recipe| {
             let name = recipe.heading.to_lowercase().replace(' ', "-");
-            Test::new(format!("cookbook::{name}"), move || cook(&recipe)).unless(skip.clone())
+            Test::new(format!("cookbook::{name}"), move || cook(&recipe))
+                .long("takes real servers")
+                .unless(skip.clone())
+                .alone("compares times of two runs")
         })
         .collect()
 }

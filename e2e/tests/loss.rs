@@ -23,7 +23,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("loss::slots-taken", slots_taken),
         Test::new("loss::tiny-ring-buffer", || stopped_reader(4)),
         Test::new("loss::stopped-reader", || stopped_reader(64)),
-        Test::new("loss::none-in-a-storm", none_in_a_storm),
+        Test::new("loss::none-in-a-storm", none_in_a_storm)
+            .long("is a storm")
+            .alone("is as fast a storm as the machine can make"),
         Test::new("loss::strict-without-loss", strict_without_loss),
         Test::new("loss::strict-and-a-failed-command", strict_and_failed)
             .unless(context::no_program("/bin/sh")),

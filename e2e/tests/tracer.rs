@@ -4,18 +4,19 @@ use std::{
     ffi::{OsStr, OsString},
     fmt,
     fs::{self, File},
-    io::Read,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use zombie_trace_e2e::now;
 
-use crate::{context, report::Report};
+use crate::{
+    context::{self, Collected},
+    report::Report,
+};
 
 /// What the tracer says on standard error once every hook is live.
 const ATTACHED: &str = "attached (backend ";
@@ -163,35 +164,6 @@ impl fmt::Display for Shown<'_> {
             .map(OsStr::to_os_string)
             .collect();
         f.write_str(&words.join(OsStr::new(" ")).to_string_lossy())
-    }
-}
-
-/// What a thread has read from a pipe so far.
-#[derive(Clone, Default)]
-struct Collected(Arc<(Mutex<Vec<u8>>, Condvar)>);
-
-impl Collected {
-    fn collect(&self, mut pipe: impl Read + Send + 'static) -> JoinHandle<()> {
-        let collected = self.clone();
-        thread::spawn(move || {
-            let mut piece = [0; 65536];
-            while let Ok(len @ 1..) = pipe.read(&mut piece) {
-                let (bytes, more) = &*collected.0;
-                bytes
-                    .lock()
-                    .expect("not poisoned")
-                    .extend_from_slice(&piece[..len]);
-                more.notify_all();
-            }
-        })
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.0.0.lock().expect("not poisoned").clone()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 }
 
@@ -384,7 +356,7 @@ impl Tracer {
     pub(crate) fn on_terminal(
         mut self,
         terminal: OwnedFd,
-        mut controller: File,
+        controller: File,
         act: impl FnOnce() -> Result<(), String>,
     ) -> Result<String, String> {
         self.command.stdout(terminal).stderr(Stdio::piped());
@@ -398,19 +370,7 @@ impl Tracer {
         let stderr = Collected::default();
         let text = Collected::default();
         let reader = stderr.collect(child.stderr.take().expect("piped"));
-        let screen = text.clone();
-        let watcher = thread::spawn(move || {
-            let mut piece = [0; 4096];
-            // EIO once the terminal's last user is gone.
-            while let Ok(len @ 1..) = controller.read(&mut piece) {
-                screen
-                    .0
-                    .0
-                    .lock()
-                    .expect("not poisoned")
-                    .extend_from_slice(&piece[..len]);
-            }
-        });
+        let watcher = text.collect(controller);
         let mut running = Running {
             child,
             line,

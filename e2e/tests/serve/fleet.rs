@@ -27,7 +27,11 @@ pub(super) fn tests() -> Vec<Test> {
     let needed = ["/usr/bin/apt-get", "/usr/bin/perl"];
     let skip = needed.into_iter().find_map(context::no_program);
     let skip = skip.or_else(devtools::missing).or_else(context::no_cargo);
-    vec![Test::new("serve::from-nothing-to-a-graph", walk).unless(skip)]
+    vec![
+        Test::new("serve::from-nothing-to-a-graph", walk)
+            .long("builds the release, and takes a browser")
+            .unless(skip),
+    ]
 }
 
 fn walk() -> Outcome {

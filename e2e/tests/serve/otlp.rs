@@ -16,8 +16,11 @@ use crate::{Outcome, Test, ensure};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        Test::new("serve::otlp-victoria", into_victoria).unless(engine::no_victoria()),
+        Test::new("serve::otlp-victoria", into_victoria)
+            .long(engine::LONG)
+            .unless(engine::no_victoria()),
         Test::new("serve::otlp-prometheus", into_prometheus)
+            .long(engine::LONG)
             .unless(engine::no_prometheus_by_agent()),
         Test::new("serve::otlp-retries", retries),
         Test::new("serve::otlp-nobody-there", nobody_there),
