@@ -38,6 +38,11 @@ pub(crate) fn is_emulated() -> bool {
     env::var_os("ZOMBIE_TRACE_EMULATED").is_some()
 }
 
+/// Whether those tests are to be run too that are left to `cargo xtask test --all`.
+pub(crate) fn is_long() -> bool {
+    env::var_os("ZOMBIE_TRACE_E2E_LONG").is_some()
+}
+
 /// A copy of the tracer that every user can run.
 pub(crate) fn zombie_trace() -> &'static Path {
     static COPY: OnceLock<PathBuf> = OnceLock::new();

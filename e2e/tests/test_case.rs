@@ -21,8 +21,8 @@ use crate::{Outcome, command::before_exec, context};
 /// The name of the one test that this process is to run.
 const CHOSEN: &str = "ZOMBIE_TRACE_E2E_CHOSEN";
 
-/// Runs the tests that are left to `cargo xtask test --all`, too.
-const LONG: &str = "ZOMBIE_TRACE_E2E_LONG";
+const UNSHARE: &str = "/usr/bin/unshare";
+const IP: &str = "/usr/sbin/ip";
 
 /// A test that runs for longer hangs: the slowest takes a minute on an idle machine.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -37,6 +37,8 @@ pub(crate) struct Test {
     skip: Option<String>,
     /// Why no other test may run at the same time, if so.
     alone: Option<&'static str>,
+    /// Options of unshare(1): what namespaces it has of its own.
+    namespaces: &'static [&'static str],
     run: Box<dyn FnOnce() -> Outcome + Send>,
 }
 
@@ -49,6 +51,7 @@ impl Test {
             name: name.into(),
             skip: None,
             alone: None,
+            namespaces: &[],
             run: Box::new(run),
         }
     }
@@ -65,9 +68,27 @@ impl Test {
         self
     }
 
+    /// To be run where no other processes are seen than its own, in a pid namespace.
+    pub(crate) fn in_pid_namespace(mut self) -> Self {
+        if context::is_emulated() {
+            return self;
+        }
+        self.namespaces = &["--pid", "--fork", "--mount-proc", "--kill-child"];
+        self.unless(context::no_program(UNSHARE))
+    }
+
+    /// To be run where all ports are free, in a network namespace.
+    pub(crate) fn in_network_namespace(mut self) -> Self {
+        if context::is_emulated() {
+            return self;
+        }
+        self.namespaces = &["--net"];
+        self.unless(context::no_program(UNSHARE).or_else(|| context::no_program(IP)))
+    }
+
     /// Left to `cargo xtask test --all`, for this reason.
     pub(crate) fn long(self, reason: &str) -> Self {
-        let left_out = env::var_os(LONG).is_none() && !context::is_emulated();
+        let left_out = !context::is_long() && !context::is_emulated();
         self.unless(left_out.then(|| format!("{reason}: left to `cargo xtask test --all`")))
     }
 
@@ -88,7 +109,7 @@ impl Test {
             if context::is_emulated() {
                 (self.run)().map_err(Failed::from)
             } else {
-                in_turn(&self.name, alone)
+                in_turn(&self.name, alone, self.namespaces)
             }
         };
         Trial::test(name, run).with_ignored_flag(ignored)
@@ -111,15 +132,15 @@ pub(crate) fn run_chosen(tests: Vec<Test>) -> Option<Outcome> {
 }
 
 /// Runs a test in a process of its own, beside others or alone.
-fn in_turn(name: &str, alone: bool) -> Result<(), Failed> {
+fn in_turn(name: &str, alone: bool, namespaces: &[&str]) -> Result<(), Failed> {
     /// Read by what may run beside others, written by what may not.
     static TURN: RwLock<()> = RwLock::new(());
     let outcome = if alone {
         let _turn = TURN.write().expect("no thread panics with it");
-        in_own_process(name)
+        in_own_process(name, namespaces)
     } else {
         let _turn = TURN.read().expect("no thread panics with it");
-        in_own_process(name)
+        in_own_process(name, namespaces)
     };
     outcome.map_err(|explanation| {
         Failed::from(format!(
@@ -128,9 +149,23 @@ fn in_turn(name: &str, alone: bool) -> Result<(), Failed> {
     })
 }
 
-fn in_own_process(name: &str) -> Outcome {
+fn in_own_process(name: &str, namespaces: &[&str]) -> Outcome {
     let start = Instant::now();
-    let mut command = Command::new("/proc/self/exe");
+    let this = env::current_exe().map_err(|error| format!("this program: {error}"))?;
+    let mut command = match namespaces {
+        [] => Command::new(this),
+        ["--net"] => {
+            let mut command = Command::new(UNSHARE);
+            let run = format!("{IP} link set lo up && exec \"$0\"");
+            command.args(["--net", "sh", "-c", &run]).arg(this);
+            command
+        }
+        namespaces => {
+            let mut command = Command::new(UNSHARE);
+            command.args(namespaces).arg(this);
+            command
+        }
+    };
     command
         .env(CHOSEN, name)
         .envs(context::passed_on())

@@ -21,7 +21,7 @@ use crate::{
 /// What the tracer says on standard error once every hook is live.
 const ATTACHED: &str = "attached (backend ";
 /// No test needs longer.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// A tracer to be started.
 pub(crate) struct Tracer {
@@ -194,6 +194,11 @@ impl Running {
         self.wait_for(part, |running| running.stdout.text().contains(part))
     }
 
+    /// Waits until its standard error holds this.
+    pub(crate) fn wait_stderr_part(&mut self, part: &str) -> Result<(), String> {
+        self.wait_for(part, |running| running.stderr.text().contains(part))
+    }
+
     /// Waits for a line of standard error that begins like this; gives the rest of it.
     pub(crate) fn wait_stderr_line(&mut self, begin: &str) -> Result<String, String> {
         let rest = |text: &str| {
@@ -204,6 +209,27 @@ impl Running {
         };
         self.wait_for(begin, |running| rest(&running.stderr.text()).is_some())?;
         Ok(rest(&self.stderr.text()).unwrap_or_default())
+    }
+
+    /// Waits until what it has written to its file is as it should be.
+    pub(crate) fn wait_output(
+        &mut self,
+        what: &str,
+        holds: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), String> {
+        self.wait_for(what, |running| {
+            let path = running.output.as_deref().expect("it writes to a file");
+            fs::read(path).is_ok_and(|bytes| holds(&bytes))
+        })
+    }
+
+    /// Waits until these JSON lines hold one like this.
+    pub(crate) fn wait_line(
+        &mut self,
+        what: &str,
+        is: impl Fn(&serde_json::Value) -> bool,
+    ) -> Result<(), String> {
+        self.wait_output(what, |bytes| json_lines(bytes).iter().any(&is))
     }
 
     fn wait_for(&mut self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {
@@ -282,6 +308,15 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The whole lines among these that are JSON.
+pub(crate) fn json_lines(bytes: &[u8]) -> Vec<serde_json::Value> {
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+    bytes[..whole]
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -18,7 +18,7 @@ use crate::{context, test_case};
 pub(crate) const LONG: &str = "asks a monitoring system";
 
 /// It starts within a second or two.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Prometheus and promtool are in the directory that this variable names.
 const PROMETHEUS: &str = "ZOMBIE_TRACE_PROMETHEUS";
