@@ -71,11 +71,17 @@ pub(crate) fn load() -> &'static Path {
 pub(crate) fn passed_on() -> Vec<(&'static str, OsString)> {
     // The copies are made before any process looks for them.
     let _ = (zombie_trace(), scenario(), load());
+    let own = fresh_path("test");
+    fs::create_dir(&own).expect("a temporary directory");
     vec![
+        (OWN_DIRECTORY, own.into_os_string()),
         (PROGRAMS, directory().to_owned().into_os_string()),
         (EXAMINATION, backend::examination().to_string().into()),
     ]
 }
+
+/// The temporary directory of one test, which the harness has made and removes.
+const OWN_DIRECTORY: &str = "ZOMBIE_TRACE_E2E_DIRECTORY";
 
 /// The directory with copies of the programs, which the harness has made.
 const PROGRAMS: &str = "ZOMBIE_TRACE_E2E_PROGRAMS";
@@ -143,6 +149,9 @@ pub(crate) fn cannot_run(scenario_name: &str) -> Option<String> {
 fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
+        if let Some(own) = env::var_os(OWN_DIRECTORY) {
+            return own.into();
+        }
         let path = env::temp_dir().join(format!("zt-e2e-{}", std::process::id()));
         fs::create_dir(&path).expect("a temporary directory");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its permissions");

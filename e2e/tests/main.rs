@@ -91,7 +91,6 @@ fn tests() -> Vec<Test> {
 fn main() -> ExitCode {
     if test_case::is_one() {
         let outcome = test_case::run_chosen(tests()).expect("this process is for one test");
-        context::clean_up();
         return match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(explanation) => {
