@@ -10,11 +10,14 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    Outcome, Test, catalogue, check, context, ensure,
+    Outcome, Test,
+    catalogue::{self, Case},
+    check::{self, Truths},
+    context, ensure,
     kernel_objects::{self, ProgramType},
     report::{Report, flags, number},
     serve,
-    tracer::Tracer,
+    tracer::{Run, Tracer},
 };
 
 pub(crate) const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
@@ -194,7 +197,8 @@ fn attached(backend: &str) -> Outcome {
     Ok(())
 }
 
-/// A tracer with each backend looks on at once while the whole catalogue goes by, storms and all.
+/// One tracer with each backend watches the whole catalogue, storms included. Each has to report the
+/// truth, and all of them the same.
 fn agree() -> Outcome {
     let ourselves = std::process::id().to_string();
     let mut tracers = Vec::new();
@@ -203,16 +207,18 @@ fn agree() -> Outcome {
         tracers.push((backend, Tracer::json(options).start()?));
     }
     let pids: Vec<_> = tracers.iter().map(|(_, tracer)| tracer.pid()).collect();
-    for args in catalogue::runnable() {
-        let status = Command::new(context::scenario())
-            .args(&args)
+    let mut cases = Vec::new();
+    for case in catalogue::runnable() {
+        let output = Command::new(context::scenario())
+            .args(&case.args)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status();
-        ensure!(
-            status.as_ref().is_ok_and(|status| status.success()),
-            "{args:?}: {status:?}"
-        );
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| format!("{:?}: {error}", case.args))?;
+        ensure!(output.status.success(), "{:?}: {output:?}", case.args);
+        let truths =
+            Truths::parse(&output.stdout).map_err(|error| format!("{:?}: {error}", case.args))?;
+        cases.push((case, truths));
     }
     // What is released is freed a grace period later.
     std::thread::sleep(Duration::from_millis(200));
@@ -223,19 +229,34 @@ fn agree() -> Outcome {
         let report = run.report()?;
         let problems = check::accounting(&report);
         ensure!(problems.is_empty(), "{backend}: {problems:?}");
-        ensure!(
-            report.summary()["complete"] == true,
-            "{backend}: not complete: {}",
-            report.summary()
-        );
         // One tracer sees the other one end.
         let of_tracer = |record: &Value| pids.iter().any(|pid| record["pid"] == *pid);
-        reports.push((backend, report.without(of_tracer)));
+        let report = report.without(of_tracer);
+        is_true(&report, &cases, &run).map_err(|problem| format!("{backend}: {problem}"))?;
+        reports.push((backend, report));
     }
     for (index, one) in reports.iter().enumerate() {
         for other in &reports[index + 1..] {
             compare(one, other)?;
         }
+    }
+    Ok(())
+}
+
+/// Each process of each case as it was, nothing else, and what else must hold of each case.
+fn is_true(report: &Report, cases: &[(Case, Truths)], run: &Run) -> Outcome {
+    let named = cases.iter().map(|(case, truths)| {
+        let mut truths = truths.clone();
+        for truth in &mut truths.processes {
+            truth.role = format!("{} of {}", truth.role, case.args.join(" "));
+        }
+        truths
+    });
+    let all = Truths::concat(&named.collect::<Vec<_>>());
+    check::compare_records(report, &all, run)?;
+    for (case, truths) in cases {
+        case.check_extra(&report.only(&truths.pids()), truths)
+            .map_err(|problem| format!("{}: {problem}", case.args.join(" ")))?;
     }
     Ok(())
 }

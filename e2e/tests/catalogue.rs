@@ -92,13 +92,29 @@ const CASES: &[(u32, &[&str], Extra)] = &[
     (34, &["two-threads-exit", "1000"], NOTHING),
 ];
 
-/// The arguments of every case that can run here.
-pub(crate) fn runnable() -> impl Iterator<Item = Vec<String>> {
+/// A case that can run here.
+pub(crate) struct Case {
+    /// The arguments of `scenario`.
+    pub(crate) args: Vec<String>,
+    extra: Extra,
+}
+
+impl Case {
+    /// Checks what must hold beyond the comparison with the truth.
+    pub(crate) fn check_extra(&self, report: &Report, truths: &Truths) -> Outcome {
+        (self.extra)(report, truths)
+    }
+}
+
+/// Every case that can run here.
+pub(crate) fn runnable() -> impl Iterator<Item = Case> {
     CASES
         .iter()
-        .map(|(_, args, _)| *args)
-        .filter(|args| context::cannot_run(args[0]).is_none())
-        .map(in_time)
+        .filter(|(_, args, _)| context::cannot_run(args[0]).is_none())
+        .map(|&(_, args, extra)| Case {
+            args: in_time(args),
+            extra,
+        })
 }
 
 /// An emulated machine gets a quarter of a storm: it is some ten times slower.

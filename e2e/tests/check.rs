@@ -20,7 +20,7 @@ const MAX_EXACT_ERROR_NS: u64 = 1_000_000;
 const MAX_BOUNDED_ERROR_NS: u64 = 200_000_000;
 
 /// What a scenario said about its processes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Truths {
     /// One by one.
     pub(crate) processes: Vec<Truth>,
@@ -47,6 +47,23 @@ impl Truths {
             Line::Many(many) => self.many.push(many),
             Line::Done { .. } => {}
         }
+    }
+
+    /// All of several scenarios that ran one after the other.
+    pub(crate) fn concat<'a>(scenarios: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for truths in scenarios {
+            all.processes.extend(truths.processes.iter().cloned());
+            all.many.extend(truths.many.iter().cloned());
+        }
+        all
+    }
+
+    /// The pids of all of them.
+    pub(crate) fn pids(&self) -> HashSet<u32> {
+        let many = self.many.iter().flat_map(|many| &many.pids);
+        let one_by_one = self.processes.iter().map(|truth| &truth.pid);
+        one_by_one.chain(many).copied().collect()
     }
 
     /// The process of this role.

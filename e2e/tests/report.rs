@@ -1,5 +1,7 @@
 //! The tracer's JSON lines, checked for the shape that the contract gives them.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::{ensure, time};
@@ -118,6 +120,16 @@ impl Report {
         self.lines
             .retain(|line| line["type"] != "zombie" || !picks(line));
         self
+    }
+
+    /// A copy with the `zombie` lines of these processes only.
+    pub(crate) fn only(&self, pids: &HashSet<u32>) -> Self {
+        let is_kept = |line: &&Value| {
+            line["type"] != "zombie" || pids.contains(&(number(line, "pid") as u32))
+        };
+        Self {
+            lines: self.lines.iter().filter(is_kept).cloned().collect(),
+        }
     }
 
     /// All lines of a type.

@@ -13,7 +13,7 @@ use crate::process::{find_program, output, probe, run};
 /// Runs as the first process.
 const INIT: &str = include_str!("init.sh");
 
-/// Builds the programs without shared libraries, and packs them; gives the archive's path.
+/// Builds the programs and packs them; returns the archive's path.
 pub(super) fn make(directory: &Path) -> Result<PathBuf> {
     let programs = Programs::build(&[])?;
 
@@ -28,10 +28,10 @@ pub(super) fn make(directory: &Path) -> Result<PathBuf> {
         (&programs.load, "bin/load"),
         (&programs.tests, "bin/e2e"),
     ] {
-        copy(from, &root.join(to))?;
+        copy_with_libraries(from, to, &root)?;
     }
     install_busybox(&root)?;
-    install_with_libraries("strace", "usr/bin", &root)?;
+    install("strace", "usr/bin", &root)?;
     write(&root.join("init"), INIT)?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
     write(
@@ -51,7 +51,7 @@ pub(super) fn make(directory: &Path) -> Result<PathBuf> {
 }
 
 fn install_busybox(root: &Path) -> Result<()> {
-    install_with_libraries("busybox", "bin", root)?;
+    install("busybox", "bin", root)?;
     let busybox = root.join("bin/busybox");
     for applet in output(Command::new(&busybox).arg("--list"))?.lines() {
         let link = root.join("bin").join(applet);
@@ -62,12 +62,17 @@ fn install_busybox(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A program of the host with the shared libraries that it names.
-fn install_with_libraries(name: &str, directory: &str, root: &Path) -> Result<()> {
+/// Copies a program of this machine.
+fn install(name: &str, directory: &str, root: &Path) -> Result<()> {
     let path = find_program(name).with_context(|| format!("no {name}"))?;
-    copy(&path, &root.join(directory).join(name))?;
+    copy_with_libraries(&path, &format!("{directory}/{name}"), root)
+}
+
+/// Copies a program and the shared libraries that it names.
+fn copy_with_libraries(from: &Path, to: &str, root: &Path) -> Result<()> {
+    copy(from, &root.join(to))?;
     // It fails on a program that needs none.
-    let libraries = probe(Command::new("ldd").arg(&path)).unwrap_or_default();
+    let libraries = probe(Command::new("ldd").arg(from)).unwrap_or_default();
     for library in libraries
         .split_whitespace()
         .filter(|word| word.starts_with('/'))

@@ -30,7 +30,7 @@ const FLAVOUR: &str = "-cloud-amd64";
 const PREFIXES: [&str; 2] = ["linux-binary-", "linux-image-"];
 
 impl Kernel {
-    fn from_package(name: &str) -> Option<Self> {
+    pub(super) fn from_package(name: &str) -> Option<Self> {
         let rest = PREFIXES
             .iter()
             .find_map(|prefix| name.strip_prefix(prefix))?;

@@ -5,6 +5,7 @@ mod initramfs;
 mod kernels;
 mod results;
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
@@ -17,29 +18,39 @@ use clap::Args;
 use crate::apt::Apt;
 use crate::process::find_program;
 use crate::{apt, packages, paths};
+use boot::Clock;
 use kernels::Kernel;
-use results::{Cell, Results};
+use results::{Cell, Results, Run};
 
 /// Which kernels, which backends and which tests.
 #[derive(Args, Default)]
 pub(crate) struct VmArgs {
-    /// A series such as 6.1 (repeatable); the oldest and the newest if none is given
+    /// A series such as 6.1 (repeatable) [default: the oldest and the newest]
     #[arg(long)]
     kernel: Vec<String>,
 
-    /// One kernel of each series that is supported
+    /// Every kernel with every backend and both shifts: the long test
     #[arg(long, conflicts_with = "kernel")]
     all: bool,
 
-    /// Only this backend, forced (repeatable)
+    /// Force this backend (repeatable)
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(BACKENDS))]
     backend: Vec<String>,
 
-    /// Write the table to docs/kernels.md
+    /// An emulated instruction takes 2^SHIFT ns (repeatable) [default: 1; 0 and 1 with --all]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=1))]
+    shift: Vec<u8>,
+
+    /// What the emulated machine's random numbers start from [default: 1]
+    #[arg(long)]
+    seed: Option<u32>,
+
+    /// Write the results to docs/kernels.md
     #[arg(long)]
     document: bool,
 
-    /// Only tests with this in their names, with each backend; those of `backend::` choose it
+    /// Only tests with FILTER in their names; each backend is forced, unless FILTER starts with
+    /// `backend::` or `cause::`
     filter: Option<String>,
 }
 
@@ -59,10 +70,14 @@ const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
 /// The suites that have the kernels.
 const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "trixie-backports"];
 
-/// Stands for all backends, in the run of the tests about them.
-const EACH: &str = "each other";
-/// Not about a backend, but why zombies are still there.
-const CAUSES: &str = "causes";
+/// The tests that compare the backends.
+const AGREE: &str = "backend::agree";
+/// The tests about the backends, which choose them.
+const OF_BACKENDS: &str = "backend::";
+/// The tests about the causes of zombies, which no backend changes.
+const OF_CAUSES: &str = "cause::";
+/// The tests that run with each backend in turn.
+const OF_PROCESSES: &str = "catalogue::";
 
 /// What the test kernels need, by the program that shows that it is there.
 const PACKAGES: [(&str, &str); 4] = [
@@ -73,22 +88,57 @@ const PACKAGES: [(&str, &str); 4] = [
 ];
 
 /// One run to be made.
+#[derive(Clone, Debug)]
 struct Job {
     kernel: Kernel,
-    backend: &'static str,
+    /// The one that is forced, if any.
+    backend: Option<&'static str>,
     filter: String,
+    clock: Clock,
 }
 
 impl Job {
+    /// For the kernel's command line.
     fn arguments(&self) -> String {
         let filter = &self.filter;
-        if [EACH, CAUSES].contains(&self.backend) {
-            format!("zt.filter={filter}")
-        } else {
-            format!("zt.filter={filter} zt.backend={}", self.backend)
+        match self.backend {
+            Some(backend) => format!("zt.filter={filter} zt.backend={backend}"),
+            None => format!("zt.filter={filter}"),
         }
     }
+
+    /// What makes this run again.
+    fn command(&self) -> String {
+        let backend = self
+            .backend
+            .map(|backend| format!(" --backend {backend}"))
+            .unwrap_or_default();
+        format!(
+            "cargo xtask vm --kernel {}{backend} --shift {} --seed {} {}",
+            self.kernel.series(),
+            self.clock.shift,
+            self.clock.seed,
+            self.filter
+        )
+    }
 }
+
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, {}, {}, shift {}, seed {}",
+            self.kernel.release,
+            self.filter,
+            self.backend.unwrap_or(ANY),
+            self.clock.shift,
+            self.clock.seed
+        )
+    }
+}
+
+/// In the place of a forced backend's name.
+const ANY: &str = "any backend";
 
 /// Why no test kernel can run here, if so.
 pub(crate) fn missing() -> Option<String> {
@@ -123,22 +173,12 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
     let initramfs = initramfs::make(&directory)?;
 
     let jobs = jobs(args, &chosen);
-    let one = |job: &Job| {
+    let cells = run_all(&jobs, |job| {
         let image = job.kernel.image(&apt, &images)?;
-        let lines = boot::run(&image, &initramfs, &job.arguments())?;
-        Results::parse(&lines, &job.filter).with_context(|| boot::tail(&lines))
-    };
-    let mut cells = run_all(&jobs, one);
-    // The emulators take each other's time, and cases of milliseconds come out otherwise then. What is
-    // really wrong fails again.
-    for (job, cell) in jobs
-        .iter()
-        .zip(&mut cells)
-        .filter(|(_, cell)| !cell.passed())
-    {
-        println!("once more, alone:");
-        *cell = run_one(job, one);
-    }
+        let (lines, cpu_time) = boot::run(&image, &initramfs, job.clock, &job.arguments())?;
+        let results = Results::parse(&lines, &job.filter).with_context(|| boot::tail(&lines))?;
+        Ok((results, cpu_time))
+    });
     let table = results::markdown(&cells);
     println!("\n{table}");
     if args.document {
@@ -152,38 +192,58 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
 }
 
 fn jobs(args: &VmArgs, kernels: &[Kernel]) -> Vec<Job> {
+    let shifts = match &args.shift[..] {
+        [] if args.all => &[1, 0],
+        [] => &[1][..],
+        asked => asked,
+    };
+    let seed = args.seed.unwrap_or(1);
     let mut jobs = Vec::new();
-    for kernel in kernels {
-        let mut add = |backend, filter: &str| {
-            jobs.push(Job {
+    for (index, kernel) in kernels.iter().enumerate() {
+        let is_last = index + 1 == kernels.len();
+        for (backend, filter) in runs(args, is_last) {
+            jobs.extend(shifts.iter().map(|&shift| Job {
                 kernel: kernel.clone(),
                 backend,
                 filter: filter.to_owned(),
-            });
-        };
-        // These choose their backends.
-        if let (Some(filter), []) = (&args.filter, &args.backend[..])
-            && filter.starts_with("backend::")
-        {
-            add(EACH, filter);
-            continue;
-        }
-        // The longest first.
-        if args.backend.is_empty() && args.filter.is_none() {
-            add(EACH, "backend::");
-            add(CAUSES, "cause::");
-        }
-        for backend in BACKENDS {
-            if args.backend.is_empty() || args.backend.iter().any(|asked| asked == backend) {
-                add(backend, args.filter.as_deref().unwrap_or("catalogue"));
-            }
+                clock: Clock { shift, seed },
+            }));
         }
     }
     jobs
 }
 
+/// Backends to force, and the tests for each. `is_last`: on the last kernel of all.
+fn runs(args: &VmArgs, is_last: bool) -> Vec<(Option<&'static str>, &str)> {
+    let forced = |filter| {
+        BACKENDS
+            .into_iter()
+            .filter(|backend| args.backend.is_empty() || args.backend.iter().any(|b| b == backend))
+            .map(move |backend| (Some(backend), filter))
+    };
+    match args.filter.as_deref() {
+        Some(filter) if args.backend.is_empty() && chooses_backend(filter) => vec![(None, filter)],
+        Some(filter) => forced(filter).collect(),
+        None if !args.backend.is_empty() => forced(OF_PROCESSES).collect(),
+        // The longest first.
+        None if args.all => [(None, OF_BACKENDS), (None, OF_CAUSES)]
+            .into_iter()
+            .chain(forced(OF_PROCESSES))
+            .collect(),
+        // What every change has to pass. The whole catalogue passes by while the backends are compared.
+        None if is_last => vec![(None, OF_CAUSES), (None, AGREE)],
+        None => vec![(None, AGREE)],
+    }
+}
+
+fn chooses_backend(filter: &str) -> bool {
+    [OF_BACKENDS, OF_CAUSES]
+        .iter()
+        .any(|tests| filter.starts_with(tests))
+}
+
 /// As many at a time as there are CPUs, each of which emulates one.
-fn run_all(jobs: &[Job], one: impl Fn(&Job) -> Result<Results> + Sync) -> Vec<Cell> {
+fn run_all(jobs: &[Job], one: impl Fn(&Job) -> Result<Run> + Sync) -> Vec<Cell> {
     let at_once = thread::available_parallelism().map_or(1, usize::from);
     let count = jobs.len();
     let next = Mutex::new(jobs.iter().enumerate());
@@ -206,29 +266,33 @@ fn run_all(jobs: &[Job], one: impl Fn(&Job) -> Result<Results> + Sync) -> Vec<Ce
     cells.into_iter().map(|(_, cell)| cell).collect()
 }
 
-fn run_one(job: &Job, one: impl Fn(&Job) -> Result<Results>) -> Cell {
+fn run_one(job: &Job, one: impl Fn(&Job) -> Result<Run>) -> Cell {
     let start = Instant::now();
     let outcome = one(job).map_err(|error| format!("{error:#}"));
-    let seconds = start.elapsed().as_secs();
-    let name = format!("{} {}", job.kernel.release, job.backend);
     match &outcome {
-        Ok(results) => {
+        Ok((results, cpu_time)) => {
             println!(
-                "{name}: {} passed, {} failed, {} skipped in {seconds} s",
-                results.passed, results.failed, results.skipped
+                "{job}: {} passed, {} failed, {} skipped in {} s, {} s of CPU time",
+                results.passed,
+                results.failed,
+                results.skipped,
+                start.elapsed().as_secs(),
+                cpu_time.as_secs()
             );
             if results.failed > 0 {
                 println!("{}", results.failures);
             }
         }
-        Err(error) => println!("{name}: {error}"),
+        Err(error) => println!("{job}: {error}"),
     }
-    Cell {
-        kernel: job.kernel.release.clone(),
-        backend: job.backend,
-        seconds,
+    let cell = Cell {
+        job: job.clone(),
         outcome,
+    };
+    if !cell.passed() {
+        println!("repeat it with: {}", job.command());
     }
+    cell
 }
 
 /// Puts the table into the document, in the place of the last one.
@@ -247,4 +311,78 @@ fn document(table: &str) -> Result<()> {
         &text[end..]
     );
     fs::write(path, text).with_context(|| format!("{}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands(args: &VmArgs) -> Vec<String> {
+        let kernels = ["5.10.0-32", "7.3.4+deb13"]
+            .map(|release| Kernel::from_package(&format!("linux-image-{release}-cloud-amd64")));
+        jobs(args, &kernels.map(Option::unwrap))
+            .iter()
+            .map(Job::command)
+            .collect()
+    }
+
+    #[test]
+    fn every_change_runs_the_comparison_and_once_the_causes() {
+        assert_eq!(
+            commands(&VmArgs::default()),
+            [
+                "cargo xtask vm --kernel 5.10 --shift 1 --seed 1 backend::agree",
+                "cargo xtask vm --kernel 7.3 --shift 1 --seed 1 cause::",
+                "cargo xtask vm --kernel 7.3 --shift 1 --seed 1 backend::agree",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_long_test_runs_everything_with_both_shifts() {
+        let all = commands(&VmArgs {
+            all: true,
+            ..VmArgs::default()
+        });
+        assert_eq!(all.len(), 2 * 5 * 2);
+        for command in [
+            "cargo xtask vm --kernel 5.10 --shift 0 --seed 1 backend::",
+            "cargo xtask vm --kernel 5.10 --shift 1 --seed 1 cause::",
+            "cargo xtask vm --kernel 7.3 --backend kprobe --shift 0 --seed 1 catalogue::",
+        ] {
+            assert!(all.iter().any(|one| one == command), "{command}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn a_printed_command_makes_the_same_run() {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            args: VmArgs,
+        }
+        for args in [
+            VmArgs {
+                seed: Some(7),
+                shift: vec![0],
+                ..VmArgs::default()
+            },
+            VmArgs {
+                all: true,
+                ..VmArgs::default()
+            },
+        ] {
+            for command in commands(&args) {
+                let words = command.split(' ').skip(2);
+                let cli: Cli = clap::Parser::try_parse_from(words).unwrap();
+                let series = cli.args.kernel.concat();
+                let repeated = commands(&cli.args);
+                let repeated: Vec<_> = repeated
+                    .iter()
+                    .filter(|again| again.contains(&format!("--kernel {series} ")))
+                    .collect();
+                assert_eq!(repeated, [&command]);
+            }
+        }
+    }
 }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use super::{ANY, Job};
 
 /// How one run of the tests went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +59,7 @@ impl Results {
                 .filter_map(|line| Some(line.split_once("cross-check: ")?.1.to_owned()))
                 .collect(),
         };
-        if results.passed == 0 {
+        if results.passed + results.failed == 0 {
             bail!("no test of `{filter}` ran");
         }
         if (status == "0") != (results.failed == 0) {
@@ -80,13 +83,14 @@ fn failures(lines: &[String]) -> String {
     }
 }
 
-/// One run: a kernel with a backend, or with all.
+/// The results of a run, and the CPU time that it took.
+pub(super) type Run = (Results, Duration);
+
+/// A run and what it came to.
 pub(super) struct Cell {
-    pub(super) kernel: String,
-    pub(super) backend: &'static str,
-    pub(super) seconds: u64,
+    pub(super) job: Job,
     /// The results, or what went wrong.
-    pub(super) outcome: Result<Results, String>,
+    pub(super) outcome: Result<Run, String>,
 }
 
 impl Cell {
@@ -94,39 +98,48 @@ impl Cell {
     pub(super) fn passed(&self) -> bool {
         self.outcome
             .as_ref()
-            .is_ok_and(|results| results.failed == 0)
+            .is_ok_and(|(results, _)| results.failed == 0)
     }
 }
 
 /// The cells as a table in Markdown, with the reasons of what was skipped and the cross-checks below.
 pub(super) fn markdown(cells: &[Cell]) -> String {
     let mut text = String::from(
-        "| Kernel | Backend | Passed | Failed | Skipped | Seconds |\n|---|---|--:|--:|--:|--:|\n",
+        "| Kernel | Tests | Backend | Shift | Passed | Failed | Skipped | CPU s |\n\
+         |---|---|---|--:|--:|--:|--:|--:|\n",
     );
     for cell in cells {
+        let job = &cell.job;
         let counts = match &cell.outcome {
-            Ok(results) => format!(
-                "{} | {} | {}",
-                results.passed, results.failed, results.skipped
+            Ok((results, cpu_time)) => format!(
+                "{} | {} | {} | {}",
+                results.passed,
+                results.failed,
+                results.skipped,
+                cpu_time.as_secs()
             ),
-            Err(_) => "did not end | | ".to_owned(),
+            Err(_) => "did not end | | |".to_owned(),
         };
         let _ = writeln!(
             text,
-            "| {} | {} | {counts} | {} |",
-            cell.kernel, cell.backend, cell.seconds
+            "| {} | `{}` | {} | {} | {counts} |",
+            job.kernel.release,
+            job.filter,
+            job.backend.unwrap_or(ANY),
+            job.clock.shift,
         );
     }
     let results = || {
         cells
             .iter()
-            .filter_map(|cell| Some((&cell.kernel, cell.outcome.as_ref().ok()?)))
+            .filter_map(|cell| Some((&cell.job, &cell.outcome.as_ref().ok()?.0)))
     };
     let mut skipped: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for (kernel, results) in results() {
+    for (job, results) in results() {
         for (test, reason) in &results.reasons {
             let kernels = skipped.entry((test, reason)).or_default();
-            if !kernels.contains(&kernel.as_str()) {
+            let kernel = job.kernel.release.as_str();
+            if !kernels.contains(&kernel) {
                 kernels.push(kernel);
             }
         }
@@ -138,13 +151,17 @@ pub(super) fn markdown(cells: &[Cell]) -> String {
         let _ = writeln!(text, "- `{test}` on {}: {reason}", kernels.join(", "));
     }
     let cross_checks: Vec<_> = results()
-        .flat_map(|(kernel, results)| results.cross_checks.iter().map(move |line| (kernel, line)))
+        .flat_map(|(job, results)| results.cross_checks.iter().map(move |line| (job, line)))
         .collect();
     if !cross_checks.is_empty() {
         text.push_str("\nCross-checks:\n\n");
     }
-    for (kernel, line) in cross_checks {
-        let _ = writeln!(text, "- {kernel}: {line}");
+    for (job, line) in cross_checks {
+        let _ = writeln!(
+            text,
+            "- {}, shift {}: {line}",
+            job.kernel.release, job.clock.shift
+        );
     }
     text
 }
@@ -152,6 +169,8 @@ pub(super) fn markdown(cells: &[Cell]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::boot::Clock;
+    use crate::vm::kernels::Kernel;
 
     fn console(failed: bool) -> Vec<String> {
         let text = if failed {
@@ -189,6 +208,12 @@ mod tests {
     fn a_run_without_an_end_is_no_result() {
         let lines = console(false);
         assert!(Results::parse(&lines[..3], "").is_err());
+        // Nothing but a failure is a result, too.
+        let failed: Vec<_> = console(true)
+            .iter()
+            .map(|line| line.replace("1 passed", "0 passed"))
+            .collect();
+        assert_eq!(Results::parse(&failed, "").unwrap().failed, 1);
         let mut lied = console(false);
         *lied.last_mut().unwrap() = "zt.status=1".into();
         assert!(Results::parse(&lied, "").is_err());
@@ -196,25 +221,33 @@ mod tests {
 
     #[test]
     fn the_table_has_a_line_for_each_run() {
+        let package = "linux-image-6.1.0-51-cloud-amd64";
         let cell = |outcome| Cell {
-            kernel: "6.1.0-51-cloud-amd64".into(),
-            backend: "fentry",
-            seconds: 61,
+            job: Job {
+                kernel: Kernel::from_package(package).unwrap(),
+                backend: Some("fentry"),
+                filter: "catalogue::".into(),
+                clock: Clock { shift: 1, seed: 1 },
+            },
             outcome,
         };
+        let run = |failed| {
+            let results = Results::parse(&console(failed), "catalogue").unwrap();
+            Ok((results, Duration::from_millis(61_900)))
+        };
         let cells = [
-            cell(Ok(Results::parse(&console(true), "catalogue").unwrap())),
-            cell(Ok(Results::parse(&console(false), "catalogue").unwrap())),
+            cell(run(true)),
+            cell(run(false)),
             cell(Err("silent".into())),
         ];
         assert_eq!(cells.each_ref().map(Cell::passed), [false, true, false]);
         let text = markdown(&cells);
         for line in [
-            "| 6.1.0-51-cloud-amd64 | fentry | 1 | 1 | 1 | 61 |",
-            "| 6.1.0-51-cloud-amd64 | fentry | 2 | 0 | 0 | 61 |",
-            "| 6.1.0-51-cloud-amd64 | fentry | did not end | |  | 61 |",
+            "| 6.1.0-51-cloud-amd64 | `catalogue::` | fentry | 1 | 1 | 1 | 1 | 61 |",
+            "| 6.1.0-51-cloud-amd64 | `catalogue::` | fentry | 1 | 2 | 0 | 0 | 61 |",
+            "| 6.1.0-51-cloud-amd64 | `catalogue::` | fentry | 1 | did not end | | | |",
             "- `catalogue::22-x` on 6.1.0-51-cloud-amd64: no WAITID",
-            "- 6.1.0-51-cloud-amd64: a less b",
+            "- 6.1.0-51-cloud-amd64, shift 1: a less b",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
