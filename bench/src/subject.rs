@@ -170,6 +170,14 @@ impl Subject {
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A measurement that failed must not leave its tracer behind; harmless if it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Running {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

@@ -54,9 +54,12 @@ pub(crate) fn forced() -> Option<String> {
 }
 
 /// What `doctor --json` says.
-fn examination() -> &'static Value {
+pub(crate) fn examination() -> &'static Value {
     static EXAMINATION: OnceLock<Value> = OnceLock::new();
     EXAMINATION.get_or_init(|| {
+        if let Some(known) = context::known_examination() {
+            return serde_json::from_str(&known).expect("what the harness has read");
+        }
         let output = Command::new(context::zombie_trace())
             .args(["doctor", "--json"])
             .output()

@@ -17,7 +17,12 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Outcome, Test, context, ensure, puppet::Puppet, report::number, tracer::Tracer};
+use crate::{
+    Outcome, Test, context, ensure,
+    puppet::Puppet,
+    report::number,
+    tracer::{Tracer, json_lines},
+};
 
 /// The kinds of `zombie-trace demo`, and the cause that is right.
 const KINDS: &[(&str, &str)] = &[
@@ -44,13 +49,20 @@ const KINDS: &[(&str, &str)] = &[
 
 pub(crate) fn tests() -> Vec<Test> {
     let kinds = KINDS.iter().map(|&(kind, cause)| {
-        Test::new(format!("cause::{kind}"), move || told(kind, cause)).unless(cannot_run(kind))
+        let test =
+            Test::new(format!("cause::{kind}"), move || told(kind, cause)).unless(cannot_run(kind));
+        match kind {
+            "busy" | "starved" => test.alone("is about who gets a CPU"),
+            _ => test,
+        }
     });
     kinds
         .chain([
             Test::new("cause::thread-leader", thread_leader),
             Test::new("cause::autoreap", autoreap),
-            Test::new("cause::parent-exiting", parent_exiting).unless(too_little_memory()),
+            Test::new("cause::parent-exiting", parent_exiting)
+                .unless(too_little_memory())
+                .alone("keeps CPU 0 busy"),
             Test::new("cause::short-lived", short_lived),
             Test::new("cause::unprivileged", unprivileged),
             Test::new("cause::fail-if", fail_if),
@@ -60,7 +72,9 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new("cause::while-it-lasts", while_it_lasts),
             Test::new("cause::coalesced-while-traced", coalesced_while_traced),
             Test::new("cause::growth", growth).unless(context::no_program("/usr/bin/perl")),
-            Test::new("cause::demo-all", demo_all).unless(too_slow()),
+            Test::new("cause::demo-all", demo_all)
+                .long("each kind is a test of its own")
+                .unless(too_slow()),
             Test::new("cause::ten-thousand", ten_thousand),
         ])
         .collect()
@@ -213,7 +227,7 @@ fn lines(bytes: &[u8]) -> Result<Vec<Value>, String> {
 
 /// The causes of the parent's zombies, once the parent has come to where it stays.
 fn settled(demo: &Demo, cause: &str) -> Result<Vec<Value>, String> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let zombies = demo.ps()?;
         let right = |zombie: &Value| zombie["cause"] == cause && zombie["ppid"] == demo.parent;
@@ -487,7 +501,7 @@ fn settled_somehow(demo: &Demo) -> Outcome {
             .first()
             .map_or(Value::Null, |zombie| zombie["cause"].clone()))
     };
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let before = cause()?;
         thread::sleep(Duration::from_millis(200));
@@ -583,7 +597,7 @@ fn of_the_living() -> Outcome {
 /// How a parent reaps is told of what it does meanwhile.
 fn inspect_watches() -> Outcome {
     let mut puppet = Puppet::start(Stdio::inherit())?;
-    let mut watch = zombie_trace(&["inspect", "-d", "2s", &puppet.pid().to_string()])
+    let mut watch = zombie_trace(&["inspect", "-d", "2m", &puppet.pid().to_string()])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -602,6 +616,8 @@ fn inspect_watches() -> Outcome {
     puppet.obey("reap slow")?;
     puppet.obey("autoreap quick 0")?;
     let left = puppet.obey("zombie left 0")?;
+    // SAFETY: no pointers; it is our child, and not waited for yet.
+    unsafe { libc::kill(watch.id().cast_signed(), libc::SIGINT) };
     let output = watch
         .wait_with_output()
         .map_err(|error| error.to_string())?;
@@ -647,9 +663,9 @@ fn while_it_lasts() -> Outcome {
     let (Some(Some(first)), Some(Some(end))) = (doublings.first().copied(), doublings.pop()) else {
         return run.fail(format!("reported at the ages {ages:?}"));
     };
-    // The last one may have come due just before the end.
-    let each_once = |end| doublings.iter().copied().eq((first..end).map(Some));
-    if first == end || !(each_once(end + 1) || each_once(end)) {
+    // A look that is late may leave one out; none comes twice.
+    let each_once = doublings.is_sorted_by(|one, next| one < next);
+    if first == end || !each_once || doublings.last() > Some(&Some(end)) {
         return run.fail(format!("reported at the ages {ages:?}"));
     }
     let cause = |zombie: &Value| zombie["cause"] == "blocks-sigchld";
@@ -665,15 +681,22 @@ fn coalesced_while_traced() -> Outcome {
         context::zombie_trace().to_str().expect("UTF-8"),
         "demo",
         "coalesced",
-        "-d",
-        "2s",
     ];
-    let run = Tracer::json(["--alive-after", "300ms"])
+    let mut tracer = Tracer::json(["--alive-after", "300ms"])
         .command(demo)
-        .run()?;
-    run.expect_code(0)?;
+        .start()?;
+    // Those nine, before the end of the demonstration makes them orphans.
+    let is_alive = |line: &Value| line["type"] == "alive";
+    tracer.wait_output("nine alive lines", |bytes| {
+        json_lines(bytes)
+            .iter()
+            .filter(|line| is_alive(line))
+            .count()
+            >= 9
+    })?;
+    let run = tracer.stop()?;
     let report = run.report()?;
-    let alive: Vec<&Value> = report.alive().collect();
+    let alive: Vec<&Value> = report.alive().take(9).collect();
     let told = |zombie: &&Value| {
         zombie["cause"] == "signals-coalesced"
             && zombie["cause_text"]
@@ -698,9 +721,13 @@ fn growth() -> Outcome {
         .spawn()
         .map_err(|error| format!("perl: {error}"))?;
     let pid = makes.id();
-    let run = Tracer::json(["-P", &pid.to_string(), "-d", "5s"])
+    let about = format!("parent {pid} (perl) has ");
+    let run = Tracer::json(["-P", &pid.to_string()])
         .start()
-        .and_then(|tracer| tracer.finish());
+        .and_then(|mut tracer| {
+            tracer.wait_stderr_part(&about)?;
+            tracer.stop()
+        });
     let _ = makes.kill();
     let _ = makes.wait();
     let run = run?;
@@ -708,15 +735,18 @@ fn growth() -> Outcome {
     let warned: Vec<&str> = run
         .stderr
         .lines()
-        .filter(|line| line.contains(&format!("parent {pid} (perl) has ")))
+        .filter(|line| line.contains(&about))
         .collect();
     let rate = |line: &&str| -> Option<f64> {
         let (_, rest) = line.split_once(" zombies, ")?;
         rest.split(' ').next()?.parse().ok()
     };
-    let right = |rate: f64| rate > EACH_SECOND / 3.0 && rate < EACH_SECOND * 1.5;
-    // The number doubles at most thrice while it is looked at each second or so.
-    if !(1..=6).contains(&warned.len())
+    // On a busy machine it is slower than it means to be, and never faster.
+    let right = |rate: f64| rate > 0.0 && rate < EACH_SECOND * 1.5;
+    let count = run.report()?.count("alive");
+    // At each doubling at most.
+    if warned.len() > count.max(1).ilog2() as usize + 1
+        || warned.is_empty()
         || !warned.iter().all(|line| rate(line).is_some_and(right))
         || !warned.iter().all(|line| line.contains(" is reached in "))
     {

@@ -124,16 +124,19 @@ fn only<'a>(
 /// An orphan in a container whose PID 1 is no init stays a zombie until the container ends. Tracing
 /// begins before the container.
 fn no_init() -> Outcome {
-    let orphan = "(sh -c 'sleep 0.3; exit 7' &); exec sleep 2.5";
+    let orphan = "(sh -c 'sleep 0.3; exit 7' &); exec sleep 600";
     let busybox = Busybox::new(&["/bin/sh", "-c", orphan])?;
     let short = busybox.short_id();
     let options = ["--container", short, "--alive-after", "400ms"];
-    let tracer = Tracer::json(options).start()?;
-    let runc = busybox.start()?;
+    let mut tracer = Tracer::json(options).start()?;
+    let mut runc = busybox.start()?;
     let listed = listed(short);
     let inspected = listed.as_ref().ok().map(|zombie| inspect(&zombie["pid"]));
     let text = ps(&["--container", short])?;
-    wait(runc)?;
+    let reported = tracer.wait_line("the orphan alive", |line| line["type"] == "alive");
+    busybox.bundle.kill("KILL")?;
+    let _ = runc.wait();
+    reported?;
     // The tracepoint backend sees such a reap when the kernel frees the task.
     thread::sleep(Duration::from_millis(300));
     let run = tracer.stop()?;
@@ -203,7 +206,7 @@ fn all_of(report: &Report, busybox: &Busybox) -> Outcome {
 }
 
 fn listed(container: &str) -> Result<Value, String> {
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let output = ps(&["--json", "--container", container])?;
         let zombie = output.stdout.split(|&byte| byte == b'\n');
@@ -229,8 +232,11 @@ fn inspect(pid: &Value) -> Result<String, String> {
 
 /// The same orphan with tini as PID 1, and a pid namespace in the container's; by its host name.
 fn with_init() -> Outcome {
-    let script =
-        "(sh -c 'sleep 0.2; exit 7' &); unshare -p -f sh -c 'sleep 0.1; exit 4'; sleep 0.4";
+    // It ends once the orphan is reaped.
+    let script = "(sh -c 'echo $$ >/pid; sleep 0.2; exit 7' &); \
+                  unshare -p -f sh -c 'sleep 0.1; exit 4'; \
+                  until [ -s /pid ]; do sleep 0.05; done; read pid </pid; \
+                  while [ -d /proc/$pid ]; do sleep 0.05; done";
     let busybox = Busybox::new(&["/bin/tini", "--", "/bin/sh", "-c", script])?;
     let tracer = Tracer::json(["--container", HOST_NAME]).start()?;
     wait(busybox.start()?)?;

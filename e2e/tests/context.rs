@@ -1,17 +1,23 @@
 //! What the tests run, and where.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::{
-        OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    thread::{self, JoinHandle},
 };
 
 use zombie_trace_e2e::Catalogued;
+
+use crate::backend;
 
 fn program(variable: &str, name: &str) -> PathBuf {
     env::var_os(variable).map_or_else(
@@ -30,6 +36,11 @@ fn program(variable: &str, name: &str) -> PathBuf {
 /// Whether the machine is emulated, as the test kernels' is.
 pub(crate) fn is_emulated() -> bool {
     env::var_os("ZOMBIE_TRACE_EMULATED").is_some()
+}
+
+/// Whether those tests are to be run too that are left to `cargo xtask test --all`.
+pub(crate) fn is_long() -> bool {
+    env::var_os("ZOMBIE_TRACE_E2E_LONG").is_some()
 }
 
 /// A copy of the tracer that every user can run.
@@ -55,8 +66,39 @@ pub(crate) fn load() -> &'static Path {
     COPY.get_or_init(|| copy("ZOMBIE_TRACE_LOAD", "load"))
 }
 
+/// What the process of one test is told by the harness: its directory, where programs are, and
+/// what has been found out.
+pub(crate) fn passed_on() -> Vec<(&'static str, OsString)> {
+    // The copies are made before any process looks for them.
+    let _ = (zombie_trace(), scenario(), load());
+    let own = fresh_path("test");
+    fs::create_dir(&own).expect("a temporary directory");
+    vec![
+        (OWN_DIRECTORY, own.into_os_string()),
+        (PROGRAMS, directory().to_owned().into_os_string()),
+        (EXAMINATION, backend::examination().to_string().into()),
+    ]
+}
+
+/// The temporary directory of one test, which the harness has made and removes.
+const OWN_DIRECTORY: &str = "ZOMBIE_TRACE_E2E_DIRECTORY";
+
+/// The directory with copies of the programs, which the harness has made.
+const PROGRAMS: &str = "ZOMBIE_TRACE_E2E_PROGRAMS";
+
+/// What `doctor --json` says.
+const EXAMINATION: &str = "ZOMBIE_TRACE_E2E_EXAMINATION";
+
+/// What the harness was told by `doctor --json`, if it has run this process.
+pub(crate) fn known_examination() -> Option<String> {
+    env::var(EXAMINATION).ok()
+}
+
 /// Where the tests were built may be closed to others.
 fn copy(variable: &str, name: &str) -> PathBuf {
+    if let Some(programs) = env::var_os(PROGRAMS) {
+        return Path::new(&programs).join(name);
+    }
     let copy = directory().join(name);
     if let Err(error) = fs::copy(program(variable, name), &copy) {
         panic!("copying {name}: {error}");
@@ -107,6 +149,9 @@ pub(crate) fn cannot_run(scenario_name: &str) -> Option<String> {
 fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
+        if let Some(own) = env::var_os(OWN_DIRECTORY) {
+            return own.into();
+        }
         let path = env::temp_dir().join(format!("zt-e2e-{}", std::process::id()));
         fs::create_dir(&path).expect("a temporary directory");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its permissions");
@@ -127,6 +172,35 @@ pub(crate) fn fresh_path(name: &str) -> PathBuf {
 pub(crate) fn clean_up() {
     if missing().is_none() {
         let _ = fs::remove_dir_all(directory());
+    }
+}
+
+/// What a thread has read from a pipe so far.
+#[derive(Clone, Default)]
+pub(crate) struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl Collected {
+    /// Reads the pipe in a thread, to its end.
+    pub(crate) fn collect(&self, mut pipe: impl Read + Send + 'static) -> JoinHandle<()> {
+        let collected = self.clone();
+        thread::spawn(move || {
+            let mut piece = [0; 65536];
+            // A terminal's controller fails with EIO once its last user is gone.
+            while let Ok(len @ 1..) = pipe.read(&mut piece) {
+                let mut bytes = collected.0.lock().expect("not poisoned");
+                bytes.extend_from_slice(&piece[..len]);
+            }
+        })
+    }
+
+    /// All of it.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.lock().expect("not poisoned").clone()
+    }
+
+    /// All of it, as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 }
 

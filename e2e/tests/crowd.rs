@@ -11,10 +11,16 @@ use crate::{
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("crowd::while-traced", || crowd(false)),
-        Test::new("crowd::from-before", || crowd(true)),
+        Test::new("crowd::while-traced", || crowd(false))
+            .long(CPU_TIME)
+            .alone(CPU_TIME),
+        Test::new("crowd::from-before", || crowd(true))
+            .long(CPU_TIME)
+            .alone(CPU_TIME),
     ]
 }
+
+const CPU_TIME: &str = "measures CPU time, and makes 20,000 processes";
 
 /// All of them are told of while they live, without a look at them taking much of the time, and again
 /// when they are reaped.

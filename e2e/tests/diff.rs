@@ -13,7 +13,10 @@ use crate::{Outcome, Test, context, ensure, schema, tracer::Tracer};
 pub(crate) fn tests() -> Vec<Test> {
     let emulated = context::is_emulated().then(|| "emulation makes all times noise".to_owned());
     vec![
-        Test::new("diff::same-load-and-slower-reaper", same_and_slower).unless(emulated),
+        Test::new("diff::same-load-and-slower-reaper", same_and_slower)
+            .unless(emulated)
+            .long("takes six recordings")
+            .alone("compares times of two runs"),
         Test::new("diff::damaged-and-foreign-files", damaged_and_foreign),
     ]
 }

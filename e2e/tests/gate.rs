@@ -25,7 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("gate::github", github),
         Test::new("gate::junit", junit),
         Test::new("gate::junit-unwritable", junit_unwritable),
-        Test::new("gate::broken-pipe", broken_pipe),
+        Test::new("gate::broken-pipe", broken_pipe).in_pid_namespace(),
         Test::new("gate::ps", ps),
     ]
 }
@@ -195,7 +195,7 @@ fn broken_pipe() -> Outcome {
         .spawn()
         .map_err(|error| error.to_string())?;
     drop(tracer.stdout.take());
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let status = loop {
         if let Some(status) = tracer.try_wait().expect("our child") {
             break status;

@@ -23,7 +23,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("loss::slots-taken", slots_taken),
         Test::new("loss::tiny-ring-buffer", || stopped_reader(4)),
         Test::new("loss::stopped-reader", || stopped_reader(64)),
-        Test::new("loss::none-in-a-storm", none_in_a_storm),
+        Test::new("loss::none-in-a-storm", none_in_a_storm)
+            .long("is a storm")
+            .alone("is as fast a storm as the machine can make"),
         Test::new("loss::strict-without-loss", strict_without_loss),
         Test::new("loss::strict-and-a-failed-command", strict_and_failed)
             .unless(context::no_program("/bin/sh")),
@@ -80,8 +82,10 @@ fn stopped_reader(kib: u64) -> Outcome {
     // A record and its header.
     const BYTES: u64 = 232 + 8;
     let room = kib * 1024 / BYTES;
+    // A cgroup that is made elsewhere on the machine takes room, too.
+    let others = if context::is_emulated() { 1 } else { room / 10 };
     ensure!(
-        kept.abs_diff(room) <= 1,
+        kept <= room + 1 && kept + others >= room,
         "{kept} records are kept, there is room for {room}"
     );
     Ok(())

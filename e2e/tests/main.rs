@@ -36,10 +36,15 @@ mod schema;
 mod scope;
 mod serve;
 mod shell;
+mod test_case;
 mod time;
 mod tracer;
 
-use libtest_mimic::{Arguments, Trial};
+use std::{process::ExitCode, thread};
+
+use libtest_mimic::Arguments;
+
+pub(crate) use test_case::Test;
 
 /// What a test comes to: an explanation if it failed.
 type Outcome = Result<(), String>;
@@ -54,69 +59,70 @@ macro_rules! ensure {
 }
 pub(crate) use ensure;
 
-/// A test by name, and why it can't run here, if so.
-struct Test {
-    name: String,
-    skip: Option<String>,
-    run: Box<dyn FnOnce() -> Outcome + Send>,
+fn tests() -> Vec<Test> {
+    [
+        cause::tests(),
+        catalogue::tests(),
+        command::tests(),
+        scope::tests(),
+        container::tests(),
+        options::tests(),
+        serve::tests(),
+        failure::tests(),
+        interval::tests(),
+        record::tests(),
+        gate::tests(),
+        privilege::tests(),
+        recording::tests(),
+        residue::tests(),
+        schema::tests(),
+        backend::tests(),
+        diff::tests(),
+        fault::tests(),
+        loss::tests(),
+        crowd::tests(),
+        cookbook::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-impl Test {
-    fn new(name: impl Into<String>, run: impl FnOnce() -> Outcome + Send + 'static) -> Self {
-        Self {
-            name: name.into(),
-            skip: None,
-            run: Box::new(run),
-        }
+fn main() -> ExitCode {
+    if test_case::is_one() {
+        let outcome = test_case::run_chosen(tests()).expect("this process is for one test");
+        return match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(explanation) => {
+                eprintln!("{explanation}");
+                ExitCode::FAILURE
+            }
+        };
     }
-
-    /// Not to be run, if there is a reason.
-    fn unless(mut self, skip: Option<String>) -> Self {
-        self.skip = self.skip.or(skip);
-        self
-    }
-}
-
-fn main() {
     let mut arguments = Arguments::from_args();
-    // The processes of one test disturb the times of another.
-    arguments.test_threads.get_or_insert(1);
+    let at_once = if context::is_emulated() {
+        1
+    } else {
+        // Nearly all of them wait nearly all of the time.
+        2 * thread::available_parallelism().map_or(1, usize::from)
+    };
+    arguments.test_threads.get_or_insert(at_once);
 
     let missing = context::missing();
     if let Some(reason) = &missing {
         println!("skipped everything: {reason}");
     }
-    let tests = [
-        catalogue::tests(),
-        backend::tests(),
-        command::tests(),
-        scope::tests(),
-        container::tests(),
-        crowd::tests(),
-        options::tests(),
-        cause::tests(),
-        diff::tests(),
-        failure::tests(),
-        fault::tests(),
-        interval::tests(),
-        record::tests(),
-        gate::tests(),
-        loss::tests(),
-        privilege::tests(),
-        recording::tests(),
-        residue::tests(),
-        schema::tests(),
-        serve::tests(),
-        cookbook::tests(),
-    ];
-    let trials = tests.into_iter().flatten().map(|test| {
-        if let (None, Some(reason)) = (&missing, &test.skip) {
+    let mut tests = tests();
+    tests.sort_by_key(Test::is_alone);
+    let trials = tests.into_iter().map(|test| {
+        if let (None, Some(reason)) = (&missing, test.skipped()) {
             println!("skipped {}: {reason}", test.name);
         }
-        let ignored = missing.is_some() || test.skip.is_some();
-        Trial::test(test.name, || (test.run)().map_err(Into::into)).with_ignored_flag(ignored)
+        let ignored = missing.is_some() || test.skipped().is_some();
+        test.into_trial(ignored)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    test_case::print_slowest();
     context::clean_up();
-    conclusion.exit()
+    conclusion.exit_code()
 }

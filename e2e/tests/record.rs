@@ -13,9 +13,9 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("record::command", command),
-        Test::new("record::sigint", || stopped(libc::SIGINT)),
-        Test::new("record::sigterm", || stopped(libc::SIGTERM)),
-        Test::new("record::killed", killed),
+        Test::new("record::sigint", || stopped(libc::SIGINT)).in_pid_namespace(),
+        Test::new("record::sigterm", || stopped(libc::SIGTERM)).in_pid_namespace(),
+        Test::new("record::killed", killed).in_pid_namespace(),
         Test::new("record::text", text),
     ]
 }
@@ -66,29 +66,34 @@ fn stopped(signal: libc::c_int) -> Outcome {
 fn killed() -> Outcome {
     let _storm = Storm::start()?;
     let mut tracer = recorder().start()?;
-    thread::sleep(Duration::from_secs(1));
+    // More than that is in the file by then: written is what can be read.
+    tracer.wait_output("5 intervals and 200 lines", |bytes| {
+        let (text, _) = readable(bytes);
+        text.matches("\"type\":\"interval\"").count() >= 5 && text.lines().count() >= 200
+    })?;
     tracer.signal(libc::SIGKILL);
     let run = tracer.finish()?;
-    let mut decoder = zstd::Decoder::new(&run.output[..]).map_err(|error| error.to_string())?;
-    let mut text = Vec::new();
-    if decoder.read_to_end(&mut text).is_ok() {
+    let (text, whole) = readable(&run.output);
+    if whole {
         return run.fail("it is whole");
     }
-    let text = String::from_utf8_lossy(&text);
     // The last one is empty, or was cut.
     let mut lines: Vec<_> = text.split('\n').collect();
     lines.pop();
-    let mut intervals = 0;
     for line in &lines {
-        let line: serde_json::Value =
-            serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
-        intervals += u32::from(line["type"] == "interval");
-    }
-    // 100 ms each, of which the last few can be on their way.
-    if lines.len() < 200 || intervals < 5 {
-        return run.fail(format!("{} lines, {intervals} intervals", lines.len()));
+        serde_json::from_str::<serde_json::Value>(line)
+            .map_err(|error| format!("{error}: {line}"))?;
     }
     Ok(())
+}
+
+/// As far as it can be decompressed, and whether that is all of it.
+fn readable(compressed: &[u8]) -> (String, bool) {
+    let mut text = Vec::new();
+    let whole = zstd::Decoder::new(compressed)
+        .and_then(|mut decoder| decoder.read_to_end(&mut text))
+        .is_ok();
+    (String::from_utf8_lossy(&text).into_owned(), whole)
 }
 
 fn text() -> Outcome {

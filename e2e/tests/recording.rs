@@ -22,9 +22,12 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     let emulated = context::is_emulated().then(|| "an emulator is too slow for it".to_owned());
     vec![
-        Test::new("recording::a-million-zombies", a_million_zombies).unless(emulated.clone()),
+        Test::new("recording::a-million-zombies", a_million_zombies)
+            .unless(emulated.clone())
+            .long("records a million zombies"),
         Test::new("recording::page-in-a-browser", page_in_a_browser)
             .unless(emulated)
+            .long("takes a browser")
             .unless(devtools::missing()),
     ]
 }

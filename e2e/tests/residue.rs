@@ -24,7 +24,6 @@ pub(crate) fn tests() -> Vec<Test> {
 
 fn after(signal: libc::c_int) -> Outcome {
     let puppet = Puppet::start(Stdio::inherit())?;
-    let pinned_before = pinned();
     let before = kernel_objects::all()?;
     let mut tracer = Tracer::json(["-P", &puppet.pid().to_string()]).start()?;
     let held = kernel_objects::held_by(tracer.pid());
@@ -41,7 +40,7 @@ fn after(signal: libc::c_int) -> Outcome {
     tracer.signal(signal);
     tracer.finish()?;
     gone(&made)?;
-    ensure!(pinned() == pinned_before, "pinned: {:?}", pinned());
+    ensure!(pinned().is_empty(), "pinned: {:?}", pinned());
     Ok(())
 }
 
@@ -75,7 +74,7 @@ fn killed_with_command() -> Outcome {
 
 /// Objects are freed a grace period later, unless someone else holds them.
 pub(crate) fn gone(made: &BTreeSet<Object>) -> Outcome {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let existing = kernel_objects::all()?;
         let left: BTreeSet<_> = made.intersection(&existing).copied().collect();
@@ -89,11 +88,11 @@ pub(crate) fn gone(made: &BTreeSet<Object>) -> Outcome {
     }
 }
 
+/// What could be ours by its name.
 fn pinned() -> Vec<String> {
     let entries = fs::read_dir("/sys/fs/bpf").into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries
+    entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
+        .filter(|name| name.contains("zombie"))
+        .collect()
 }

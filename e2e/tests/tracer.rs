@@ -4,23 +4,24 @@ use std::{
     ffi::{OsStr, OsString},
     fmt,
     fs::{self, File},
-    io::Read,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use zombie_trace_e2e::now;
 
-use crate::{context, report::Report};
+use crate::{
+    context::{self, Collected},
+    report::Report,
+};
 
 /// What the tracer says on standard error once every hook is live.
 const ATTACHED: &str = "attached (backend ";
 /// No test needs longer.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// A tracer to be started.
 pub(crate) struct Tracer {
@@ -166,35 +167,6 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// What a thread has read from a pipe so far.
-#[derive(Clone, Default)]
-struct Collected(Arc<(Mutex<Vec<u8>>, Condvar)>);
-
-impl Collected {
-    fn collect(&self, mut pipe: impl Read + Send + 'static) -> JoinHandle<()> {
-        let collected = self.clone();
-        thread::spawn(move || {
-            let mut piece = [0; 65536];
-            while let Ok(len @ 1..) = pipe.read(&mut piece) {
-                let (bytes, more) = &*collected.0;
-                bytes
-                    .lock()
-                    .expect("not poisoned")
-                    .extend_from_slice(&piece[..len]);
-                more.notify_all();
-            }
-        })
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.0.0.lock().expect("not poisoned").clone()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes()).into_owned()
-    }
-}
-
 /// A tracer that runs.
 pub(crate) struct Running {
     child: Child,
@@ -222,6 +194,11 @@ impl Running {
         self.wait_for(part, |running| running.stdout.text().contains(part))
     }
 
+    /// Waits until its standard error holds this.
+    pub(crate) fn wait_stderr_part(&mut self, part: &str) -> Result<(), String> {
+        self.wait_for(part, |running| running.stderr.text().contains(part))
+    }
+
     /// Waits for a line of standard error that begins like this; gives the rest of it.
     pub(crate) fn wait_stderr_line(&mut self, begin: &str) -> Result<String, String> {
         let rest = |text: &str| {
@@ -232,6 +209,27 @@ impl Running {
         };
         self.wait_for(begin, |running| rest(&running.stderr.text()).is_some())?;
         Ok(rest(&self.stderr.text()).unwrap_or_default())
+    }
+
+    /// Waits until what it has written to its file is as it should be.
+    pub(crate) fn wait_output(
+        &mut self,
+        what: &str,
+        holds: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), String> {
+        self.wait_for(what, |running| {
+            let path = running.output.as_deref().expect("it writes to a file");
+            fs::read(path).is_ok_and(|bytes| holds(&bytes))
+        })
+    }
+
+    /// Waits until these JSON lines hold one like this.
+    pub(crate) fn wait_line(
+        &mut self,
+        what: &str,
+        is: impl Fn(&serde_json::Value) -> bool,
+    ) -> Result<(), String> {
+        self.wait_output(what, |bytes| json_lines(bytes).iter().any(&is))
     }
 
     fn wait_for(&mut self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {
@@ -312,6 +310,15 @@ impl Drop for Running {
     }
 }
 
+/// The whole lines among these that are JSON.
+pub(crate) fn json_lines(bytes: &[u8]) -> Vec<serde_json::Value> {
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+    bytes[..whole]
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect()
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     match fs::read(path) {
         Ok(bytes) => Ok(bytes),
@@ -384,7 +391,7 @@ impl Tracer {
     pub(crate) fn on_terminal(
         mut self,
         terminal: OwnedFd,
-        mut controller: File,
+        controller: File,
         act: impl FnOnce() -> Result<(), String>,
     ) -> Result<String, String> {
         self.command.stdout(terminal).stderr(Stdio::piped());
@@ -398,19 +405,7 @@ impl Tracer {
         let stderr = Collected::default();
         let text = Collected::default();
         let reader = stderr.collect(child.stderr.take().expect("piped"));
-        let screen = text.clone();
-        let watcher = thread::spawn(move || {
-            let mut piece = [0; 4096];
-            // EIO once the terminal's last user is gone.
-            while let Ok(len @ 1..) = controller.read(&mut piece) {
-                screen
-                    .0
-                    .0
-                    .lock()
-                    .expect("not poisoned")
-                    .extend_from_slice(&piece[..len]);
-            }
-        });
+        let watcher = text.collect(controller);
         let mut running = Running {
             child,
             line,

@@ -16,6 +16,9 @@ pub(crate) const PACKAGE: &str = "zombie-trace-e2e";
 /// Its test target that needs root.
 pub(crate) const TARGET: &str = "e2e";
 
+/// Has the tests run those too that are left to `cargo xtask test --all`.
+const LONG: &str = "ZOMBIE_TRACE_E2E_LONG";
+
 /// How the tests went; that one failed is an error instead.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -27,7 +30,7 @@ pub(crate) enum Outcome {
 
 /// `cargo xtask e2e`: runs the tests, or says what stands in the way.
 pub(crate) fn run(args: &[OsString]) -> Result<()> {
-    match outcome(&[], args)? {
+    match outcome(&[], args, true)? {
         Outcome::Passed => Ok(()),
         Outcome::Skipped(reason) => bail!("the end-to-end tests need root: {reason}"),
     }
@@ -44,18 +47,26 @@ pub(crate) fn cookbook() -> Result<()> {
     run_tests(
         &privilege,
         &Programs::build(&[])?,
-        &[("ZOMBIE_TRACE_COOKBOOK", document.as_os_str())],
+        &[
+            ("ZOMBIE_TRACE_COOKBOOK", document.as_os_str()),
+            (LONG, OsStr::new("1")),
+        ],
         &["cookbook::".into()],
     )
 }
 
-/// Builds what is tested and the tests with `envs` besides our environment, and runs them.
-pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outcome> {
+/// Builds what is tested and the tests with `envs` besides our environment, and runs them, the `long`
+/// ones too or not.
+pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString], long: bool) -> Result<Outcome> {
     let privilege = Privilege::detect();
     if let Privilege::None(reason) = privilege {
         return Ok(Outcome::Skipped(reason));
     }
     let programs = Programs::build(envs)?;
+    if !long {
+        run_tests(&privilege, &programs, &[], args)?;
+        return Ok(Outcome::Passed);
+    }
     let engines = Engines::find_or_fetch();
     let mut test_envs = match &engines {
         Ok(engines) => vec![
@@ -76,6 +87,7 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString]) -> Result<Outc
         Ok(program) => test_envs.push(("ZOMBIE_TRACE_KUBERNETES_VALIDATE", program.as_os_str())),
         Err(error) => println!("no kubernetes-validate: {error:#}"),
     }
+    test_envs.push((LONG, OsStr::new("1")));
     run_tests(&privilege, &programs, &test_envs, args)?;
     Ok(Outcome::Passed)
 }
@@ -93,11 +105,9 @@ fn run_tests(
         ("ZOMBIE_TRACE_LOAD", programs.load.as_os_str()),
     ];
     test_envs.extend(envs);
-    // One at a time: the tests measure, and share the machine's processes.
     run_command(
         privilege
             .command(&programs.tests, &test_envs)?
-            .arg("--test-threads=1")
             .args(args)
             .current_dir(paths::root()),
     )

@@ -64,8 +64,10 @@ enum Task {
         #[arg(long, default_value_t = 120)]
         minutes: u64,
     },
-    /// Run every check and every test
-    Test,
+    /// Format, clippy, unit and command-line tests: needs no root, installs nothing
+    Check,
+    /// Everything that a change must pass; installs what it needs
+    Test(test::TestArgs),
 }
 
 fn main() -> ExitCode {
@@ -92,6 +94,7 @@ fn run() -> Result<()> {
         Task::Vm(args) => vm::run(&args),
         Task::Bench { args } => bench::run(&args),
         Task::Soak { minutes } => bench::soak(minutes),
-        Task::Test => test::run(),
+        Task::Check => test::check(),
+        Task::Test(args) => test::run(&args),
     }
 }

@@ -9,104 +9,69 @@ use crate::packages;
 use crate::privilege::Privilege;
 use crate::process::find_program;
 
-/// A program that building or testing needs.
-struct Program {
-    name: &'static str,
-    install: Install,
+/// What a program is needed for; whoever needs more needs the rest as well.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// `cargo xtask test`.
+    Test,
+    /// `cargo xtask test --all`.
+    All,
 }
+
+/// A program, who needs it, and the Debian package or the component of rustup that it comes in.
+type Program = (&'static str, Need, Install);
 
 enum Install {
     Package(&'static str),
     RustupComponent(&'static str),
 }
+use Install::{Package, RustupComponent};
 
-const PROGRAMS: [Program; 14] = [
-    Program {
-        name: "cc",
-        install: Install::Package("gcc"),
-    },
-    Program {
-        name: "strace",
-        install: Install::Package("strace"),
-    },
+const PROGRAMS: [Program; 15] = [
+    ("cargo-fmt", Need::Test, RustupComponent("rustfmt")),
+    ("cargo-clippy", Need::Test, RustupComponent("clippy")),
+    ("cc", Need::Test, Package("gcc")),
+    ("strace", Need::Test, Package("strace")),
+    // Containers. runc is not on the path of every root shell.
+    ("/usr/sbin/runc", Need::Test, Package("runc")),
+    ("tini", Need::Test, Package("tini")),
+    ("busybox", Need::Test, Package("busybox-static")),
     // Looks at the page of `report --html`.
-    Program {
-        name: "chromium",
-        install: Install::Package("chromium"),
-    },
-    // Containers.
-    Program {
-        // Not on the path of every root shell.
-        name: "/usr/sbin/runc",
-        install: Install::Package("runc"),
-    },
-    Program {
-        name: "tini",
-        install: Install::Package("tini"),
-    },
-    Program {
-        name: "busybox",
-        install: Install::Package("busybox-static"),
-    },
+    ("chromium", Need::All, Package("chromium")),
     // What deploy/ is for.
-    Program {
-        name: "buildah",
-        install: Install::Package("buildah"),
-    },
-    Program {
-        name: "/usr/lib/systemd/systemd",
-        install: Install::Package("systemd"),
-    },
+    ("buildah", Need::All, Package("buildah")),
+    ("/usr/lib/systemd/systemd", Need::All, Package("systemd")),
+    ("/usr/bin/systemd-analyze", Need::All, Package("systemd")),
     // The recipes of docs/load-testing.md, whose scripts name their interpreter.
-    Program {
-        name: "/usr/bin/python3",
-        install: Install::Package("python3"),
-    },
-    Program {
-        name: "make",
-        install: Install::Package("make"),
-    },
-    Program {
-        name: "ab",
-        install: Install::Package("apache2-utils"),
-    },
-    Program {
-        name: "wrk",
-        install: Install::Package("wrk"),
-    },
-    Program {
-        name: "cargo-fmt",
-        install: Install::RustupComponent("rustfmt"),
-    },
-    Program {
-        name: "cargo-clippy",
-        install: Install::RustupComponent("clippy"),
-    },
+    ("/usr/bin/python3", Need::All, Package("python3")),
+    ("make", Need::All, Package("make")),
+    ("ab", Need::All, Package("apache2-utils")),
+    ("wrk", Need::All, Package("wrk")),
 ];
 
-/// Makes this machine ready, or says all that is missing.
+/// `cargo xtask setup`: makes this machine ready for everything, or says all that is missing.
 pub(crate) fn run() -> Result<()> {
-    let missing = missing_after_install();
+    let missing = missing_after_install(Need::All);
     if !missing.is_empty() {
         bail!("this machine is not ready:\n  {}", missing.join("\n  "));
     }
     Ok(())
 }
 
-/// Installs what can be, and tells for the rest why not.
-pub(crate) fn missing_after_install() -> Vec<String> {
+/// Installs what can be installed, and gives the reasons for the rest.
+pub(crate) fn missing_after_install(need: Need) -> Vec<String> {
     let mut missing = Vec::new();
     match tools::find_or_install() {
         Ok(tools) => {
-            println!("{:<18}{}", "rustc", tools.toolchain);
-            println!("{:<18}{}", "bpf-linker", tools.linker);
+            println!("{:<26}{}", "rustc", tools.toolchain);
+            println!("{:<26}{}", "bpf-linker", tools.linker);
         }
         Err(error) => missing.push(format!("eBPF tools: {error:#}")),
     }
-    for program in &PROGRAMS {
-        match program.find_or_install() {
-            Ok(path) => println!("{:<18}{}", program.name, path.display()),
-            Err(error) => missing.push(format!("{}: {error:#}", program.name)),
+    for (name, _, install) in PROGRAMS.iter().filter(|program| program.1 <= need) {
+        match find_or_install(name, install) {
+            Ok(path) => println!("{name:<26}{}", path.display()),
+            Err(error) => missing.push(format!("{name}: {error:#}")),
         }
     }
     let rights = match Privilege::detect() {
@@ -114,21 +79,19 @@ pub(crate) fn missing_after_install() -> Vec<String> {
         Privilege::Sudo => "through sudo".into(),
         Privilege::None(reason) => format!("none ({reason}): the end-to-end tests can't run"),
     };
-    println!("{:<18}{rights}", "rights");
+    println!("{:<26}{rights}", "rights");
     missing
 }
 
-impl Program {
-    fn find_or_install(&self) -> Result<PathBuf> {
-        if let Some(path) = find_program(self.name) {
-            return Ok(path);
-        }
-        match self.install {
-            Install::Package(package) => packages::install(&[package])?,
-            Install::RustupComponent(component) => {
-                bail!("not on PATH: run `rustup component add {component}`")
-            }
-        }
-        find_program(self.name).context("installed, but not on PATH")
+fn find_or_install(name: &str, install: &Install) -> Result<PathBuf> {
+    if let Some(path) = find_program(name) {
+        return Ok(path);
     }
+    match install {
+        Package(package) => packages::install(&[package])?,
+        RustupComponent(component) => {
+            bail!("not on PATH: run `rustup component add {component}`")
+        }
+    }
+    find_program(name).context("installed, but not on PATH")
 }

@@ -1,49 +1,121 @@
-//! `cargo xtask test`: every check and every test, in order.
+//! `cargo xtask check` and `cargo xtask test`: the checks and tests, in order, and how long each took.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use clap::Args;
 
 use crate::ebpf::{self, Verdict};
-use crate::process::{cargo, output, run as run_command};
-use crate::{e2e, paths, setup, vm};
+use crate::process::{cargo, run as run_command};
+use crate::setup::{self, Need};
+use crate::{e2e, paths, vm};
 
-/// A step gives the reasons for what it had to leave out.
-type Step = (&'static str, fn() -> Result<Vec<String>>);
+/// How much is tested.
+#[derive(Args, Default)]
+pub(crate) struct TestArgs {
+    /// Also storms, recipes, monitoring systems, images, fuzzing, every kernel and every backend
+    #[arg(long)]
+    all: bool,
+}
 
-const STEPS: [Step; 8] = [
-    ("setup", || Ok(setup::missing_after_install())),
-    ("format", format),
-    ("clippy", clippy),
-    ("unit and command-line tests", plain_tests),
-    ("release build", release_build),
-    ("end-to-end tests", end_to_end),
-    ("eBPF object", ebpf_object),
-    ("test kernels", test_kernels),
+/// A part of a run, which gives the reasons for what it had to leave out.
+struct Step {
+    name: &'static str,
+    run: fn() -> Result<Vec<String>>,
+}
+
+const fn step(name: &'static str, run: fn() -> Result<Vec<String>>) -> Step {
+    Step { name, run }
+}
+
+const FORMAT: Step = step("format", format);
+const CLIPPY: Step = step("clippy", clippy);
+const UNIT: Step = step("unit and command-line tests", plain_tests);
+const OBJECT: Step = step("eBPF object", ebpf_object);
+
+/// Needs no root and installs nothing.
+const CHECK: [Step; 3] = [FORMAT, CLIPPY, UNIT];
+
+/// What every change must pass.
+const TEST: [Step; 7] = [
+    step("setup", || Ok(setup::missing_after_install(Need::Test))),
+    FORMAT,
+    CLIPPY,
+    UNIT,
+    step("end-to-end tests", || end_to_end(false)),
+    OBJECT,
+    step("test kernels", || test_kernels(false)),
 ];
 
-/// Runs the steps up to the first that fails.
-pub(crate) fn run() -> Result<()> {
-    let start = Instant::now();
-    let mut skipped = Vec::new();
-    for (index, (name, step)) in STEPS.iter().enumerate() {
-        println!("==> [{}/{}] {name}", index + 1, STEPS.len());
-        let step_start = Instant::now();
-        let left_out = step().with_context(|| format!("step \"{name}\" failed"))?;
-        println!("    {name}: {:.1} s", step_start.elapsed().as_secs_f64());
-        skipped.extend(
-            left_out
-                .into_iter()
-                .map(|reason| format!("{name}: {reason}")),
-        );
-    }
-    println!("==> all passed in {:.0} s", start.elapsed().as_secs_f64());
-    for reason in skipped {
-        println!("skipped: {reason}");
-    }
+const ALL: [Step; 8] = [
+    step("setup", || Ok(setup::missing_after_install(Need::All))),
+    FORMAT,
+    CLIPPY,
+    UNIT,
+    step("fuzzing", fuzzing),
+    step("end-to-end tests", || end_to_end(true)),
+    OBJECT,
+    step("test kernels", || test_kernels(true)),
+];
+
+/// `cargo xtask check`.
+pub(crate) fn check() -> Result<()> {
+    run_steps(&CHECK)?;
+    println!(
+        "left to `cargo xtask test`: the end-to-end tests, the rebuilt eBPF object, the test kernels"
+    );
     Ok(())
+}
+
+/// `cargo xtask test`.
+pub(crate) fn run(args: &TestArgs) -> Result<()> {
+    if args.all {
+        return run_steps(&ALL);
+    }
+    run_steps(&TEST)?;
+    println!(
+        "left to `cargo xtask test --all`: storms, recipes, monitoring systems, images, long \
+         fuzzing, and the other kernels and backends"
+    );
+    Ok(())
+}
+
+/// Runs the steps up to the first that fails. In the end it prints what each took.
+fn run_steps(steps: &[Step]) -> Result<()> {
+    let (mut times, mut skipped) = (Vec::new(), Vec::new());
+    let mut outcome = Ok(());
+    for (index, Step { name, run }) in steps.iter().enumerate() {
+        println!("==> [{}/{}] {name}", index + 1, steps.len());
+        let start = Instant::now();
+        let result = run().with_context(|| format!("step \"{name}\" failed"));
+        times.push((*name, start.elapsed()));
+        match result {
+            Ok(reasons) => skipped.extend(
+                reasons
+                    .into_iter()
+                    .map(|reason| format!("skipped: {name}: {reason}")),
+            ),
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    print_times(&times);
+    for reason in skipped {
+        println!("{reason}");
+    }
+    outcome
+}
+
+fn print_times(times: &[(&str, Duration)]) {
+    println!("==> seconds by step");
+    for (name, time) in times {
+        println!("{:>8.1}  {name}", time.as_secs_f64());
+    }
+    let total: Duration = times.iter().map(|(_, time)| time).sum();
+    println!("{:>8.1}  in all", total.as_secs_f64());
 }
 
 fn format() -> Result<Vec<String>> {
@@ -62,42 +134,47 @@ fn clippy() -> Result<Vec<String>> {
             .args(["clippy", "--workspace", "--all-targets", "--locked"])
             .args(["--", "-D", "warnings"]),
     )?;
+    clippy_of_ebpf()?;
     Ok(Vec::new())
+}
+
+/// For the host, so that it needs no eBPF toolchain.
+fn clippy_of_ebpf() -> Result<()> {
+    run_command(
+        cargo()
+            .args(["clippy", "--locked", "--target-dir"])
+            .arg(paths::target_dir().join("ebpf-clippy"))
+            .args(["--", "-D", "warnings"])
+            .current_dir(paths::ebpf_crate()),
+    )
 }
 
 /// Everything but the tests that need root.
 fn plain_tests() -> Result<Vec<String>> {
     run_command(
         in_root(cargo())
-            .args(["test", "--workspace", "--locked"])
-            .args(["--exclude", e2e::PACKAGE]),
+            .args(["test", "--workspace", "--locked", "--exclude", e2e::PACKAGE])
+            .arg("--quiet"),
     )?;
-    let mut command = in_root(cargo());
-    command
-        .args(["test", "--locked", "--package", e2e::PACKAGE])
-        .args(["--lib", "--bins"]);
-    for target in test_targets()? {
-        if target != e2e::TARGET {
-            command.args(["--test", &target]);
-        }
-    }
-    run_command(&mut command)?;
+    run_command(
+        in_root(cargo())
+            .args(["test", "--locked", "--package", e2e::PACKAGE])
+            .args(["--lib", "--bins", "--quiet"]),
+    )?;
     Ok(Vec::new())
 }
 
-fn release_build() -> Result<Vec<String>> {
-    run_command(in_root(cargo()).args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "zombie-trace",
-    ]))?;
+fn fuzzing() -> Result<Vec<String>> {
+    run_command(
+        in_root(cargo())
+            .args(["test", "--locked", "--package", "zombie-trace"])
+            .args(["--", "--ignored"]),
+    )?;
     Ok(Vec::new())
 }
 
-fn end_to_end() -> Result<Vec<String>> {
-    Ok(match e2e::outcome(&[], &[])? {
+fn end_to_end(long: bool) -> Result<Vec<String>> {
+    Ok(match e2e::outcome(&[], &[], long)? {
         e2e::Outcome::Passed => Vec::new(),
         e2e::Outcome::Skipped(reason) => vec![reason],
     })
@@ -111,50 +188,21 @@ fn ebpf_object() -> Result<Vec<String>> {
     })
 }
 
-/// The oldest kernel and the newest.
-fn test_kernels() -> Result<Vec<String>> {
+/// The oldest kernel and the newest; all of them, with both speeds of the clock.
+fn test_kernels(all: bool) -> Result<Vec<String>> {
     if let Some(reason) = vm::missing() {
         return Ok(vec![reason]);
     }
-    vm::run(&vm::VmArgs::default())?;
+    let args = if all {
+        vm::VmArgs::all()
+    } else {
+        vm::VmArgs::default()
+    };
+    vm::run(&args)?;
     Ok(Vec::new())
 }
 
 fn in_root(mut command: Command) -> Command {
     command.current_dir(paths::root());
     command
-}
-
-/// What `cargo metadata` says about packages.
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    targets: Vec<Target>,
-}
-
-#[derive(Deserialize)]
-struct Target {
-    name: String,
-    kind: Vec<String>,
-}
-
-/// The names of the test targets beside the package's library.
-fn test_targets() -> Result<Vec<String>> {
-    let text =
-        output(in_root(cargo()).args(["metadata", "--no-deps", "--locked", "--format-version=1"]))?;
-    let metadata: Metadata =
-        serde_json::from_str(&text).context("cannot read what `cargo metadata` says")?;
-    Ok(metadata
-        .packages
-        .into_iter()
-        .filter(|package| package.name == e2e::PACKAGE)
-        .flat_map(|package| package.targets)
-        .filter(|target| target.kind.iter().any(|kind| kind == "test"))
-        .map(|target| target.name)
-        .collect())
 }

@@ -18,9 +18,15 @@ const SYSTEMD_ANALYZE: &str = "/usr/bin/systemd-analyze";
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        Test::new("serve::deploy-rules", rules).unless(engine::no_prometheus()),
-        Test::new("serve::deploy-kubernetes", kubernetes).unless(no_kubernetes_validate()),
-        Test::new("serve::deploy-unit", unit).unless(context::no_program(SYSTEMD_ANALYZE)),
+        Test::new("serve::deploy-rules", rules)
+            .long(engine::LONG)
+            .unless(engine::no_prometheus()),
+        Test::new("serve::deploy-kubernetes", kubernetes)
+            .long("takes the schemas of Kubernetes")
+            .unless(no_kubernetes_validate()),
+        Test::new("serve::deploy-unit", unit)
+            .long("takes systemd-analyze")
+            .unless(context::no_program(SYSTEMD_ANALYZE)),
     ]
 }
 

@@ -16,8 +16,8 @@ const DOCUMENT: &str = include_str!("../../../docs/fleet.md");
 /// No more commands than these.
 const COMMANDS: usize = 10;
 
-/// Of which 16 s are the two parents', and up to two minutes a build that was never made before.
-const LIMIT: Duration = Duration::from_secs(400);
+/// 16 s are the two parents', and the rest a build of the release.
+const LIMIT: Duration = Duration::from_secs(1200);
 
 /// What the commands leave behind.
 const DATA: &str = "/tmp/zombies";
@@ -27,7 +27,11 @@ pub(super) fn tests() -> Vec<Test> {
     let needed = ["/usr/bin/apt-get", "/usr/bin/perl"];
     let skip = needed.into_iter().find_map(context::no_program);
     let skip = skip.or_else(devtools::missing).or_else(context::no_cargo);
-    vec![Test::new("serve::from-nothing-to-a-graph", walk).unless(skip)]
+    vec![
+        Test::new("serve::from-nothing-to-a-graph", walk)
+            .long("builds the release, and takes a browser")
+            .unless(skip),
+    ]
 }
 
 fn walk() -> Outcome {
@@ -61,7 +65,7 @@ fn judge(outputs: &[String]) -> Outcome {
     };
     let (lazy, prompt) = (p99("lazy")?, p99("prompt")?);
     ensure!(
-        (0.2..=1.0).contains(&lazy) && prompt < 0.2,
+        lazy >= 0.2 && prompt < lazy / 2.0,
         "p99 {lazy} and {prompt} s"
     );
     let picture = fs::read(PICTURE).map_err(|error| format!("{PICTURE}: {error}"))?;

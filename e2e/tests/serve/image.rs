@@ -21,7 +21,11 @@ const BUILDAH: &str = "/usr/bin/buildah";
 pub(super) fn tests() -> Vec<Test> {
     let skip = runc::missing().or_else(|| context::no_program(BUILDAH));
     let skip = skip.or_else(context::no_cargo);
-    vec![Test::new("serve::deploy-image-and-daemon-set", image_and_daemon_set).unless(skip)]
+    vec![
+        Test::new("serve::deploy-image-and-daemon-set", image_and_daemon_set)
+            .long("builds an image")
+            .unless(skip),
+    ]
 }
 
 /// A container of the image, with what the DaemonSet has, the node's pids and some capabilities,

@@ -33,7 +33,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("serve::gives-capabilities-up", gives_capabilities_up),
         Test::new("serve::max-series", max_series),
         Test::new("serve::wrong-addresses", wrong_addresses),
-        Test::new("serve::prometheus", prometheus).unless(engine::no_prometheus()),
+        Test::new("serve::prometheus", prometheus)
+            .long(engine::LONG)
+            .unless(engine::no_prometheus()),
     ];
     tests.extend(deploy::tests());
     tests.extend(fleet::tests());

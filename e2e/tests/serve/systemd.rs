@@ -41,7 +41,11 @@ const DYNAMIC_USERS: std::ops::RangeInclusive<u32> = 61184..=65519;
 pub(super) fn tests() -> Vec<Test> {
     let skip = runc::missing().or_else(|| context::no_program(SYSTEMD));
     let no_cgroup2 = || context::cgroup2_mount().map_or(Some("no cgroup v2".into()), |_| None);
-    vec![Test::new("serve::deploy-unit-runs", runs).unless(skip.or_else(no_cgroup2))]
+    vec![
+        Test::new("serve::deploy-unit-runs", runs)
+            .long("takes a systemd in a container")
+            .unless(skip.or_else(no_cgroup2)),
+    ]
 }
 
 /// With all its hardening it sees zombies, has no rights by then, and stops without an error.

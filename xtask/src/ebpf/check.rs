@@ -107,7 +107,7 @@ fn test_with(rebuilt: &[u8]) -> Result<Verdict> {
         ("ZOMBIE_TRACE_BPF_OBJECT", file.as_os_str()),
         ("CARGO_TARGET_DIR", folder.as_os_str()),
     ];
-    Ok(match e2e::outcome(&envs, &[])? {
+    Ok(match e2e::outcome(&envs, &[], false)? {
         e2e::Outcome::Passed => Verdict::OtherToolsPassed,
         e2e::Outcome::Skipped(reason) => Verdict::OtherToolsUntested(format!(
             "the object rebuilt with other tools is untested: {reason}"

@@ -54,6 +54,16 @@ pub(crate) struct VmArgs {
     filter: Option<String>,
 }
 
+impl VmArgs {
+    /// Every kernel with every backend.
+    pub(crate) fn all() -> Self {
+        Self {
+            all: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// The kernels above allow all of them: one that does not load has failed.
 const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
 

@@ -12,6 +12,7 @@ use zombie_trace_e2e::{Span, Truth, now};
 use crate::{
     process::{Proc, Refine},
     sys,
+    threads::wait_leader_dead,
 };
 
 fn this_program() -> PathBuf {
@@ -60,7 +61,7 @@ pub(crate) fn thread_leader_zombie(_: &[String]) {
     let program = this_program();
     child.fork(|| {
         thread::spawn(move || {
-            sys::sleep_ms(10);
+            wait_leader_dead();
             exec_exit_9(&program)
         });
         sys::exit_thread(1)

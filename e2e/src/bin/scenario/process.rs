@@ -13,7 +13,7 @@ use crate::sys;
 /// Processes that one scenario can describe.
 const SLOTS: usize = 2048;
 /// No process of a scenario lives longer, whatever goes wrong, in seconds.
-const LIFE_LIMIT: u32 = 30;
+const LIFE_LIMIT: u32 = 120;
 
 /// What the participants note down about one process. All zero is "not known (yet)".
 #[derive(Debug)]

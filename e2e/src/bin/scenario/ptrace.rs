@@ -12,7 +12,7 @@ use crate::{
 /// The tracer waits 15 ms after the death, the parent 25 ms after that: one zombie of 40 ms.
 pub(crate) fn seize(_: &[String]) {
     let [child, tracer] = [Proc::new("child"), Proc::new("tracer")];
-    let traced = Gate::new();
+    let (traced, released) = (Gate::new(), Gate::new());
     child.fork(|| {
         sys::allow_tracing();
         traced.wait();
@@ -26,10 +26,11 @@ pub(crate) fn seize(_: &[String]) {
         sys::sleep_ms(15);
         let seen = sys::wait4(child.local_pid(), libc::__WALL);
         assert_eq!(seen, Some((child.local_pid(), 3 << 8)), "the tracer's wait");
+        released.open();
         0
     });
-    child.wait_birth();
-    sys::sleep_ms(40);
+    released.wait();
+    sys::sleep_ms(25);
     child.reap();
     tracer.reap();
     child.truth().flag("traced").emit();

@@ -7,12 +7,9 @@ use std::{
 };
 
 use crate::{
-    process::{Proc, Refine, wait_for},
+    process::{Gate, Proc, Refine, wait_for},
     sys,
 };
-
-/// How long the other thread outlives the leader.
-const LINGER_MS: u64 = 20;
 
 /// The leader's thread ends, another one lives on and ends alone as well.
 pub(crate) fn leader_exits_first(_: &[String]) {
@@ -72,10 +69,20 @@ pub(crate) fn leader_exits_first_ignored(_: &[String]) {
 /// Ends the calling leader's thread while another one lives on and then ends by `end`.
 pub(crate) fn leader_ends(code: u8, end: impl FnOnce() + Send + 'static) -> ! {
     thread::spawn(move || {
-        sys::sleep_ms(LINGER_MS);
+        wait_leader_dead();
         end();
     });
     sys::exit_thread(code)
+}
+
+/// Waits in another thread until the leader is dead, and a little longer.
+pub(crate) fn wait_leader_dead() {
+    let stat = format!("/proc/{}/stat", sys::global_pid());
+    wait_for(|| {
+        let stat = std::fs::read_to_string(&stat).ok()?;
+        stat.rsplit_once(") ")?.1.starts_with('Z').then_some(())
+    });
+    sys::sleep_ms(5);
 }
 
 /// The leader takes three threads with it.
@@ -137,12 +144,15 @@ pub(crate) fn two_threads_exit(args: &[String]) {
 /// The parent's leader is itself dead when the child ends: another thread of it reaps.
 pub(crate) fn zombie_leader_parent(_: &[String]) {
     let [parent, child] = [Proc::new("parent"), Proc::new("child")];
+    let leader_dead = Gate::new();
     parent.fork(|| {
         child.fork(|| {
-            sys::sleep_ms(15);
+            leader_dead.wait();
             2
         });
         thread::spawn(move || {
+            wait_leader_dead();
+            leader_dead.open();
             child.poll_birth();
             sys::sleep_ms(5);
             child.reap();
@@ -160,14 +170,16 @@ pub(crate) fn zombie_leader_parent(_: &[String]) {
 /// The thread that forked the child ends before the child does; its siblings stay.
 pub(crate) fn parent_thread_dies(_: &[String]) {
     let [parent, child] = [Proc::new("parent"), Proc::new("child")];
+    let forker_dead = Gate::new();
     parent.fork(|| {
         let forker = thread::spawn(move || {
             child.fork(|| {
-                sys::sleep_ms(15);
+                forker_dead.wait();
                 2
             });
         });
         forker.join().expect("it only forks");
+        forker_dead.open();
         child.poll_birth();
         sys::sleep_ms(5);
         child.reap();
