@@ -62,7 +62,19 @@ fn clippy() -> Result<Vec<String>> {
             .args(["clippy", "--workspace", "--all-targets", "--locked"])
             .args(["--", "-D", "warnings"]),
     )?;
+    clippy_of_ebpf()?;
     Ok(Vec::new())
+}
+
+/// For the host, so that it needs no eBPF toolchain.
+fn clippy_of_ebpf() -> Result<()> {
+    run_command(
+        cargo()
+            .args(["clippy", "--locked", "--target-dir"])
+            .arg(paths::target_dir().join("ebpf-clippy"))
+            .args(["--", "-D", "warnings"])
+            .current_dir(paths::ebpf_crate()),
+    )
 }
 
 /// Everything but the tests that need root.

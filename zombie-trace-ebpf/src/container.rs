@@ -34,6 +34,7 @@ pub fn contains<A: Access>(leader: Task<A>, thread: Task<A>, slot: u32) -> bool 
     let mut cgroup = leader.cgroup();
     let mut below = 0;
     for _ in 0..MAX_LEVEL {
+        // SAFETY: `key` is this CPU's map value.
         let kinds = unsafe { kinds(cgroup, key) };
         if kinds & name::CONTAINER != 0
             || (kinds & name::PARENT != 0 && below & name::CHILD != 0)
@@ -54,6 +55,8 @@ pub fn contains<A: Access>(leader: Task<A>, thread: Task<A>, slot: u32) -> bool 
 #[inline(always)]
 unsafe fn kinds(cgroup: Cgroup, key: *mut Key<[u8; CGROUP_NAME_LEN]>) -> u32 {
     let name = cgroup.name();
+    // SAFETY: the caller vouches for `key`; the helper reads `name` and fails where there is no
+    // memory.
     unsafe {
         let len = read_name(name, key);
         let kinds = kinds_of(key, len);
@@ -73,6 +76,7 @@ unsafe fn kinds(cgroup: Cgroup, key: *mut Key<[u8; CGROUP_NAME_LEN]>) -> u32 {
 
 #[inline(always)]
 unsafe fn read_name(name: *const u8, key: *mut Key<[u8; CGROUP_NAME_LEN]>) -> i64 {
+    // SAFETY: the caller vouches for `key`, whose data has room for CGROUP_NAME_LEN bytes.
     unsafe {
         let data = (&raw mut (*key).data).cast();
         bpf_probe_read_kernel_str(data, CGROUP_NAME_LEN as u32, name.cast())
@@ -81,7 +85,9 @@ unsafe fn read_name(name: *const u8, key: *mut Key<[u8; CGROUP_NAME_LEN]>) -> i6
 
 #[inline(always)]
 unsafe fn kinds_of(key: *mut Key<[u8; CGROUP_NAME_LEN]>, len: i64) -> u32 {
+    // SAFETY: the caller vouches for `key`.
     unsafe { (*key).prefix_len = CGROUP_NAME_LEN as u32 * 8 };
+    // SAFETY: the caller vouches for `key`, which is fully written by now.
     match CONTAINER_NAMES.get(unsafe { &*key }) {
         Some(pattern)
             if pattern.len == 0

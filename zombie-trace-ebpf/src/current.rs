@@ -14,6 +14,7 @@ pub struct OfCurrent;
 impl Access for OfCurrent {
     #[inline(always)]
     unsafe fn read<T: Copy>(base: *const u8, offset: u32) -> T {
+        // SAFETY: the caller vouches for `base`, which the kernel gave with a type if it could.
         unsafe {
             if HAS_TYPED_CURRENT.load() != 0 {
                 Typed::read(base, offset)
@@ -29,6 +30,8 @@ impl Access for OfCurrent {
         offset: u32,
         to: *mut [u8; zombie_trace_common::COMM_LEN],
     ) {
+        // SAFETY: the caller vouches for `base` and `to`; the kernel gave `base` with a type if it
+        // could.
         unsafe {
             if HAS_TYPED_CURRENT.load() != 0 {
                 Typed::read_comm(base, offset, to);
@@ -41,6 +44,7 @@ impl Access for OfCurrent {
 
 #[inline(always)]
 pub fn task() -> Task<OfCurrent> {
+    // SAFETY: both helpers return the running task, with its type if HAS_TYPED_CURRENT is set.
     unsafe {
         let address = if HAS_TYPED_CURRENT.load() != 0 {
             bpf_get_current_task_btf() as *const u8

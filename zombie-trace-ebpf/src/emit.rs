@@ -4,6 +4,7 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use zombie_trace_common::{Counters, Record, TaskState, flags, how};
 
 use crate::{
+    atomic,
     globals::{MIN_ZOMBIE_NS, WAKEUP_BYTES},
     maps::{COUNTERS, EVENTS},
     record::remove_aliases,
@@ -18,9 +19,11 @@ const BPF_RB_AVAIL_DATA: u64 = 0;
 /// (7.2 and later).
 #[inline(always)]
 pub fn count(counter: impl FnOnce(&mut Counters) -> *mut u64) {
+    // SAFETY: the helper takes no arguments.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     if let Some(counters) = COUNTERS.get_ptr_mut(cpu) {
-        unsafe { table::add(counter(&mut *counters), 1) };
+        // SAFETY: `counters` is a map value, and the counter is one of its fields.
+        unsafe { atomic::add(counter(&mut *counters), 1) };
     }
 }
 
@@ -32,6 +35,7 @@ pub fn count(counter: impl FnOnce(&mut Counters) -> *mut u64) {
 /// `state` must be what [`table::find`] has given.
 #[inline(always)]
 pub unsafe fn close(state: *mut TaskState) {
+    // SAFETY: the caller vouches for `state`; `entry` has room for one record.
     unsafe {
         let record = &raw const (*state).record;
         remove_aliases(state);
@@ -81,6 +85,7 @@ pub unsafe fn close(state: *mut TaskState) {
 /// `state` must be what [`table::find`] has given.
 #[inline(always)]
 pub unsafe fn forget(state: *mut TaskState) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         remove_aliases(state);
         table::remove(state);
@@ -99,6 +104,7 @@ pub unsafe fn is_too_short(record: *const Record) -> bool {
     if minimum == 0 {
         return false;
     }
+    // SAFETY: the caller vouches for `record`.
     unsafe {
         if (*record).how == how::AUTOREAP {
             return true;

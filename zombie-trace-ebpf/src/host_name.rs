@@ -25,15 +25,19 @@ fn id_of<A: Access>(namespace: UtsNamespace<A>) -> u64 {
     let name = namespace.host_name();
     // An address used again, or another name, is noticed by the name.
     if let Some(known) = HOST_NAMES.get_ptr(namespace.address())
+        // SAFETY: `known` is a map value.
         && unsafe { same(&(*known).name, &name) }
     {
+        // SAFETY: `known` is a map value.
         return unsafe { (*known).id };
     }
     let Some(mut entry) = EVENTS.reserve::<HostName>(0) else {
         return 0;
     };
     // On no two CPUs the same.
+    // SAFETY: the helper takes no arguments.
     let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
+    // SAFETY: the helper takes no arguments.
     let id = unsafe { bpf_ktime_get_ns() } << 12 | cpu & 0xfff;
     let host_name = HostName { id, name };
     entry.write(host_name);
@@ -48,6 +52,8 @@ fn same(one: &[u8; HOST_NAME_LEN], other: &[u8; HOST_NAME_LEN]) -> bool {
     let (one, other) = (one.as_ptr().cast::<u64>(), other.as_ptr().cast::<u64>());
     let mut differences = 0;
     for word in 0..HOST_NAME_LEN / 8 {
+        // SAFETY: both arrays are HOST_NAME_LEN bytes long, which is a multiple of 8, and `word`
+        // stays below an eighth of that.
         unsafe {
             differences |= one.add(word).read_unaligned() ^ other.add(word).read_unaligned();
         }

@@ -1,9 +1,16 @@
 //! zombie-trace's eBPF programs: from exit to reap, one record per process.
+//!
+//! # Why the unsafe code is sound
+//! A pointer into a map ("a map value" in the comments below) stays valid while a program runs, even
+//! if the entry is removed meanwhile: the maps are preallocated. Another CPU may write to the value
+//! at the same time, but it holds only integers, for which all bits are valid. The kernel's verifier
+//! checks every other access before it loads a program.
 
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod atomic;
 mod container;
 mod current;
 mod emit;

@@ -21,6 +21,7 @@ pub fn wait_begins(thread: Task<OfCurrent>) {
     let Some(mut wait) = WAITS.get_ptr_mut(first) else {
         return;
     };
+    // SAFETY: `wait` is a map value.
     unsafe {
         let other = (*wait).task;
         // Another thread of this number that still sleeps in its wait keeps its place.
@@ -47,6 +48,7 @@ fn second(first: u32) -> u32 {
 unsafe fn take_wait(thread: Task<OfCurrent>) -> Option<*mut Wait> {
     let first = thread.pid() % WAITS_LEN;
     let wait = WAITS.get_ptr_mut(first)?;
+    // SAFETY: `wait` is a map value.
     unsafe {
         if (*wait).task == thread.address() {
             (*wait).task = 0;
@@ -67,6 +69,7 @@ pub fn handler_runs(leader: Task<OfCurrent>) {
     let Some(handler) = handler_for(leader) else {
         return;
     };
+    // SAFETY: `handler` is a map value.
     unsafe {
         let runs = (*handler).runs;
         (*handler).times[runs as usize % HANDLER_TIMES] = bpf_ktime_get_ns();
@@ -78,6 +81,7 @@ pub fn handler_runs(leader: Task<OfCurrent>) {
 #[inline(always)]
 fn handler_for<A: Access>(leader: Task<A>) -> Option<*mut HandlerRuns> {
     let handler = HANDLERS.get_ptr_mut(leader.tgid() % HANDLERS_LEN)?;
+    // SAFETY: `handler` is a map value.
     unsafe {
         if (*handler).task != leader.address() {
             (*handler).task = leader.address();
@@ -91,6 +95,7 @@ fn handler_for<A: Access>(leader: Task<A>) -> Option<*mut HandlerRuns> {
 #[inline(always)]
 fn handler_of<A: Access>(leader: Task<A>) -> Option<*const HandlerRuns> {
     let handler = HANDLERS.get_ptr(leader.tgid() % HANDLERS_LEN)?;
+    // SAFETY: `handler` is a map value.
     (unsafe { (*handler).task } == leader.address()).then_some(handler)
 }
 
@@ -100,6 +105,7 @@ fn handler_of<A: Access>(leader: Task<A>) -> Option<*const HandlerRuns> {
 /// `state` must be valid.
 #[inline(always)]
 pub unsafe fn told<A: Access>(state: *mut TaskState, father: Task<A>) {
+    // SAFETY: the caller vouches for `state`; `handler` is a map value.
     unsafe {
         (*state).father = father.address();
         (*state).father_run_delay = run_delay(father);
@@ -119,6 +125,7 @@ pub unsafe fn told<A: Access>(state: *mut TaskState, father: Task<A>) {
 /// `state` must be valid, with the times of its begin and end.
 #[inline(always)]
 pub unsafe fn reaped(state: *mut TaskState, thread: Task<OfCurrent>) {
+    // SAFETY: the caller vouches for `state`; `wait` and `handler` are map values.
     unsafe {
         let record: *mut Record = &raw mut (*state).record;
         let Some(wait) = take_wait(thread) else {

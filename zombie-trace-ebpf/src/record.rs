@@ -20,6 +20,7 @@ use crate::{
 /// `state` must be valid for writes; `leader` must not be released yet.
 #[inline(always)]
 pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
+    // SAFETY: the caller vouches for `state` and `leader`.
     unsafe {
         let record = &raw mut (*state).record;
         clear(state);
@@ -48,6 +49,7 @@ unsafe fn clear(state: *mut TaskState) {
     const ALONE: usize = offset_of!(TaskState, alone) / 8;
     // The first unused one ends them.
     const ALIASES: usize = offset_of!(TaskState, aliases) / 8;
+    // SAFETY: the caller vouches for `state`, which consists of whole words.
     unsafe {
         for at in 0..WORDS {
             if at != ALONE && at < ALIASES {
@@ -60,6 +62,7 @@ unsafe fn clear(state: *mut TaskState) {
 
 #[inline(always)]
 unsafe fn describe_pids<A: Access>(state: *mut TaskState, leader: Task<A>) {
+    // SAFETY: the caller vouches for `state`; `slot` stays below the length of `aliases`.
     unsafe {
         let tgid = leader.tgid();
         (*state).tgid = tgid;
@@ -88,6 +91,7 @@ unsafe fn describe_pids<A: Access>(state: *mut TaskState, leader: Task<A>) {
 /// `state` must be valid for writes.
 #[inline(always)]
 pub unsafe fn describe_parent<A: Access>(state: *mut TaskState, parent: Task<A>) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         (*state).record.parent_task = parent.address();
         (*state).record.ppid = visible_pid(parent);
@@ -121,6 +125,7 @@ pub enum Insertion {
 /// `state` must be valid and fully written.
 #[inline(always)]
 pub unsafe fn insert(state: *const TaskState, alone: bool) -> Insertion {
+    // SAFETY: the caller vouches for `state`; all others are map values.
     unsafe {
         let key = (*state).tgid;
         if let Some(other) = table::find(key) {
@@ -159,6 +164,7 @@ pub unsafe fn insert(state: *const TaskState, alone: bool) -> Insertion {
 /// A parent that does not find it by alias is seen when the task is freed.
 #[inline(always)]
 unsafe fn insert_aliases(state: *const TaskState) {
+    // SAFETY: the caller vouches for `state`; `slot` stays below the length of `aliases`.
     unsafe {
         let key = (*state).tgid;
         for slot in 0..ALIAS_LEVELS {
@@ -174,6 +180,7 @@ unsafe fn insert_aliases(state: *const TaskState) {
 /// Whether two states are about the same task.
 #[inline(always)]
 unsafe fn is_same(one: *const TaskState, other: *const TaskState) -> bool {
+    // SAFETY: the caller vouches for both.
     unsafe {
         (*one).record.task == (*other).record.task
             && (*one).record.start_boottime == (*other).record.start_boottime
@@ -184,6 +191,7 @@ unsafe fn is_same(one: *const TaskState, other: *const TaskState) -> bool {
 #[inline(always)]
 pub fn find<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
     let state = table::find(leader.tgid())?;
+    // SAFETY: `state` is a map value.
     unsafe { (*state).record.task == leader.address() }.then_some(state)
 }
 
@@ -198,6 +206,7 @@ pub fn find_numbered(pid: u32, namespace: u64) -> Option<*mut TaskState> {
         nr: pid,
         reserved: 0,
     };
+    // SAFETY: the map is preallocated, so the entry stays readable even if it is removed meanwhile.
     table::find(unsafe { *ALIASES.get(alias)? })
 }
 
@@ -207,6 +216,7 @@ pub fn find_numbered(pid: u32, namespace: u64) -> Option<*mut TaskState> {
 /// `state` must be valid.
 #[inline(always)]
 pub unsafe fn remove_aliases(state: *const TaskState) {
+    // SAFETY: the caller vouches for `state`; `slot` stays below the length of `aliases`.
     unsafe {
         let key = (*state).tgid;
         for slot in 0..ALIAS_LEVELS {
@@ -221,6 +231,7 @@ pub unsafe fn remove_aliases(state: *const TaskState) {
 
 #[inline(always)]
 unsafe fn remove_alias(alias: Alias, key: u32) {
+    // SAFETY: the map is preallocated, so the entry stays readable even if it is removed meanwhile.
     if unsafe { ALIASES.get(alias) } == Some(&key) {
         let _ = ALIASES.remove(alias);
     }

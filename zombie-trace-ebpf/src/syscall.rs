@@ -33,6 +33,7 @@ pub fn wait_kind(current: Task<OfCurrent>) -> u32 {
     let Some(registers) = registers(current) else {
         return how::WAIT;
     };
+    // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
     let read = |offset: u32| unsafe { Probed::read::<i64>(registers, offset) };
     let number = read(PT_REGS_SYSCALL.load()) as u32 & !X32;
     let (is_wait4, is_waitid) = (WAIT4.contains(&number), WAITID.contains(&number));
@@ -59,6 +60,7 @@ pub fn wait_kind(current: Task<OfCurrent>) -> u32 {
 fn registers(current: Task<OfCurrent>) -> Option<*const u8> {
     if HAS_TYPED_CURRENT.load() != 0 {
         let registers: *const pt_regs =
+            // SAFETY: the argument is the running task, as the other helper returns it.
             unsafe { bpf_task_pt_regs(bpf_get_current_task_btf().cast::<task_struct>()) as _ };
         return Some(registers.cast());
     }
@@ -67,6 +69,7 @@ fn registers(current: Task<OfCurrent>) -> Option<*const u8> {
     const PT_REGS_SIZE: usize = 168;
     let registers = current.stack().wrapping_add(THREAD_SIZE - PT_REGS_SIZE);
     // The stack may be of another size (KASAN): where user mode was left, its code segment is.
+    // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
     let segment: u64 = unsafe { Probed::read(registers, PT_REGS_CODE_SEGMENT.load()) };
     (segment == 0x33 || segment == 0x23).then_some(registers)
 }

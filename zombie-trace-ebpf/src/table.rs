@@ -4,11 +4,10 @@
 //! where more than one hook could put it in at once, and on kernels without compare-and-exchange
 //! (before 5.12), it goes to a hash map instead ("displaced").
 
-use core::arch::asm;
-
 use zombie_trace_common::TaskState;
 
 use crate::{
+    atomic,
     globals::{HAS_COMPARE_EXCHANGE, SLOTS_MASK},
     maps::{DISPLACED, DISPLACED_COUNT, SLOTS},
 };
@@ -36,6 +35,7 @@ pub fn find_in_slot(tgid: u32) -> Option<*mut TaskState> {
         return None;
     }
     let slot = slot(tgid)?;
+    // SAFETY: `slot` is a map value.
     let owner = unsafe { (&raw const (*slot).owner).read_volatile() };
     (owner == LIVE | u64::from(tgid)).then_some(slot)
 }
@@ -63,7 +63,8 @@ pub fn claim(tgid: u32) -> Option<*mut TaskState> {
     }
     let slot = slot(tgid)?;
     let owner = WRITING | u64::from(tgid);
-    (unsafe { compare_exchange(&raw mut (*slot).owner, 0, owner) } == 0).then_some(slot)
+    // SAFETY: `slot` is a map value.
+    (unsafe { atomic::compare_exchange(&raw mut (*slot).owner, 0, owner) } == 0).then_some(slot)
 }
 
 /// Puts a state into the slot that was claimed for it.
@@ -73,11 +74,13 @@ pub fn claim(tgid: u32) -> Option<*mut TaskState> {
 #[inline(always)]
 pub unsafe fn fill(slot: *mut TaskState, state: *const TaskState) {
     const WORDS: usize = size_of::<TaskState>() / 8;
+    // SAFETY: the caller vouches for both, which consist of WORDS words each and do not overlap:
+    // one is a map value and the other is scratch.
     unsafe {
         let (to, from) = (slot.cast::<u64>(), state.cast::<u64>());
         // All but the owner, which is the first.
         core::ptr::copy_nonoverlapping(from.add(1), to.add(1), WORDS - 1);
-        set_owner(slot, LIVE | u64::from((*state).tgid));
+        atomic::store(&raw mut (*slot).owner, LIVE | u64::from((*state).tgid));
     }
 }
 
@@ -87,7 +90,8 @@ pub unsafe fn fill(slot: *mut TaskState, state: *const TaskState) {
 /// It must be valid and claimed.
 #[inline(always)]
 pub unsafe fn give_back(slot: *mut TaskState) {
-    unsafe { set_owner(slot, 0) }
+    // SAFETY: the caller vouches for `slot`.
+    unsafe { atomic::store(&raw mut (*slot).owner, 0) }
 }
 
 /// Puts a state into the hash map.
@@ -101,8 +105,12 @@ pub unsafe fn give_back(slot: *mut TaskState) {
 pub unsafe fn displace(state: *const TaskState) -> Result<(), Option<*mut TaskState>> {
     // Before it can be found: who finds none displaced does not look for it.
     add_displaced(1);
+    // SAFETY: the caller vouches for `state`.
     let key = unsafe { (*state).tgid };
-    match DISPLACED.insert(key, unsafe { &*state }, BPF_NOEXIST) {
+    // By reference: the stack has no room for a state.
+    // SAFETY: the caller vouches for `state`, which is fully written.
+    let state = unsafe { &*state };
+    match DISPLACED.insert(key, state, BPF_NOEXIST) {
         Ok(()) => Ok(()),
         Err(error) => {
             add_displaced(-1);
@@ -125,11 +133,13 @@ pub unsafe fn take_back(state: *const TaskState) -> bool {
     if HAS_COMPARE_EXCHANGE.load() == 0 {
         return false;
     }
+    // SAFETY: the caller vouches for `state`.
     let key = unsafe { (*state).tgid };
     let Some(slot) = slot(key) else {
         return false;
     };
     for _ in 0..PATIENCE {
+        // SAFETY: `slot` is a map value.
         let owner = unsafe { (&raw const (*slot).owner).read_volatile() };
         if owner != WRITING | u64::from(key) {
             let twice = owner == LIVE | u64::from(key);
@@ -145,10 +155,13 @@ pub unsafe fn take_back(state: *const TaskState) -> bool {
 /// `state` must be what [`find`] has given.
 #[inline(always)]
 pub unsafe fn remove(state: *mut TaskState) -> bool {
+    // SAFETY: the caller vouches for `state`.
     let key = unsafe { (*state).tgid };
+    // SAFETY: the caller vouches for `state`.
     if HAS_COMPARE_EXCHANGE.load() != 0 && unsafe { (*state).owner } != 0 {
         let owner = LIVE | u64::from(key);
-        return unsafe { compare_exchange(&raw mut (*state).owner, owner, 0) } == owner;
+        // SAFETY: the caller vouches for `state`, which has an owner and so is a slot.
+        return unsafe { atomic::compare_exchange(&raw mut (*state).owner, owner, 0) } == owner;
     }
     remove_displaced(key)
 }
@@ -165,6 +178,7 @@ fn remove_displaced(tgid: u32) -> bool {
 #[inline(always)]
 fn any_displaced() -> bool {
     match DISPLACED_COUNT.get_ptr(0) {
+        // SAFETY: `count` is a map value.
         Some(count) => unsafe { count.read_volatile() != 0 },
         None => true,
     }
@@ -173,57 +187,7 @@ fn any_displaced() -> bool {
 #[inline(always)]
 fn add_displaced(number: i64) {
     if let Some(count) = DISPLACED_COUNT.get_ptr_mut(0) {
-        unsafe { add(count, number as u64) };
-    }
-}
-
-/// Atomic; by hand, as `core` has no atomic addition for a target without compare-and-exchange.
-///
-/// # Safety
-/// `to` must point into a map.
-#[inline(always)]
-pub unsafe fn add(to: *mut u64, number: u64) {
-    unsafe {
-        asm!(
-            "lock *(u64 *)({to} + 0) += {number}",
-            to = in(reg) to,
-            number = in(reg) number,
-            options(nostack),
-        );
-    }
-}
-
-/// Gives what was there; that is replaced if it is the expected.
-#[inline(always)]
-unsafe fn compare_exchange(at: *mut u64, expected: u64, new: u64) -> u64 {
-    let was;
-    unsafe {
-        asm!(
-            "r0 = cmpxchg_64({at} + 0, r0, {new})",
-            at = in(reg) at,
-            new = in(reg) new,
-            inout("r0") expected => was,
-            options(nostack),
-        );
-    }
-    was
-}
-
-/// After all that was written to the state.
-#[inline(always)]
-unsafe fn set_owner(slot: *mut TaskState, owner: u64) {
-    // A plain store is enough where the hardware keeps the order of stores.
-    unsafe {
-        if cfg!(bpf_target_arch = "x86_64") {
-            asm!("", options(nostack));
-            (&raw mut (*slot).owner).write_volatile(owner);
-        } else {
-            asm!(
-                "{owner} = xchg_64({at} + 0, {owner})",
-                at = in(reg) &raw mut (*slot).owner,
-                owner = inout(reg) owner => _,
-                options(nostack),
-            );
-        }
+        // SAFETY: `count` is a map value.
+        unsafe { atomic::add(count, number as u64) };
     }
 }

@@ -47,12 +47,16 @@ pub struct Probed;
 impl Access for Typed {
     #[inline(always)]
     unsafe fn read<T: Copy>(base: *const u8, offset: u32) -> T {
+        // SAFETY: the caller vouches for `base`; the verifier has checked that the offset is within
+        // its type.
         unsafe { base.add(offset as usize).cast::<T>().read_volatile() }
     }
 
     #[inline(always)]
     unsafe fn read_comm(base: *const u8, offset: u32, to: *mut [u8; COMM_LEN]) {
         // By words: an array would be copied byte by byte. All names are at a multiple of 8.
+        // SAFETY: the caller vouches for `base` and `to`; an array of 16 bytes has room for two
+        // words.
         unsafe {
             let to = to.cast::<u64>();
             to.write(Self::read(base, offset));
@@ -64,6 +68,8 @@ impl Access for Typed {
 impl Access for Probed {
     #[inline(always)]
     unsafe fn read<T: Copy>(base: *const u8, offset: u32) -> T {
+        // SAFETY: the helper reads any address; all callers read integers and pointers, for which
+        // zero is a value.
         unsafe {
             bpf_probe_read_kernel(base.add(offset as usize).cast::<T>())
                 .unwrap_or_else(|_| core::mem::zeroed())
@@ -73,6 +79,7 @@ impl Access for Probed {
     #[inline(always)]
     unsafe fn read_comm(base: *const u8, offset: u32, to: *mut [u8; COMM_LEN]) {
         // It zeroes the destination when it fails.
+        // SAFETY: the caller vouches for `to`; the helper reads any address.
         let _ = unsafe { bpf_probe_read_kernel_buf(base.add(offset as usize), &mut *to) };
     }
 }
@@ -121,6 +128,7 @@ impl Task<OfCurrent> {
 impl<A: Access> Task<A> {
     #[inline(always)]
     fn read<T: Copy>(self, offset: u32) -> T {
+        // SAFETY: whoever made this task vouched for the address.
         unsafe { A::read(self.address, offset) }
     }
 
@@ -217,6 +225,7 @@ impl<A: Access> Task<A> {
     /// The real user id, as the initial user namespace sees it (`from_kuid(&init_user_ns, …)`).
     #[inline(always)]
     pub fn uid(self) -> u32 {
+        // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
         unsafe { A::read(self.read(TASK_REAL_CRED.load()), CRED_UID.load()) }
     }
 
@@ -224,6 +233,7 @@ impl<A: Access> Task<A> {
     /// `to` must be valid for a write of [`COMM_LEN`] bytes, and aligned to 8.
     #[inline(always)]
     pub unsafe fn read_comm(self, to: *mut [u8; COMM_LEN]) {
+        // SAFETY: whoever made this task vouched for the address, and the caller vouches for `to`.
         unsafe { A::read_comm(self.address, TASK_COMM.load(), to) }
     }
 
@@ -235,17 +245,20 @@ impl<A: Access> Task<A> {
     /// How many threads of its group have not passed do_exit's `atomic_dec(&signal->live)`.
     #[inline(always)]
     pub fn live_threads(self) -> u32 {
+        // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
         unsafe { A::read(self.signal(), SIGNAL_LIVE.load()) }
     }
 
     /// How many threads of its group are not released yet.
     #[inline(always)]
     pub fn threads(self) -> u32 {
+        // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
         unsafe { A::read(self.signal(), SIGNAL_NR_THREADS.load()) }
     }
 
     #[inline(always)]
     pub fn in_group_exit(self) -> bool {
+        // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
         unsafe { A::read::<u32>(self.signal(), SIGNAL_FLAGS.load()) & SIGNAL_GROUP_EXIT != 0 }
     }
 
@@ -253,6 +266,7 @@ impl<A: Access> Task<A> {
     #[inline(always)]
     pub fn wait_status(self) -> u32 {
         let signal = self.signal();
+        // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
         unsafe {
             if A::read::<u32>(signal, SIGNAL_FLAGS.load()) & SIGNAL_GROUP_EXIT != 0 {
                 A::read(signal, SIGNAL_GROUP_EXIT_CODE.load())
@@ -265,6 +279,7 @@ impl<A: Access> Task<A> {
     /// It has a handler for SIGCHLD.
     #[inline(always)]
     pub fn handles_children(self) -> bool {
+        // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
         unsafe {
             let sighand: *const u8 = self.read(TASK_SIGHAND.load());
             A::read::<u64>(sighand, SIGHAND_CHLD_HANDLER.load()) > SIG_IGN
@@ -274,6 +289,7 @@ impl<A: Access> Task<A> {
     /// Its SIGCHLD disposition lets the kernel reap its children (do_notify_parent).
     #[inline(always)]
     pub fn ignores_children(self) -> bool {
+        // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
         unsafe {
             let sighand: *const u8 = self.read(TASK_SIGHAND.load());
             A::read::<u64>(sighand, SIGHAND_CHLD_HANDLER.load()) == SIG_IGN
@@ -285,6 +301,8 @@ impl<A: Access> Task<A> {
     /// keeps the one that it died in.
     #[inline(always)]
     pub fn cgroup_id(self) -> u64 {
+        // SAFETY: each pointer is read from the one before, the first from the task, so all can be
+        // read as the task can.
         unsafe {
             let set: *const u8 = self.read(TASK_CGROUPS.load());
             let cgroup: *const u8 = A::read(set, CSS_SET_DFL_CGRP.load());
@@ -298,6 +316,7 @@ impl<A: Access> Task<A> {
     pub fn cgroup(self) -> Cgroup {
         let set: *const u8 = self.read(TASK_CGROUPS.load());
         Cgroup {
+            // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
             address: unsafe { Probed::read(set, CSS_SET_DFL_CGRP.load()) },
         }
     }
@@ -307,6 +326,7 @@ impl<A: Access> Task<A> {
     #[inline(always)]
     pub fn uts_namespace(self) -> UtsNamespace<A> {
         UtsNamespace {
+            // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
             address: unsafe { A::read(self.read(TASK_NSPROXY.load()), NSPROXY_UTS.load()) },
             access: PhantomData,
         }
@@ -353,6 +373,7 @@ impl Cgroup {
     /// Its id: the inode number of its directory.
     #[inline(always)]
     pub fn id(self) -> u64 {
+        // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
         unsafe {
             let node: *const u8 = Probed::read(self.address, CGROUP_KN.load());
             Probed::read(node, KERNFS_NODE_ID.load())
@@ -362,6 +383,7 @@ impl Cgroup {
     /// Where its name is.
     #[inline(always)]
     pub fn name(self) -> *const u8 {
+        // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
         unsafe {
             let node: *const u8 = Probed::read(self.address, CGROUP_KN.load());
             Probed::read(node, KERNFS_NODE_NAME.load())
@@ -372,6 +394,7 @@ impl Cgroup {
     /// kernel/cgroup/cgroup.c; 5.10 to 7.3).
     #[inline(always)]
     pub fn is_v2(self) -> bool {
+        // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
         unsafe {
             let root: *const u8 = Probed::read(self.address, CGROUP_ROOT.load());
             Probed::read::<u32>(root, CGROUP_ROOT_HIERARCHY.load()) == 0
@@ -382,6 +405,7 @@ impl Cgroup {
     #[inline(always)]
     pub fn parent(self) -> Option<Self> {
         // `cgroup.self` is the first member, so that its parent's address is the cgroup's.
+        // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
         let address: *const u8 = unsafe { Probed::read(self.address, CGROUP_PARENT.load()) };
         (!address.is_null()).then_some(Self { address })
     }
@@ -406,12 +430,14 @@ impl<A: Access> UtsNamespace<A> {
         /// `PROC_UTS_INIT_INO` (include/linux/proc_ns.h; 5.10 to 7.3).
         const INITIAL: u32 = 0xeffffffe;
         // 0 if there is none any more.
+        // SAFETY: the address was read from a task, so it can be read as the task can.
         let inum: u32 = unsafe { A::read(self.address, UTSNS_INUM.load()) };
         inum != INITIAL && inum != 0
     }
 
     #[inline(always)]
     pub fn host_name(self) -> [u8; HOST_NAME_LEN] {
+        // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
         unsafe { Probed::read(self.address, UTSNS_NODENAME.load()) }
     }
 }
@@ -427,6 +453,7 @@ impl<A: Access> PidNumbers<A> {
     /// The level of the innermost namespace; 0 is the initial one.
     #[inline(always)]
     pub fn level(self) -> u32 {
+        // SAFETY: the address was read from a task, so it can be read as the task can.
         unsafe { A::read(self.pid, PID_LEVEL.load()) }
     }
 
@@ -437,6 +464,7 @@ impl<A: Access> PidNumbers<A> {
         // sizeof(struct upid) is 16: an int and a pointer.
         let upid =
             (self.pid as u64 + u64::from(PID_NUMBERS.load()) + u64::from(level) * 16) as *const u8;
+        // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
         unsafe {
             Alias {
                 ns: Probed::read(upid, UPID_NS.load()),
@@ -450,5 +478,6 @@ impl<A: Access> PidNumbers<A> {
 /// Inode number of a pid namespace, given the address of the `pid_namespace`.
 #[inline(always)]
 pub fn pid_namespace_inum(ns: u64) -> u32 {
+    // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
     unsafe { Probed::read(ns as *const u8, PIDNS_INUM.load()) }
 }

@@ -23,6 +23,7 @@ use crate::{
 /// `state` must be valid.
 #[inline(always)]
 pub unsafe fn has_ended(state: *const TaskState) -> bool {
+    // SAFETY: the caller vouches for `state`.
     unsafe { (*state).record.exit_time != 0 || (*state).record.flags & flags::PRE_EXISTING != 0 }
 }
 
@@ -33,6 +34,7 @@ pub unsafe fn has_ended(state: *const TaskState) -> bool {
 /// `state` must be valid and that of `leader`.
 #[inline(always)]
 pub unsafe fn has_ended_unseen<A: Access>(state: *mut TaskState, leader: Task<A>) -> bool {
+    // SAFETY: the caller vouches for `state`, and that it is that of `leader`.
     unsafe {
         if has_ended(state) {
             return true;
@@ -60,6 +62,8 @@ pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
     }
     let leader = seldom(leader);
     let state = SCRATCH.get_ptr_mut(scratch::NOTIFY)?;
+    // SAFETY: `state` is this CPU's scratch, which no other program uses; the leader is not
+    // released while it notifies its parent.
     unsafe {
         record::describe(state, leader);
         // Without room its exit may have been seen and counted as lost for that.
@@ -72,6 +76,7 @@ pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
         }
     }
     let state = record::find(leader)?;
+    // SAFETY: `state` is a map value.
     unsafe { recovered(state) };
     Some(state)
 }
@@ -85,6 +90,7 @@ pub fn seldom<A: Access>(task: Task<A>) -> Task<Probed> {
 /// Marks a process as ended whose exit was not seen.
 #[inline(always)]
 unsafe fn recovered(state: *mut TaskState) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         (*state).record.exit_time = bpf_ktime_get_ns();
         (*state).record.flags |= flags::EXIT_UNSEEN;
@@ -99,6 +105,7 @@ unsafe fn recovered(state: *mut TaskState) {
 /// `state` must be valid.
 #[inline(always)]
 pub unsafe fn begin<A: Access>(state: *mut TaskState, father: Task<A>, traced: bool, now: u64) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         let parent = father.group_leader();
         let record = &raw mut (*state).record;
@@ -120,6 +127,7 @@ pub unsafe fn begin<A: Access>(state: *mut TaskState, father: Task<A>, traced: b
 /// `state` must be valid and that of `leader`.
 #[inline(always)]
 pub unsafe fn handed_on<A: Access>(state: *mut TaskState, leader: Task<A>) {
+    // SAFETY: the caller vouches for `state`, and that it is that of `leader`.
     unsafe {
         let record = &raw mut (*state).record;
         let father = seldom(leader).real_parent();
@@ -142,6 +150,7 @@ pub unsafe fn handed_on<A: Access>(state: *mut TaskState, leader: Task<A>) {
 /// `state` must point into the map of processes.
 #[inline(always)]
 pub unsafe fn autoreaped(state: *mut TaskState) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         note_autoreap(state);
         close(state);
@@ -150,6 +159,7 @@ pub unsafe fn autoreaped(state: *mut TaskState) {
 
 #[inline(always)]
 unsafe fn note_autoreap(state: *mut TaskState) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         let record = &raw mut (*state).record;
         (*record).how = how::AUTOREAP;
@@ -168,6 +178,7 @@ unsafe fn note_autoreap(state: *mut TaskState) {
 /// `state` must point into the map of processes.
 #[inline(always)]
 pub unsafe fn autoreaped_on_reparent(state: *mut TaskState) {
+    // SAFETY: the caller vouches for `state`.
     unsafe { reaped(state, how::AUTOREAP_ON_REPARENT, bpf_ktime_get_ns(), None) }
 }
 
@@ -177,6 +188,7 @@ pub unsafe fn autoreaped_on_reparent(state: *mut TaskState) {
 /// `state` must point into the map of processes.
 #[inline(always)]
 pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<Task<OfCurrent>>) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         let record = &raw mut (*state).record;
         (*record).how = how;
@@ -207,6 +219,7 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
 /// `state` must be valid.
 #[inline(always)]
 pub unsafe fn was_silently_autoreaped(state: *const TaskState) -> bool {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         (*state).record.zombie_time == 0
             && (*state).record.flags & flags::NO_EXIT_SIGNAL == 0
@@ -220,6 +233,7 @@ pub unsafe fn was_silently_autoreaped(state: *const TaskState) -> bool {
 /// `state` must point into the map of processes.
 #[inline(always)]
 pub unsafe fn retire(state: *mut TaskState) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         let record = &raw mut (*state).record;
         if !has_ended(state) {
@@ -254,6 +268,7 @@ pub unsafe fn retire(state: *mut TaskState) {
 /// `state` must be valid; its `reap_time` must be set.
 #[inline(always)]
 pub unsafe fn approximate_start(state: *mut TaskState, leader: Task<Probed>) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         let record: *mut Record = &raw mut (*state).record;
         (*record).flags |= flags::APPROXIMATE_START;

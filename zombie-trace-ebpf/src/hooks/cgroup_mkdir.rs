@@ -19,6 +19,8 @@ pub fn cgroup_mkdir(ctx: RawTracePointContext) -> i32 {
     let Some(mut entry) = EVENTS.reserve::<NewCgroup>(0) else {
         return 0;
     };
+    // SAFETY: `entry` has room for a `NewCgroup`; the helper writes CGROUP_PATH_LEN bytes at most,
+    // and fails if there is no string.
     unsafe {
         let new = entry.as_mut_ptr();
         (*new).id = cgroup.id();

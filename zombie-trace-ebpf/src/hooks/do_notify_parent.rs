@@ -18,6 +18,7 @@ use crate::{
 
 #[fentry(function = "do_notify_parent")]
 pub fn notify_fentry(ctx: FEntryContext) -> i32 {
+    // SAFETY: the first argument is a `struct task_struct *`, which BTF says too.
     notify(unsafe { Task::typed(ctx.arg::<*const u8>(0)) });
     0
 }
@@ -49,7 +50,9 @@ fn notify<A: Access>(task: Task<A>) {
     let Some(notifying) = NOTIFYING.get_ptr_mut(0) else {
         return;
     };
+    // SAFETY: the helper takes no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: `notifying` is a map value.
     unsafe { (*notifying).tgid = 0 };
     // A tracer is told of every thread.
     if task.pid() != task.tgid() {
@@ -58,6 +61,7 @@ fn notify<A: Access>(task: Task<A>) {
     let Some(state) = record::find(task).or_else(|| zombie::take_in(task)) else {
         return;
     };
+    // SAFETY: `state` is a map value, and that of `task`.
     unsafe {
         // A tracer is told of the leader's end, though its threads live on.
         if !zombie::has_ended_unseen(state, task) {
@@ -82,6 +86,7 @@ fn notified(autoreap: bool) {
     let Some(notifying) = NOTIFYING.get_ptr(0) else {
         return;
     };
+    // SAFETY: `notifying` and `state` are map values.
     unsafe {
         if let Some(state) = table::find((*notifying).tgid) {
             if (*notifying).again == 0 {

@@ -18,6 +18,7 @@ use crate::{
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the first argument is a `struct task_struct *`, which BTF says too.
     let task = unsafe { Task::typed(ctx.arg::<*const u8>(0)) };
     let group_dead = if EXIT_HAS_GROUP_DEAD.load() != 0 {
         ctx.arg::<u64>(1) & 1 != 0
@@ -36,6 +37,7 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
+    // SAFETY: the helper takes no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     let leader = last.group_leader();
     // Seldom enough for reads by helper, which cost the verifier far less.
@@ -44,6 +46,7 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
     if last.address() != leader.address()
         && let Some(state) = record::find(leader)
     {
+        // SAFETY: `state` is a map value, and that of `leader`.
         unsafe { ended(state, probed, now) };
         return;
     }
@@ -53,6 +56,8 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
     let Some(state) = SCRATCH.get_ptr_mut(scratch::EXIT) else {
         return;
     };
+    // SAFETY: `state` is this CPU's scratch, which no other program uses; the leader is not
+    // released before its last thread has passed this hook.
     unsafe {
         // Through memory, which the verifier does not follow: it would go twice through all that is
         // described, and that takes it long (it looks every pointer's type up by name).
@@ -90,6 +95,7 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
 /// right. One that was taken in while it was dying, on its way to this hook, is counted already.
 #[inline(always)]
 unsafe fn ended(state: *mut TaskState, leader: Task<Probed>, now: u64) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         let known = has_ended(state);
         (*state).record.exit_time = now;

@@ -13,6 +13,7 @@ use crate::{
 
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the first two arguments are `struct task_struct *`, which BTF says too.
     let (forker, child) = unsafe {
         (
             Task::typed(ctx.arg::<*const u8>(0)),
@@ -43,6 +44,7 @@ pub fn descend(parent: Task<Typed>, child: Task<Typed>) {
 
 #[inline(always)]
 fn is_member(leader: Task<Typed>) -> bool {
+    // SAFETY: the map is preallocated, so the entry stays readable even if it is removed meanwhile.
     unsafe { TREE.get(leader.tgid()) }
         .is_some_and(|entry| entry.start_boottime == leader.start_boottime())
 }

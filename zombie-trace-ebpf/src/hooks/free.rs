@@ -16,6 +16,7 @@ use crate::{
 
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn process_free(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the first argument is a `struct task_struct *`, which BTF says too.
     let task = unsafe { Task::typed(ctx.arg::<*const u8>(0)) };
     // Of another thread nothing is known.
     if task.pid() != task.tgid() {
@@ -24,6 +25,7 @@ pub fn process_free(ctx: BtfTracePointContext) -> i32 {
     if record::find(task).is_some() {
         debug!(&ctx, "pid {}: seen at its free", task.tgid());
         // Seldom enough for reads by helper, which cost the verifier far less.
+        // SAFETY: the task is freed only after this hook.
         unsafe { freed(Task::probed(task.address())) };
     }
     forget_descendant(task);
@@ -36,15 +38,18 @@ fn forget_descendant(task: Task<Typed>) {
         return;
     }
     let tgid = task.tgid();
-    if let Some(entry) = unsafe { TREE.get(tgid) } {
-        if task.pid() == tgid && entry.start_boottime == task.start_boottime() {
-            let _ = TREE.remove(tgid);
-        }
+    // SAFETY: the map is preallocated, so the entry stays readable even if it is removed meanwhile.
+    if let Some(entry) = unsafe { TREE.get(tgid) }
+        && task.pid() == tgid
+        && entry.start_boottime == task.start_boottime()
+    {
+        let _ = TREE.remove(tgid);
     }
 }
 
 #[inline(always)]
 unsafe fn freed(task: Task<Probed>) {
+    // SAFETY: `state` is a map value, and that of `task`.
     unsafe {
         let Some(state) = record::find(task) else {
             return;
@@ -82,6 +87,7 @@ unsafe fn freed(task: Task<Probed>) {
 /// The earliest time that its reap can have been.
 #[inline(always)]
 unsafe fn begin(state: *const TaskState) -> u64 {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         if (*state).record.zombie_time != 0 {
             (*state).record.zombie_time
@@ -94,6 +100,7 @@ unsafe fn begin(state: *const TaskState) -> u64 {
 /// By whom a zombie was reaped without a hook's seeing it, and a better bound if there is one.
 #[inline(always)]
 unsafe fn bound_end(state: *mut TaskState, task: Task<Probed>) {
+    // SAFETY: the caller vouches for `state`; `dying` is a map value.
     unsafe {
         let record = &raw mut (*state).record;
         let father = (*state).parent_now;
@@ -103,12 +110,11 @@ unsafe fn bound_end(state: *mut TaskState, task: Task<Probed>) {
             // The father died, and the new one ignores SIGCHLD.
             (*record).how = how::AUTOREAP_ON_REPARENT;
             (*record).flags |= flags::REPARENTED;
-            if let Some(dying) = table::find((*state).parent_now_tgid) {
-                if (*dying).record.task == father
-                    && (*dying).record.exit_time > (*record).reap_time_min
-                {
-                    (*record).reap_time_min = (*dying).record.exit_time;
-                }
+            if let Some(dying) = table::find((*state).parent_now_tgid)
+                && (*dying).record.task == father
+                && (*dying).record.exit_time > (*record).reap_time_min
+            {
+                (*record).reap_time_min = (*dying).record.exit_time;
             }
             return;
         }
@@ -141,6 +147,7 @@ struct Untold {
 
 #[inline(always)]
 unsafe fn told_now(record: *mut Record, untold: &Untold) {
+    // SAFETY: the caller vouches for `record`.
     unsafe {
         (*record).how = untold.how;
         (*record).reaper_pid = untold.reaper_pid;
@@ -167,6 +174,7 @@ unsafe fn match_untold(father: u64, begin: u64) -> Untold {
         latest: 0,
         exact: 0,
     };
+    // SAFETY: `reaps` and `zeroes` are map values.
     unsafe {
         let Some(reaps) = UNTOLD.get_ptr_mut(father) else {
             return untold;

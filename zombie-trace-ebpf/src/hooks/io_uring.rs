@@ -15,6 +15,7 @@ const IORING_OP_WAITID: u8 = 50;
 #[btf_tracepoint(function = "io_uring_complete")]
 pub fn io_uring_complete(ctx: BtfTracePointContext) -> i32 {
     let request = ctx.arg::<u64>(1) as *const u8;
+    // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
     unsafe {
         if Probed::read::<u8>(request, IO_KIOCB_OPCODE.load()) != IORING_OP_WAITID {
             return 0;

@@ -17,12 +17,14 @@ use crate::{
 /// A wait of the running process has returned this pid (in its own namespace).
 #[inline(always)]
 pub fn reaped_by_current(pid: u32, how: u32) {
+    // SAFETY: the helper takes no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     let current = current::task();
     let leader = current.group_leader();
     let Some(state) = find_child(pid, current, leader) else {
         return;
     };
+    // SAFETY: `state` is a map value.
     unsafe {
         if !zombie::has_ended(state) || is_unreaped(&raw const (*state).record) {
             return;
@@ -40,6 +42,7 @@ fn find_child(
 ) -> Option<*mut TaskState> {
     // Nearly always parent and child are in the initial namespace: where the child is, its parent is.
     if let Some(state) = table::find(pid) {
+        // SAFETY: `state` is a map value.
         let own = unsafe { (*state).aliases[0].ns == 0 && (*state).parent_now == leader.address() };
         if own {
             return Some(state);
@@ -51,6 +54,7 @@ fn find_child(
 /// The wait was WNOWAIT, a tracer's, or told of a stop. A task that is another by now was reaped.
 #[inline(always)]
 unsafe fn is_unreaped(record: *const Record) -> bool {
+    // SAFETY: the caller vouches for `record`.
     let (task, start_boottime) = unsafe { ((*record).task, (*record).start_boottime) };
     let leader = Task::probed(task);
     let exit_state = leader.exit_state();
@@ -78,6 +82,7 @@ pub fn untold_by_current(how: u32, entered: u64) {
     let Some(reaps) = UNTOLD.get_ptr_mut(key) else {
         return;
     };
+    // SAFETY: `reaps` is a map value.
     unsafe {
         let at = (*reaps).count as usize % UNTOLD_LEN;
         if (*reaps).times[at] != 0 {

@@ -18,6 +18,7 @@ use crate::{
 
 #[fentry(function = "release_task")]
 pub fn release_fentry(ctx: FEntryContext) -> i32 {
+    // SAFETY: the first argument is a `struct task_struct *`, which BTF says too.
     release(unsafe { Task::typed(ctx.arg::<*const u8>(0)) });
     0
 }
@@ -33,12 +34,14 @@ pub fn release_kprobe(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn release<A: Access>(task: Task<A>) {
     if let Some(state) = record::find(task) {
+        // SAFETY: `state` is a map value.
         unsafe { released(state, task.address()) };
     }
 }
 
 #[inline(always)]
 unsafe fn released(state: *mut TaskState, task: u64) {
+    // SAFETY: the caller vouches for `state`.
     unsafe {
         if !zombie::has_ended(state) {
             // A leader whose place another thread took by exec (de_thread, fs/exec.c).

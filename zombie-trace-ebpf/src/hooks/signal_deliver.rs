@@ -17,6 +17,7 @@ pub fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     // `sa.sa_handler` is the first member of struct k_sigaction.
+    // SAFETY: the third argument is a `struct k_sigaction *`, which BTF says too.
     let handler: u64 = unsafe { Typed::read(ctx.arg::<*const u8>(2), 0) };
     if handler >= FIRST_HANDLER {
         phases::handler_runs(current::task().group_leader());

@@ -48,9 +48,12 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     // Nearly always the running process tells of its own end; a dying father can tell of his
     // children's too, and a tracer of its tracee's.
     if let Some(state) = find_own(current) {
+        // SAFETY: `state` is a map value, and that of `current`; the third argument is a `struct
+        // task_struct *`, which BTF says too.
         unsafe { child_ended(state, current, signal, Task::typed(notified)) };
         return 0;
     }
+    // SAFETY: the helper reads any address, and fails where there is no memory.
     let Ok(info) = (unsafe { bpf_probe_read_kernel(info as *const ChildInfo) }) else {
         return 0;
     };
@@ -62,6 +65,7 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     let Some(state) = find(info.pid, notified) else {
         return 0;
     };
+    // SAFETY: `state` is a map value, and that of `leader`.
     unsafe {
         let leader = Task::probed((*state).record.task);
         child_ended(state, leader, signal, notified);
@@ -81,7 +85,9 @@ fn find_own(current: Task<OfCurrent>) -> Option<*mut TaskState> {
         return None;
     }
     let state = table::find_in_slot(current.tgid())?;
+    // SAFETY: `state` is a map value.
     let record = unsafe { &raw const (*state).record };
+    // SAFETY: `record` is part of a map value.
     let untold = unsafe {
         (*record).task == current.address()
             && (*record).zombie_time == 0
@@ -143,12 +149,14 @@ unsafe fn child_ended<A: Access, B: Access>(
     signal: u32,
     notified: Task<B>,
 ) {
+    // SAFETY: the caller vouches for `state`.
     let record = unsafe { &raw mut (*state).record };
     let exit_state = leader.exit_state();
     // A thread's end, and what a process makes up with rt_sigqueueinfo(2), find no zombie.
     if exit_state != EXIT_ZOMBIE && exit_state != EXIT_TRACE {
         return;
     }
+    // SAFETY: the caller vouches for `state`, and that it is that of `leader`.
     unsafe {
         if !zombie::has_ended_unseen(state, leader) {
             return;

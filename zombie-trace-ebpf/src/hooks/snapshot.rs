@@ -38,10 +38,8 @@ struct IterationMeta {
 #[unsafe(no_mangle)]
 pub fn adopt_tasks(ctx: *mut c_void) -> i32 {
     if let Some((iteration, task)) = leader(ctx) {
-        if SCOPE.load() & scope_bits::TREE != 0 {
-            if TREE.get_ptr(task.tgid()).is_none() {
-                descend(task.real_parent().group_leader(), task);
-            }
+        if SCOPE.load() & scope_bits::TREE != 0 && TREE.get_ptr(task.tgid()).is_none() {
+            descend(task.real_parent().group_leader(), task);
         }
         // Once a run: reads by helper cost the verifier far less.
         adopt_zombie(Task::probed(task.address()));
@@ -64,6 +62,8 @@ pub fn list_tasks(ctx: *mut c_void) -> i32 {
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 pub fn sample_clock(ctx: *mut c_void) -> i32 {
+    // SAFETY: `ctx` is what the kernel passes to an iterator over tasks; `sample` lives as long as
+    // the call.
     unsafe {
         let iteration = ctx.cast::<TaskIteration>();
         let meta = (*iteration).meta;
@@ -87,6 +87,8 @@ pub fn sample_clock(ctx: *mut c_void) -> i32 {
 
 #[inline(always)]
 fn leader(ctx: *mut c_void) -> Option<(*const TaskIteration, Task<Typed>)> {
+    // SAFETY: `ctx` is what the kernel passes to an iterator over tasks, and its task has a BTF
+    // type.
     unsafe {
         let iteration = ctx.cast::<TaskIteration>().cast_const();
         let task = (*iteration).task;
@@ -113,6 +115,8 @@ fn adopt_zombie(leader: Task<Probed>) {
     let Some(state) = SCRATCH.get_ptr_mut(scratch::SNAPSHOT) else {
         return;
     };
+    // SAFETY: `state` is this CPU's scratch, which no other program uses; the iterator holds a
+    // reference to the leader's task.
     unsafe {
         record::describe(state, leader);
         (*state).record.flags |= flags::PRE_EXISTING;
@@ -158,6 +162,8 @@ fn list(iteration: *const TaskIteration, leader: Task<Typed>) {
     // A `SnapshotEntry`, in two parts: it has no room on the stack. If the second finds no room in
     // the reader's buffer, the kernel drops the first, too, and comes again (bpf_seq_read,
     // kernel/bpf/bpf_iter.c).
+    // SAFETY: the caller passes on what `leader` made of the context; `state` is a map value, and
+    // `now` lives as long as the call.
     unsafe {
         let seq = (*(*iteration).meta).seq.cast();
         let record = &raw const (*state).record;

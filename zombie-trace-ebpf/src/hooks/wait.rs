@@ -39,6 +39,7 @@ pub fn sys_exit_wait4(ctx: TracePointContext) -> u32 {
 #[tracepoint(name = "sys_enter_waitid", category = "syscalls")]
 pub fn sys_enter_waitid(ctx: TracePointContext) -> u32 {
     let args = WaitidArgs {
+        // SAFETY: the helper takes no arguments.
         entered: unsafe { bpf_ktime_get_ns() },
         which: argument(&ctx, 0) as u32,
         upid: argument(&ctx, 1) as u32,
@@ -55,6 +56,7 @@ pub fn sys_enter_waitid(ctx: TracePointContext) -> u32 {
 pub fn sys_exit_waitid(ctx: TracePointContext) -> u32 {
     let thread = current::pid_tgid();
     // Of a call whose begin was not seen nothing is known: it can have been one that reaps nothing.
+    // SAFETY: only this thread inserts and removes its entry.
     let Some(args) = (unsafe { WAITIDS.get(thread) }) else {
         return 0;
     };
@@ -88,11 +90,13 @@ fn reaped_pid(args: &WaitidArgs, returned: i64) -> Option<u32> {
     } else {
         12
     };
+    // SAFETY: the helper reads any user address, and fails where there is no memory.
     unsafe { bpf_probe_read_user((args.infop + SI_PID) as *const u32) }.ok()
 }
 
 #[inline(always)]
 fn argument(ctx: &TracePointContext, index: usize) -> u64 {
+    // SAFETY: the record has six arguments; the caller's index is one of them.
     unsafe {
         ctx.as_ptr()
             .byte_add(ARGS + index * 8)
@@ -103,6 +107,7 @@ fn argument(ctx: &TracePointContext, index: usize) -> u64 {
 
 #[inline(always)]
 fn return_value(ctx: &TracePointContext) -> i64 {
+    // SAFETY: the record of a system call's exit has its result there.
     unsafe { ctx.as_ptr().byte_add(RETURN).cast::<i64>().read_volatile() }
 }
 
@@ -114,6 +119,7 @@ pub fn process_wait(_ctx: BtfTracePointContext) -> i32 {
     phases::wait_begins(current);
     // Only the tracepoint backend looks for what a wait has reaped.
     if SILENT_AUTOREAP.get(0) == Some(&1) && current.flags() & PF_EXITING != 0 {
+        // SAFETY: the helper takes no arguments.
         untold_by_current(how::NS_TEARDOWN, unsafe { bpf_ktime_get_ns() });
     }
     0
