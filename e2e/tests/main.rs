@@ -7,6 +7,7 @@
 //! `ZOMBIE_TRACE_EMULATED` makes storms smaller. `ZOMBIE_TRACE_PROMETHEUS` and
 //! `ZOMBIE_TRACE_VICTORIA` are directories with a Prometheus and a VictoriaMetrics to ask.
 
+mod attack;
 mod backend;
 mod catalogue;
 mod cause;
@@ -88,6 +89,7 @@ fn main() {
     }
     let tests = [
         catalogue::tests(),
+        attack::tests(),
         backend::tests(),
         command::tests(),
         scope::tests(),
