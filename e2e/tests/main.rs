@@ -7,6 +7,7 @@
 //! `ZOMBIE_TRACE_EMULATED` makes storms smaller. `ZOMBIE_TRACE_PROMETHEUS` and
 //! `ZOMBIE_TRACE_VICTORIA` are directories with a Prometheus and a VictoriaMetrics to ask.
 
+mod attack;
 mod backend;
 mod catalogue;
 mod cause;
@@ -81,6 +82,7 @@ fn tests() -> Vec<Test> {
         fault::tests(),
         loss::tests(),
         crowd::tests(),
+        attack::tests(),
         cookbook::tests(),
     ]
     .into_iter()

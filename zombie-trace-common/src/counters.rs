@@ -26,8 +26,10 @@ pub struct Counters {
     pub pre_existing_reaped: u64,
     /// Of them, those whose record found no room in the ring buffer.
     pub pre_existing_lost: u64,
+    /// Notifications and reaps that were rejected because the kernel did not make them.
+    pub suspicious: u64,
     /// Always 0; keeps CPUs off each other's cache lines.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 4],
 }
 
 const _: () = assert!(size_of::<Counters>() == 128);

@@ -16,6 +16,7 @@ macro_rules! for_each_offset {
             required TASK_EXIT_CODE: "task_struct.exit_code";
             required TASK_EXIT_SIGNAL: "task_struct.exit_signal";
             required TASK_REAL_PARENT: "task_struct.real_parent";
+            required TASK_PARENT: "task_struct.parent";
             required TASK_GROUP_LEADER: "task_struct.group_leader";
             required TASK_THREAD_PID: "task_struct.thread_pid";
             required TASK_START_BOOTTIME: "task_struct.start_boottime", "task_struct.real_start_time";

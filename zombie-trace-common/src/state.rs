@@ -28,18 +28,22 @@ pub struct TaskState {
     pub handler_runs: u64,
     /// Thread group id of the process that may reap it now, in the initial pid namespace.
     pub parent_now_tgid: u32,
+    /// Thread group id of its tracer in the initial pid namespace; 0 if nobody traces it.
+    pub tracer_tgid: u32,
     /// Thread group id of this one in the initial pid namespace.
     pub tgid: u32,
     /// The CPU whose run-queue clock `record.exec_start` is in.
     pub exit_cpu: u32,
     /// Of use at the exit only: 1 if it is the leader alone that ends.
     pub alone: u32,
+    /// Always 0.
+    pub reserved: u32,
     /// Its numbers in pid namespaces below the initial one, up to the first whose
     /// `ns` is 0.
     pub aliases: [Alias; ALIAS_LEVELS],
 }
 
-const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 56 + ALIAS_LEVELS * 16);
+const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 64 + ALIAS_LEVELS * 16);
 
 /// A pid as one namespace numbers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

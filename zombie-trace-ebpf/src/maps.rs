@@ -48,7 +48,9 @@ pub const UNTOLD_LEN: usize = 16;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Notifying {
-    /// Thread group id of the process that it is about; 0 if none is known.
+    /// The running thread: its thread group id and, in the lower half, its id.
+    pub thread: u64,
+    /// Thread group id of the process that it is about; 0 if none is known, or between two calls.
     pub tgid: u32,
     /// 1 if it was a zombie before.
     pub again: u32,

@@ -35,6 +35,9 @@ pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
             (*record).exec_start = leader.exec_start();
             (*state).exit_cpu = leader.cpu();
         }
+        if leader.is_traced() {
+            (*state).tracer_tgid = leader.parent().tgid();
+        }
         describe_pids(state, leader);
         describe_parent(state, leader.real_parent().group_leader());
     }

@@ -17,6 +17,10 @@ use crate::{
 const WAIT4: [u32; 3] = [61, 114, 7];
 const WAITID: [u32; 3] = [247, 284, 529];
 
+/// rt_sigqueueinfo(2), rt_tgsigqueueinfo(2) and pidfd_send_signal(2), likewise; the numbers stand for
+/// no wait in any of the tables.
+const SEND_WITH_INFO: [u32; 7] = [129, 524, 178, 297, 536, 335, 424];
+
 /// Marks calls of the x32 ABI (`__X32_SYSCALL_BIT`).
 const X32: u32 = 0x4000_0000;
 
@@ -54,6 +58,23 @@ pub fn wait_kind(current: Task<OfCurrent>) -> u32 {
     } else {
         how::WAITID
     }
+}
+
+/// Whether the running task is in a system call that sends a signal with a siginfo of the caller's.
+///
+/// The registers hold the number of the latest call. No tracer can change them while the task runs.
+/// False where the number can't be read.
+#[inline(always)]
+pub fn sends_signal_with_info(current: Task<OfCurrent>) -> bool {
+    if PT_REGS_SYSCALL.load() == MISSING {
+        return false;
+    }
+    let Some(registers) = registers(current) else {
+        return false;
+    };
+    // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
+    let number = unsafe { Probed::read::<i64>(registers, PT_REGS_SYSCALL.load()) };
+    SEND_WITH_INFO.contains(&(number as u32 & !X32))
 }
 
 #[inline(always)]

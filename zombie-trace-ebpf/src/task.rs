@@ -222,6 +222,12 @@ impl<A: Access> Task<A> {
         self.pointee(TASK_REAL_PARENT.load())
     }
 
+    /// Who is notified of its end: its tracer if it has one, else its real parent.
+    #[inline(always)]
+    pub fn parent(self) -> Self {
+        self.pointee(TASK_PARENT.load())
+    }
+
     /// The real user id, as the initial user namespace sees it (`from_kuid(&init_user_ns, …)`).
     #[inline(always)]
     pub fn uid(self) -> u32 {

@@ -115,6 +115,7 @@ pub unsafe fn begin<A: Access>(state: *mut TaskState, father: Task<A>, traced: b
         }
         if traced {
             (*record).flags |= flags::TRACED;
+            (*state).tracer_tgid = Task::probed((*record).task).parent().tgid();
         } else {
             phases::told(state, father);
         }
@@ -137,6 +138,7 @@ pub unsafe fn handed_on<A: Access>(state: *mut TaskState, leader: Task<A>) {
             (*state).parent_now_tgid = parent.tgid();
             (*record).flags |= flags::REPARENTED;
         }
+        (*record).how = how::UNKNOWN;
         if (*record).flags & flags::TRACED != 0 && (*record).tracer_end_time == 0 {
             (*record).tracer_end_time = bpf_ktime_get_ns();
         }
@@ -169,6 +171,46 @@ unsafe fn note_autoreap(state: *mut TaskState) {
         } else {
             (*record).exit_time
         };
+    }
+}
+
+/// The kernel should now reap it, as the notified parent ignores SIGCHLD.
+///
+/// The record stays in the table until the kernel frees the task: if something is wrong with the
+/// notification, the zombie is listed all the same.
+///
+/// # Safety
+/// `state` must be valid.
+#[inline(always)]
+pub unsafe fn expect_autoreap(state: *mut TaskState, how: u32, now: u64) {
+    // SAFETY: the caller vouches for `state`.
+    unsafe {
+        (*state).record.how = how;
+        (*state).record.reap_time = now;
+    }
+}
+
+/// Completes the record of a process that is gone if the kernel reaped it by itself.
+///
+/// # Safety
+/// `state` must be valid.
+#[inline(always)]
+pub unsafe fn complete_if_autoreaped(state: *mut TaskState) -> bool {
+    // SAFETY: the caller vouches for `state`.
+    unsafe {
+        let record = &raw mut (*state).record;
+        if (*record).how == how::AUTOREAP || was_silently_autoreaped(state) {
+            note_autoreap(state);
+            return true;
+        }
+        if (*record).how != how::AUTOREAP_ON_REPARENT {
+            return false;
+        }
+        (*record).reap_time_min = (*record).reap_time;
+        if (*record).zombie_time == 0 {
+            approximate_start(state, Task::probed((*record).task));
+        }
+        true
     }
 }
 
@@ -218,7 +260,7 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
 /// # Safety
 /// `state` must be valid.
 #[inline(always)]
-pub unsafe fn was_silently_autoreaped(state: *const TaskState) -> bool {
+unsafe fn was_silently_autoreaped(state: *const TaskState) -> bool {
     // SAFETY: the caller vouches for `state`.
     unsafe {
         (*state).record.zombie_time == 0
@@ -241,9 +283,7 @@ pub unsafe fn retire(state: *mut TaskState) {
             forget(state);
             return;
         }
-        if was_silently_autoreaped(state) {
-            note_autoreap(state);
-        } else {
+        if !complete_if_autoreaped(state) {
             let now = bpf_ktime_get_ns();
             if (*record).zombie_time == 0 {
                 (*record).flags |= flags::APPROXIMATE_START;

@@ -43,7 +43,7 @@ impl Accounts {
             .released
             .iter()
             .filter(ours)
-            .partition(|record| remains.infers_autoreap && was_never_notified(record));
+            .partition(|record| is_autoreaped(record, remains.infers_autoreap));
         let (zombies, dying): (Vec<&SnapshotEntry>, Vec<&SnapshotEntry>) = remains
             .existing
             .iter()
@@ -58,6 +58,7 @@ impl Accounts {
             pre_existing: 0,
             filtered: counters.filtered,
             lost,
+            suspicious: counters.suspicious,
         };
         let accounted =
             counts.reaped + counts.autoreaped + counts.alive + lost.map_full + lost.missed;
@@ -85,6 +86,7 @@ impl Accounts {
             pre_existing: 0,
             filtered: counters.filtered,
             lost,
+            suspicious: counters.suspicious,
         })
     }
 
@@ -110,9 +112,11 @@ pub fn has_ended(record: &Record) -> bool {
     record.exit_time != 0 || is_pre_existing(record)
 }
 
-/// Nobody was notified of its end, though somebody should have been: it was autoreaped.
-fn was_never_notified(record: &Record) -> bool {
-    record.zombie_time == 0 && record.flags & flags::NO_EXIT_SIGNAL == 0
+/// A process that is gone was autoreaped: the kernel was about to do that when it notified the
+/// parent, or, if `inferred`, nobody was notified though somebody should have been.
+fn is_autoreaped(record: &Record, inferred: bool) -> bool {
+    let never_notified = record.zombie_time == 0 && record.flags & flags::NO_EXIT_SIGNAL == 0;
+    record.how == how::AUTOREAP || (inferred && never_notified)
 }
 
 /// How many processes the kernel side knows that have not ended for good.
@@ -151,15 +155,23 @@ pub fn released_among(
 /// beginning and `now` (monotonic, ns).
 pub fn close(record: &Record, now: u64, infers_autoreap: bool) -> Record {
     let mut record = *record;
-    if infers_autoreap && was_never_notified(&record) {
+    if is_autoreaped(&record, infers_autoreap) {
         record.how = how::AUTOREAP;
-        record.reap_time = record.exit_time;
+        record.reap_time = if record.zombie_time == 0 {
+            record.exit_time
+        } else {
+            record.zombie_time
+        };
         return record;
     }
     if record.zombie_time == 0 {
         record.flags |= flags::APPROXIMATE_START;
         record.zombie_time = record.exit_time;
         record.zombie_time_max = now;
+    }
+    if record.how == how::AUTOREAP_ON_REPARENT {
+        record.reap_time_min = record.reap_time;
+        return record;
     }
     record.how = how::UNKNOWN;
     record.flags |= flags::BOUNDED_END;
@@ -322,5 +334,37 @@ mod tests {
         assert_eq!((missed.how, missed.zombie_time_max), (how::UNKNOWN, 500));
         let unseen = close(&record(1, 0, flags::NO_EXIT_SIGNAL), 500, true);
         assert_eq!((unseen.zombie_time, unseen.zombie_time_max), (100, 500));
+    }
+
+    #[test]
+    fn an_expected_autoreap_is_believed_once_the_process_is_gone() {
+        let expected = |how| Record {
+            how,
+            reap_time: 120,
+            ..record(1, 110, 0)
+        };
+        let at_once = expected(how::AUTOREAP);
+        let closed = close(&at_once, 500, true);
+        assert_eq!((closed.how, closed.reap_time), (how::AUTOREAP, 110));
+        let closed = close(&expected(how::AUTOREAP_ON_REPARENT), 500, true);
+        assert_eq!((closed.reap_time_min, closed.reap_time), (120, 120));
+        assert_eq!(closed.flags & flags::BOUNDED_END, 0);
+        let counters = Counters {
+            exits: 2,
+            suspicious: 3,
+            ..Counters::default()
+        };
+        let mut listed = entry(2, 32, 0);
+        listed.record.how = how::AUTOREAP;
+        let counts = Accounts::of(&Remains {
+            existing: vec![listed],
+            released: vec![at_once],
+            counters,
+            ..Remains::default()
+        })
+        .counts();
+        assert_eq!((counts.autoreaped, counts.alive), (1, 1));
+        assert_eq!((counts.lost.missed, counts.suspicious), (0, 3));
+        assert_balanced(&counts);
     }
 }

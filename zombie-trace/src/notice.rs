@@ -34,6 +34,15 @@ pub(crate) fn warn_of_loss(lost: &Lost) {
     warn(&format!("lost {}", advice.join("; ")));
 }
 
+/// Somebody tried to falsify the figures.
+pub(crate) fn forged(count: u64) -> String {
+    let what = match count {
+        1 => "1 forged notification or reap".to_owned(),
+        count => format!("{count} forged notifications or reaps"),
+    };
+    format!("ignored {what}: a process pretends that others ended or that it reaped them")
+}
+
 /// A parent has more and more zombies: how many, and which limit is reached first, and when.
 pub(crate) fn growing(growing: &Growing, limits: &[Limit]) -> String {
     let Growing {

@@ -28,6 +28,8 @@ pub struct Ending {
     pub lost: Option<Lost>,
     /// Nothing at all was lost.
     pub complete: bool,
+    /// How many forged notifications and reaps were ignored.
+    pub suspicious: u64,
     /// What the run is judged by.
     pub figures: Figures,
 }
@@ -281,6 +283,7 @@ impl Pipeline {
         Ok(Ending {
             lost,
             complete: summary.complete,
+            suspicious: counts.suspicious,
             figures: Figures::from(&summary),
         })
     }

@@ -307,6 +307,9 @@ impl Session {
         if let Some(lost) = ending.lost {
             warn_of_loss(&lost);
         }
+        if ending.suspicious > 0 {
+            warn(&notice::forged(ending.suspicious));
+        }
         Ok(ending)
     }
 

@@ -10,6 +10,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    current,
     maps::NOTIFYING,
     record, table,
     task::{Access, Task},
@@ -53,7 +54,10 @@ fn notify<A: Access>(task: Task<A>) {
     // SAFETY: the helper takes no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     // SAFETY: `notifying` is a map value.
-    unsafe { (*notifying).tgid = 0 };
+    unsafe {
+        (*notifying).thread = current::pid_tgid();
+        (*notifying).tgid = 0;
+    }
     // A tracer is told of every thread.
     if task.pid() != task.tgid() {
         return;
@@ -80,15 +84,18 @@ fn notify<A: Access>(task: Task<A>) {
 /// The kernel has told; `autoreap`: the parent ignores SIGCHLD.
 #[inline(always)]
 fn notified(autoreap: bool) {
-    if !autoreap {
-        return;
-    }
-    let Some(notifying) = NOTIFYING.get_ptr(0) else {
+    let Some(notifying) = NOTIFYING.get_ptr_mut(0) else {
         return;
     };
     // SAFETY: `notifying` and `state` are map values.
     unsafe {
-        if let Some(state) = table::find((*notifying).tgid) {
+        let tgid = (*notifying).tgid;
+        // If the kernel skips the program at the next call's start, its return must find nothing.
+        (*notifying).tgid = 0;
+        if !autoreap || tgid == 0 || (*notifying).thread != current::pid_tgid() {
+            return;
+        }
+        if let Some(state) = table::find(tgid) {
             if (*notifying).again == 0 {
                 zombie::autoreaped(state);
             } else {

@@ -58,8 +58,8 @@ unsafe fn freed(task: Task<Probed>) {
             forget(state);
             return;
         }
-        if zombie::was_silently_autoreaped(state) {
-            zombie::autoreaped(state);
+        if zombie::complete_if_autoreaped(state) {
+            close(state);
             return;
         }
         let begin = begin(state);

@@ -6,6 +6,7 @@ use zombie_trace_common::{Record, TaskState};
 
 use crate::{
     current::{self, OfCurrent},
+    emit::count,
     maps::{NO_UNTOLD, UNTOLD, UNTOLD_LEN},
     record,
     scope::visible_pid,
@@ -29,9 +30,25 @@ pub fn reaped_by_current(pid: u32, how: u32) {
         if !zombie::has_ended(state) || is_unreaped(&raw const (*state).record) {
             return;
         }
+        // The pid may come from memory that the process can write to.
+        if !may_reap(current, state) {
+            count(|counters| &raw mut counters.suspicious);
+            return;
+        }
         debug!((), "pid {}: its reap is seen", (*state).tgid);
         zombie::reaped(state, how, now, Some(leader));
     }
+}
+
+/// Whether a thread is one of the process's parent or tracer: the kernel lets nobody else reap it.
+///
+/// # Safety
+/// `state` must be valid.
+#[inline(always)]
+unsafe fn may_reap(thread: Task<OfCurrent>, state: *const TaskState) -> bool {
+    let tgid = thread.tgid();
+    // SAFETY: the caller vouches for `state`.
+    unsafe { (*state).parent_now_tgid == tgid || (*state).tracer_tgid == tgid }
 }
 
 #[inline(always)]

@@ -8,12 +8,13 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use zombie_trace_common::{TaskState, flags};
+use zombie_trace_common::{TaskState, flags, how};
 
 use crate::{
     current::{self, OfCurrent},
+    emit::count,
     globals::EXIT_CAN_BE_SKIPPED,
-    record, scope, table,
+    record, scope, syscall, table,
     task::{Access, EXIT_TRACE, EXIT_ZOMBIE, PF_EXITING, Probed, Task},
     zombie,
 };
@@ -47,7 +48,7 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     let current = current::task();
     // Nearly always the running process tells of its own end; a dying father can tell of his
     // children's too, and a tracer of its tracee's.
-    if let Some(state) = find_own(current) {
+    if let Some(state) = find_own(current, notified as u64) {
         // SAFETY: `state` is a map value, and that of `current`; the third argument is a `struct
         // task_struct *`, which BTF says too.
         unsafe { child_ended(state, current, signal, Task::typed(notified)) };
@@ -68,6 +69,13 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: `state` is a map value, and that of `leader`.
     unsafe {
         let leader = Task::probed((*state).record.task);
+        if !is_zombie(leader) {
+            return 0;
+        }
+        if is_forged(leader, notified) {
+            count(|counters| &raw mut counters.suspicious);
+            return 0;
+        }
         child_ended(state, leader, signal, notified);
     }
     0
@@ -77,10 +85,13 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> i32 {
 /// moment it looks like a zombie until its parent was told of it interrupts are off (exit_notify,
 /// kernel/exit.c), and nothing else sends a signal.
 #[inline(always)]
-fn find_own(current: Task<OfCurrent>) -> Option<*mut TaskState> {
+fn find_own(current: Task<OfCurrent>, notified: u64) -> Option<*mut TaskState> {
     if current.exit_state() & EXIT_ZOMBIE == 0
         || current.pid() != current.tgid()
         || current.threads() != 1
+        // A leader that ended early can be interrupted, by a timer that sends signals, before it
+        // leaves its CPU.
+        || current.parent().address() != notified
     {
         return None;
     }
@@ -151,11 +162,6 @@ unsafe fn child_ended<A: Access, B: Access>(
 ) {
     // SAFETY: the caller vouches for `state`.
     let record = unsafe { &raw mut (*state).record };
-    let exit_state = leader.exit_state();
-    // A thread's end, and what a process makes up with rt_sigqueueinfo(2), find no zombie.
-    if exit_state != EXIT_ZOMBIE && exit_state != EXIT_TRACE {
-        return;
-    }
     // SAFETY: the caller vouches for `state`, and that it is that of `leader`.
     unsafe {
         if !zombie::has_ended_unseen(state, leader) {
@@ -172,23 +178,38 @@ unsafe fn child_ended<A: Access, B: Access>(
                 zombie::begin(state, notified, traced, now);
             }
             if autoreap {
-                zombie::autoreaped(state);
+                zombie::expect_autoreap(state, how::AUTOREAP, now);
             }
-        } else if is_genuine((*record).task, exit_state) {
+        } else {
             zombie::handed_on(state, leader);
             if autoreap {
-                zombie::autoreaped_on_reparent(state);
+                let now = bpf_ktime_get_ns();
+                zombie::expect_autoreap(state, how::AUTOREAP_ON_REPARENT, now);
             }
         }
     }
 }
 
-/// Only the kernel tells again of a zombie, and only when father or tracer die, or when the tracer
-/// has waited for it. Anything else is made up.
+/// Whether a process is a zombie. If it is not, the signal is about a thread, or made up.
 #[inline(always)]
-fn is_genuine(task: u64, exit_state: u32) -> bool {
+fn is_zombie(leader: Task<Probed>) -> bool {
+    let exit_state = leader.exit_state();
+    exit_state == EXIT_ZOMBIE || exit_state == EXIT_TRACE
+}
+
+/// Whether a process made up this notification of a zombie's end (rt_sigqueueinfo(2)).
+///
+/// The kernel notifies the parent, or the tracer, and nobody else. A process can make up such a
+/// signal for itself alone (do_rt_sigqueueinfo, kernel/signal.c), and not while it exits. So only
+/// the parent or tracer can forge one, and the system call tells that from its wait for a thread
+/// that the zombie had, in which the kernel notifies it, too (release_task, kernel/exit.c).
+#[inline(always)]
+fn is_forged(leader: Task<Probed>, notified: Task<Probed>) -> bool {
+    if leader.parent().address() != notified.address() {
+        return true;
+    }
     let current = current::task();
-    exit_state == EXIT_TRACE
-        || current.flags() & PF_EXITING != 0
-        || current.group_leader().address() == task
+    current.flags() & PF_EXITING == 0
+        && current.tgid() == notified.tgid()
+        && syscall::sends_signal_with_info(current)
 }

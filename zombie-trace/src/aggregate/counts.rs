@@ -19,6 +19,9 @@ pub struct Counts {
     pub filtered: u64,
     /// What could not be reported.
     pub lost: Lost,
+    /// Forged notifications and reaps that were ignored.
+    #[serde(default)]
+    pub suspicious: u64,
 }
 
 /// Counts of what could not be reported.

@@ -149,6 +149,10 @@ pub struct Cli {
     pub timestamps: bool,
 
     /// Show only the summary at the end
+    ///
+    /// What became of the processes, percentiles of their zombie times, the worst parents and
+    /// containers, and what was lost. If other processes forged notifications or reaps, it says how
+    /// many were ignored.
     #[arg(short, long, help_heading = "Output")]
     pub summary: bool,
 

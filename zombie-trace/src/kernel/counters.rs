@@ -14,6 +14,7 @@ pub(super) fn sum(shares: impl Iterator<Item = Counters>) -> Counters {
         adopted: sum.adopted + share.adopted,
         pre_existing_reaped: sum.pre_existing_reaped + share.pre_existing_reaped,
         pre_existing_lost: sum.pre_existing_lost + share.pre_existing_lost,
+        suspicious: sum.suspicious + share.suspicious,
         reserved: sum.reserved,
     })
 }

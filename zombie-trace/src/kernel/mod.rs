@@ -10,6 +10,7 @@ mod error;
 mod examination;
 mod facts;
 mod mapping;
+mod misses;
 mod object;
 mod offsets;
 mod release;

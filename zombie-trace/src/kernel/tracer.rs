@@ -1,13 +1,4 @@
-use std::{
-    fs,
-    io::{Read as _, Seek as _},
-    os::{
-        fd::{AsFd as _, AsRawFd as _},
-        unix::fs::MetadataExt as _,
-    },
-    path::PathBuf,
-    thread,
-};
+use std::{fs, io::Read as _, os::unix::fs::MetadataExt as _, path::PathBuf, thread};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -29,6 +20,7 @@ use super::{
     counters,
     facts::{Facts, KernelTypes},
     mapping::Mapping,
+    misses::{Misses, number},
     object, slots, tracefs,
 };
 use crate::{
@@ -66,9 +58,7 @@ pub struct Tracer {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     backend: Backend,
     refusals: Vec<(Backend, KernelError)>,
-    /// What /proc tells of the program that sees exits; open, for who changes its user can't open it
-    /// any more.
-    exit_info: Option<fs::File>,
+    missed_exits: Option<Misses>,
 }
 
 impl Tracer {
@@ -115,10 +105,10 @@ impl Tracer {
             logger,
             backend: Backend::Tracepoint,
             refusals: Vec::new(),
-            exit_info: None,
+            missed_exits: None,
         };
         tracer.attach(config, &btf, facts.has_io_waitid)?;
-        tracer.exit_info = exit_info(&tracer.ebpf);
+        tracer.missed_exits = misses_of_exit(&tracer.ebpf);
         drop(btf);
         give_back_memory();
         Ok(tracer)
@@ -308,17 +298,7 @@ impl Tracer {
     /// How often the kernel skipped the program that sees exits because it ran already on the CPU
     /// (`recursion_misses`, 5.12 and later).
     pub fn missed_exits(&self) -> u64 {
-        let read = |mut info: &fs::File| {
-            let mut text = String::new();
-            info.rewind()?;
-            info.read_to_string(&mut text)?;
-            Ok::<_, std::io::Error>(text)
-        };
-        self.exit_info
-            .as_ref()
-            .and_then(|info| read(info).ok())
-            .and_then(|info| number(&info, "recursion_misses:"))
-            .unwrap_or(0)
+        self.missed_exits.as_ref().map_or(0, Misses::count)
     }
 
     /// What its maps take of the kernel's memory, bytes, as the kernel reckons it (`memlock` in
@@ -365,12 +345,6 @@ fn give_back_memory() {
     unsafe {
         libc::malloc_trim(0);
     }
-}
-
-/// The number that follows a key in a file of /proc.
-fn number(text: &str, key: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-    line.trim().parse().ok()
 }
 
 fn load(
@@ -458,9 +432,8 @@ fn load(
     Ok(ebpf)
 }
 
-fn exit_info(ebpf: &Ebpf) -> Option<fs::File> {
-    let fd = ebpf.program(attach::EXIT.program)?.fd().ok()?;
-    fs::File::open(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok()
+fn misses_of_exit(ebpf: &Ebpf) -> Option<Misses> {
+    Misses::of(ebpf.program(attach::EXIT.program)?.fd().ok()?).ok()
 }
 
 fn share_counters(ebpf: &Ebpf) -> Result<Mapping<Counters>, KernelError> {

@@ -288,6 +288,7 @@ fn add(a: Counts, b: Counts) -> Counts {
         pre_existing: a.pre_existing + b.pre_existing,
         filtered: a.filtered + b.filtered,
         lost: add_lost(a.lost, b.lost),
+        suspicious: a.suspicious + b.suspicious,
     }
 }
 

@@ -110,6 +110,7 @@ fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -> Run {
         pre_existing: alive.len() as u64 - still,
         filtered: 0,
         lost,
+        suspicious: 0,
     };
     interval_ends(&mut aggregate, counts, 12);
     Run {

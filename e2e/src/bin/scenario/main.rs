@@ -5,6 +5,7 @@
 //! birth of the zombie by looking (`waitid` with WNOWAIT) and notes the time around its wait.
 //! `scenario --list` prints the names and what keeps them from running on this machine.
 
+mod attack;
 mod autoreap;
 mod basic;
 mod busy;

@@ -472,6 +472,11 @@ impl Gate {
         self.0.store(value, SeqCst);
     }
 
+    /// The number, 0 while it is closed.
+    pub(crate) fn get(self) -> u64 {
+        self.0.load(SeqCst)
+    }
+
     /// Waits until it is open; returns the number.
     pub(crate) fn wait(self) -> u64 {
         wait_for(|| Some(self.0.load(SeqCst)).filter(|&value| value != 0))

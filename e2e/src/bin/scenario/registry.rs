@@ -1,8 +1,8 @@
 //! All scenarios by name.
 
 use crate::{
-    autoreap, basic, busy, command, compat, exec, memory, namespace, orphan, parent, ptrace,
-    puppet, signals, storm, threads, uring, waitid,
+    attack, autoreap, basic, busy, command, compat, exec, memory, namespace, orphan, parent,
+    ptrace, puppet, signals, storm, threads, uring, waitid,
 };
 
 /// A scenario.
@@ -115,6 +115,9 @@ pub(crate) const ENTRIES: &[Entry] = &[
     anywhere("stop-cont-kill", signals::stop_cont_kill),
     anywhere("forged-sigchld", signals::forged_sigchld),
     anywhere("killed", signals::killed),
+    anywhere("forge-notification", attack::forge_notification),
+    anywhere("hide-zombie", attack::hide_zombie),
+    anywhere("steal-reap", attack::steal_reap),
     probed("int80-wait4", compat::int80_wait4, compat::no_int80),
     anywhere("parent-stopped", parent::stopped),
     anywhere("parent-waits-other", parent::waits_other),

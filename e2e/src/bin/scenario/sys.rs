@@ -131,6 +131,12 @@ pub(crate) fn waitid(
     (pid != 0).then_some((pid, word))
 }
 
+/// `waitid(2)` for any child; the kernel writes its answer there, and others may, too.
+pub(crate) fn waitid_to(answer: *mut libc::siginfo_t, options: c_int) {
+    // SAFETY: the kernel checks the address; nobody here reads what it writes.
+    unsafe { libc::waitid(libc::P_ALL, 0, answer, options) };
+}
+
 /// `waitid(2)` with a null `infop`, which libc's wrapper passes on too: true if it waited.
 pub(crate) fn waitid_null(kind: libc::idtype_t, id: libc::id_t, options: c_int) -> bool {
     // SAFETY: the kernel takes null for "no answer wanted".

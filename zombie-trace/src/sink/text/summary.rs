@@ -47,7 +47,8 @@ pub(super) fn render(summary: &Summary, look: Look) -> String {
         text += &worst_containers(&summary.by_container, columns, look.color);
     }
     text.push('\n');
-    text + &loss(summary, columns, look.color)
+    text += &loss(summary, columns, look.color);
+    text + &forged(summary.counts.suspicious, columns, look.color)
 }
 
 fn counts(summary: &Summary, columns: usize, color: bool) -> String {
@@ -159,6 +160,19 @@ fn loss(summary: &Summary, columns: usize, color: bool) -> String {
     text
 }
 
+/// Forgeries, if there were any.
+fn forged(count: u64, columns: usize, color: bool) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    let text = format!("SUSPICIOUS: {count} forged notifications or reaps were ignored");
+    let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+    wrap(&words, " ", 0, columns)
+        .lines()
+        .map(|line| paint(line, style::WARNING, color) + "\n")
+        .collect()
+}
+
 /// The items in as many lines as they need, each line with that many spaces in front.
 fn wrap(items: &[String], separator: &str, indent: usize, columns: usize) -> String {
     let mut text = String::new();
@@ -194,6 +208,15 @@ mod tests {
         assert_eq!(bar(u64::MAX, u64::MAX, 3), "███");
         assert_eq!(bar(5, 10, 0), "");
         assert_eq!(bar(0, 0, 10), "");
+    }
+
+    #[test]
+    fn forgeries_are_mentioned() {
+        assert_eq!(forged(0, 80, false), "");
+        assert_eq!(
+            forged(7, 40, false),
+            "SUSPICIOUS: 7 forged notifications or\nreaps were ignored\n"
+        );
     }
 
     #[test]

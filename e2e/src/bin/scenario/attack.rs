@@ -1,0 +1,279 @@
+//! Attacks on the tracer: processes that pretend that others ended, or that they reaped them.
+
+use std::{
+    hint, ptr,
+    sync::atomic::{AtomicI32, Ordering::SeqCst},
+    thread,
+};
+
+use libc::pid_t;
+use zombie_trace_e2e::{Line, Many, Span, now};
+
+use crate::{
+    process::{Gate, Proc, Refine, print_line, wait_for},
+    sys, threads,
+};
+
+/// Attacks take longer than other scenarios, in seconds.
+const LIFE_LIMIT: u32 = 240;
+/// For how long an attacked zombie is left alone after its birth.
+const HOLD_MS: u64 = 1;
+/// Memory that takes a dying thread some milliseconds to give back, in bytes.
+const SLOW_TO_END: usize = 48 << 20;
+/// Ends an attack.
+const STOP: u64 = u64::MAX;
+
+/// What an attacker aims at, and what it has attacked already: pids.
+#[derive(Clone, Copy)]
+struct Aim {
+    target: Gate,
+    attacked: Gate,
+}
+
+impl Aim {
+    fn new() -> Self {
+        Self {
+            target: Gate::new(),
+            attacked: Gate::new(),
+        }
+    }
+
+    /// Waits until an attack on this process is under way.
+    fn at(self, pid: pid_t) {
+        self.target.pass(pid as u64);
+        wait_for(|| (self.attacked.get() == pid as u64).then_some(()));
+    }
+
+    /// Attacks one target after the other, as fast as it can.
+    fn attack(self, mut attack: impl FnMut(pid_t)) {
+        loop {
+            match self.target.get() {
+                0 => hint::spin_loop(),
+                STOP => break,
+                pid => {
+                    attack(pid as pid_t);
+                    self.attacked.pass(pid);
+                }
+            }
+        }
+    }
+
+    fn stop(self) {
+        self.target.pass(STOP);
+    }
+}
+
+/// `forge-notification stranger|other-parent|parent [N]`: SIGCHLDs say all the time that N children
+/// ended, also while they do. A stranger sends them, the parent of another child, or a thread of
+/// the real parent.
+pub(crate) fn forge_notification(args: &[String]) {
+    let (who, count) = arguments(args, 1000);
+    sys::alarm(LIFE_LIMIT);
+    let aim = Aim::new();
+    let [forger, bystander] = [Proc::new("forger"), Proc::new("bystander")];
+    match who {
+        "parent" => drop(thread::spawn(move || aim.attack(sys::forge_sigchld))),
+        _ => forger.fork(|| {
+            sys::alarm(LIFE_LIMIT);
+            if who == "other-parent" {
+                bystander.fork(|| sys::pause_forever());
+            }
+            forge_ignoring(aim);
+            if who == "other-parent" {
+                kill_and_reap(bystander);
+            }
+            0
+        }),
+    }
+    let (mut pids, mut longest) = (Vec::with_capacity(count), 0);
+    for _ in 0..count {
+        let begin = now();
+        let pid = sys::fork();
+        if pid == 0 {
+            aim.at(sys::getpid());
+            sys::exit_group(3);
+        }
+        pids.push(pid as u32);
+        wait_until_zombie(pid);
+        sys::sleep_ms(HOLD_MS);
+        assert_eq!(sys::wait4(pid, 0), Some((pid, 3 << 8)), "the parent's wait");
+        longest = longest.max(now() - begin);
+    }
+    aim.stop();
+    if who != "parent" {
+        forger.reap();
+        forger.truth().emit();
+    }
+    if who == "other-parent" {
+        bystander.truth().emit();
+    }
+    print_line(&Line::Many(Many {
+        comm: "scenario".into(),
+        ppid: sys::global_pid(),
+        pids,
+        exit_code: 3,
+        max_zombie_ns: longest,
+    }));
+}
+
+/// `hide-zombie stranger|parent [N]`: N processes try to hide that they are zombies. The leader ends
+/// first; while the last thread takes its time to end, an accomplice that ignores SIGCHLD pretends
+/// that it has.
+pub(crate) fn hide_zombie(args: &[String]) {
+    let (who, count) = arguments(args, 20);
+    sys::alarm(LIFE_LIMIT);
+    let aim = Aim::new();
+    let forger = Proc::new("forger");
+    let children: Vec<_> = (0..count).map(|_| Proc::new("child")).collect();
+    match who {
+        "parent" => drop(thread::spawn(move || aim.attack(sys::forge_sigchld))),
+        _ => forger.fork(|| {
+            sys::alarm(LIFE_LIMIT);
+            forge_ignoring(aim);
+            0
+        }),
+    }
+    for child in children {
+        if who == "parent" {
+            sys::sigaction(libc::SIGCHLD, libc::SIG_IGN, 0);
+        }
+        child.fork(|| {
+            sys::touch_memory(SLOW_TO_END);
+            threads::leader_ends(5, move || {
+                aim.at(sys::getpid());
+                child.ends_now();
+                sys::exit_thread(5)
+            })
+        });
+        let truth = if who == "parent" {
+            wait_for(|| (child.ended() != 0).then_some(()));
+            sys::sleep_ms(1);
+            sys::sigaction(libc::SIGCHLD, libc::SIG_DFL, 0);
+            reap_unless_gone(child)
+        } else {
+            child.poll_birth();
+            hold_and_reap(child);
+            child.truth()
+        };
+        truth.flag("leader-exited-early").emit();
+    }
+    aim.stop();
+    if who != "parent" {
+        forger.reap();
+        forger.truth().emit();
+    }
+}
+
+/// Reaps a child unless it ended while SIGCHLD was still ignored.
+fn reap_unless_gone(child: Proc) -> zombie_trace_e2e::Truth {
+    let options = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
+    let pid = child.local_pid();
+    let zombie = wait_for(|| {
+        let zombie = sys::waitid(libc::P_PID, pid as u32, options).is_some();
+        (zombie || !sys::kill(pid, 0)).then_some(zombie)
+    });
+    if !zombie {
+        return child.truth().code(5).autoreaped();
+    }
+    child.born(Span {
+        lo: child.ended(),
+        hi: now(),
+    });
+    hold_and_reap(child);
+    child.truth()
+}
+
+/// `steal-reap [N]`: a thief says that it reaped the N children of another process. It has a child of
+/// its own to wait for, and a thread that writes the other's pid over what the kernel answers. The
+/// victim reaps half of its children in a way that does not say which.
+pub(crate) fn steal_reap(args: &[String]) {
+    let count = args
+        .first()
+        .map_or(200, |arg| arg.parse().expect("steal-reap N"));
+    sys::alarm(LIFE_LIMIT);
+    let aim = Aim::new();
+    let [thief, bait] = [Proc::new("thief"), Proc::new("bait")];
+    let children: Vec<_> = (0..count).map(|_| Proc::new("child")).collect();
+    thief.fork(|| {
+        sys::alarm(LIFE_LIMIT);
+        bait.fork(|| sys::pause_forever());
+        steal(aim);
+        kill_and_reap(bait);
+        0
+    });
+    for (n, child) in children.iter().enumerate() {
+        child.fork(|| 3);
+        child.poll_birth();
+        let pid = child.local_pid();
+        aim.at(pid);
+        if n % 2 == 0 {
+            child.reap();
+        } else {
+            child.reap_by(|| {
+                sys::waitid_null(libc::P_PID, pid as u32, libc::WEXITED).then_some((pid, 3 << 8))
+            });
+        }
+        sys::sleep_ms(2);
+    }
+    aim.stop();
+    thief.reap();
+    for (n, child) in children.into_iter().enumerate() {
+        let truth = child.truth();
+        let truth = if n % 2 == 0 {
+            truth
+        } else {
+            truth.how("waitid").flag_maybe("bounded-end")
+        };
+        truth.emit();
+    }
+    thief.truth().emit();
+    bait.truth().emit();
+}
+
+fn steal(aim: Aim) {
+    // SAFETY: all zero is a valid siginfo.
+    let answer: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let answer = ptr::from_mut(Box::leak(Box::new(answer)));
+    // SAFETY: `si_pid` is an aligned int of a siginfo that is never freed.
+    let si_pid: &'static AtomicI32 = unsafe { &*answer.byte_add(16).cast() };
+    thread::spawn(move || {
+        loop {
+            si_pid.store(aim.target.get() as pid_t, SeqCst);
+        }
+    });
+    aim.attack(|_| sys::waitid_to(answer, libc::WEXITED | libc::WNOHANG));
+}
+
+/// Forges while SIGCHLD is ignored, as if the kernel were to reap the target at once.
+fn forge_ignoring(aim: Aim) {
+    sys::sigaction(libc::SIGCHLD, libc::SIG_IGN, 0);
+    aim.attack(sys::forge_sigchld);
+    sys::sigaction(libc::SIGCHLD, libc::SIG_DFL, 0);
+}
+
+fn kill_and_reap(child: Proc) {
+    child.pid();
+    child.ends_now();
+    sys::kill(child.local_pid(), libc::SIGKILL);
+    child.poll_birth();
+    child.reap();
+}
+
+fn hold_and_reap(child: Proc) {
+    sys::sleep_ms(10);
+    child.reap();
+}
+
+fn wait_until_zombie(pid: pid_t) {
+    let options = libc::WEXITED | libc::WNOWAIT;
+    let seen = sys::waitid(libc::P_PID, pid as u32, options);
+    assert!(seen.is_some(), "the look");
+}
+
+fn arguments(args: &[String], count: usize) -> (&str, usize) {
+    let who = args.first().expect("who attacks");
+    let count = args
+        .get(1)
+        .map_or(count, |arg| arg.parse().expect("a number"));
+    (who, count)
+}
