@@ -26,8 +26,12 @@ pub struct Counters {
     pub pre_existing_reaped: u64,
     /// Of them, those whose record found no room in the ring buffer.
     pub pre_existing_lost: u64,
+    /// Of them, those that were released and that the kernel-side filter held back.
+    pub pre_existing_filtered: u64,
+    /// Descendants of the traced root that an adoption walk put into the set of descendants.
+    pub tree_adopted: u64,
     /// Always 0; keeps CPUs off each other's cache lines.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 3],
 }
 
 const _: () = assert!(size_of::<Counters>() == 128);

@@ -5,6 +5,7 @@
 #![feature(asm_experimental_arch)]
 
 mod container;
+mod control;
 mod current;
 mod emit;
 mod globals;

@@ -9,6 +9,7 @@ use core::arch::asm;
 use zombie_trace_common::TaskState;
 
 use crate::{
+    control,
     globals::{HAS_COMPARE_EXCHANGE, SLOTS_MASK},
     maps::{DISPLACED, DISPLACED_COUNT, SLOTS},
 };
@@ -139,12 +140,16 @@ pub unsafe fn take_back(state: *const TaskState) -> bool {
     false
 }
 
-/// Takes a process out. Of all that try to, one is told `true`.
+/// Takes a process out, unless the run is [frozen](control::is_frozen). Of all that try to, one is
+/// told `true`.
 ///
 /// # Safety
 /// `state` must be what [`find`] has given.
 #[inline(always)]
 pub unsafe fn remove(state: *mut TaskState) -> bool {
+    if control::is_frozen() {
+        return false;
+    }
     let key = unsafe { (*state).tgid };
     if HAS_COMPARE_EXCHANGE.load() != 0 && unsafe { (*state).owner } != 0 {
         let owner = LIVE | u64::from(key);

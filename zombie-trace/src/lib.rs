@@ -10,6 +10,7 @@ pub mod cli;
 pub mod command;
 pub mod compare;
 pub mod container;
+pub mod deadline;
 pub mod decode;
 pub mod demo;
 pub mod diff;

@@ -34,6 +34,24 @@ pub(crate) fn warn_of_loss(lost: &Lost) {
     warn(&format!("lost {}", advice.join("; ")));
 }
 
+/// New descendants were found to the last at the start.
+pub(crate) fn overlooked(found: u64) -> String {
+    format!(
+        "--tree: processes fork faster than they can be found; about {found} descendants may be \
+         missing"
+    )
+}
+
+/// Records that the end of the run did not wait for.
+pub(crate) fn undelivered(records: u64) -> String {
+    format!("{records} records did not arrive before the end of the run")
+}
+
+/// /proc has not answered.
+pub(crate) fn undiagnosed(zombies: usize) -> String {
+    format!("{zombies} living zombies: /proc did not answer in time, so their causes are unknown")
+}
+
 /// A parent has more and more zombies: how many, and which limit is reached first, and when.
 pub(crate) fn growing(growing: &Growing, limits: &[Limit]) -> String {
     let Growing {

@@ -75,7 +75,11 @@ mod tests {
     fn host(id: u64, text: &str) -> HostName {
         let mut name = [0; 64];
         name[..text.len()].copy_from_slice(text.as_bytes());
-        HostName { id, name }
+        HostName {
+            id,
+            cgroup_id: 0,
+            name,
+        }
     }
 
     #[test]
