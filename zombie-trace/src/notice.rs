@@ -90,7 +90,7 @@ pub(crate) fn fallback(used: Backend, refusals: &[(Backend, KernelError)]) -> St
 }
 
 /// Something that the user should know.
-pub(crate) fn warn(text: &str) {
+pub fn warn(text: &str) {
     say(&format!("zombie-trace: warning: {text}"));
 }
 
