@@ -43,7 +43,9 @@ fn main() -> ExitCode {
 /// a way to the kernel's memory. A demo has nothing to hide, and shows its processes to their user.
 fn keep_out_others() {
     if let Err(error) = prctl::set_dumpable(false) {
-        notice::warn(&format!("cannot protect this process from its user: {error}"));
+        notice::warn(&format!(
+            "cannot protect this process from its user: {error}"
+        ));
     }
 }
 

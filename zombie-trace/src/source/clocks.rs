@@ -99,7 +99,11 @@ mod tests {
         let shift = Shift::parse(text);
         assert_eq!(shift.monotonic, 50_000_000_000_000);
         assert_eq!(shift.boottime, -6_999_750_000_000);
-        for none in ["", "monotonic\n", "monotonic x y\nboottime 9223372036854775807 0\n"] {
+        for none in [
+            "",
+            "monotonic\n",
+            "monotonic x y\nboottime 9223372036854775807 0\n",
+        ] {
             assert_eq!(Shift::parse(none), Shift::default(), "{none}");
         }
     }

@@ -222,18 +222,18 @@ mod tests {
 
     #[test]
     fn names_the_descendants_that_run_on() {
-        let running = |count: u32| {
+        let text = |count: u32| {
             let process = |pid| Running {
                 pid,
                 comm: "a\x1bb".into(),
             };
-            super::running(&(1..=count).map(process).collect::<Vec<_>>())
+            running(&(1..=count).map(process).collect::<Vec<_>>())
         };
         let name = printable(&"a\x1bb".into());
         assert!(!name.contains('\x1b'));
-        assert_eq!(running(0), "");
-        assert_eq!(running(1), format!("1 descendant still runs: {name} (1)\n"));
-        let many = running(40);
+        assert_eq!(text(0), "");
+        assert_eq!(text(1), format!("1 descendant still runs: {name} (1)\n"));
+        let many = text(40);
         assert!(many.starts_with("40 descendants still run: "), "{many}");
         assert!(
             many.ends_with("(5), …\n") && many.lines().count() == 1,
