@@ -18,6 +18,7 @@ mod cookbook;
 mod crowd;
 mod devtools;
 mod diff;
+mod ending;
 mod failure;
 mod fault;
 mod gate;
@@ -34,9 +35,11 @@ mod residue;
 mod runc;
 mod schema;
 mod scope;
+mod sealed;
 mod serve;
 mod shell;
 mod time;
+mod time_namespace;
 mod tracer;
 
 use libtest_mimic::{Arguments, Trial};
@@ -106,6 +109,9 @@ fn main() {
         recording::tests(),
         residue::tests(),
         schema::tests(),
+        sealed::tests(),
+        ending::tests(),
+        time_namespace::tests(),
         serve::tests(),
         cookbook::tests(),
     ];

@@ -47,9 +47,9 @@ pub(crate) fn undelivered(records: u64) -> String {
     format!("{records} records did not arrive before the end of the run")
 }
 
-/// /proc has not answered.
+/// /proc has not answered in time.
 pub(crate) fn undiagnosed(zombies: usize) -> String {
-    format!("{zombies} living zombies: /proc did not answer in time, so their causes are unknown")
+    format!("there was no time to find the causes of living zombies: {zombies}")
 }
 
 /// A parent has more and more zombies: how many, and which limit is reached first, and when.

@@ -324,8 +324,10 @@ impl Session {
         self.tracer.missed_exits() + self.overlooked
     }
 
-    /// Takes in what there is to be known now.
+    /// The end of a run without a summary: takes in what there is to be known now.
     pub(crate) fn catch_up(&mut self) -> Result<(), Trouble> {
+        // Or else there could be more and more.
+        self.tracer.close();
         self.drain(usize::MAX)?;
         self.tell_standing().map(drop)
     }

@@ -147,7 +147,9 @@ impl CgroupPaths {
             .iter()
             .filter(|(id, known)| !exists(**id, &known.cgroup.path));
         let gone: Vec<_> = gone.map(|(id, known)| (known.last_use, *id)).collect();
-        self.forget_oldest(gone, SOME);
+        // Records of those that went just now are still to come.
+        let some = SOME.min(gone.len().div_ceil(2));
+        self.forget_oldest(gone, some);
         if self.known.len() + FEW <= Self::MAX_KNOWN {
             return;
         }
