@@ -125,7 +125,7 @@ pub(crate) fn linked_programs_of(pid: u32) -> Vec<u32> {
 }
 
 /// The texts in /proc/PID/fdinfo.
-fn descriptors(pid: u32) -> impl Iterator<Item = String> {
+pub(crate) fn descriptors(pid: u32) -> impl Iterator<Item = String> {
     fs::read_dir(format!("/proc/{pid}/fdinfo"))
         .into_iter()
         .flatten()

@@ -19,6 +19,7 @@ mod cookbook;
 mod crowd;
 mod devtools;
 mod diff;
+mod ending;
 mod failure;
 mod fault;
 mod gate;
@@ -35,10 +36,12 @@ mod residue;
 mod runc;
 mod schema;
 mod scope;
+mod sealed;
 mod serve;
 mod shell;
 mod test_case;
 mod time;
+mod time_namespace;
 mod tracer;
 
 use std::{process::ExitCode, thread};
@@ -83,6 +86,9 @@ fn tests() -> Vec<Test> {
         loss::tests(),
         crowd::tests(),
         attack::tests(),
+        time_namespace::tests(),
+        ending::tests(),
+        sealed::tests(),
         cookbook::tests(),
     ]
     .into_iter()

@@ -9,3 +9,17 @@ pub struct Descendant {
 }
 
 const _: () = assert!(size_of::<Descendant>() == 16);
+
+/// A descendant of the traced root that is running, as the iterator `list_descendants` writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct RunningDescendant {
+    /// Its pid in the tracer's pid namespace.
+    pub pid: u32,
+    /// Its parent's.
+    pub ppid: u32,
+    /// Its command name.
+    pub comm: [u8; crate::COMM_LEN],
+}
+
+const _: () = assert!(size_of::<RunningDescendant>() == 24);

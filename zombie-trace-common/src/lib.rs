@@ -5,6 +5,7 @@
 
 #![no_std]
 
+mod control;
 mod counters;
 mod descendant;
 mod handler_runs;
@@ -15,8 +16,9 @@ pub mod scope;
 mod snapshot;
 mod state;
 
+pub use control::{Control, stage};
 pub use counters::Counters;
-pub use descendant::Descendant;
+pub use descendant::{Descendant, RunningDescendant};
 pub use handler_runs::{HANDLER_TIMES, HANDLERS_LEN, HandlerRuns};
 pub use offsets::MISSING;
 pub use place::{CGROUP_PATH_LEN, HOST_NAME_LEN, HostName, NewCgroup};
@@ -28,6 +30,8 @@ pub use state::{ALIAS_LEVELS, Alias, MAX_SLOTS, TaskState};
 mod pod {
     // SAFETY: repr(C), of plain integers, without padding (asserted beside each).
     unsafe impl aya::Pod for crate::Counters {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Control {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Descendant {}
     // SAFETY: as above.

@@ -8,11 +8,14 @@ pub const HOST_NAME_LEN: usize = 64;
 pub struct HostName {
     /// What [`Record::host_name`](crate::Record::host_name) refers to it by; never 0.
     pub id: u64,
+    /// The cgroup of the process that it was first seen with, as
+    /// [`Record::cgroup_id`](crate::Record::cgroup_id).
+    pub cgroup_id: u64,
     /// The name, filled up with NUL.
     pub name: [u8; HOST_NAME_LEN],
 }
 
-const _: () = assert!(size_of::<HostName>() == 72);
+const _: () = assert!(size_of::<HostName>() == 80);
 
 /// Longer paths of cgroups are not told of.
 pub const CGROUP_PATH_LEN: usize = 504;

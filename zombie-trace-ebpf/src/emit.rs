@@ -45,7 +45,9 @@ pub unsafe fn close(state: *mut TaskState) {
         if is_too_short(record) {
             if table::remove(state) {
                 count_end(pre_existing, autoreaped);
-                if !pre_existing {
+                if pre_existing {
+                    count(|counters| &raw mut counters.pre_existing_filtered);
+                } else {
                     count(|counters| &raw mut counters.filtered);
                 }
             }
@@ -68,15 +70,26 @@ pub unsafe fn close(state: *mut TaskState) {
             return;
         }
         count_end(pre_existing, autoreaped);
-        // User space looks by itself often enough for a person; a wakeup costs more than all the
-        // rest of the record.
-        let wakeup = if EVENTS.query(BPF_RB_AVAIL_DATA) > WAKEUP_BYTES.load() {
-            BPF_RB_FORCE_WAKEUP
-        } else {
-            BPF_RB_NO_WAKEUP
-        };
-        entry.submit(wakeup);
+        entry.submit(wakeup());
     }
+}
+
+/// User space looks by itself often enough for a person; a wakeup costs more than all the rest of a
+/// record.
+#[inline(always)]
+pub fn wakeup() -> u64 {
+    if EVENTS.query(BPF_RB_AVAIL_DATA) > WAKEUP_BYTES.load() {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    }
+}
+
+/// Whether half of the ring buffer is in use: the rest is for records, so that nobody can crowd them
+/// out with names.
+#[inline(always)]
+pub fn is_for_records_only() -> bool {
+    EVENTS.query(BPF_RB_AVAIL_DATA) > 2 * WAKEUP_BYTES.load()
 }
 
 /// Takes a process out of the table of which nothing is to be told.

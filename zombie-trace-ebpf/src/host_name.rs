@@ -4,24 +4,25 @@ use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use zombie_trace_common::{HOST_NAME_LEN, HostName};
 
 use crate::{
-    emit::BPF_RB_NO_WAKEUP,
+    emit::{is_for_records_only, wakeup},
     maps::{EVENTS, HOST_NAMES},
     task::{Access, Task, UtsNamespace},
 };
 
 /// What a record refers to its thread's host name by; 0 if that is the machine's, or unknown.
+/// `cgroup_id` is its process's.
 #[inline(always)]
-pub fn of<A: Access>(thread: Task<A>) -> u64 {
+pub fn of<A: Access>(thread: Task<A>, cgroup_id: u64) -> u64 {
     let namespace = thread.uts_namespace();
     if namespace.has_own_name() {
-        id_of(namespace)
+        id_of(namespace, cgroup_id)
     } else {
         0
     }
 }
 
 #[inline(always)]
-fn id_of<A: Access>(namespace: UtsNamespace<A>) -> u64 {
+fn id_of<A: Access>(namespace: UtsNamespace<A>, cgroup_id: u64) -> u64 {
     let name = namespace.host_name();
     // An address used again, or another name, is noticed by the name.
     if let Some(known) = HOST_NAMES.get_ptr(namespace.address())
@@ -31,6 +32,9 @@ fn id_of<A: Access>(namespace: UtsNamespace<A>) -> u64 {
         // SAFETY: `known` is a map value.
         return unsafe { (*known).id };
     }
+    if is_for_records_only() {
+        return 0;
+    }
     let Some(mut entry) = EVENTS.reserve::<HostName>(0) else {
         return 0;
     };
@@ -39,9 +43,13 @@ fn id_of<A: Access>(namespace: UtsNamespace<A>) -> u64 {
     let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
     // SAFETY: the helper takes no arguments.
     let id = unsafe { bpf_ktime_get_ns() } << 12 | cpu & 0xfff;
-    let host_name = HostName { id, name };
+    let host_name = HostName {
+        id,
+        cgroup_id,
+        name,
+    };
     entry.write(host_name);
-    entry.submit(BPF_RB_NO_WAKEUP);
+    entry.submit(wakeup());
     let _ = HOST_NAMES.insert(namespace.address(), host_name, 0);
     id
 }

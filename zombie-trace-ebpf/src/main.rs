@@ -12,6 +12,7 @@
 
 mod atomic;
 mod container;
+mod control;
 mod current;
 mod emit;
 mod globals;

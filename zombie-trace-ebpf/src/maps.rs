@@ -3,7 +3,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
 };
 use zombie_trace_common::{
-    Alias, Counters, Descendant, HANDLERS_LEN, HOST_NAME_LEN, HandlerRuns, HostName, TaskState,
+    Alias, Control, Counters, Descendant, HANDLERS_LEN, HOST_NAME_LEN, HandlerRuns, HostName,
+    TaskState,
     scope::{CGROUP_NAME_LEN, NamePattern},
 };
 
@@ -97,9 +98,9 @@ pub static NOTIFYING: Array<Notifying> = Array::with_max_entries(1, 0);
 #[map]
 pub static WAITS: Array<Wait> = Array::with_max_entries(WAITS_LEN, 0);
 
-/// By the thread group id, likewise: see [`HandlerRuns`].
+/// By the thread group id, likewise: see [`HandlerRuns`]. User space reads it through a mapping.
 #[map]
-pub static HANDLERS: Array<HandlerRuns> = Array::with_max_entries(HANDLERS_LEN, 0);
+pub static HANDLERS: Array<HandlerRuns> = Array::with_max_entries(HANDLERS_LEN, BPF_F_MMAPABLE);
 
 /// By `pid_tgid` of the waiting thread.
 #[map]
@@ -150,10 +151,9 @@ pub static NAME_KEYS: PerCpuArray<Key<[u8; CGROUP_NAME_LEN]>> =
 #[map]
 pub static COUNTERS: Array<Counters> = Array::with_max_entries(SET_AT_LOAD, BPF_F_MMAPABLE);
 
-/// 1 if a process that ended without a notification was autoreaped: with the tracepoint backend,
-/// whose notifications are never skipped. User space sets it when it has chosen the backend.
+/// What user space tells the programs while they run: see [`crate::control`].
 #[map]
-pub static SILENT_AUTOREAP: Array<u32> = Array::with_max_entries(1, 0);
+pub static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);

@@ -65,8 +65,9 @@ pub fn contains<A: Access>(leader: Task<A>, thread: Task<A>, slot: u32) -> bool 
     true
 }
 
+/// Whether a process is a descendant of the traced root, and not that itself.
 #[inline(always)]
-fn is_descendant<A: Access>(leader: Task<A>) -> bool {
+pub fn is_descendant<A: Access>(leader: Task<A>) -> bool {
     // SAFETY: the map is preallocated, so the entry stays readable even if it is removed meanwhile.
     unsafe { TREE.get(leader.tgid()) }
         .is_some_and(|entry| entry.root == 0 && entry.start_boottime == leader.start_boottime())

@@ -7,7 +7,7 @@
 use zombie_trace_common::TaskState;
 
 use crate::{
-    atomic,
+    atomic, control,
     globals::{HAS_COMPARE_EXCHANGE, SLOTS_MASK},
     maps::{DISPLACED, DISPLACED_COUNT, SLOTS},
 };
@@ -149,12 +149,16 @@ pub unsafe fn take_back(state: *const TaskState) -> bool {
     false
 }
 
-/// Takes a process out. Of all that try to, one is told `true`.
+/// Takes a process out, unless the run is [frozen](control::is_frozen). Of all that try to, one is
+/// told `true`.
 ///
 /// # Safety
 /// `state` must be what [`find`] has given.
 #[inline(always)]
 pub unsafe fn remove(state: *mut TaskState) -> bool {
+    if control::is_frozen() {
+        return false;
+    }
     // SAFETY: the caller vouches for `state`.
     let key = unsafe { (*state).tgid };
     // SAFETY: the caller vouches for `state`.

@@ -7,10 +7,11 @@ use zombie_trace_common::{
 };
 
 use crate::{
+    control,
     current::{self, OfCurrent},
     emit::{close, count, forget, is_too_short},
     globals::EXIT_CAN_BE_SKIPPED,
-    maps::{SCRATCH, SILENT_AUTOREAP, scratch},
+    maps::{SCRATCH, scratch},
     phases,
     record::{self, Insertion, describe_parent},
     scope, table,
@@ -40,7 +41,7 @@ pub unsafe fn has_ended_unseen<A: Access>(state: *mut TaskState, leader: Task<A>
             return true;
         }
         let leader = seldom(leader);
-        if EXIT_CAN_BE_SKIPPED.load() == 0 || leader.live_threads() != 0 {
+        if EXIT_CAN_BE_SKIPPED.load() == 0 || control::is_closing() || leader.live_threads() != 0 {
             return false;
         }
         (*state).record.wait_status = leader.wait_status();
@@ -54,6 +55,7 @@ pub unsafe fn has_ended_unseen<A: Access>(state: *mut TaskState, leader: Task<A>
 #[inline(always)]
 pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
     if EXIT_CAN_BE_SKIPPED.load() == 0
+        || control::is_closing()
         || leader.is_kthread()
         || leader.live_threads() != 0
         || !scope::contains(leader, leader, scratch::NOTIFY)
@@ -265,7 +267,7 @@ unsafe fn was_silently_autoreaped(state: *const TaskState) -> bool {
     unsafe {
         (*state).record.zombie_time == 0
             && (*state).record.flags & flags::NO_EXIT_SIGNAL == 0
-            && SILENT_AUTOREAP.get(0) == Some(&1)
+            && control::infers_autoreap()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use zombie_trace_common::{Counters, Record, SnapshotEntry, flags, how};
+use zombie_trace_common::{Counters, Record, RunningDescendant, SnapshotEntry, flags, how};
 
 use crate::{
     aggregate::{Counts, Lost},
@@ -11,6 +11,9 @@ use crate::{
 
 /// `EXIT_ZOMBIE` and `EXIT_TRACE` share this bit (include/linux/sched.h).
 const EXIT_ZOMBIE: u32 = 0x20;
+
+/// It is being released (include/linux/sched.h).
+const EXIT_DEAD: u32 = 0x10;
 
 /// The kernel side's last word: what is known of the processes in its map.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,10 @@ pub struct Remains {
     pub missed_exits: u64,
     /// Who ended without a notification was autoreaped.
     pub infers_autoreap: bool,
+    /// Records that did not arrive before the deadline.
+    pub undelivered: u64,
+    /// The descendants of the traced root that run on.
+    pub running: Vec<RunningDescendant>,
 }
 
 /// What became of the processes that ended during a run.
@@ -37,7 +44,8 @@ impl Accounts {
     /// Draws up the accounts. What is in no other place was missed.
     pub fn of(remains: &Remains) -> Self {
         let counters = &remains.counters;
-        let lost = lost(counters, remains.missed_exits);
+        let mut lost = lost(counters, remains.missed_exits);
+        lost.ring_full += remains.undelivered;
         let ours = |record: &&Record| !is_pre_existing(record);
         let (autoreaped, reaped): (Vec<&Record>, Vec<&Record>) = remains
             .released
@@ -107,6 +115,11 @@ pub fn is_zombie(entry: &SnapshotEntry) -> bool {
     entry.now.exit_state & EXIT_ZOMBIE != 0
 }
 
+/// It is reaped, though the kernel's list still has it.
+pub fn is_released(entry: &SnapshotEntry) -> bool {
+    entry.now.exit_state == EXIT_DEAD
+}
+
 /// Its leader ended alone and its threads live on, or have ended unseen.
 pub fn has_ended(record: &Record) -> bool {
     record.exit_time != 0 || is_pre_existing(record)
@@ -125,6 +138,16 @@ pub fn known(counters: &Counters) -> u64 {
     let gone =
         counters.map_full + counters.reaped + counters.autoreaped + counters.pre_existing_reaped;
     known.saturating_sub(gone)
+}
+
+/// How many records the ring buffer was given.
+pub fn submitted(counters: &Counters) -> u64 {
+    let ended = counters.reaped + counters.autoreaped + counters.pre_existing_reaped;
+    let held_back = counters.filtered
+        + counters.pre_existing_filtered
+        + counters.ring_full
+        + counters.pre_existing_lost;
+    ended.saturating_sub(held_back)
 }
 
 /// What was lost so far.
@@ -239,8 +262,8 @@ mod tests {
                 adopted: 1,
                 ..Counters::default()
             },
-            missed_exits: 0,
             infers_autoreap: true,
+            ..Remains::default()
         };
         let counts = Accounts::of(&remains).counts();
         assert_eq!(
@@ -288,6 +311,37 @@ mod tests {
         assert_eq!((counts.exits, counts.lost.missed), (19, 1));
         assert_eq!(counts.alive, sofar.alive);
         assert_balanced(&counts);
+    }
+
+    #[test]
+    fn records_that_did_not_arrive_are_lost() {
+        let counters = Counters {
+            exits: 20,
+            reaped: 14,
+            autoreaped: 6,
+            filtered: 3,
+            ring_full: 2,
+            pre_existing_reaped: 5,
+            pre_existing_filtered: 1,
+            pre_existing_lost: 1,
+            ..Counters::default()
+        };
+        assert_eq!(submitted(&counters), 18);
+        let remains = Remains {
+            counters,
+            undelivered: 4,
+            ..Remains::default()
+        };
+        let counts = Accounts::of(&remains).counts();
+        assert_eq!((counts.lost.ring_full, counts.lost.missed), (6, 1));
+        assert_balanced(&counts);
+    }
+
+    #[test]
+    fn one_that_is_being_released_is_not_dying() {
+        assert!(is_released(&entry(1, 16, 0)));
+        assert!(!is_released(&entry(1, 32, 0)) && !is_released(&entry(1, 48, 0)));
+        assert!(!is_released(&entry(1, 0, 0)));
     }
 
     #[test]

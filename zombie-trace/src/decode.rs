@@ -1,6 +1,8 @@
 //! Raw bytes from the kernel to typed records. Never panics, whatever the bytes are.
 
-use zombie_trace_common::{ClockSample, HostName, NewCgroup, Record, SnapshotEntry};
+use zombie_trace_common::{
+    ClockSample, HostName, NewCgroup, Record, RunningDescendant, SnapshotEntry,
+};
 
 /// What the ring buffer brings. Their lengths tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,18 +50,12 @@ pub fn clock_sample(bytes: &[u8]) -> Result<ClockSample, DecodeError> {
 
 /// What an iterator wrote about the task list.
 pub fn snapshot(bytes: &[u8]) -> Result<Vec<SnapshotEntry>, DecodeError> {
-    let size = size_of::<SnapshotEntry>();
-    if !bytes.len().is_multiple_of(size) {
-        return Err(DecodeError {
-            what: "snapshot entries",
-            size,
-            len: bytes.len(),
-        });
-    }
-    bytes
-        .chunks_exact(size)
-        .map(|chunk| one(chunk, "snapshot entry"))
-        .collect()
+    many(bytes, "snapshot entry")
+}
+
+/// What an iterator wrote about the descendants that run.
+pub fn descendants(bytes: &[u8]) -> Result<Vec<RunningDescendant>, DecodeError> {
+    many(bytes, "running descendant")
 }
 
 /// A structure of which any bytes are a valid value.
@@ -78,6 +74,20 @@ unsafe impl Plain for NewCgroup {}
 unsafe impl Plain for ClockSample {}
 // SAFETY: as above.
 unsafe impl Plain for SnapshotEntry {}
+// SAFETY: as above.
+unsafe impl Plain for RunningDescendant {}
+
+fn many<T: Plain>(bytes: &[u8], what: &'static str) -> Result<Vec<T>, DecodeError> {
+    let size = size_of::<T>();
+    let len = bytes.len();
+    if !len.is_multiple_of(size) {
+        return Err(DecodeError { what, size, len });
+    }
+    bytes
+        .chunks_exact(size)
+        .map(|chunk| one(chunk, what))
+        .collect()
+}
 
 fn one<T: Plain>(bytes: &[u8], what: &'static str) -> Result<T, DecodeError> {
     if bytes.len() != size_of::<T>() {
@@ -103,7 +113,7 @@ mod tests {
             let bytes = vec![0xa5; len];
             let expected = match len {
                 _ if len == size_of::<Record>() => "record",
-                72 => "host name",
+                80 => "host name",
                 512 => "cgroup",
                 _ => "none",
             };
@@ -142,6 +152,7 @@ mod tests {
             let _ = event(&bytes);
             let _ = clock_sample(&bytes);
             let _ = snapshot(&bytes);
+            let _ = descendants(&bytes);
         }
     }
 }

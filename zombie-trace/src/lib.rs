@@ -10,6 +10,8 @@ pub mod cli;
 pub mod command;
 pub mod compare;
 pub mod container;
+mod crowd;
+pub mod deadline;
 pub mod decode;
 pub mod demo;
 pub mod diff;

@@ -3,6 +3,7 @@
 use std::env;
 
 use anyhow::Context as _;
+use nix::sys::prctl;
 use zombie_trace::{
     cli::{Cli, Task},
     demo, diff, doctor,
@@ -15,6 +16,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    if !matches!(cli.task, Some(Task::Demo(_))) {
+        keep_out_others();
+    }
     init_log(&cli);
     let outcome = match &cli.task {
         Some(Task::Doctor(args)) => doctor::run(args).context("cannot write to standard output"),
@@ -32,6 +36,16 @@ fn main() -> ExitCode {
             notice::say(&format!("zombie-trace: {error:#}"));
             ExitCode::Error
         }
+    }
+}
+
+/// Nobody with our user id may trace us, or take our descriptors: with file capabilities that would be
+/// a way to the kernel's memory. A demo has nothing to hide, and shows its processes to their user.
+fn keep_out_others() {
+    if let Err(error) = prctl::set_dumpable(false) {
+        notice::warn(&format!(
+            "cannot protect this process from its user: {error}"
+        ));
     }
 }
 

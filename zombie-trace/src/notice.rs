@@ -43,6 +43,24 @@ pub(crate) fn forged(count: u64) -> String {
     format!("ignored {what}: a process pretends that others ended or that it reaped them")
 }
 
+/// New descendants were found to the last at the start.
+pub(crate) fn overlooked(found: u64) -> String {
+    format!(
+        "--tree: processes fork faster than they can be found; about {found} descendants may be \
+         missing"
+    )
+}
+
+/// Records that the end of the run did not wait for.
+pub(crate) fn undelivered(records: u64) -> String {
+    format!("{records} records did not arrive before the end of the run")
+}
+
+/// /proc has not answered in time.
+pub(crate) fn undiagnosed(zombies: usize) -> String {
+    format!("there was no time to find the causes of living zombies: {zombies}")
+}
+
 /// A parent has more and more zombies: how many, and which limit is reached first, and when.
 pub(crate) fn growing(growing: &Growing, limits: &[Limit]) -> String {
     let Growing {
@@ -81,7 +99,7 @@ pub(crate) fn fallback(used: Backend, refusals: &[(Backend, KernelError)]) -> St
 }
 
 /// Something that the user should know.
-pub(crate) fn warn(text: &str) {
+pub fn warn(text: &str) {
     say(&format!("zombie-trace: warning: {text}"));
 }
 

@@ -15,9 +15,9 @@ use crate::{
     decode::Event,
     filter::Filter,
     gate::Figures,
-    lifecycle::{Alive, Lifecycle, Overdue, Place, RunQueueClocks, TaskId, WallClock},
+    lifecycle::{Alive, Comm, Lifecycle, Overdue, Place, RunQueueClocks, TaskId, WallClock},
     metrics::{Pids, Standing},
-    sink::{Loss, Sink, Start},
+    sink::{Loss, Running, Sink, Start},
     source::{Places, monotonic_now, proc, wall_clock},
 };
 
@@ -279,6 +279,11 @@ impl Pipeline {
         let ts = self.wall.timestamp(now);
         let summary = self.aggregate.summary(counts, ts, self.elapsed(now));
         self.sink.summary(&summary)?;
+        let running = remains.running.iter().map(|process| Running {
+            pid: process.pid,
+            comm: Comm::new(process.comm),
+        });
+        self.sink.running(&running.collect::<Vec<_>>())?;
         self.sink.end()?;
         Ok(Ending {
             lost,

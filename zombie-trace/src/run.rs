@@ -8,6 +8,7 @@ use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 use crate::{
     cli::{Cli, ScopeArgs, TuningArgs},
     command::{self, Traced},
+    deadline::{Deadline, END},
     exit_code::ExitCode,
     filter::{Pid, TimeSpan},
     gate::Gates,
@@ -72,10 +73,13 @@ async fn trace(
     }
     let mut ending = None;
     if let Ok(ended) = outcome {
-        outcome = session.finish().await.map(|end| {
-            ending = Some(end);
-            ended
-        });
+        outcome = session
+            .finish(Deadline::after(END), &mut stops)
+            .await
+            .map(|end| {
+                ending = Some(end);
+                ended
+            });
     }
     // The command goes on whatever becomes of our output.
     let status = match (&outcome, &mut traced) {

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     future::pending,
     io::{self, Stdout},
+    mem,
     os::fd::AsFd as _,
     process::ExitStatus,
     time::Duration,
@@ -26,13 +27,19 @@ use crate::{
     cause::{Cause, Diagnosis},
     cli::Cli,
     command::Traced,
-    kernel::{KernelError, Tracer},
+    deadline::Deadline,
+    decode::Event,
+    kernel::{Adopted, KernelError, Tracer},
     lifecycle::{Comm, Growth, RunQueueClocks},
     notice::{self, warn, warn_of_loss},
     pipeline::{Ending, Pipeline},
     signals::Stop,
     sink::{self, Output, Start},
-    source::{RecordSource, monotonic_now, proc, thread_cpu_time},
+    source::{
+        RecordSource, monotonic_now,
+        proc::{self, Findings},
+        thread_cpu_time,
+    },
 };
 
 /// How often the ring buffer is looked at when the kernel side does not say that it fills up.
@@ -51,9 +58,15 @@ const LOSS_TICKS: u32 = 5;
 /// So many records at a time, so that signals are seen under any load.
 const BATCH: usize = 8192;
 
-/// How long to wait for the kernel to free what it has released, which tells of the last ends.
-/// An RCU grace period is some tens of ms.
+/// How long to wait for the kernel to free what it has released, which shows the last ends. An RCU
+/// grace period is some tens of ms.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// How long to wait for programs that were under way when the table was frozen.
+const DELIVERY: Duration = Duration::from_millis(500);
+
+/// How long /proc may take to say why zombies linger.
+const DIAGNOSIS: Duration = Duration::from_secs(2);
 
 /// Why a run ends before its time.
 pub(crate) enum Trouble {
@@ -91,6 +104,12 @@ pub(crate) struct Session {
     interval: Option<time::Interval>,
     /// Our standard output, if what we write goes there.
     stdout: Option<Stdout>,
+    /// How many records the ring buffer has brought.
+    received: u64,
+    /// Descendants that may have been overlooked at the start.
+    overlooked: u64,
+    /// Somebody has said stop.
+    stopping: bool,
 }
 
 impl Session {
@@ -117,7 +136,10 @@ impl Session {
     pub(crate) fn of(mut pipeline: Pipeline, mut tracer: Tracer) -> anyhow::Result<Self> {
         let source = RecordSource::new(tracer.take_ring_buffer()?)
             .context("cannot wait for the ring buffer")?;
-        let entries = tracer.adopt()?;
+        let Adopted { entries, unsettled } = tracer.adopt()?;
+        if unsettled > 0 {
+            warn(&notice::overlooked(unsettled));
+        }
         let mut cpus: Vec<_> = entries.iter().map(|entry| entry.now.cpu).collect();
         cpus.sort_unstable();
         cpus.dedup();
@@ -131,6 +153,9 @@ impl Session {
             alive_ticks: A_SECOND,
             interval: None,
             stdout: None,
+            received: 0,
+            overlooked: unsettled,
+            stopping: false,
         })
     }
 
@@ -177,10 +202,13 @@ impl Session {
                         self.report_interval()?;
                     }
                 }
-                Some(stop) = stops.recv() => match &traced {
-                    Some(traced) => pass_on(traced, stop),
-                    None => return Ok(None),
-                },
+                Some(stop) = stops.recv() => {
+                    self.stopping = true;
+                    match &traced {
+                        Some(traced) => pass_on(traced, stop),
+                        None => return Ok(None),
+                    }
+                }
                 () = until(deadline) => match &traced {
                     Some(traced) => {
                         deadline = None;
@@ -202,6 +230,7 @@ impl Session {
             match self.source.take() {
                 Some(event) => {
                     let event = event.context("the kernel side is not the one we started")?;
+                    self.received += u64::from(matches!(event, Event::Record(_)));
                     self.pipeline.event(&event)?;
                 }
                 None => break,
@@ -227,7 +256,7 @@ impl Session {
         let due = self.pipeline.due(&existing);
         let took = thread_cpu_time().saturating_sub(begin);
         if !due.is_empty() {
-            let diagnoses = diagnose(&mut self.tracer, &due)?;
+            let diagnoses = diagnose(&mut self.tracer, &due, Deadline::after(DIAGNOSIS))?;
             self.pipeline.alive(&due, &diagnoses)?;
         }
         Ok(took)
@@ -247,7 +276,7 @@ impl Session {
     fn tell_standing(&mut self) -> Result<Vec<SnapshotEntry>, Trouble> {
         let (counters, existing) = self.existing()?;
         if self.pipeline.wants_standing() {
-            let missed = self.tracer.missed_exits();
+            let missed = self.missed();
             self.pipeline.standing(&existing, &counters, missed)?;
         }
         Ok(existing)
@@ -267,7 +296,7 @@ impl Session {
 
     fn report_loss(&mut self) -> Result<(), Trouble> {
         let counters = self.tracer.counters();
-        let missed = self.tracer.missed_exits();
+        let missed = self.missed();
         if let Some(lost) = self.pipeline.loss(&counters, missed)? {
             warn_of_loss(&lost);
         }
@@ -291,17 +320,28 @@ impl Session {
         }
     }
 
-    /// Takes in what there is to be known now.
+    fn missed(&self) -> u64 {
+        self.tracer.missed_exits() + self.overlooked
+    }
+
+    /// The end of a run without a summary: takes in what there is to be known now.
     pub(crate) fn catch_up(&mut self) -> Result<(), Trouble> {
+        // Or else there could be more and more.
+        self.tracer.close();
         self.drain(usize::MAX)?;
         self.tell_standing().map(drop)
     }
 
-    /// The end: what has happened until now is waited for, listed and summed up.
+    /// The end: what has happened until now is waited for, listed and summed up. A second stop ends the
+    /// waiting at once, and so does the deadline.
     ///
     /// Gives what it comes to.
-    pub(crate) async fn finish(&mut self) -> Result<Ending, Trouble> {
-        let remains = self.settle().await?;
+    pub(crate) async fn finish(
+        &mut self,
+        deadline: Deadline,
+        stops: &mut UnboundedReceiver<Stop>,
+    ) -> Result<Ending, Trouble> {
+        let remains = self.settle(deadline, stops).await?;
         self.tracer.flush_log();
         let ending = self.pipeline.finish(&remains)?;
         if let Some(lost) = ending.lost {
@@ -313,44 +353,95 @@ impl Session {
         Ok(ending)
     }
 
-    /// Waits until every process that was released has been told of.
-    async fn settle(&mut self) -> Result<Remains, Trouble> {
-        const POLL: Duration = Duration::from_millis(5);
-        self.tracer.stop_exits()?;
-        let deadline = Instant::now() + SETTLE;
+    /// Waits until every process that was released has been reported, then takes stock.
+    async fn settle(
+        &mut self,
+        mut deadline: Deadline,
+        stops: &mut UnboundedReceiver<Stop>,
+    ) -> Result<Remains, Trouble> {
+        self.tracer.close();
+        let patience = deadline.or_after(SETTLE);
         loop {
             self.drain(usize::MAX)?;
-            let before = self.tracer.counters();
-            let mut existing = self.tracer.list()?;
-            existing.retain(|entry| accounts::has_ended(&entry.record));
+            // The counters first: who is released meanwhile was known.
             let counters = self.tracer.counters();
-            let unsettled = accounts::known(&counters) > existing.len() as u64;
-            let late = Instant::now() >= deadline;
-            // Nothing may come in any more that the books don't have.
-            self.drain(usize::MAX)?;
-            if before == counters && (late || !unsettled) && counters == self.tracer.counters() {
-                let mut released = Vec::new();
-                if unsettled {
-                    let records = self.tracer.states()?.into_iter().map(|state| state.record);
-                    released = accounts::released_among(records, &existing);
-                }
-                let missed_exits = self.tracer.missed_exits();
-                let zombies: Vec<_> = existing
-                    .iter()
-                    .filter(|entry| accounts::is_zombie(entry))
-                    .collect();
-                let diagnoses = diagnose(&mut self.tracer, &zombies)?;
-                return Ok(Remains {
-                    existing,
-                    diagnoses,
-                    released,
-                    counters,
-                    missed_exits,
-                    infers_autoreap: self.tracer.backend().infers_autoreap(),
-                });
+            let settled = accounts::known(&counters) <= self.ended()?.len() as u64;
+            if settled || patience.min(deadline).has_passed() {
+                break;
             }
-            time::sleep(POLL).await;
+            deadline = self.wait(deadline, stops).await;
         }
+        self.tracer.freeze();
+        let patience = deadline.or_after(DELIVERY);
+        let mut remains = loop {
+            // The programs that were under way are through soon.
+            deadline = self.wait(deadline, stops).await;
+            let (remains, balanced) = self.take_stock()?;
+            if balanced || patience.min(deadline).has_passed() {
+                break remains;
+            }
+        };
+        if remains.undelivered > 0 {
+            warn(&notice::undelivered(remains.undelivered));
+        }
+        let zombies: Vec<_> = remains
+            .existing
+            .iter()
+            .filter(|entry| accounts::is_zombie(entry))
+            .collect();
+        let patience = deadline.or_after(DIAGNOSIS);
+        remains.diagnoses = diagnose(&mut self.tracer, &zombies, patience)?;
+        remains.running = self.tracer.descendants()?;
+        Ok(remains)
+    }
+
+    /// For a moment, but not beyond the deadline. Gives the deadline, which is now if this is the second
+    /// time that somebody says stop.
+    async fn wait(&mut self, deadline: Deadline, stops: &mut UnboundedReceiver<Stop>) -> Deadline {
+        const MOMENT: Duration = Duration::from_millis(5);
+        tokio::select! {
+            () = deadline.or_after(MOMENT).passed() => deadline,
+            Some(_) = stops.recv() => {
+                if mem::replace(&mut self.stopping, true) {
+                    deadline.or_after(Duration::ZERO)
+                } else {
+                    deadline
+                }
+            }
+        }
+    }
+
+    /// The dying processes and zombies that still exist.
+    fn ended(&mut self) -> Result<Vec<SnapshotEntry>, Trouble> {
+        let mut existing = self.tracer.list()?;
+        existing
+            .retain(|entry| accounts::has_ended(&entry.record) && !accounts::is_released(entry));
+        Ok(existing)
+    }
+
+    /// What there is now, and whether every process and record is accounted for.
+    fn take_stock(&mut self) -> Result<(Remains, bool), Trouble> {
+        let counters = self.tracer.counters();
+        self.drain(usize::MAX)?;
+        let undelivered = accounts::submitted(&counters).saturating_sub(self.received);
+        let existing = self.ended()?;
+        let known = accounts::known(&counters);
+        let mut released = Vec::new();
+        if known > existing.len() as u64 {
+            let records = self.tracer.states()?.into_iter().map(|state| state.record);
+            released = accounts::released_among(records, &existing);
+        }
+        let balanced = undelivered == 0 && known <= (existing.len() + released.len()) as u64;
+        let remains = Remains {
+            existing,
+            released,
+            counters,
+            undelivered,
+            missed_exits: self.missed(),
+            infers_autoreap: self.tracer.backend().infers_autoreap(),
+            ..Remains::default()
+        };
+        Ok((remains, balanced))
     }
 }
 
@@ -361,12 +452,21 @@ fn alive_ticks(after: Duration) -> u32 {
     ticks as u32
 }
 
-/// Why they are still there, by pid.
+/// Why they are still there, by pid, as far as that is known by the deadline.
 fn diagnose(
     tracer: &mut Tracer,
     zombies: &[&SnapshotEntry],
+    deadline: Deadline,
 ) -> Result<HashMap<u32, Diagnosis>, KernelError> {
-    let mut diagnoses = proc::diagnose_all(zombies, || tracer.list())?;
+    if zombies.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let copies = zombies.iter().copied().copied().collect();
+    let Some(findings) = Findings::read_by(copies, deadline) else {
+        warn(&notice::undiagnosed(zombies.len()));
+        return Ok(HashMap::new());
+    };
+    let mut diagnoses = findings.diagnoses(|| tracer.list())?;
     // Many zombies have few parents.
     let mut handlers = HashMap::new();
     for Record {

@@ -7,13 +7,17 @@ use aya_ebpf::{
 };
 use zombie_trace_common::{CGROUP_PATH_LEN, NewCgroup};
 
-use crate::{emit::BPF_RB_NO_WAKEUP, maps::EVENTS, task::Cgroup};
+use crate::{
+    emit::{BPF_RB_NO_WAKEUP, is_for_records_only, wakeup},
+    maps::EVENTS,
+    task::Cgroup,
+};
 
 /// Not by BTF: before 5.13 such a program can't have an argument that is a string.
 #[raw_tracepoint(tracepoint = "cgroup_mkdir")]
 pub fn cgroup_mkdir(ctx: RawTracePointContext) -> i32 {
     let cgroup = Cgroup::probed(ctx.arg(0));
-    if !cgroup.is_v2() {
+    if !cgroup.is_v2() || is_for_records_only() {
         return 0;
     }
     let Some(mut entry) = EVENTS.reserve::<NewCgroup>(0) else {
@@ -28,7 +32,7 @@ pub fn cgroup_mkdir(ctx: RawTracePointContext) -> i32 {
         let len = bpf_probe_read_kernel_str(path, CGROUP_PATH_LEN as u32, ctx.arg(1));
         // What fills it may be cut.
         if len > 0 && len < CGROUP_PATH_LEN as _ {
-            entry.submit(BPF_RB_NO_WAKEUP);
+            entry.submit(wakeup());
         } else {
             entry.discard(BPF_RB_NO_WAKEUP);
         }

@@ -6,6 +6,7 @@ use aya_log_ebpf::debug;
 use zombie_trace_common::{TaskState, flags};
 
 use crate::{
+    control,
     emit::count,
     globals::EXIT_HAS_GROUP_DEAD,
     host_name,
@@ -29,7 +30,7 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
     // The leader can end alone. It looks like a zombie from then on, but can't be reaped before its
     // threads have ended too; or one of them calls exec and takes its place.
     let alone = !group_dead && task.pid() == task.tgid() && !task.in_group_exit();
-    if group_dead || alone {
+    if (group_dead || alone) && !control::is_closing() {
         ends(&ctx, task, alone);
     }
     0
@@ -64,7 +65,7 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
         (*state).alone = u32::from(alone);
         record::describe(state, leader);
         // The leader may have given its namespaces up before.
-        (*state).record.host_name = host_name::of(last);
+        (*state).record.host_name = host_name::of(last, (*state).record.cgroup_id);
         let alone = (&raw const (*state).alone).read_volatile() != 0;
         if alone {
             (*state).record.leader_exit_time = now;

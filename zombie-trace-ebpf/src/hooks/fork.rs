@@ -26,24 +26,27 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Takes a process into the tree if it is the root or its parent is in the tree.
+/// Takes a process into the tree if it is the root or its parent is in the tree. Says whether it is in
+/// there now.
 #[inline(always)]
-pub fn descend(parent: Task<Typed>, child: Task<Typed>) {
+pub fn descend(parent: Task<Typed>, child: Task<Typed>) -> bool {
     let root = visible_pid(child) == TREE_ROOT.load();
     if !root && !is_member(parent) {
-        return;
+        return false;
     }
     let descendant = Descendant {
         start_boottime: child.start_boottime(),
         root: u64::from(root),
     };
-    if TREE.insert(child.tgid(), descendant, 0).is_err() {
+    let inserted = TREE.insert(child.tgid(), descendant, 0).is_ok();
+    if !inserted {
         count(|counters| &raw mut counters.tree_full);
     }
+    inserted
 }
 
 #[inline(always)]
-fn is_member(leader: Task<Typed>) -> bool {
+pub fn is_member(leader: Task<Typed>) -> bool {
     // SAFETY: the map is preallocated, so the entry stays readable even if it is removed meanwhile.
     unsafe { TREE.get(leader.tgid()) }
         .is_some_and(|entry| entry.start_boottime == leader.start_boottime())

@@ -4,7 +4,9 @@ use aya_ebpf::{
     cty::c_void,
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_seq_write},
 };
-use zombie_trace_common::{ClockSample, Record, TaskNow, flags, scope as scope_bits};
+use zombie_trace_common::{
+    COMM_LEN, ClockSample, Record, RunningDescendant, TaskNow, flags, scope as scope_bits,
+};
 
 use super::fork::descend;
 use crate::{
@@ -38,8 +40,11 @@ struct IterationMeta {
 #[unsafe(no_mangle)]
 pub fn adopt_tasks(ctx: *mut c_void) -> i32 {
     if let Some((iteration, task)) = leader(ctx) {
-        if SCOPE.load() & scope_bits::TREE != 0 && TREE.get_ptr(task.tgid()).is_none() {
-            descend(task.real_parent().group_leader(), task);
+        if SCOPE.load() & scope_bits::TREE != 0
+            && TREE.get_ptr(task.tgid()).is_none()
+            && descend(task.real_parent().group_leader(), task)
+        {
+            count(|counters| &raw mut counters.tree_adopted);
         }
         // Once a run: reads by helper cost the verifier far less.
         adopt_zombie(Task::probed(task.address()));
@@ -54,6 +59,34 @@ pub fn adopt_tasks(ctx: *mut c_void) -> i32 {
 pub fn list_tasks(ctx: *mut c_void) -> i32 {
     if let Some((iteration, task)) = leader(ctx) {
         list(iteration, task);
+    }
+    0
+}
+
+/// Lists the descendants of the traced root that are running.
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+pub fn list_descendants(ctx: *mut c_void) -> i32 {
+    let Some((iteration, task)) = leader(ctx) else {
+        return 0;
+    };
+    if task.live_threads() == 0 || !scope::is_descendant(task) {
+        return 0;
+    }
+    let mut running = RunningDescendant {
+        pid: scope::visible_pid(task),
+        ppid: scope::visible_pid(task.real_parent().group_leader()),
+        comm: [0; COMM_LEN],
+    };
+    // SAFETY: the kernel gives a valid iteration and task, and `running` is of the size that is
+    // written.
+    unsafe {
+        task.read_comm(&raw mut running.comm);
+        bpf_seq_write(
+            (*(*iteration).meta).seq.cast(),
+            (&raw const running).cast(),
+            size_of::<RunningDescendant>() as u32,
+        );
     }
     0
 }

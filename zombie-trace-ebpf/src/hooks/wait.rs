@@ -10,8 +10,8 @@ use zombie_trace_common::how;
 
 use super::reap::{reaped_by_current, untold_by_current};
 use crate::{
-    current,
-    maps::{SILENT_AUTOREAP, WAITIDS, WaitidArgs},
+    control, current,
+    maps::{WAITIDS, WaitidArgs},
     phases,
     task::PF_EXITING,
 };
@@ -118,7 +118,7 @@ pub fn process_wait(_ctx: BtfTracePointContext) -> i32 {
     let current = current::task();
     phases::wait_begins(current);
     // Only the tracepoint backend looks for what a wait has reaped.
-    if SILENT_AUTOREAP.get(0) == Some(&1) && current.flags() & PF_EXITING != 0 {
+    if control::infers_autoreap() && current.flags() & PF_EXITING != 0 {
         // SAFETY: the helper takes no arguments.
         untold_by_current(how::NS_TEARDOWN, unsafe { bpf_ktime_get_ns() });
     }

@@ -13,6 +13,7 @@ use super::LISTED;
 use crate::{
     aggregate::Summary,
     cli::{BackendChoice, BufferSize, DEFAULT_MAX_ZOMBIES, TuningArgs},
+    deadline::{Deadline, END},
     filter::{Filter, TimeSpan},
     kernel::Scope,
     lifecycle::{Alive, Zombie},
@@ -97,7 +98,9 @@ impl Watch {
             self.session
                 .follow(None, &mut self.stops, Some(deadline))
                 .await?;
-            self.session.finish().await
+            self.session
+                .finish(Deadline::after(END), &mut self.stops)
+                .await
         });
         match outcome {
             Ok(_) => Ok(self.seen.take()),

@@ -70,6 +70,9 @@ pub(super) const ITERATORS: [Attachment; 3] = [
     hook("sample_clock", Hook::TaskIterator),
 ];
 
+/// Lists the descendants that run; only where the run is about a tree.
+pub(super) const DESCENDANTS: Attachment = hook("list_descendants", Hook::TaskIterator);
+
 /// Keeps the set of descendants; only where the run is about a tree.
 pub(super) const FORK: Attachment = tracepoint("process_fork", "sched_process_fork");
 

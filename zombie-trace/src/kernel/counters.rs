@@ -15,6 +15,8 @@ pub(super) fn sum(shares: impl Iterator<Item = Counters>) -> Counters {
         pre_existing_reaped: sum.pre_existing_reaped + share.pre_existing_reaped,
         pre_existing_lost: sum.pre_existing_lost + share.pre_existing_lost,
         suspicious: sum.suspicious + share.suspicious,
+        pre_existing_filtered: sum.pre_existing_filtered + share.pre_existing_filtered,
+        tree_adopted: sum.tree_adopted + share.tree_adopted,
         reserved: sum.reserved,
     })
 }

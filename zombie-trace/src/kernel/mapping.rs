@@ -17,13 +17,17 @@ unsafe impl<T: Sync> Sync for Mapping<T> {}
 impl<T: Pod> Mapping<T> {
     /// Maps an array of so many values, which the kernel keeps at distances of 8 bytes.
     pub(super) fn new(fd: impl AsFd, length: usize) -> nix::Result<Self> {
+        Self::with(fd, length, ProtFlags::PROT_READ)
+    }
+
+    fn with(fd: impl AsFd, length: usize, protection: ProtFlags) -> nix::Result<Self> {
         const { assert!(size_of::<T>().is_multiple_of(8)) };
         let first = unsafe {
             // SAFETY: a new mapping, at an address that the kernel chooses.
             mmap(
                 None,
                 Self::bytes(length),
-                ProtFlags::PROT_READ,
+                protection,
                 MapFlags::MAP_SHARED,
                 fd,
                 0,
@@ -37,10 +41,39 @@ impl<T: Pod> Mapping<T> {
 
     /// The values as they are now.
     pub(super) fn values(&self) -> impl Iterator<Item = T> {
-        (0..self.length).map(|index| unsafe {
+        (0..self.length).filter_map(|index| self.get(index))
+    }
+
+    /// One of them.
+    pub(super) fn get(&self, index: usize) -> Option<T> {
+        (index < self.length).then(|| unsafe {
             // SAFETY: within the mapping, which lives as long as this; any bits are a valid value.
             self.first.add(index).read_volatile()
         })
+    }
+}
+
+/// The only value of an array map, which the programs read and we write.
+pub(super) struct Setting<T> {
+    mapping: Mapping<T>,
+    value: T,
+}
+
+impl<T: Pod + Default> Setting<T> {
+    /// Maps it.
+    pub(super) fn new(fd: impl AsFd) -> nix::Result<Self> {
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        Ok(Self {
+            mapping: Mapping::with(fd, 1, protection)?,
+            value: T::default(),
+        })
+    }
+
+    /// Changes it.
+    pub(super) fn update(&mut self, change: impl FnOnce(&mut T)) {
+        change(&mut self.value);
+        // SAFETY: within the mapping, which is writable and lives as long as this.
+        unsafe { self.mapping.first.write_volatile(self.value) };
     }
 }
 

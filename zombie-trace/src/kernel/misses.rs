@@ -34,6 +34,11 @@ impl Misses {
         now
     }
 
+    /// How many there were when they were last counted.
+    pub(super) fn last(&self) -> u64 {
+        self.last.get()
+    }
+
     fn read(&self) -> Option<u64> {
         let mut text = String::new();
         let mut info = &self.info;

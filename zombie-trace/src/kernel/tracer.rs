@@ -1,15 +1,18 @@
-use std::{fs, io::Read as _, os::unix::fs::MetadataExt as _, path::PathBuf, thread};
+use std::{
+    fs, io::Read as _, os::unix::fs::MetadataExt as _, path::PathBuf, thread, time::Duration,
+};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
+    maps::{HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
     programs::Iter,
 };
 use aya_log::EbpfLogger;
 use zombie_trace_common::{
-    ClockSample, Counters, Descendant, HANDLERS_LEN, HOST_NAME_LEN, HandlerRuns, SnapshotEntry,
-    TaskState,
+    ClockSample, Control, Counters, HANDLERS_LEN, HOST_NAME_LEN, HandlerRuns, RunningDescendant,
+    SnapshotEntry, TaskState,
     scope::{self as scope_bits, CGROUP_NAME_LEN, NamePattern},
+    stage,
 };
 
 use super::{
@@ -19,14 +22,18 @@ use super::{
     clock::sample_clocks,
     counters,
     facts::{Facts, KernelTypes},
-    mapping::Mapping,
-    misses::{Misses, number},
-    object, slots, tracefs,
+    mapping::{Mapping, Setting},
+    misses::Misses,
+    object, sealed, slots, tracefs,
 };
 use crate::{
     container::{self, ContainerQuery},
+    deadline::Deadline,
     decode,
 };
+
+/// How long the processes from before the hooks are looked for, at the most.
+const ADOPTION: Duration = Duration::from_secs(1);
 
 /// The initial pid namespace's inode number (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PIDNS: u32 = 0xeffffffc;
@@ -54,11 +61,27 @@ pub struct Config {
 pub struct Tracer {
     ebpf: Ebpf,
     counters: Mapping<Counters>,
+    handlers: Mapping<HandlerRuns>,
+    control: Setting<Control>,
+    map_bytes: u64,
     slots: u32,
+    has_tree: bool,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     backend: Backend,
     refusals: Vec<(Backend, KernelError)>,
     missed_exits: Option<Misses>,
+    /// The run is over: no later reading counts.
+    closed: bool,
+}
+
+/// What was there before the hooks.
+#[derive(Clone, Debug, Default)]
+pub struct Adopted {
+    /// The zombies and dying processes that are known.
+    pub entries: Vec<SnapshotEntry>,
+    /// How many new descendants the last walk found that there was time for: if any, there may be
+    /// more.
+    pub unsettled: u64,
 }
 
 impl Tracer {
@@ -97,17 +120,27 @@ impl Tracer {
         } else {
             None
         };
-        let counters = share_counters(&ebpf)?;
+        let counters = share(&ebpf, "COUNTERS", possible_cpus()?)?;
+        let handlers = share(&ebpf, "HANDLERS", HANDLERS_LEN as usize)?;
+        let control = Setting::new(array(&ebpf, "CONTROL")?.fd())
+            .map_err(|error| KernelError::io("map CONTROL", error.into()))?;
         let mut tracer = Self {
             ebpf,
             counters,
+            handlers,
+            control,
+            map_bytes: 0,
+            has_tree: config.scope.tree.is_some(),
             slots: slots::number(config.max_zombies),
             logger,
             backend: Backend::Tracepoint,
             refusals: Vec::new(),
             missed_exits: None,
+            closed: false,
         };
         tracer.attach(config, &btf, facts.has_io_waitid)?;
+        // Loading a program needs the descriptors of its maps.
+        tracer.map_bytes = sealed::seal(&mut tracer.ebpf)?;
         tracer.missed_exits = misses_of_exit(&tracer.ebpf);
         drop(btf);
         give_back_memory();
@@ -120,11 +153,12 @@ impl Tracer {
         btf: &aya::Btf,
         has_io_waitid: bool,
     ) -> Result<(), KernelError> {
-        let fork = config.scope.tree.map(|_| attach::FORK);
+        let tree = [attach::FORK, attach::DESCENDANTS];
+        let tree = config.scope.tree.map(|_| tree);
         let first: Vec<_> = [attach::FREE]
             .into_iter()
             .chain(attach::PHASES)
-            .chain(fork)
+            .chain(tree.into_iter().flatten())
             .chain(attach::ITERATORS)
             .collect();
         let all = [&first[..], &[attach::CGROUP_MKDIR, attach::EXIT]].concat();
@@ -143,7 +177,10 @@ impl Tracer {
             match self.attach_backend(*backend, btf, has_io_waitid) {
                 Ok(()) => {
                     self.backend = *backend;
-                    self.set_silent_autoreap(backend.infers_autoreap())?;
+                    // Before the first process is known.
+                    self.control.update(|control| {
+                        control.silent_autoreap = u32::from(backend.infers_autoreap());
+                    });
                     break;
                 }
                 Err(error) if index + 1 == candidates.len() => return Err(error),
@@ -151,21 +188,6 @@ impl Tracer {
             }
         }
         attach_one(attach::EXIT, &mut self.ebpf, btf)
-    }
-
-    /// Before the first process is known.
-    fn set_silent_autoreap(&mut self, inferred: bool) -> Result<(), KernelError> {
-        const NAME: &str = "map SILENT_AUTOREAP";
-        let map = self
-            .ebpf
-            .map_mut("SILENT_AUTOREAP")
-            .ok_or_else(|| KernelError::refused(NAME, "the object lacks it"))?;
-        let mut setting: Array<_, u32> = map
-            .try_into()
-            .map_err(|error| KernelError::refused(NAME, error))?;
-        setting
-            .set(0, u32::from(inferred), 0)
-            .map_err(|error| KernelError::refused(NAME, error))
     }
 
     /// All of a backend's hooks, or none.
@@ -222,19 +244,18 @@ impl Tracer {
         counters::sum(self.counters.values())
     }
 
-    /// Takes the zombies, dying processes and descendants in scope that were there before the
-    /// hooks, into account; gives all zombies and dying processes that are known then.
-    pub fn adopt(&mut self) -> Result<Vec<SnapshotEntry>, KernelError> {
+    /// Takes in the zombies, dying processes and descendants in scope that were there before the
+    /// hooks.
+    pub fn adopt(&mut self) -> Result<Adopted, KernelError> {
         // A child can come before its father in the order of the list: on until none is new.
-        let mut known = self.descendants();
-        loop {
-            let entries = self.snapshot("adopt_tasks")?;
-            let now_known = self.descendants();
-            if now_known == known {
-                return Ok(entries);
-            }
-            known = now_known;
-        }
+        let deadline = Deadline::after(ADOPTION);
+        let mut adopted = Adopted::default();
+        adopted.unsettled = until_settled(deadline, || {
+            let before = self.counters().tree_adopted;
+            adopted.entries = self.snapshot("adopt_tasks")?;
+            Ok(self.counters().tree_adopted - before)
+        })?;
+        Ok(adopted)
     }
 
     /// The zombies and dying processes that are known and still in the kernel's task list.
@@ -245,8 +266,7 @@ impl Tracer {
     /// What the SIGCHLD handler of a process has done since the hooks are there, given the address of
     /// its leader's task and its pid in the initial pid namespace; `None` if nothing is known.
     pub fn handler_runs(&self, task: u64, tgid: u32) -> Option<HandlerRuns> {
-        let handlers: Array<_, HandlerRuns> = self.ebpf.map("HANDLERS")?.try_into().ok()?;
-        let runs = handlers.get(&(tgid % HANDLERS_LEN), 0).ok()?;
+        let runs = self.handlers.get((tgid % HANDLERS_LEN) as usize)?;
         (runs.task == task).then_some(runs)
     }
 
@@ -290,28 +310,36 @@ impl Tracer {
         })
     }
 
-    /// From now on no process is newly taken into account.
-    pub fn stop_exits(&mut self) -> Result<(), KernelError> {
-        attach::EXIT.detach(&mut self.ebpf)
+    /// From now on no process is newly taken into account. Those that are known are followed on.
+    pub fn close(&mut self) {
+        self.control
+            .update(|control| control.stage = stage::CLOSING);
+        // Afterwards, so that none is left out; one that was skipped since is counted in vain.
+        self.missed_exits();
+        self.closed = true;
+    }
+
+    /// From now on no process leaves the table, and no counter changes, once the programs that run at
+    /// this moment are through.
+    pub fn freeze(&mut self) {
+        self.control.update(|control| control.stage = stage::FROZEN);
     }
 
     /// How often the kernel skipped the program that sees exits because it ran already on the CPU
     /// (`recursion_misses`, 5.12 and later).
     pub fn missed_exits(&self) -> u64 {
-        self.missed_exits.as_ref().map_or(0, Misses::count)
+        let read = if self.closed {
+            Misses::last
+        } else {
+            Misses::count
+        };
+        self.missed_exits.as_ref().map_or(0, read)
     }
 
     /// What its maps take of the kernel's memory, bytes, as the kernel reckons it (`memlock` in
     /// /proc/PID/fdinfo).
     pub fn map_bytes(&self) -> u64 {
-        fs::read_dir("/proc/self/fdinfo")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| fs::read_to_string(entry.path()).ok())
-            .filter(|info| info.lines().any(|line| line.starts_with("map_id:")))
-            .filter_map(|info| number(&info, "memlock:"))
-            .sum()
+        self.map_bytes
     }
 
     /// Hands the programs' log messages to the `log` crate.
@@ -321,18 +349,27 @@ impl Tracer {
         }
     }
 
-    fn descendants(&self) -> usize {
-        self.ebpf
-            .map("TREE")
-            .and_then(|map| HashMap::<_, u32, Descendant>::try_from(map).ok())
-            .map_or(0, |tree| tree.keys().filter_map(Result::ok).count())
+    /// The descendants of the traced root that run; none where the run is not about a tree.
+    pub fn descendants(&mut self) -> Result<Vec<RunningDescendant>, KernelError> {
+        const NAME: &str = "list_descendants";
+        if !self.has_tree {
+            return Ok(Vec::new());
+        }
+        let bytes = self.walk(NAME)?;
+        decode::descendants(&bytes)
+            .map_err(|error| KernelError::refused(format!("iter/task {NAME}"), error))
     }
 
-    fn snapshot(&mut self, name: &'static str) -> Result<Vec<SnapshotEntry>, KernelError> {
+    fn walk(&mut self, name: &'static str) -> Result<Vec<u8>, KernelError> {
         let mut bytes = Vec::new();
         open(iterator(&mut self.ebpf, name)?, name)?
             .read_to_end(&mut bytes)
             .map_err(|source| KernelError::io(format!("iter/task {name}"), source))?;
+        Ok(bytes)
+    }
+
+    fn snapshot(&mut self, name: &'static str) -> Result<Vec<SnapshotEntry>, KernelError> {
+        let bytes = self.walk(name)?;
         decode::snapshot(&bytes)
             .map_err(|error| KernelError::refused(format!("iter/task {name}"), error))
     }
@@ -344,6 +381,20 @@ fn give_back_memory() {
     // SAFETY: it has no preconditions.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// Walks until a walk finds nothing new, or there is no time for another. Gives what the last one
+/// found.
+fn until_settled<E>(
+    deadline: Deadline,
+    mut walk: impl FnMut() -> Result<u64, E>,
+) -> Result<u64, E> {
+    loop {
+        let found = walk()?;
+        if found == 0 || deadline.has_passed() {
+            return Ok(found);
+        }
     }
 }
 
@@ -436,9 +487,10 @@ fn misses_of_exit(ebpf: &Ebpf) -> Option<Misses> {
     Misses::of(ebpf.program(attach::EXIT.program)?.fd().ok()?).ok()
 }
 
-fn share_counters(ebpf: &Ebpf) -> Result<Mapping<Counters>, KernelError> {
-    Mapping::new(array(ebpf, "COUNTERS")?.fd(), possible_cpus()?)
-        .map_err(|error| KernelError::io("map COUNTERS", error.into()))
+/// Maps an array of so many values for reading.
+fn share<T: aya::Pod>(ebpf: &Ebpf, name: &str, length: usize) -> Result<Mapping<T>, KernelError> {
+    Mapping::new(array(ebpf, name)?.fd(), length)
+        .map_err(|error| KernelError::io(format!("map {name}"), error.into()))
 }
 
 fn array<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a MapData, KernelError> {
@@ -555,4 +607,32 @@ fn open(program: &mut Iter, name: &str) -> Result<fs::File, KernelError> {
         .take_link(link)
         .map_err(|error| refused(error.into()))?;
     link.into_file().map_err(|error| refused(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[test]
+    fn adoption_ends_though_every_walk_finds_more() {
+        let mut walks = 0;
+        let found = until_settled(Deadline::after(Duration::from_millis(20)), || {
+            walks += 1;
+            thread::sleep(Duration::from_millis(1));
+            Ok::<_, Infallible>(7)
+        });
+        assert_eq!(found, Ok(7));
+        assert!(walks > 1);
+    }
+
+    #[test]
+    fn adoption_goes_on_until_nothing_is_new() {
+        let mut found = [3, 1, 0, 5].into_iter();
+        let deadline = Deadline::after(Duration::from_secs(60));
+        let last = until_settled(deadline, || Ok::<_, Infallible>(found.next().unwrap()));
+        assert_eq!(last, Ok(0));
+        assert_eq!(found.next(), Some(5));
+    }
 }

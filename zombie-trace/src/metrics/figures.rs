@@ -79,6 +79,7 @@ impl Totals {
         let series = self.series(
             zombie.parent_comm.as_ref(),
             zombie.container.as_ref(),
+            zombie.cgroup.as_deref(),
             zombie.ts,
         );
         series.durations.record(zombie.zombie_ns);
@@ -91,6 +92,7 @@ impl Totals {
             let series = self.series(
                 alive.parent_comm.as_ref(),
                 alive.container.as_ref(),
+                alive.cgroup.as_deref(),
                 standing.ts,
             );
             series.zombies += 1;
@@ -118,6 +120,7 @@ impl Totals {
         &mut self,
         parent: Option<&Comm>,
         container: Option<&Container>,
+        cgroup: Option<&str>,
         ts: Timestamp,
     ) -> &mut Series {
         let parent = parent.map(Comm::to_str).unwrap_or_default();
@@ -125,7 +128,7 @@ impl Totals {
             parent: &parent,
             container: container.map_or("", Container::name),
         };
-        self.series.series(labels, ts)
+        self.series.series(labels, cgroup.unwrap_or_default(), ts)
     }
 }
 

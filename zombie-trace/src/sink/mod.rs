@@ -22,7 +22,7 @@ pub(crate) use text::{escaped, human, printable, status, time_of_day, visible, w
 
 use crate::{
     aggregate::{Interval, Lost, Summary},
-    lifecycle::{Alive, Zombie},
+    lifecycle::{Alive, Comm, Zombie},
     metrics::Standing,
 };
 
@@ -55,6 +55,15 @@ pub struct Loss {
     pub lost: Lost,
 }
 
+/// A process that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its pid.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: Comm,
+}
+
 /// Takes the results of a run, in order.
 pub trait Sink {
     /// The run begins.
@@ -79,6 +88,10 @@ pub trait Sink {
     }
     /// The run ends.
     fn summary(&mut self, summary: &Summary) -> io::Result<()>;
+    /// Descendants of the traced process that run on, after the summary.
+    fn running(&mut self, _running: &[Running]) -> io::Result<()> {
+        Ok(())
+    }
     /// A batch is through: what was written should become visible.
     fn flush(&mut self) -> io::Result<()>;
     /// Nothing more comes.

@@ -10,17 +10,25 @@ use std::{
 
 use foldhash::{HashMap, HashSet};
 
-use crate::{container::Container, kernel::cgroup2_mount};
+use crate::{container::Container, crowd, kernel::cgroup2_mount};
 
 /// Finds a cgroup v2 by its id, and remembers it.
 #[derive(Debug)]
 pub struct CgroupPaths {
     mount: Option<(PathBuf, File)>,
-    known: HashMap<u64, KnownCgroup>,
+    known: HashMap<u64, Remembered>,
+    /// How often one was added or asked for.
+    uses: u64,
     /// Those that could not be found: they are gone for good, or we may not look.
     lacking: HashSet<u64>,
     /// The kernel's paths begin where ours do.
     from_root: bool,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    cgroup: KnownCgroup,
+    last_use: u64,
 }
 
 /// A cgroup v2.
@@ -54,6 +62,7 @@ impl CgroupPaths {
         Self {
             mount,
             known: HashMap::default(),
+            uses: 0,
             lacking: HashSet::default(),
             from_root: sees_root(),
         }
@@ -61,10 +70,10 @@ impl CgroupPaths {
 
     /// Takes in the containers' cgroups that there are.
     pub fn add_containers(&mut self) {
-        let Some((mount, _)) = &self.mount else {
+        let Some(mount) = self.mount.as_ref().map(|(mount, _)| mount.clone()) else {
             return;
         };
-        let mut directories = vec![(mount.clone(), String::new())];
+        let mut directories = vec![(mount, String::new())];
         while let Some((directory, path)) = directories.pop() {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -73,7 +82,7 @@ impl CgroupPaths {
                 let path = format!("{path}/{}", entry.file_name().to_string_lossy());
                 let cgroup = KnownCgroup::from(&*path);
                 if cgroup.container.is_some() && self.known.len() < Self::MAX_KNOWN {
-                    self.known.insert(entry.ino(), cgroup);
+                    self.remember(entry.ino(), cgroup);
                 }
                 directories.push((entry.path(), path));
             }
@@ -82,7 +91,7 @@ impl CgroupPaths {
 
     /// The paths that are known.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.known.values().map(|cgroup| &*cgroup.path)
+        self.known.values().map(|known| &*known.cgroup.path)
     }
 
     /// Takes in a cgroup that was made just now, given its path from the root of the hierarchy.
@@ -100,7 +109,10 @@ impl CgroupPaths {
                 None => self.lacks(id),
             }
         }
-        self.known.get(&id)
+        self.uses += 1;
+        let known = self.known.get_mut(&id)?;
+        known.last_use = self.uses;
+        Some(&known.cgroup)
     }
 
     fn look_up(&self, id: u64) -> Option<KnownCgroup> {
@@ -112,10 +124,49 @@ impl CgroupPaths {
 
     fn remember(&mut self, id: u64, cgroup: KnownCgroup) {
         if self.known.len() >= Self::MAX_KNOWN {
-            self.known.clear();
+            let mount = self.mount.as_ref().map(|(mount, _)| mount.clone());
+            self.make_room(|id, path| {
+                let Some(mount) = &mount else { return false };
+                let directory = fs::symlink_metadata(mount.join(path.trim_start_matches('/')));
+                directory.is_ok_and(|directory| directory.ino() == id)
+            });
         }
         self.lacking.remove(&id);
-        self.known.insert(id, cgroup);
+        self.uses += 1;
+        let last_use = self.uses;
+        self.known.insert(id, Remembered { cgroup, last_use });
+    }
+
+    /// Forgets cgroups that are gone, the least recently used first. If there are too few of those,
+    /// whoever has made the most cgroups gives way.
+    fn make_room(&mut self, exists: impl Fn(u64, &str) -> bool) {
+        const SOME: usize = CgroupPaths::MAX_KNOWN / 4;
+        const FEW: usize = CgroupPaths::MAX_KNOWN / 16;
+        let gone = self
+            .known
+            .iter()
+            .filter(|(id, known)| !exists(**id, &known.cgroup.path));
+        let gone: Vec<_> = gone.map(|(id, known)| (known.last_use, *id)).collect();
+        // Records of those that went just now are still to come.
+        let some = SOME.min(gone.len().div_ceil(2));
+        self.forget_oldest(gone, some);
+        if self.known.len() + FEW <= Self::MAX_KNOWN {
+            return;
+        }
+        let (crowded, number) = crowd::largest(self.paths(), Self::MAX_KNOWN / 8);
+        let in_crowd = self
+            .known
+            .iter()
+            .filter(|(_, known)| crowd::is_within(&known.cgroup.path, crowded));
+        let in_crowd = in_crowd.map(|(id, known)| (known.last_use, *id)).collect();
+        self.forget_oldest(in_crowd, number.div_ceil(2));
+    }
+
+    fn forget_oldest(&mut self, mut candidates: Vec<(u64, u64)>, number: usize) {
+        candidates.sort_unstable();
+        for (_, id) in candidates.into_iter().take(number) {
+            self.known.remove(&id);
+        }
     }
 
     /// Apart from those that are known, so that they push no names out.
@@ -198,6 +249,52 @@ mod tests {
         // One that is made later can have the number of one that was asked for too early.
         paths.add_new(u64::MAX, "/b");
         assert_eq!(paths.find(u64::MAX), Some(&KnownCgroup::from("/b")));
+    }
+
+    fn full_of(path: impl Fn(u64) -> String) -> CgroupPaths {
+        let mut paths = CgroupPaths::new();
+        // Nothing of this machine's.
+        paths.known.clear();
+        paths.from_root = true;
+        for id in 1..=CgroupPaths::MAX_KNOWN as u64 {
+            paths.add_new(id, &path(id));
+        }
+        paths
+    }
+
+    #[test]
+    fn what_exists_outlives_a_flood_of_short_lived_cgroups() {
+        let mut paths = full_of(|id| match id {
+            1..=100 => format!("/system/docker-{id}"),
+            _ => format!("/user/mallory/{id}"),
+        });
+        for id in 1..=4 * CgroupPaths::MAX_KNOWN as u64 {
+            if paths.known.len() >= CgroupPaths::MAX_KNOWN {
+                paths.make_room(|id, _| id <= 100);
+            }
+            paths.add_new(u64::MAX - id, "/user/mallory/more");
+            // The newest is not forgotten before its record can come.
+            assert!(paths.known.contains_key(&(u64::MAX - id.max(1000) + 999)) || id < 1000);
+        }
+        assert!((1..=100).all(|id| paths.known.contains_key(&id)));
+        assert!(paths.known.len() <= CgroupPaths::MAX_KNOWN);
+    }
+
+    #[test]
+    fn whoever_makes_most_cgroups_gives_way() {
+        let mut paths = full_of(|id| match id {
+            1..=100 => format!("/system/docker-{id}"),
+            101..=3000 => format!("/user/alice/{id}"),
+            _ => format!("/user/mallory/{}/{id}", id % 7),
+        });
+        for id in 0..4 * CgroupPaths::MAX_KNOWN as u64 {
+            if paths.known.len() >= CgroupPaths::MAX_KNOWN {
+                paths.make_room(|_, _| true);
+            }
+            paths.add_new(u64::MAX - id, &format!("/user/mallory/x/{id}"));
+        }
+        assert!((1..=3000).all(|id| paths.known.contains_key(&id)));
+        assert!(paths.known.len() <= CgroupPaths::MAX_KNOWN);
     }
 
     #[test]

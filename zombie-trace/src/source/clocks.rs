@@ -1,4 +1,7 @@
-use std::time::Duration;
+//! The kernel's clocks. In a time namespace a process sees shifted ones, but the kernel side's times
+//! are in the host's (time_namespaces(7)): here, and nowhere else, the shift is taken away.
+
+use std::{fs, os::unix::fs::MetadataExt as _, sync::OnceLock, time::Duration};
 
 use jiff::SignedDuration;
 use nix::{
@@ -10,7 +13,13 @@ use crate::lifecycle::WallClock;
 
 /// `CLOCK_MONOTONIC` in ns, as the kernel side counts.
 pub fn monotonic_now() -> u64 {
-    now(ClockId::CLOCK_MONOTONIC).cast_unsigned()
+    monotonic().max(0).cast_unsigned()
+}
+
+/// A `CLOCK_BOOTTIME` (ns) that this process is shown, in /proc/PID/stat for instance, as the kernel
+/// side counts.
+pub(super) fn boottime_of_host(shown: u64) -> u64 {
+    shown.saturating_add_signed(shift().boottime.saturating_neg())
 }
 
 /// The CPU time of the calling thread, in user space and the kernel.
@@ -20,13 +29,58 @@ pub(crate) fn thread_cpu_time() -> Duration {
 
 /// How the other clocks relate to the monotonic one now.
 pub fn wall_clock() -> WallClock {
-    let monotonic = now(ClockId::CLOCK_MONOTONIC);
+    let monotonic = monotonic();
     let wall = now(ClockId::CLOCK_REALTIME);
-    let boottime = now(ClockId::CLOCK_BOOTTIME);
+    let boottime = now(ClockId::CLOCK_BOOTTIME) - shift().boottime;
     WallClock {
         wall: SignedDuration::from_nanos(wall - monotonic),
         // Never suspended, it differs by the time between the two calls.
         suspended_ns: (boottime - monotonic).max(0).cast_unsigned(),
+    }
+}
+
+fn monotonic() -> i64 {
+    now(ClockId::CLOCK_MONOTONIC) - shift().monotonic
+}
+
+/// By how much this process's clocks are ahead of the host's, ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Shift {
+    monotonic: i64,
+    boottime: i64,
+}
+
+/// No process can change its own time namespace while it runs.
+fn shift() -> Shift {
+    static SHIFT: OnceLock<Shift> = OnceLock::new();
+    *SHIFT.get_or_init(|| {
+        let namespace = |name| {
+            let metadata = fs::metadata(format!("/proc/self/ns/{name}"));
+            metadata.ok().map(|namespace| namespace.ino())
+        };
+        // The offsets are those of the namespace that children will be in. Before 6.2 `unshare -T`
+        // without a fork puts the program that it runs into another one.
+        if namespace("time") != namespace("time_for_children") {
+            return Shift::default();
+        }
+        let offsets = fs::read_to_string("/proc/self/timens_offsets");
+        Shift::parse(&offsets.unwrap_or_default())
+    })
+}
+
+impl Shift {
+    /// Of a kernel without time namespaces there is no text.
+    fn parse(offsets: &str) -> Self {
+        let offset = |clock: &str| {
+            let line = offsets.lines().find_map(|line| line.strip_prefix(clock))?;
+            let mut numbers = line.split_whitespace().map(str::parse::<i64>);
+            let (seconds, nanoseconds) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+            seconds.checked_mul(1_000_000_000)?.checked_add(nanoseconds)
+        };
+        Self {
+            monotonic: offset("monotonic").unwrap_or(0),
+            boottime: offset("boottime").unwrap_or(0),
+        }
     }
 }
 
@@ -38,6 +92,21 @@ fn now(clock: ClockId) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offsets_of_a_time_namespace() {
+        let text = "monotonic       50000         0\nboottime        -7000 250000000\n";
+        let shift = Shift::parse(text);
+        assert_eq!(shift.monotonic, 50_000_000_000_000);
+        assert_eq!(shift.boottime, -6_999_750_000_000);
+        for none in [
+            "",
+            "monotonic\n",
+            "monotonic x y\nboottime 9223372036854775807 0\n",
+        ] {
+            assert_eq!(Shift::parse(none), Shift::default(), "{none}");
+        }
+    }
 
     #[test]
     fn agrees_with_the_wall_clock() {

@@ -3,6 +3,8 @@ use std::{os::unix::fs::MetadataExt as _, sync::Arc};
 use foldhash::HashMap;
 use zombie_trace_common::HostName;
 
+use crate::crowd;
+
 /// The host names that the kernel side has told of, by the ids that its records refer to them by.
 #[derive(Debug, Default)]
 pub(super) struct HostNames {
@@ -16,6 +18,8 @@ pub(super) struct HostNames {
 #[derive(Debug)]
 struct Known {
     name: Arc<str>,
+    /// The path of a cgroup that has it; empty if that is not known.
+    cgroup: Arc<str>,
     last_use: u64,
 }
 
@@ -37,13 +41,15 @@ impl HostNames {
         }
     }
 
-    pub(super) fn add(&mut self, host: &HostName) {
+    pub(super) fn add(&mut self, host: &HostName, cgroup: Arc<str>) {
         if self.known.len() >= Self::MAX_KNOWN {
-            self.forget_half();
+            self.make_room();
         }
+        self.uses += 1;
         let name = host.name.split(|&byte| byte == 0).next();
         let known = Known {
             name: String::from_utf8_lossy(name.unwrap_or_default()).into(),
+            cgroup,
             last_use: self.uses,
         };
         self.known.insert(host.id, known);
@@ -59,12 +65,19 @@ impl HostNames {
         Some((Arc::clone(&known.name), own))
     }
 
-    /// The kernel side does not tell again of a name that it believes known: those in use stay.
-    fn forget_half(&mut self) {
-        let mut uses: Vec<u64> = self.known.values().map(|known| known.last_use).collect();
-        uses.sort_unstable();
-        let middle = uses[uses.len() / 2];
-        self.known.retain(|_, known| known.last_use > middle);
+    /// The kernel side does not send a name again that it believes known: those in use stay, and those
+    /// of whoever has not made the most of them.
+    fn make_room(&mut self) {
+        let paths = self.known.values().map(|known| &*known.cgroup);
+        let (crowded, _) = crowd::largest(paths, Self::MAX_KNOWN / 8);
+        let in_crowd = |known: &Known| crowd::is_within(&known.cgroup, crowded);
+        let in_crowd = self.known.iter().filter(|(_, known)| in_crowd(known));
+        let mut candidates: Vec<_> = in_crowd.map(|(id, known)| (known.last_use, *id)).collect();
+        candidates.sort_unstable();
+        candidates.truncate(candidates.len().div_ceil(2));
+        for (_, id) in candidates {
+            self.known.remove(&id);
+        }
     }
 }
 
@@ -75,7 +88,11 @@ mod tests {
     fn host(id: u64, text: &str) -> HostName {
         let mut name = [0; 64];
         name[..text.len()].copy_from_slice(text.as_bytes());
-        HostName { id, name }
+        HostName {
+            id,
+            cgroup_id: 0,
+            name,
+        }
     }
 
     #[test]
@@ -84,9 +101,9 @@ mod tests {
             machine: Some("node-1".into()),
             ..HostNames::default()
         };
-        names.add(&host(1, "web"));
-        names.add(&host(2, "node-1"));
-        names.add(&host(3, &"x".repeat(64)));
+        names.add(&host(1, "web"), "".into());
+        names.add(&host(2, "node-1"), "".into());
+        names.add(&host(3, &"x".repeat(64)), "".into());
         assert_eq!(names.find(1), Some(("web".into(), true)));
         assert_eq!(names.find(2), Some(("node-1".into(), false)));
         assert_eq!(names.find(3).unwrap().0.len(), 64);
@@ -97,9 +114,25 @@ mod tests {
     fn those_in_use_are_remembered() {
         let mut names = HostNames::default();
         for id in 1..=3 * HostNames::MAX_KNOWN as u64 {
-            names.add(&host(id, "web"));
+            names.add(&host(id, "web"), "".into());
             assert!(names.find(1).is_some(), "{id}");
         }
+        assert!(names.known.len() <= HostNames::MAX_KNOWN);
+    }
+
+    #[test]
+    fn a_flood_pushes_out_nobody_elses() {
+        let mut names = HostNames::default();
+        for id in 1..=10 {
+            names.add(&host(id, "web"), format!("/system/docker-{id}").into());
+        }
+        for id in 11..=5 * HostNames::MAX_KNOWN as u64 {
+            names.add(
+                &host(id, "flood"),
+                format!("/user/mallory/{}", id % 99).into(),
+            );
+        }
+        assert!((1..=10).all(|id| names.find(id).is_some()));
         assert!(names.known.len() <= HostNames::MAX_KNOWN);
     }
 }

@@ -25,7 +25,9 @@ impl Places {
 
     /// The kernel side tells of a host name.
     pub fn name_host(&mut self, host: &HostName) {
-        self.host_names.add(host);
+        let cgroup = self.cgroups.find(host.cgroup_id);
+        let cgroup = cgroup.map_or_else(|| "".into(), |known| Arc::clone(&known.path));
+        self.host_names.add(host, cgroup);
     }
 
     /// The kernel side tells of a cgroup that was made.

@@ -21,6 +21,7 @@ mod ptrace;
 mod puppet;
 mod registry;
 mod signals;
+mod steal;
 mod storm;
 mod sys;
 mod threads;

@@ -2,7 +2,7 @@
 
 use crate::{
     attack, autoreap, basic, busy, command, compat, exec, memory, namespace, orphan, parent,
-    ptrace, puppet, signals, storm, threads, uring, waitid,
+    ptrace, puppet, signals, steal, storm, threads, uring, waitid,
 };
 
 /// A scenario.
@@ -40,6 +40,7 @@ const fn probed(
 /// The catalogue.
 pub(crate) const ENTRIES: &[Entry] = &[
     anywhere("hold", basic::hold),
+    anywhere("steal", steal::steal),
     anywhere("blocked-waiter", basic::blocked_waiter),
     anywhere("handler-wnohang", basic::handler_wnohang),
     anywhere("clone-exit-signal-0", basic::clone_exit_signal_0),

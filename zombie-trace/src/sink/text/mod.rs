@@ -27,7 +27,7 @@ pub(crate) use row::time_of_day;
 pub(crate) use status::status;
 pub use table::Table;
 
-use super::{Loss, Medium, Sink, Start};
+use super::{Loss, Medium, Running, Sink, Start};
 use crate::{
     aggregate::{Interval, Summary},
     lifecycle::{Alive, Comm, Zombie},
@@ -129,6 +129,10 @@ impl<W: Medium> Sink for Text<W> {
         }
         self.out
             .write_all(summary::render(summary, self.look).as_bytes())
+    }
+
+    fn running(&mut self, running: &[Running]) -> io::Result<()> {
+        self.out.write_all(summary::running(running).as_bytes())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,9 +1,11 @@
 use std::fmt::Write;
 
 use super::{
+    super::Running,
     Look,
     duration::human,
     escape::width,
+    printable,
     style::{self, paint},
     worst_containers::worst_containers,
     worst_parents::worst_parents,
@@ -49,6 +51,28 @@ pub(super) fn render(summary: &Summary, look: Look) -> String {
     text.push('\n');
     text += &loss(summary, columns, look.color);
     text + &forged(summary.counts.suspicious, columns, look.color)
+}
+
+/// The descendants that run on; nothing if there are none.
+pub(super) fn running(running: &[Running]) -> String {
+    /// So many are named.
+    const NAMED: usize = 5;
+    if running.is_empty() {
+        return String::new();
+    }
+    let mut names: Vec<_> = running
+        .iter()
+        .take(NAMED)
+        .map(|process| format!("{} ({})", printable(&process.comm), process.pid))
+        .collect();
+    if running.len() > NAMED {
+        names.push("…".to_owned());
+    }
+    let count = match running.len() {
+        1 => "1 descendant still runs".to_owned(),
+        count => format!("{count} descendants still run"),
+    };
+    format!("{count}: {}\n", names.join(", "))
 }
 
 fn counts(summary: &Summary, columns: usize, color: bool) -> String {
@@ -216,6 +240,27 @@ mod tests {
         assert_eq!(
             forged(7, 40, false),
             "SUSPICIOUS: 7 forged notifications or\nreaps were ignored\n"
+        );
+    }
+
+    #[test]
+    fn names_the_descendants_that_run_on() {
+        let text = |count: u32| {
+            let process = |pid| Running {
+                pid,
+                comm: "a\x1bb".into(),
+            };
+            running(&(1..=count).map(process).collect::<Vec<_>>())
+        };
+        let name = printable(&"a\x1bb".into());
+        assert!(!name.contains('\x1b'));
+        assert_eq!(text(0), "");
+        assert_eq!(text(1), format!("1 descendant still runs: {name} (1)\n"));
+        let many = text(40);
+        assert!(many.starts_with("40 descendants still run: "), "{many}");
+        assert!(
+            many.ends_with("(5), …\n") && many.lines().count() == 1,
+            "{many}"
         );
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cause::{Tracer, ZombieFacts},
-    source::monotonic_now,
+    source::{clocks::boottime_of_host, monotonic_now},
 };
 
 /// A zombie of /proc: state Z, also if it is a thread group leader whose threads live on.
@@ -147,7 +147,7 @@ fn look_at(pid: u32, parents: &mut HashMap<u32, Option<String>>) -> Option<Exist
     let exec_start = files::exec_start(&directory);
     let record = Record {
         task: u64::from(pid),
-        start_boottime: stat.start_ticks * tick_ns,
+        start_boottime: boottime_of_host(stat.start_ticks.saturating_mul(tick_ns)),
         zombie_time: found,
         pid,
         ns_pid: status.numbers("NSpid").last().copied().unwrap_or(pid),
