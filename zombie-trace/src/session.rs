@@ -10,14 +10,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::Signal,
-};
-use tokio::{
-    sync::mpsc::UnboundedReceiver,
-    time::{self, Instant, MissedTickBehavior},
-};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::time::{self, Instant, MissedTickBehavior};
 
 use zombie_trace_common::{Counters, Record, SnapshotEntry};
 
@@ -30,7 +24,7 @@ use crate::{
     lifecycle::{Comm, Growth, RunQueueClocks},
     notice::{self, warn, warn_of_loss},
     pipeline::{Ending, Pipeline},
-    signals::Stop,
+    signals::{self, Signals},
     sink::{self, Output, Start},
     source::{RecordSource, monotonic_now, proc, thread_cpu_time},
 };
@@ -143,7 +137,7 @@ impl Session {
     pub(crate) async fn follow(
         &mut self,
         mut traced: Option<&mut Traced>,
-        stops: &mut UnboundedReceiver<Stop>,
+        signals: &mut Signals,
         deadline: Option<Instant>,
     ) -> Result<Option<ExitStatus>, Trouble> {
         let mut tick = time::interval(TICK);
@@ -177,14 +171,15 @@ impl Session {
                         self.report_interval()?;
                     }
                 }
-                Some(stop) = stops.recv() => match &traced {
-                    Some(traced) => pass_on(traced, stop),
-                    None => return Ok(None),
+                received = signals.recv() => match &mut traced {
+                    Some(traced) => traced.receive(received),
+                    None if received.is_stop(false) => return Ok(None),
+                    None => {}
                 },
-                () = until(deadline) => match &traced {
+                () = until(deadline) => match &mut traced {
                     Some(traced) => {
                         deadline = None;
-                        traced.forward(Signal::SIGTERM);
+                        traced.terminate();
                     }
                     None => return Ok(None),
                 },
@@ -322,7 +317,7 @@ impl Session {
             existing.retain(|entry| accounts::has_ended(&entry.record));
             let counters = self.tracer.counters();
             let unsettled = accounts::known(&counters) > existing.len() as u64;
-            let late = Instant::now() >= deadline;
+            let late = Instant::now() >= deadline || signals::is_urgent();
             // Nothing may come in any more that the books don't have.
             self.drain(usize::MAX)?;
             if before == counters && (late || !unsettled) && counters == self.tracer.counters() {
@@ -414,12 +409,5 @@ async fn ended(traced: &mut Option<&mut Traced>) -> io::Result<ExitStatus> {
     match traced {
         Some(traced) => traced.wait().await,
         None => pending().await,
-    }
-}
-
-/// The terminal signals the whole foreground: the command has got it already.
-pub(crate) fn pass_on(traced: &Traced, stop: Stop) {
-    if !stop.from_terminal {
-        traced.forward(stop.signal);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
+use tokio::time::Instant;
 
 use super::LISTED;
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     pipeline::Pipeline,
     run::attach,
     session::{Session, Trouble},
-    signals::{self, Inherited, Stop},
+    signals::{Inherited, Signals},
     sink::{Loss, Sink, Start},
 };
 
@@ -40,7 +40,7 @@ pub(super) struct Reaping {
 pub(super) struct Watch {
     runtime: tokio::runtime::Runtime,
     session: Session,
-    stops: UnboundedReceiver<Stop>,
+    signals: Signals,
     seen: Seen,
 }
 
@@ -57,7 +57,7 @@ impl Watch {
             buffer: BufferSize::default(),
         };
         let inherited = Inherited::take().context("cannot set signals up")?;
-        let stops = signals::subscribe(&inherited).context("cannot set signals up")?;
+        let signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -82,7 +82,7 @@ impl Watch {
         Ok(Self {
             runtime,
             session,
-            stops,
+            signals,
             seen,
         })
     }
@@ -95,7 +95,7 @@ impl Watch {
         let outcome = self.runtime.block_on(async {
             let deadline = Instant::now() + duration.into();
             self.session
-                .follow(None, &mut self.stops, Some(deadline))
+                .follow(None, &mut self.signals, Some(deadline))
                 .await?;
             self.session.finish().await
         });

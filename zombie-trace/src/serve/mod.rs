@@ -28,7 +28,7 @@ use crate::{
     pipeline::Pipeline,
     run::{attach, scope},
     session::{Session, Trouble},
-    signals::{self, Inherited},
+    signals::{Inherited, Signals},
     sink::Metrics,
     source::{monotonic_now, wall_clock},
 };
@@ -54,14 +54,14 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let runtime = event_loop()?;
     let (mut session, metrics, backend) = runtime.block_on(async { begin(args) })?;
     privileges::give_up(&Release::running())?;
-    let mut stops = signals::subscribe(&inherited).context("cannot set signals up")?;
+    let mut signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
     let exporter = Exporter::start(listener, collector, metrics)?;
     if !args.quiet {
         say(&format!("attached (backend {backend})"));
         say(&format!("serving http://{address}/metrics"));
     }
     let outcome = runtime.block_on(async {
-        session.follow(None, &mut stops, None).await?;
+        session.follow(None, &mut signals, None).await?;
         session.catch_up()
     });
     exporter.stop();
