@@ -26,6 +26,7 @@ mod kernel_objects;
 mod loss;
 mod options;
 mod privilege;
+mod pty;
 mod puppet;
 mod record;
 mod recording;
@@ -36,6 +37,8 @@ mod schema;
 mod scope;
 mod serve;
 mod shell;
+mod signals;
+mod terminal;
 mod time;
 mod tracer;
 
@@ -107,6 +110,8 @@ fn main() {
         residue::tests(),
         schema::tests(),
         serve::tests(),
+        signals::tests(),
+        terminal::tests(),
         cookbook::tests(),
     ];
     let trials = tests.into_iter().flatten().map(|test| {

@@ -11,7 +11,7 @@ use crate::{
     exit_code::ExitCode,
     filter::{Pid, TimeSpan},
     gate::Gates,
-    kernel::{Cgroup, Config, Release, Scope, Tracer},
+    kernel::{self, Cgroup, Config, Release, Scope, Tracer},
     notice::{self, say, warn},
     session::{Session, Trouble},
     signals::{Inherited, Signals},
@@ -25,6 +25,7 @@ use crate::{
 /// No privileges, a kernel that can't be traced, an output that can't be written: each names what
 /// is wrong and what to do.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    kernel::check_open_files()?;
     let inherited = Inherited::take().context("cannot set signals up")?;
     let signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
     tokio::runtime::Builder::new_current_thread()
@@ -34,11 +35,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         .block_on(trace(cli, &inherited, signals))
 }
 
-async fn trace(
-    cli: &Cli,
-    inherited: &Inherited,
-    mut signals: Signals,
-) -> anyhow::Result<ExitCode> {
+async fn trace(cli: &Cli, inherited: &Inherited, mut signals: Signals) -> anyhow::Result<ExitCode> {
     // Before anything else: a misspelled COMMAND must not cost the last run's recording.
     let program = match find_program(cli) {
         Ok(program) => program,
@@ -90,7 +87,9 @@ async fn trace(
     let goes_on = traced.is_some() || cli.command.is_empty();
     if outcome.is_ok() && goes_on {
         let deadline = cli.duration.map(|limit| Instant::now() + limit.into());
-        outcome = session.follow(traced.as_mut(), &mut signals, deadline).await;
+        outcome = session
+            .follow(traced.as_mut(), &mut signals, deadline)
+            .await;
     }
     let mut ending = None;
     if let Ok(ended) = outcome {

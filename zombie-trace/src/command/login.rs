@@ -74,8 +74,7 @@ fn environment(
 
 fn is_kept(name: &OsStr) -> bool {
     let name = name.as_bytes();
-    name.starts_with(b"LC_")
-        || [&b"TERM"[..], b"COLORTERM", b"LANG", b"LANGUAGE"].contains(&name)
+    name.starts_with(b"LC_") || [&b"TERM"[..], b"COLORTERM", b"LANG", b"LANGUAGE"].contains(&name)
 }
 
 #[cfg(test)]

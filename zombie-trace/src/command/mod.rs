@@ -80,9 +80,8 @@ impl Traced {
         let spawned = spawn::spawn(&program, inherited, terminal)
             .and_then(|spawned| {
                 // SAFETY: it has the same open descriptor for as long as it lives.
-                let pidfd = unsafe {
-                    AsyncFd::register_with_interest(spawned.pidfd, Interest::READABLE)
-                }?;
+                let pidfd =
+                    unsafe { AsyncFd::register_with_interest(spawned.pidfd, Interest::READABLE) }?;
                 Ok((spawned.pid, pidfd, spawned.failure))
             })
             .map_err(|error| program.cannot_fork(&error))?;

@@ -260,7 +260,12 @@ mod tests {
 
     #[test]
     fn what_does_not_exist() {
-        for name in ["/nonexistent", "no-such-program-anywhere", "", "/etc/passwd/x"] {
+        for name in [
+            "/nonexistent",
+            "no-such-program-anywhere",
+            "",
+            "/etc/passwd/x",
+        ] {
             let (text, code) = find(name);
             assert_eq!(text, format!("{name}: command not found"));
             assert_eq!(code, ExitCode::Command(127));

@@ -108,9 +108,7 @@ impl Failure {
     fn from_bytes([stage, error @ ..]: [u8; 5]) -> Option<Self> {
         let stages = [Stage::Terminal, Stage::Identity, Stage::Exec];
         Some(Self {
-            stage: stages
-                .into_iter()
-                .find(|known| *known as u8 == stage)?,
+            stage: stages.into_iter().find(|known| *known as u8 == stage)?,
             error: Errno::from_raw(c_int::from_ne_bytes(error)),
         })
     }

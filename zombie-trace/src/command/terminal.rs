@@ -25,8 +25,8 @@ use nix::{
     sys::{
         signal::{Signal, killpg},
         termios::{
-            LocalFlags, OutputFlags, SetArg, SpecialCharacterIndices, Termios, cfmakeraw, tcgetattr,
-            tcsetattr,
+            LocalFlags, OutputFlags, SetArg, SpecialCharacterIndices, Termios, cfmakeraw,
+            tcgetattr, tcsetattr,
         },
     },
     unistd::{Pid, User, getpgrp, pipe2, tcgetpgrp},
@@ -300,7 +300,10 @@ impl Pump {
             self.read_keyboard(ready.outer);
             let idle = self.read_output(&ready);
             self.write();
-            if ready.ended.intersects(PollFlags::POLLIN | PollFlags::POLLHUP) {
+            if ready
+                .ended
+                .intersects(PollFlags::POLLIN | PollFlags::POLLHUP)
+            {
                 deadline.get_or_insert_with(|| Instant::now() + LAST_OUTPUT);
             }
             let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -368,14 +371,7 @@ impl Pump {
         let Some(size) = self.outer.as_ref().and_then(|outer| pty::size(outer).ok()) else {
             return;
         };
-        let of = |size: &libc::winsize| {
-            (
-                size.ws_row,
-                size.ws_col,
-                size.ws_xpixel,
-                size.ws_ypixel,
-            )
-        };
+        let of = |size: &libc::winsize| (size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel);
         if of(&size) != of(&self.size) {
             self.size = size;
             let _ = pty::set_size(&self.text, size);

@@ -14,7 +14,7 @@ use crate::{
     aggregate::Summary,
     cli::{BackendChoice, BufferSize, DEFAULT_MAX_ZOMBIES, TuningArgs},
     filter::{Filter, TimeSpan},
-    kernel::Scope,
+    kernel::{self, Scope},
     lifecycle::{Alive, Zombie},
     pipeline::Pipeline,
     run::attach,
@@ -56,6 +56,7 @@ impl Watch {
             max_zombies: DEFAULT_MAX_ZOMBIES,
             buffer: BufferSize::default(),
         };
+        kernel::check_open_files()?;
         let inherited = Inherited::take().context("cannot set signals up")?;
         let signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
         let runtime = tokio::runtime::Builder::new_current_thread()

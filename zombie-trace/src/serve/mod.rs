@@ -22,7 +22,7 @@ use crate::{
     cli::ServeArgs,
     exit_code::ExitCode,
     filter::Filter,
-    kernel::Release,
+    kernel::{self, Release},
     metrics::Totals,
     notice::say,
     pipeline::Pipeline,
@@ -41,6 +41,7 @@ const LAST_PUSH: Duration = Duration::from_secs(3);
 /// # Errors
 /// As those of a run; an address that is in use, and a wrong environment variable.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    kernel::check_open_files()?;
     let inherited = Inherited::take().context("cannot set signals up")?;
     let collector = args.otlp.as_ref().map(|option| {
         Collector::new(option, |name| {
