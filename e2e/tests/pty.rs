@@ -234,9 +234,10 @@ pub(crate) fn end_of(child: &mut Child) -> Result<i32, String> {
         .unwrap_or_else(|| -status.signal().expect("a signal")))
 }
 
-/// The number after a label in what a program has written to a file or screen.
+/// The first number that follows a label.
 pub(crate) fn number_after(text: &str, label: &str) -> Option<i32> {
-    let rest = text.split_once(label)?.1;
-    let end = rest.find(|c: char| !c.is_ascii_digit())?;
-    rest[..end].parse().ok()
+    text.split(label).skip(1).find_map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        rest[..end].parse().ok()
+    })
 }

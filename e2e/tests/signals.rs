@@ -18,10 +18,12 @@ use crate::{
 };
 
 const SH: &str = "/bin/sh";
+const TIMEOUT: &str = "/usr/bin/timeout";
 const SETSID: &str = "/usr/bin/setsid";
 
 /// Survives everything but SIGKILL.
-const STUBBORN: &str = "trap '' TERM INT HUP; echo ready; while :; do sleep 0.1; done";
+const STUBBORN: &str =
+    "trap '' TERM INT HUP; echo ready; while [ -e /proc/$PPID ]; do sleep 0.1; done";
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = vec![
@@ -38,6 +40,7 @@ pub(crate) fn tests() -> Vec<Test> {
             stubborn([""; 0], &[libc::SIGHUP])
         }),
         Test::new("signals::second", second),
+        Test::new("signals::timeout", under_timeout).unless(context::no_program(TIMEOUT)),
         Test::new("signals::in-vfork", in_vfork),
         Test::new("signals::in-exec", in_exec),
         Test::new("signals::descendants-live-on", descendants_live_on),
@@ -102,8 +105,10 @@ fn whole(run: &Run, signal: libc::c_int) -> Outcome {
 }
 
 fn stubborn<const N: usize>(options: [&'static str; N], signals: &[libc::c_int]) -> Outcome {
-    let mut running = Tracer::json(options)
-        .command([SH, "-c", STUBBORN])
+    let tracer = Tracer::json(options).command([SH, "-c", STUBBORN]);
+    // From the start, or else -d could come before the trap.
+    let mut running = tracer
+        .with(|command| ignoring(command, libc::SIGTERM))
         .start()?;
     for signal in signals {
         running.wait_stdout("ready")?;
@@ -112,6 +117,14 @@ fn stubborn<const N: usize>(options: [&'static str; N], signals: &[libc::c_int])
     let run = running.finish()?;
     run.expect_code(137)?;
     whole(&run, libc::SIGKILL)
+}
+
+fn ignoring(command: &mut Command, signal: libc::c_int) {
+    before_exec(command, move || {
+        // SAFETY: it installs no handler.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+        Ok(())
+    });
 }
 
 /// It does not wait for the grace period's end.
@@ -130,6 +143,36 @@ fn second() -> Outcome {
         return run.fail("it has waited for COMMAND");
     }
     whole(&run, libc::SIGKILL)
+}
+
+/// It signals the tracer twice: that is one request, which leaves COMMAND its time.
+fn under_timeout() -> Outcome {
+    let ready = context::fresh_path("ready");
+    let script = format!(
+        "trap 'sleep 1; exit 6' TERM; echo >{}; while [ -e /proc/$PPID ]; do sleep 0.1; done",
+        ready.display()
+    );
+    let (command, output) = on_terminal(&script);
+    let mut timeout = Command::new(TIMEOUT);
+    timeout.arg("600").arg(command.get_program());
+    let mut timeout = timeout
+        .args(command.get_args())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("{TIMEOUT}: {error}"))?;
+    let outcome = until("COMMAND", || Ok(ready.exists()));
+    // SAFETY: no pointers; our child is not reaped yet. It passes the signal on as it does its own.
+    unsafe { libc::kill(timeout.id() as libc::pid_t, libc::SIGTERM) };
+    let code = pty::end_of(&mut timeout)?;
+    outcome?;
+    let report = recording(&output)?;
+    let own: Vec<_> = report
+        .zombies()
+        .filter(|record| record["ppid"] == report.start()["tracer_pid"])
+        .map(|record| record["exit_code"].clone())
+        .collect();
+    ensure!(own == [6], "COMMAND's status is {own:?}, timeout's {code}");
+    Ok(())
 }
 
 fn in_vfork() -> Outcome {
@@ -243,7 +286,7 @@ fn recording(path: &Path) -> Result<Report, String> {
 fn hang_up() -> Outcome {
     let heard = context::fresh_path("heard");
     let script = format!(
-        "trap 'echo HUP >{}; exit 5' HUP; echo ready; while :; do sleep 0.1; done",
+        "trap 'echo HUP >{}; exit 5' HUP; echo ready; while [ -e /proc/$PPID ]; do sleep 0.1; done",
         heard.display()
     );
     let (command, output) = on_terminal(&script);
@@ -260,7 +303,7 @@ fn hang_up() -> Outcome {
 /// The terminal's own SIGINT does not get there.
 fn ctrl_c_other_group() -> Outcome {
     let script = "exec /usr/bin/setsid -w /bin/sh -c 'trap \"exit 6\" INT; echo ready; \
-                  while :; do sleep 0.1; done'";
+                  while [ -e /proc/$PPID ]; do sleep 0.1; done'";
     // Not by way of the shell: setsid(1) forks only if it leads a group.
     let (command, output) = on_terminal(script);
     let mut pty = Pty::open(24, 80)?;
@@ -275,7 +318,7 @@ fn ctrl_c_other_group() -> Outcome {
 /// In the terminal's foreground COMMAND gets it from there, and not from us as well.
 fn ctrl_c_once() -> Outcome {
     let script = "trap 'echo int' INT; echo ready; \
-                  while :; do read -r line <&3 || sleep 0.02; done 3</dev/null";
+                  while [ -e /proc/$PPID ]; do sleep 0.02; done";
     let (command, output) = on_terminal(script);
     let mut pty = Pty::open(24, 80)?;
     let mut tracer = pty.start(command)?;
@@ -290,7 +333,7 @@ fn ctrl_c_once() -> Outcome {
 }
 
 fn ctrl_backslash() -> Outcome {
-    let script = "trap 'exit 8' QUIT; echo ready; while :; do sleep 0.1; done";
+    let script = "trap 'exit 8' QUIT; echo ready; while [ -e /proc/$PPID ]; do sleep 0.1; done";
     let (command, output) = on_terminal(script);
     let mut pty = Pty::open(24, 80)?;
     let mut tracer = pty.start(command)?;
@@ -302,7 +345,8 @@ fn ctrl_backslash() -> Outcome {
 }
 
 fn passed(name: &str, signal: libc::c_int) -> Outcome {
-    let script = format!("trap 'exit 7' {name}; echo ready; while :; do sleep 0.1; done");
+    let script =
+        format!("trap 'exit 7' {name}; echo ready; while [ -e /proc/$PPID ]; do sleep 0.1; done");
     let mut running = Tracer::json([""; 0]).command([SH, "-c", &script]).start()?;
     running.wait_stdout("ready")?;
     running.signal(signal);

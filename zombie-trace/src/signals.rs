@@ -2,8 +2,12 @@
 
 use std::{
     io, mem, ptr,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
+    time::{Duration, Instant},
 };
 
 use libc::{
@@ -29,12 +33,16 @@ const UNLESS_IGNORED: [c_int; 10] = [
     SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT,
 ];
 
-/// How many signals that end a run have come so far.
-static STOPS: AtomicU32 = AtomicU32::new(0);
+/// The same signal again within this time is the same request: timeout(1) signals its child and then
+/// the child's process group, and a shell hangs up what the terminal hangs up as well.
+const SAME_REQUEST: Duration = Duration::from_millis(100);
+
+/// True once a second signal has asked for the end.
+static IS_URGENT: AtomicBool = AtomicBool::new(false);
 
 /// True once a second signal has asked for the end: nothing may be waited for any more.
 pub fn is_urgent() -> bool {
-    STOPS.load(Ordering::Relaxed) > 1
+    IS_URGENT.load(Ordering::Relaxed)
 }
 
 /// A signal that this program got.
@@ -76,15 +84,33 @@ impl Received {
 
 /// Says that a signal has come, as a byte from a terminal in raw mode may mean.
 #[derive(Clone, Debug)]
-pub struct Sender(UnboundedSender<Received>);
+pub struct Sender {
+    channel: UnboundedSender<Received>,
+    /// The last request to end.
+    last_stop: Arc<Mutex<Option<(c_int, Instant)>>>,
+}
 
 impl Sender {
     /// False once nobody receives any more.
     pub fn send(&self, received: Received) -> bool {
         if received.is_stop(true) {
-            STOPS.fetch_add(1, Ordering::Relaxed);
+            let mut last = self
+                .last_stop
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            match *last {
+                Some((_, time)) if now.duration_since(time) < SAME_REQUEST => {
+                    if *last == Some((received.signal, time)) {
+                        return !self.channel.is_closed();
+                    }
+                }
+                Some(_) => IS_URGENT.store(true, Ordering::Relaxed),
+                None => {}
+            }
+            *last = Some((received.signal, now));
         }
-        self.0.send(received).is_ok()
+        self.channel.send(received).is_ok()
     }
 }
 
@@ -104,7 +130,10 @@ impl Signals {
     pub fn subscribe(inherited: &Inherited) -> io::Result<Self> {
         let mut signals = SignalsInfo::<WithOrigin>::new(handled(inherited))?;
         let (sender, receiver) = unbounded_channel();
-        let sender = Sender(sender);
+        let sender = Sender {
+            channel: sender,
+            last_stop: Arc::default(),
+        };
         let thread_sender = sender.clone();
         thread::Builder::new()
             .name("signals".into())

@@ -32,7 +32,7 @@ pub use terminal::Terminal;
 use crate::{
     exit_code::ExitCode,
     notice::warn,
-    signals::{Inherited, Origin, Received},
+    signals::{self, Inherited, Origin, Received},
 };
 
 /// How long COMMAND may take to end once it has been told to.
@@ -132,7 +132,7 @@ impl Traced {
         }
     }
 
-    /// Passes a signal on. After one that ends a run, it has some seconds to end; a second one
+    /// Passes a signal on. After one that ends a run, COMMAND has some seconds to end; a second one
     /// kills it.
     pub fn receive(&mut self, received: Received) {
         if !self.has_it_already(received) {
@@ -140,8 +140,9 @@ impl Traced {
         }
         if received.is_stop(true) {
             match self.end {
+                _ if signals::is_urgent() => self.kill(),
                 End::Open => self.ask(),
-                End::Asked { .. } | End::Killed { .. } => self.kill(),
+                End::Asked { .. } | End::Killed { .. } => {}
             }
         }
     }
@@ -165,6 +166,9 @@ impl Traced {
     }
 
     fn kill(&mut self) {
+        if matches!(self.end, End::Killed { .. }) {
+            return;
+        }
         self.send(SIGKILL);
         let give_up_at = Instant::now() + DEATH;
         self.end = End::Killed { give_up_at };
