@@ -104,10 +104,10 @@ mod tests {
 
     #[test]
     fn open_files_are_recognised() {
-        let error = io::Error::from_raw_os_error(nix::libc::EMFILE);
+        let error = io::Error::from_raw_os_error(libc::EMFILE);
         assert!(is_about_open_files(&error.to_string()));
         assert!(is_about_open_files(&nix::errno::Errno::EMFILE.to_string()));
-        let error = io::Error::from_raw_os_error(nix::libc::ENOENT);
+        let error = io::Error::from_raw_os_error(libc::ENOENT);
         assert!(!is_about_open_files(&error.to_string()));
     }
 

@@ -99,14 +99,14 @@ impl Sender {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
-            match *last {
-                Some((_, time)) if now.duration_since(time) < SAME_REQUEST => {
-                    if *last == Some((received.signal, time)) {
-                        return !self.channel.is_closed();
-                    }
+            let previous =
+                last.map(|(signal, time)| (signal, now.duration_since(time) < SAME_REQUEST));
+            match previous {
+                Some((signal, true)) if signal == received.signal => {
+                    return !self.channel.is_closed();
                 }
-                Some(_) => IS_URGENT.store(true, Ordering::Relaxed),
-                None => {}
+                Some((_, false)) => IS_URGENT.store(true, Ordering::Relaxed),
+                _ => {}
             }
             *last = Some((received.signal, now));
         }
