@@ -78,7 +78,10 @@ impl Terminal {
         let settings = tcgetattr(&outer)?;
         let size = pty::size(&outer)?;
         let command = Pty::like(&settings, size)?;
-        let text = Pty::like(&settings, size)?;
+        // Line feeds stay what they are: what they need is known when they are copied.
+        let mut plain = settings.clone();
+        plain.output_flags.remove(OutputFlags::OPOST);
+        let text = Pty::like(&plain, size)?;
         fchown(&command.slave, Some(user.uid.as_raw()), None)?;
 
         let is_terminal = [
@@ -93,13 +96,10 @@ impl Terminal {
         }
         let mode = Arc::new(Mutex::new(Mode {
             outer: outer.try_clone()?,
-            text: text.slave.try_clone()?,
             settings,
             is_raw_wanted: false,
+            is_raw: false,
         }));
-        mode.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .translate(false);
         let (ended, end) = pipe2(OFlag::O_CLOEXEC)?;
         let pump = Pump {
             outer: Some(outer),
@@ -210,10 +210,9 @@ fn replace(fd: RawFd, by: RawFd) -> nix::Result<()> {
 #[derive(Debug)]
 struct Mode {
     outer: File,
-    /// Our own text's terminal.
-    text: OwnedFd,
     settings: Termios,
     is_raw_wanted: bool,
+    is_raw: bool,
 }
 
 impl Mode {
@@ -222,7 +221,7 @@ impl Mode {
     }
 
     /// Makes it raw if that is wanted and it is not: a shell resets it when we are suspended.
-    fn keep_raw(&self) {
+    fn keep_raw(&mut self) {
         if !self.is_raw_wanted || !self.is_foreground() {
             return;
         }
@@ -231,32 +230,23 @@ impl Mode {
         {
             cfmakeraw(&mut settings);
             if tcsetattr(&self.outer, SetArg::TCSANOW, &settings).is_ok() {
-                self.translate(true);
+                self.is_raw = true;
             }
         }
     }
 
-    fn cook(&self) {
+    fn cook(&mut self) {
         // From the background this would suspend us; the shell has reset it then.
         if self.is_foreground() {
             let _ = tcsetattr(&self.outer, SetArg::TCSANOW, &self.settings);
         }
-        self.translate(false);
+        self.is_raw = false;
     }
 
     fn restore(&mut self) {
         if self.is_raw_wanted {
             self.is_raw_wanted = false;
             self.cook();
-        }
-    }
-
-    /// Whether line feeds in our own text become new lines, which the caller's terminal does unless
-    /// it is raw.
-    fn translate(&self, wanted: bool) {
-        if let Ok(mut settings) = tcgetattr(&self.text) {
-            settings.output_flags.set(OutputFlags::OPOST, wanted);
-            let _ = tcsetattr(&self.text, SetArg::TCSANOW, &settings);
         }
     }
 }
@@ -298,8 +288,7 @@ impl Pump {
             };
             let ready = self.poll(deadline.is_some(), timeout);
             self.read_keyboard(ready.outer);
-            let idle = self.read_output(&ready);
-            self.write();
+            let idle = self.copy_output(&ready);
             if ready
                 .ended
                 .intersects(PollFlags::POLLIN | PollFlags::POLLHUP)
@@ -452,8 +441,16 @@ impl Pump {
         let _ = killpg(group, Signal::SIGCONT);
     }
 
-    /// Whether there was nothing to read.
-    fn read_output(&mut self, ready: &Ready) -> bool {
+    /// The mode stays what it is meanwhile. Gives whether there was nothing to read.
+    fn copy_output(&mut self, ready: &Ready) -> bool {
+        let mode = Arc::clone(&self.mode);
+        let mode = mode.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = self.read_output(ready, mode.is_raw);
+        self.write();
+        idle
+    }
+
+    fn read_output(&mut self, ready: &Ready, is_raw: bool) -> bool {
         if !self.to_outer.is_empty() {
             return false;
         }
@@ -472,7 +469,12 @@ impl Pump {
         if ready.text.intersects(readable)
             && let Ok(len) = self.text.read(&mut piece)
         {
-            self.to_outer.extend_from_slice(&piece[..len]);
+            for byte in &piece[..len] {
+                if is_raw && *byte == b'\n' {
+                    self.to_outer.push(b'\r');
+                }
+                self.to_outer.push(*byte);
+            }
         }
         self.to_outer.is_empty()
     }
