@@ -33,6 +33,10 @@ pub(crate) fn tests() -> Vec<Test> {
         status("not-found", &["/nonexistent"], 127),
         status("not-found-in-path", &["no-such-program-anywhere"], 127),
         status("not-executable", &["/etc/passwd"], 126).unless(context::no_program("/etc/passwd")),
+        status("directory", &["/tmp"], 126),
+        Test::new("command::status-bad-format", bad_format),
+        Test::new("command::status-no-interpreter", no_interpreter),
+        Test::new("command::open-files", open_files),
         Test::new("command::stdin-stdout", untouched_streams).unless(context::no_program(CAT)),
         Test::new("command::environment", untouched_environment)
             .unless(context::no_program("/bin/sh")),
@@ -86,6 +90,81 @@ fn exit_status(command: &[&str], code: i32) -> Outcome {
     }
 }
 
+fn script(name: &str, text: &str) -> Result<std::path::PathBuf, String> {
+    let path = context::fresh_path(name);
+    std::fs::write(&path, text)
+        .and_then(|()| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(&path, mode)
+        })
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+/// The run ends in good order: its recording is whole.
+fn bad_format() -> Outcome {
+    let path = script("bad-format", "neither program nor script\n")?;
+    let run = Tracer::json([""; 0]).command([&path]).run()?;
+    run.expect_code(126)?;
+    if !run.stderr.contains("#! line") {
+        return run.fail("it does not say why");
+    }
+    let problems = check::accounting(&run.report()?);
+    match problems.is_empty() {
+        true => Ok(()),
+        false => run.fail(problems.join("\n")),
+    }
+}
+
+/// It is the interpreter that was not found, and the last recording stays.
+fn no_interpreter() -> Outcome {
+    let path = script("no-interpreter", "#!/no/such/interpreter -x\n")?;
+    let recording = context::fresh_path("last.jsonl");
+    std::fs::write(&recording, "the last one").map_err(|error| error.to_string())?;
+    let run = Tracer::new(["--json", "-o"])
+        .args([&recording])
+        .command([&path])
+        .run()?;
+    run.expect_code(127)?;
+    if !run.stderr.contains("/no/such/interpreter") || run.stderr.contains("command not found") {
+        return run.fail("the interpreter is not named");
+    }
+    let kept = std::fs::read_to_string(&recording).map_err(|error| error.to_string())?;
+    ensure!(kept == "the last one", "the recording is {kept:?}");
+    Ok(())
+}
+
+/// Whatever the limit: it works, or the message names the limit and how to raise it.
+fn open_files() -> Outcome {
+    // With fewer a dynamic program is not even loaded.
+    for limit in 4..=64 {
+        let run = Tracer::new(["-q", "-s", "-d", "1ms", "-o", "/dev/null"])
+            .with(|command| {
+                before_exec(command, move || {
+                    let limit = libc::rlimit {
+                        rlim_cur: limit,
+                        rlim_max: limit,
+                    };
+                    // SAFETY: the structure lives.
+                    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+                        0 => Ok(()),
+                        _ => Err(std::io::Error::last_os_error()),
+                    }
+                });
+            })
+            .run()?;
+        let says_why = ["ulimit -n", "LimitNOFILE=", &limit.to_string()]
+            .iter()
+            .all(|part| run.stderr.contains(part));
+        match run.status.code() {
+            Some(0) => {}
+            Some(1) if says_why && !run.stderr.contains("panicked") => {}
+            _ => return run.fail(format!("{limit} open files")),
+        }
+    }
+    Ok(())
+}
+
 const CAT: &str = "/bin/cat";
 const ID: &str = "/usr/bin/id";
 const UNSHARE: &str = "/usr/bin/unshare";
@@ -136,7 +215,7 @@ fn untouched_environment() -> Outcome {
 
 /// Signals 32 and 33 belong to the C library, which catches the latter (SIGSETXID) in any program
 /// with threads, so that exec resets it.
-fn without_libc_signals(line: &str) -> String {
+pub(crate) fn without_libc_signals(line: &str) -> String {
     let ignored = line.strip_prefix("SigIgn:").map(str::trim);
     match ignored.and_then(|mask| u64::from_str_radix(mask, 16).ok()) {
         Some(mask) => format!("SigIgn: {:x}", mask & !(0b11 << 31)),
@@ -226,7 +305,7 @@ fn hooks_before_exec() -> Outcome {
 }
 
 /// Why there is no such user, if so.
-fn no_user(name: &str) -> Option<String> {
+pub(crate) fn no_user(name: &str) -> Option<String> {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let known = users
         .lines()

@@ -28,6 +28,7 @@ mod kernel_objects;
 mod loss;
 mod options;
 mod privilege;
+mod pty;
 mod puppet;
 mod record;
 mod recording;
@@ -39,6 +40,8 @@ mod scope;
 mod sealed;
 mod serve;
 mod shell;
+mod signals;
+mod terminal;
 mod test_case;
 mod time;
 mod time_namespace;
@@ -89,6 +92,8 @@ fn tests() -> Vec<Test> {
         time_namespace::tests(),
         ending::tests(),
         sealed::tests(),
+        signals::tests(),
+        terminal::tests(),
         cookbook::tests(),
     ]
     .into_iter()

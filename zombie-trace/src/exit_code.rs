@@ -16,7 +16,7 @@ pub enum ExitCode {
     /// Data were lost and `--strict` was given.
     Incomplete,
     /// COMMAND's own status: its exit code, 128+n if signal n killed it, 127 if it was not found,
-    /// 126 if it could not be executed.
+    /// 126 if it could not be executed. Also 128+n if signal n came before the run had started.
     Command(u8),
 }
 

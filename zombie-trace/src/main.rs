@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            notice::say(&format!("zombie-trace: {error:#}"));
+            notice::fail(&error);
             ExitCode::Error
         }
     }

@@ -103,6 +103,23 @@ pub fn warn(text: &str) {
     say(&format!("zombie-trace: warning: {text}"));
 }
 
+/// Why the program ends with status 1.
+pub fn fail(error: &anyhow::Error) {
+    let text = format!("{error:#}");
+    say(&format!("zombie-trace: {text}"));
+    if is_about_open_files(&text) {
+        say(
+            "zombie-trace: raise the limit of open files: `ulimit -n 1024`, or LimitNOFILE=1024 in a \
+             systemd unit",
+        );
+    }
+}
+
+/// By the text: some libraries keep the error itself to themselves.
+fn is_about_open_files(text: &str) -> bool {
+    text.contains("(os error 24)") || text.contains("EMFILE")
+}
+
 /// On stderr; that nobody reads it is no reason to end.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
@@ -111,6 +128,15 @@ pub fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_files_are_recognised() {
+        let error = io::Error::from_raw_os_error(libc::EMFILE);
+        assert!(is_about_open_files(&error.to_string()));
+        assert!(is_about_open_files(&nix::errno::Errno::EMFILE.to_string()));
+        let error = io::Error::from_raw_os_error(libc::ENOENT);
+        assert!(!is_about_open_files(&error.to_string()));
+    }
 
     #[test]
     fn the_first_limit_is_forecast() {

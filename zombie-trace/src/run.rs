@@ -1,21 +1,20 @@
 //! One run, from the command line to the exit status.
 
-use std::{io, path::Path, process::ExitStatus};
+use std::{future::Future, io, path::Path, process::ExitStatus, thread};
 
 use anyhow::Context as _;
-use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     cli::{Cli, ScopeArgs, TuningArgs},
-    command::{self, Traced},
-    deadline::{Deadline, END},
+    command::{self, Program, StartError, Terminal, Traced},
     exit_code::ExitCode,
     filter::{Pid, TimeSpan},
     gate::Gates,
-    kernel::{Cgroup, Config, Release, Scope, Tracer},
+    kernel::{self, Cgroup, Config, Release, Scope, Tracer},
     notice::{self, say, warn},
-    session::{Session, Trouble, pass_on},
-    signals::{self, Inherited, Stop},
+    session::{Session, Trouble},
+    signals::{Inherited, Signals},
     sink::{Output, Start},
     source::{CgroupPaths, monotonic_now, wall_clock},
 };
@@ -26,26 +25,38 @@ use crate::{
 /// No privileges, a kernel that can't be traced, an output that can't be written: each names what
 /// is wrong and what to do.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    kernel::check_open_files()?;
     let inherited = Inherited::take().context("cannot set signals up")?;
-    let stops = signals::subscribe(&inherited).context("cannot set signals up")?;
+    let signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?
-        .block_on(trace(cli, &inherited, stops))
+        .block_on(trace(cli, &inherited, signals))
 }
 
-async fn trace(
-    cli: &Cli,
-    inherited: &Inherited,
-    mut stops: UnboundedReceiver<Stop>,
-) -> anyhow::Result<ExitCode> {
+async fn trace(cli: &Cli, inherited: &Inherited, mut signals: Signals) -> anyhow::Result<ExitCode> {
+    // Before anything else: a misspelled COMMAND must not cost the last run's recording.
+    let program = match find_program(cli) {
+        Ok(program) => program,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    let terminal = match &cli.user {
+        Some(user) => Terminal::open(user, signals.sender())
+            .context("--user: cannot make a terminal for COMMAND")?,
+        None => None,
+    };
     let mut scope = scope(&cli.scope)?;
-    if !cli.command.is_empty() {
+    if program.is_some() {
         // A command is our own child, and all that it starts our descendants.
         scope.tree = Some(std::process::id());
     }
-    let tracer = attach(scope, cli.filter.min, &cli.tuning, cli.quiet, cli.verbose)?;
+    // The verifier may take its time: whoever does not want to wait for it gets away.
+    let tracer = tokio::select! {
+        biased;
+        stop = signals.stop(program.is_some()) => return Ok(stop.exit_code()),
+        tracer = attach_aside(cli, scope)? => tracer?,
+    };
     // Not before: a run that can't begin must not empty the last one's file.
     let output = open_output(cli)?;
     let gates = Gates::open(&cli.fail_if, &cli.format)
@@ -58,33 +69,42 @@ async fn trace(
 
     let mut traced = None;
     let mut outcome = session.start(&start).map(|()| None);
-    if let Some(command) = cli.command.split_first() {
-        match Traced::start(command, cli.user.as_ref(), inherited) {
-            Ok(command) => traced = Some(command),
-            Err(error) => {
-                say(&format!("zombie-trace: {error}"));
-                return Ok(error.exit_code);
+    let mut code = ExitCode::Success;
+    if let Some(program) = program {
+        if let Some(stop) = signals.stopped(true) {
+            code = stop.exit_code();
+        } else {
+            match Traced::start(program, inherited, terminal.as_ref()) {
+                Ok(command) => traced = Some(command),
+                Err(error) => code = refuse(&error),
             }
         }
     }
-    if outcome.is_ok() {
+    if let (Some(terminal), Some(_)) = (&terminal, &traced) {
+        terminal.engage();
+    }
+    // A run whose COMMAND could not start ends here, in good order.
+    let goes_on = traced.is_some() || cli.command.is_empty();
+    if outcome.is_ok() && goes_on {
         let deadline = cli.duration.map(|limit| Instant::now() + limit.into());
-        outcome = session.follow(traced.as_mut(), &mut stops, deadline).await;
+        outcome = session
+            .follow(traced.as_mut(), &mut signals, deadline)
+            .await;
     }
     let mut ending = None;
     if let Ok(ended) = outcome {
-        outcome = session
-            .finish(Deadline::after(END), &mut stops)
-            .await
-            .map(|end| {
-                ending = Some(end);
-                ended
-            });
+        if let Some(terminal) = &terminal {
+            terminal.release();
+        }
+        outcome = session.finish().await.map(|end| {
+            ending = Some(end);
+            ended
+        });
     }
     // The command goes on whatever becomes of our output.
     let status = match (&outcome, &mut traced) {
         (Ok(status), _) => *status,
-        (Err(_), Some(traced)) => Some(outlive(traced, &mut stops).await?),
+        (Err(_), Some(traced)) => Some(outlive(traced, &mut signals).await?),
         (Err(_), None) => None,
     };
     match outcome {
@@ -97,7 +117,13 @@ async fn trace(
         Err(Trouble::Other(error)) => return Err(error),
         Ok(_) => {}
     }
-    let code = status.map_or(ExitCode::Success, command::exit_code);
+    if let Some(status) = status {
+        let start_error = traced.as_ref().and_then(Traced::start_error);
+        code = match start_error {
+            Some(error) => refuse(&error),
+            None => command::exit_code(status),
+        };
+    }
     let Some(ending) = ending else {
         return Ok(code);
     };
@@ -134,15 +160,42 @@ pub(crate) fn attach(
     Ok(tracer)
 }
 
+/// As [`attach`], in a thread of its own.
+fn attach_aside(
+    cli: &Cli,
+    scope: Scope,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<Tracer>> + use<>> {
+    let (min, tuning) = (cli.filter.min, cli.tuning.clone());
+    let (quiet, verbose) = (cli.quiet, cli.verbose);
+    let (sender, receiver) = oneshot::channel();
+    thread::Builder::new()
+        .name("attach".into())
+        .spawn(move || {
+            // If nobody receives it any more, the program is about to end.
+            let _ = sender.send(attach(scope, min, &tuning, quiet, verbose));
+        })
+        .context("cannot start a thread")?;
+    Ok(async { receiver.await.context("loading has failed")? })
+}
+
+fn find_program(cli: &Cli) -> Result<Option<Program>, StartError> {
+    let command = cli.command.split_first();
+    command
+        .map(|(name, args)| Program::find(name, args, cli.user.as_ref()))
+        .transpose()
+}
+
+fn refuse(error: &StartError) -> ExitCode {
+    say(&format!("zombie-trace: {error}"));
+    error.exit_code
+}
+
 /// Our own output has failed: the command still gets its signals, and its time.
-async fn outlive(
-    traced: &mut Traced,
-    stops: &mut UnboundedReceiver<Stop>,
-) -> anyhow::Result<ExitStatus> {
+async fn outlive(traced: &mut Traced, signals: &mut Signals) -> anyhow::Result<ExitStatus> {
     loop {
         tokio::select! {
             status = traced.wait() => return status.context("cannot wait for the command"),
-            Some(stop) = stops.recv() => pass_on(traced, stop),
+            received = signals.recv() => traced.receive(received),
         }
     }
 }

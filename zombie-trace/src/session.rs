@@ -4,21 +4,14 @@ use std::{
     collections::HashMap,
     future::pending,
     io::{self, Stdout},
-    mem,
     os::fd::AsFd as _,
     process::ExitStatus,
     time::Duration,
 };
 
 use anyhow::Context as _;
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::Signal,
-};
-use tokio::{
-    sync::mpsc::UnboundedReceiver,
-    time::{self, Instant, MissedTickBehavior},
-};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::time::{self, Instant, MissedTickBehavior};
 
 use zombie_trace_common::{Counters, Record, SnapshotEntry};
 
@@ -27,13 +20,13 @@ use crate::{
     cause::{Cause, Diagnosis},
     cli::Cli,
     command::Traced,
-    deadline::Deadline,
+    deadline::{Deadline, END},
     decode::Event,
     kernel::{Adopted, KernelError, Tracer},
     lifecycle::{Comm, Growth, RunQueueClocks},
     notice::{self, warn, warn_of_loss},
     pipeline::{Ending, Pipeline},
-    signals::Stop,
+    signals::{self, Signals},
     sink::{self, Output, Start},
     source::{
         RecordSource, monotonic_now,
@@ -41,6 +34,18 @@ use crate::{
         thread_cpu_time,
     },
 };
+
+/// Waits for a moment, but not beyond the deadline. Gives the deadline, which is now once a second
+/// signal has asked for the end.
+async fn wait(deadline: Deadline) -> Deadline {
+    const MOMENT: Duration = Duration::from_millis(5);
+    deadline.or_after(MOMENT).passed().await;
+    if signals::is_urgent() {
+        deadline.or_after(Duration::ZERO)
+    } else {
+        deadline
+    }
+}
 
 /// How often the ring buffer is looked at when the kernel side does not say that it fills up.
 const TICK: Duration = Duration::from_millis(100);
@@ -108,8 +113,8 @@ pub(crate) struct Session {
     received: u64,
     /// Descendants that may have been overlooked at the start.
     overlooked: u64,
-    /// Somebody has said stop.
-    stopping: bool,
+    /// When all of it has to be over, once somebody has said stop.
+    end: Option<Deadline>,
 }
 
 impl Session {
@@ -155,7 +160,7 @@ impl Session {
             stdout: None,
             received: 0,
             overlooked: unsettled,
-            stopping: false,
+            end: None,
         })
     }
 
@@ -168,7 +173,7 @@ impl Session {
     pub(crate) async fn follow(
         &mut self,
         mut traced: Option<&mut Traced>,
-        stops: &mut UnboundedReceiver<Stop>,
+        signals: &mut Signals,
         deadline: Option<Instant>,
     ) -> Result<Option<ExitStatus>, Trouble> {
         let mut tick = time::interval(TICK);
@@ -202,20 +207,26 @@ impl Session {
                         self.report_interval()?;
                     }
                 }
-                Some(stop) = stops.recv() => {
-                    self.stopping = true;
-                    match &traced {
-                        Some(traced) => pass_on(traced, stop),
+                received = signals.recv() => {
+                    if received.is_stop(traced.is_some()) {
+                        self.must_end();
+                    }
+                    match &mut traced {
+                        Some(traced) => traced.receive(received),
+                        None if received.is_stop(false) => return Ok(None),
+                        None => {}
+                    }
+                }
+                () = until(deadline) => {
+                    self.must_end();
+                    match &mut traced {
+                        Some(traced) => {
+                            deadline = None;
+                            traced.terminate();
+                        }
                         None => return Ok(None),
                     }
                 }
-                () = until(deadline) => match &traced {
-                    Some(traced) => {
-                        deadline = None;
-                        traced.forward(Signal::SIGTERM);
-                    }
-                    None => return Ok(None),
-                },
                 status = ended(&mut traced) => {
                     return Ok(Some(status.context("cannot wait for the command")?));
                 }
@@ -336,12 +347,9 @@ impl Session {
     /// waiting at once, and so does the deadline.
     ///
     /// Gives what it comes to.
-    pub(crate) async fn finish(
-        &mut self,
-        deadline: Deadline,
-        stops: &mut UnboundedReceiver<Stop>,
-    ) -> Result<Ending, Trouble> {
-        let remains = self.settle(deadline, stops).await?;
+    pub(crate) async fn finish(&mut self) -> Result<Ending, Trouble> {
+        let deadline = self.must_end();
+        let remains = self.settle(deadline).await?;
         self.tracer.flush_log();
         let ending = self.pipeline.finish(&remains)?;
         if let Some(lost) = ending.lost {
@@ -354,11 +362,7 @@ impl Session {
     }
 
     /// Waits until every process that was released has been reported, then takes stock.
-    async fn settle(
-        &mut self,
-        mut deadline: Deadline,
-        stops: &mut UnboundedReceiver<Stop>,
-    ) -> Result<Remains, Trouble> {
+    async fn settle(&mut self, mut deadline: Deadline) -> Result<Remains, Trouble> {
         self.tracer.close();
         let patience = deadline.or_after(SETTLE);
         loop {
@@ -369,13 +373,13 @@ impl Session {
             if settled || patience.min(deadline).has_passed() {
                 break;
             }
-            deadline = self.wait(deadline, stops).await;
+            deadline = wait(deadline).await;
         }
         self.tracer.freeze();
         let patience = deadline.or_after(DELIVERY);
         let mut remains = loop {
             // The programs that were under way are through soon.
-            deadline = self.wait(deadline, stops).await;
+            deadline = wait(deadline).await;
             let (remains, balanced) = self.take_stock()?;
             if balanced || patience.min(deadline).has_passed() {
                 break remains;
@@ -395,20 +399,9 @@ impl Session {
         Ok(remains)
     }
 
-    /// For a moment, but not beyond the deadline. Gives the deadline, which is now if this is the second
-    /// time that somebody says stop.
-    async fn wait(&mut self, deadline: Deadline, stops: &mut UnboundedReceiver<Stop>) -> Deadline {
-        const MOMENT: Duration = Duration::from_millis(5);
-        tokio::select! {
-            () = deadline.or_after(MOMENT).passed() => deadline,
-            Some(_) = stops.recv() => {
-                if mem::replace(&mut self.stopping, true) {
-                    deadline.or_after(Duration::ZERO)
-                } else {
-                    deadline
-                }
-            }
-        }
+    /// From now on the run must come to its end; gives the time by which. The first call counts.
+    pub(crate) fn must_end(&mut self) -> Deadline {
+        *self.end.get_or_insert_with(|| Deadline::after(END))
     }
 
     /// The dying processes and zombies that still exist.
@@ -517,12 +510,5 @@ async fn ended(traced: &mut Option<&mut Traced>) -> io::Result<ExitStatus> {
     match traced {
         Some(traced) => traced.wait().await,
         None => pending().await,
-    }
-}
-
-/// The terminal signals the whole foreground: the command has got it already.
-pub(crate) fn pass_on(traced: &Traced, stop: Stop) {
-    if !stop.from_terminal {
-        traced.forward(stop.signal);
     }
 }

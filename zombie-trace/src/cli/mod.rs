@@ -48,15 +48,24 @@ Conditions of --fail-if, of the zombies that are listed (alive: in scope):
   count, alive                     how many, and how many are left: alive>0
   rate                             how many each second: rate<100/s
 
+Signals:
+  Ctrl-C, SIGTERM and SIGHUP end a run within 5 s, with the summary. COMMAND gets
+  them too, and SIGKILL if it still runs 3 s later. A second one kills COMMAND and
+  ends the run at once. COMMAND also gets SIGQUIT (Ctrl-\\), SIGUSR1, SIGUSR2,
+  SIGALRM and real-time signals. Without COMMAND, SIGQUIT ends the run, and the
+  others do nothing.
+
 Exit status:
   0  all went well, also after Ctrl-C
   1  something failed
   2  the command line makes no sense
   3  a condition of --fail-if holds
   4  something was lost, and --strict was given (3 goes before 4)
-  With COMMAND its own status is passed on: 128+n if signal n killed it,
-  127 if it was not found, 126 if it could not be executed. 3 and 4 only come
-  in the place of 0.";
+  With COMMAND, its own status is passed on: 128+n if signal n killed it (137 if
+  it outlived a stop), 127 if it or its interpreter was not found, 126 if it
+  could not be executed. 3 and 4 replace only 0.
+  A signal that comes before the run has started ends it with 128+n, such as
+  130 after Ctrl-C. COMMAND is then not started.";
 
 const PS_EXIT: &str = "\
 Exit status:
@@ -113,12 +122,19 @@ pub struct Cli {
     #[command(flatten)]
     pub scope: ScopeArgs,
 
-    /// Stop after this long; COMMAND gets SIGTERM
+    /// Stop after this long; COMMAND gets SIGTERM, and 3 s later SIGKILL
     #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
     #[arg(help_heading = "Scope")]
     pub duration: Option<TimeSpan>,
 
     /// Run COMMAND as this user
+    ///
+    /// Much like sudo: with the user's groups and the user's HOME, LOGNAME, PATH, SHELL and USER. Of
+    /// the caller's environment only TERM, COLORTERM, LANG, LANGUAGE and LC_* are kept; `-- env
+    /// NAME=VALUE COMMAND` passes more. Open files are closed, except for standard input, output and
+    /// error. COMMAND gets a session of its own and, on a terminal, a terminal of its own, so that
+    /// it cannot type into the caller's. It reads the keyboard if standard input and output are both
+    /// the terminal.
     #[arg(short, long, value_parser = user::resolve, help_heading = "Scope")]
     pub user: Option<User>,
 

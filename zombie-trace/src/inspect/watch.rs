@@ -7,20 +7,19 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
+use tokio::time::Instant;
 
 use super::LISTED;
 use crate::{
     aggregate::Summary,
     cli::{BackendChoice, BufferSize, DEFAULT_MAX_ZOMBIES, TuningArgs},
-    deadline::{Deadline, END},
     filter::{Filter, TimeSpan},
-    kernel::Scope,
+    kernel::{self, Scope},
     lifecycle::{Alive, Zombie},
     pipeline::Pipeline,
     run::attach,
     session::{Session, Trouble},
-    signals::{self, Inherited, Stop},
+    signals::{Inherited, Signals},
     sink::{Loss, Sink, Start},
 };
 
@@ -41,7 +40,7 @@ pub(super) struct Reaping {
 pub(super) struct Watch {
     runtime: tokio::runtime::Runtime,
     session: Session,
-    stops: UnboundedReceiver<Stop>,
+    signals: Signals,
     seen: Seen,
 }
 
@@ -57,8 +56,9 @@ impl Watch {
             max_zombies: DEFAULT_MAX_ZOMBIES,
             buffer: BufferSize::default(),
         };
+        kernel::check_open_files()?;
         let inherited = Inherited::take().context("cannot set signals up")?;
-        let stops = signals::subscribe(&inherited).context("cannot set signals up")?;
+        let signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -83,7 +83,7 @@ impl Watch {
         Ok(Self {
             runtime,
             session,
-            stops,
+            signals,
             seen,
         })
     }
@@ -96,11 +96,9 @@ impl Watch {
         let outcome = self.runtime.block_on(async {
             let deadline = Instant::now() + duration.into();
             self.session
-                .follow(None, &mut self.stops, Some(deadline))
+                .follow(None, &mut self.signals, Some(deadline))
                 .await?;
-            self.session
-                .finish(Deadline::after(END), &mut self.stops)
-                .await
+            self.session.finish().await
         });
         match outcome {
             Ok(_) => Ok(self.seen.take()),

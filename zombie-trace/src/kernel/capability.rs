@@ -1,6 +1,6 @@
 //! Whether this process may trace at all.
 
-use std::{env, fs};
+use std::{env, fs, io};
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
 use serde::Serialize;
@@ -36,13 +36,35 @@ pub(super) fn held() -> Capabilities {
 
 /// Fails with the names of the capabilities that are missing. CAP_SYS_ADMIN includes them.
 pub(super) fn check() -> Result<(), KernelError> {
-    let status =
-        fs::read_to_string("/proc/self/status").map_err(|source| KernelError::NoProc { source })?;
+    const STATUS: &str = "/proc/self/status";
+    let status = fs::read_to_string(STATUS).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => KernelError::NoProc { source },
+        _ => KernelError::io(format!("cannot read {STATUS}"), source),
+    })?;
     let missing = missing(effective(&status).unwrap_or(0));
     if missing.is_empty() {
         return Ok(());
     }
     Err(lacking(&missing.join(" and ")))
+}
+
+/// Programs, their links and maps are descriptors: some 60, and as many again for looks into /proc,
+/// COMMAND and outputs.
+const OPEN_FILES: rlim_t = 128;
+
+/// Fails if the limit of open files is too low for tracing. Anything could fail then, with messages
+/// that lead nowhere.
+///
+/// # Errors
+/// The limit, and how to raise it.
+pub fn check_open_files() -> Result<(), KernelError> {
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((limit, _)) if limit < OPEN_FILES => Err(KernelError::OpenFiles {
+            limit,
+            needed: OPEN_FILES,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Before 5.11 maps count as locked memory, and this lifts its limit.

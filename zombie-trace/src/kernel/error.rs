@@ -90,6 +90,17 @@ pub enum KernelError {
         /// Why it can't be read.
         source: io::Error,
     },
+    /// Not even the maps could all be open.
+    #[error(
+        "the limit of open files (RLIMIT_NOFILE) is {limit}, and tracing needs {needed}: \
+         run `ulimit -n {needed}` first, or set LimitNOFILE={needed} in a systemd unit"
+    )]
+    OpenFiles {
+        /// The soft limit.
+        limit: u64,
+        /// What is enough.
+        needed: u64,
+    },
     /// Perf events are for CAP_SYS_ADMIN alone: distributions have a level of that above the
     /// kernel's own.
     #[error(

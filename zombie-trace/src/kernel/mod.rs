@@ -21,7 +21,7 @@ mod tracefs;
 mod tracer;
 
 pub use backend::Backend;
-pub use capability::Capabilities;
+pub use capability::{Capabilities, check_open_files};
 pub use clock::sample_clocks;
 pub use error::KernelError;
 pub use examination::{BackendCheck, BtfCheck, Examination};

@@ -22,13 +22,13 @@ use crate::{
     cli::ServeArgs,
     exit_code::ExitCode,
     filter::Filter,
-    kernel::Release,
+    kernel::{self, Release},
     metrics::Totals,
     notice::say,
     pipeline::Pipeline,
     run::{attach, scope},
     session::{Session, Trouble},
-    signals::{self, Inherited},
+    signals::{Inherited, Signals},
     sink::Metrics,
     source::{monotonic_now, wall_clock},
 };
@@ -41,6 +41,7 @@ const LAST_PUSH: Duration = Duration::from_secs(3);
 /// # Errors
 /// As those of a run; an address that is in use, and a wrong environment variable.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    kernel::check_open_files()?;
     let inherited = Inherited::take().context("cannot set signals up")?;
     let collector = args.otlp.as_ref().map(|option| {
         Collector::new(option, |name| {
@@ -54,14 +55,14 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let runtime = event_loop()?;
     let (mut session, metrics, backend) = runtime.block_on(async { begin(args) })?;
     privileges::give_up(&Release::running())?;
-    let mut stops = signals::subscribe(&inherited).context("cannot set signals up")?;
+    let mut signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
     let exporter = Exporter::start(listener, collector, metrics)?;
     if !args.quiet {
         say(&format!("attached (backend {backend})"));
         say(&format!("serving http://{address}/metrics"));
     }
     let outcome = runtime.block_on(async {
-        session.follow(None, &mut stops, None).await?;
+        session.follow(None, &mut signals, None).await?;
         session.catch_up()
     });
     exporter.stop();

@@ -127,3 +127,45 @@ pub(crate) fn fork_until_killed(_: &[String]) {
         std::thread::sleep(std::time::Duration::from_micros(200));
     }
 }
+
+/// Handles SIGTERM and SIGINT, but can't: it is blocked in vfork until its child ends.
+pub(crate) fn stay_in_vfork(_: &[String]) {
+    extern "C" fn child(_: *mut libc::c_void) -> c_int {
+        print_line(&zombie_trace_e2e::Line::Done {
+            pid: sys::global_pid(),
+        });
+        // Dies with its parent, or soon after it: nobody else would end it.
+        // SAFETY: it cannot fail.
+        let parent = || unsafe { libc::getppid() };
+        let first = parent();
+        while parent() == first {
+            sys::sleep_ms(20);
+        }
+        sys::exit_group(0)
+    }
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        sys::sigaction(signal, terminate as *const () as libc::sighandler_t, 0);
+    }
+    let mut stack = vec![0_u64; 1 << 15];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the child has the stack for itself, and does not return from its function.
+    unsafe {
+        let top = stack.as_mut_ptr_range().end;
+        libc::clone(child, top.cast(), flags, std::ptr::null_mut());
+    }
+}
+
+/// `push-keys TEXT`: tries to type on every terminal it has, by TIOCSTI, and says how that went.
+pub(crate) fn push_keys(args: &[String]) {
+    let tty = std::fs::File::open("/dev/tty");
+    let tty = tty.as_ref().map_or(-1, std::os::fd::AsRawFd::as_raw_fd);
+    for fd in [0, 1, 2, tty] {
+        let results: Vec<_> = args
+            .iter()
+            .flat_map(|text| text.bytes())
+            // SAFETY: the byte lives.
+            .map(|byte| unsafe { libc::ioctl(fd, libc::TIOCSTI, &raw const byte) })
+            .collect();
+        println!("push-keys: {fd}: {results:?}");
+    }
+}

@@ -133,5 +133,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     anywhere("wait-term", command::wait_term),
     anywhere("leave-alive", command::leave_alive),
     anywhere("fork-until-killed", command::fork_until_killed),
+    anywhere("stay-in-vfork", command::stay_in_vfork),
+    anywhere("push-keys", command::push_keys),
     anywhere("puppet", puppet::run),
 ];
