@@ -12,6 +12,7 @@ pub mod compare;
 pub mod container;
 pub mod decode;
 pub mod demo;
+mod destination;
 pub mod diff;
 pub mod doctor;
 pub mod exit_code;

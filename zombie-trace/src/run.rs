@@ -3,19 +3,21 @@
 use std::{io, path::Path, process::ExitStatus};
 
 use anyhow::Context as _;
+use nix::sys::signal::Signal;
 use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 
 use crate::{
     cli::{Cli, ScopeArgs, TuningArgs},
     command::{self, Traced},
+    destination::Destination,
     exit_code::ExitCode,
     filter::{Pid, TimeSpan},
     gate::Gates,
     kernel::{Cgroup, Config, Release, Scope, Tracer},
     notice::{self, say, warn},
-    session::{Session, Trouble, pass_on},
+    session::{Session, Trouble, pass_on, until},
     signals::{self, Inherited, Stop},
-    sink::{Output, Start},
+    sink::Start,
     source::{CgroupPaths, monotonic_now, wall_clock},
 };
 
@@ -45,8 +47,7 @@ async fn trace(
         scope.tree = Some(std::process::id());
     }
     let tracer = attach(scope, cli.filter.min, &cli.tuning, cli.quiet, cli.verbose)?;
-    // Not before: a run that can't begin must not empty the last one's file.
-    let output = open_output(cli)?;
+    let (mut destination, output) = Destination::open(cli)?;
     let gates = Gates::open(&cli.fail_if, &cli.format)
         .with_context(|| format!("cannot open --format {}", cli.format))?;
     let start = start_line(cli, &tracer);
@@ -62,12 +63,18 @@ async fn trace(
             Ok(command) => traced = Some(command),
             Err(error) => {
                 say(&format!("zombie-trace: {error}"));
+                if let Err(error) = end_unbegun(cli, session, destination, &mut stops).await {
+                    say(&format!("zombie-trace: {error:#}"));
+                }
                 return Ok(error.exit_code);
             }
         }
     }
     if outcome.is_ok() {
-        let deadline = cli.duration.map(|limit| Instant::now() + limit.into());
+        outcome = destination.begin().map(|()| None).map_err(Trouble::Output);
+    }
+    let deadline = cli.duration.map(|limit| Instant::now() + limit.into());
+    if outcome.is_ok() {
         outcome = session.follow(traced.as_mut(), &mut stops, deadline).await;
     }
     let mut ending = None;
@@ -80,31 +87,69 @@ async fn trace(
     // The command goes on whatever becomes of our output.
     let status = match (&outcome, &mut traced) {
         (Ok(status), _) => *status,
-        (Err(_), Some(traced)) => Some(outlive(traced, &mut stops).await?),
+        (Err(_), Some(traced)) => Some(outlive(traced, &mut stops, deadline).await?),
         (Err(_), None) => None,
     };
-    match outcome {
+    let mut trouble = outcome.err();
+    if !matches!(trouble, Some(Trouble::Output(_)))
+        && let Err(error) = destination.finish(&mut stops, session.is_stopped()).await
+    {
+        trouble.get_or_insert(Trouble::Output(error));
+    }
+    let mut failures: Vec<anyhow::Error> = Vec::new();
+    match trouble {
         // A gate that nobody has judged must not look as if it had passed.
-        Err(Trouble::Output(error))
+        Some(Trouble::Output(error))
             if error.kind() == io::ErrorKind::BrokenPipe && gates.is_empty() => {}
-        Err(Trouble::Output(error)) => {
-            return Err(error).with_context(|| format!("cannot write to {}", output_name(cli)));
+        Some(trouble) => failures.push(explained(trouble, &destination)),
+        None => {}
+    }
+    let mut condition_holds = false;
+    if let Some(ending) = &ending {
+        let judged = gates.judge(|condition| condition.judge(&ending.figures));
+        match judged.with_context(|| format!("cannot write to --format {}", cli.format)) {
+            Ok(holds) => condition_holds = holds,
+            Err(error) => failures.push(error),
         }
-        Err(Trouble::Other(error)) => return Err(error),
-        Ok(_) => {}
+    }
+    for error in &failures {
+        say(&format!("zombie-trace: {error:#}"));
     }
     let code = status.map_or(ExitCode::Success, command::exit_code);
-    let Some(ending) = ending else {
-        return Ok(code);
-    };
-    let failed = gates
-        .judge(|condition| condition.judge(&ending.figures))
-        .with_context(|| format!("cannot write to --format {}", cli.format))?;
     Ok(match code.code() {
-        0 if failed => ExitCode::ConditionHolds,
-        0 if cli.strict && !ending.complete => ExitCode::Incomplete,
+        0 if !failures.is_empty() => ExitCode::Error,
+        0 if condition_holds => ExitCode::ConditionHolds,
+        0 if cli.strict && ending.is_some_and(|ending| !ending.complete) => ExitCode::Incomplete,
         _ => code,
     })
+}
+
+fn explained(trouble: Trouble, destination: &Destination) -> anyhow::Error {
+    match trouble {
+        Trouble::Output(error) => {
+            anyhow::Error::new(error).context(format!("cannot write to {}", destination.name()))
+        }
+        Trouble::Other(error) => error,
+    }
+}
+
+/// The command can't be started: ends what has been written of the run, but replaces no file.
+async fn end_unbegun(
+    cli: &Cli,
+    mut session: Session,
+    mut destination: Destination,
+    stops: &mut UnboundedReceiver<Stop>,
+) -> anyhow::Result<()> {
+    // On the terminal, a summary of nothing would only hide the error.
+    let is_recording = cli.json || cli.output.is_some();
+    let ended = match is_recording {
+        true => session.finish().await.map(drop),
+        false => Ok(()),
+    };
+    ended.map_err(|trouble| explained(trouble, &destination))?;
+    let written = destination.finish(stops, session.is_stopped()).await;
+    let kept = written.and_then(|()| destination.keep_old());
+    kept.map_err(|error| explained(Trouble::Output(error), &destination))
 }
 
 /// Loads the hooks, and says why they are not the best ones, if so.
@@ -134,11 +179,16 @@ pub(crate) fn attach(
 async fn outlive(
     traced: &mut Traced,
     stops: &mut UnboundedReceiver<Stop>,
+    mut deadline: Option<Instant>,
 ) -> anyhow::Result<ExitStatus> {
     loop {
         tokio::select! {
             status = traced.wait() => return status.context("cannot wait for the command"),
             Some(stop) = stops.recv() => pass_on(traced, stop),
+            () = until(deadline) => {
+                deadline = None;
+                traced.forward(Signal::SIGTERM);
+            }
         }
     }
 }
@@ -195,21 +245,4 @@ pub(crate) fn scope(args: &ScopeArgs) -> anyhow::Result<Scope> {
         cgroup,
         containers: args.container.clone(),
     })
-}
-
-fn open_output(cli: &Cli) -> anyhow::Result<Output> {
-    match &cli.output {
-        Some(path) => Output::create(path),
-        None if cli.command.is_empty() => Output::stdout(),
-        None => Output::stderr(),
-    }
-    .with_context(|| format!("cannot open {}", output_name(cli)))
-}
-
-fn output_name(cli: &Cli) -> String {
-    match &cli.output {
-        Some(path) => format!("--output {}", path.display()),
-        None if cli.command.is_empty() => "standard output".to_owned(),
-        None => "standard error".to_owned(),
-    }
 }

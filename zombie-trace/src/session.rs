@@ -31,7 +31,7 @@ use crate::{
     notice::{self, warn, warn_of_loss},
     pipeline::{Ending, Pipeline},
     signals::Stop,
-    sink::{self, Output, Start},
+    sink::{self, Queue, Start},
     source::{RecordSource, monotonic_now, proc, thread_cpu_time},
 };
 
@@ -91,11 +91,13 @@ pub(crate) struct Session {
     interval: Option<time::Interval>,
     /// Our standard output, if what we write goes there.
     stdout: Option<Stdout>,
+    /// A signal or the deadline has ended the run.
+    is_stopped: bool,
 }
 
 impl Session {
     /// Takes in what there was before the hooks.
-    pub(crate) fn begin(cli: &Cli, tracer: Tracer, output: Output) -> anyhow::Result<Self> {
+    pub(crate) fn begin(cli: &Cli, tracer: Tracer, output: Queue) -> anyhow::Result<Self> {
         let sink = sink::new(cli.sink(), output);
         let alive_after = cli.alive_after.as_nanos();
         let error_ns = tracer.backend().error_ns();
@@ -104,11 +106,10 @@ impl Session {
         if interval.is_some() {
             pipeline = pipeline.with_intervals();
         }
-        let to_stdout = cli.output.is_none() && cli.command.is_empty();
         Ok(Self {
             alive_ticks: alive_ticks(cli.alive_after.into()),
             interval,
-            stdout: to_stdout.then(io::stdout),
+            stdout: cli.writes_to_stdout().then(io::stdout),
             ..Self::of(pipeline, tracer)?
         })
     }
@@ -131,7 +132,13 @@ impl Session {
             alive_ticks: A_SECOND,
             interval: None,
             stdout: None,
+            is_stopped: false,
         })
+    }
+
+    /// Whether a signal or the deadline has ended the run.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
     /// Writes the first line.
@@ -177,17 +184,23 @@ impl Session {
                         self.report_interval()?;
                     }
                 }
-                Some(stop) = stops.recv() => match &traced {
-                    Some(traced) => pass_on(traced, stop),
-                    None => return Ok(None),
-                },
-                () = until(deadline) => match &traced {
-                    Some(traced) => {
-                        deadline = None;
-                        traced.forward(Signal::SIGTERM);
+                Some(stop) = stops.recv() => {
+                    self.is_stopped = true;
+                    match &traced {
+                        Some(traced) => pass_on(traced, stop),
+                        None => return Ok(None),
                     }
-                    None => return Ok(None),
-                },
+                }
+                () = until(deadline) => {
+                    self.is_stopped = true;
+                    match &traced {
+                        Some(traced) => {
+                            deadline = None;
+                            traced.forward(Signal::SIGTERM);
+                        }
+                        None => return Ok(None),
+                    }
+                }
                 status = ended(&mut traced) => {
                     return Ok(Some(status.context("cannot wait for the command")?));
                 }
@@ -403,7 +416,7 @@ async fn passed(interval: &mut Option<time::Interval>) {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => time::sleep_until(deadline).await,
         None => pending().await,

@@ -49,6 +49,21 @@ fn stop(origin: &Origin) -> Option<Stop> {
     })
 }
 
+/// From now on a write beyond the file size limit (`ulimit -f`) fails instead of killing us in the
+/// middle of a line. A handler does it: unlike an ignored signal, COMMAND does not inherit it.
+pub fn survive_file_size_limit() -> nix::Result<()> {
+    extern "C" fn nothing(_: std::ffi::c_int) {}
+
+    // SAFETY: the handler does nothing, and nothing else deals with this signal.
+    let previous =
+        unsafe { nix::sys::signal::signal(Signal::SIGXFSZ, SigHandler::Handler(nothing)) }?;
+    if matches!(previous, SigHandler::SigIgn) {
+        // SAFETY: no handler is installed. COMMAND inherits it as we did.
+        unsafe { nix::sys::signal::signal(Signal::SIGXFSZ, SigHandler::SigIgn) }?;
+    }
+    Ok(())
+}
+
 /// The signals that this program treats in its own way and that were ignored when it started
 /// (by nohup, or by a shell's `&`): a command inherits that.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 mod backend_choice;
 mod buffer_size;
+mod files;
 mod serve;
 mod user;
 
@@ -18,6 +19,7 @@ use nix::unistd::User;
 
 pub use backend_choice::BackendChoice;
 pub use buffer_size::{BufferSize, BufferSizeError};
+use files::Files;
 pub use serve::{Collector, CollectorError, Listen, ListenError, ServeArgs};
 pub use user::UserError;
 
@@ -165,7 +167,14 @@ pub struct Cli {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// Write there, not to stdout (with COMMAND: not to stderr); FILE.zst is compressed
+    /// Write to FILE; JSON if its name ends in .jsonl, .json or .zst
+    ///
+    /// Without it, the output goes to stdout, with COMMAND to stderr; '-' is stdout in both cases. A
+    /// name that ends in .zst compresses it. An existing file is replaced by a new one once the run
+    /// has begun: the hooks are attached and COMMAND has started ('tail -F' follows the name). Of
+    /// root's files, only root can read them. A symbolic link is refused. A FIFO may get its
+    /// reader later. If nobody reads the output, its lines wait in memory, 16 MiB of them; further
+    /// ones are lost, and counted as such.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
@@ -555,10 +564,38 @@ impl Cli {
         Ok(cli)
     }
 
+    /// Refuses an output that would overwrite an input or another output.
+    ///
+    /// # Errors
+    /// A usage error that names both.
+    pub fn with_distinct_files(self) -> Result<Self, clap::Error> {
+        match Files::of(&self).conflict() {
+            Some(conflict) => Err(Self::command().error(ErrorKind::ArgumentConflict, conflict)),
+            None => Ok(self),
+        }
+    }
+
+    /// Whether the run's output goes to standard output.
+    pub fn writes_to_stdout(&self) -> bool {
+        match &self.output {
+            Some(path) => path == Path::new("-"),
+            None => self.command.is_empty(),
+        }
+    }
+
+    /// Whether the run's output is JSON, by option or by the file's name.
+    fn writes_json(&self) -> bool {
+        let extension = self.output.as_deref().and_then(Path::extension);
+        let by_name = ["jsonl", "json", "zst"]
+            .iter()
+            .any(|json| extension.is_some_and(|extension| extension == *json));
+        self.json || by_name
+    }
+
     /// What is to be written, and how.
     pub fn sink(&self) -> sink::Options {
         sink::Options {
-            json: self.json,
+            json: self.writes_json(),
             summary_only: self.summary,
             intervals: self.interval.is_some(),
             timestamps: self.timestamps,

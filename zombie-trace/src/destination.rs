@@ -1,0 +1,132 @@
+//! Where a run writes to.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    cli::Cli,
+    signals::Stop,
+    sink::{Access, Medium as _, NewFile, Output, Progress, Queue, Replacement, Screen},
+};
+
+/// How long a stopped run waits for its output to be read.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a run that has ended by itself waits for another piece of its output to be read.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The output of a run.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    name: String,
+    progress: Progress,
+    replacement: Option<Replacement>,
+}
+
+impl Destination {
+    /// Opens it. An existing file stays as it is until [`begin`](Self::begin).
+    pub(crate) fn open(cli: &Cli) -> anyhow::Result<(Self, Queue)> {
+        let name = match &cli.output {
+            Some(path) if path != Path::new("-") => format!("--output {}", path.display()),
+            _ if cli.writes_to_stdout() => "standard output".to_owned(),
+            _ => "standard error".to_owned(),
+        };
+        let (queue, replacement) = open(cli).with_context(|| format!("cannot open {name}"))?;
+        let destination = Self {
+            name,
+            progress: queue.progress(),
+            replacement,
+        };
+        Ok((destination, queue))
+    }
+
+    /// Its name in messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The run has begun: its file replaces an old one.
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
+        self.replacement.take().map_or(Ok(()), Replacement::replace)
+    }
+
+    /// The run could not begin: its file replaces nothing.
+    pub(crate) fn keep_old(&mut self) -> io::Result<()> {
+        self.replacement
+            .take()
+            .map_or(Ok(()), Replacement::keep_old)
+    }
+
+    /// Waits until everything is written, but not for long if nobody reads it. A second stop ends
+    /// it at once.
+    pub(crate) async fn finish(
+        &self,
+        stops: &mut UnboundedReceiver<Stop>,
+        mut is_stopped: bool,
+    ) -> io::Result<()> {
+        self.progress.close();
+        let mut written = self.progress.written();
+        let mut deadline = Instant::now() + if is_stopped { GRACE } else { PATIENCE };
+        loop {
+            tokio::select! {
+                ended = self.progress.ended() => return ended,
+                Some(_) = stops.recv() => {
+                    if is_stopped {
+                        return Err(unread());
+                    }
+                    is_stopped = true;
+                    deadline = deadline.min(Instant::now() + GRACE);
+                }
+                () = sleep_until(deadline) => {
+                    if is_stopped || self.progress.written() == written {
+                        return Err(unread());
+                    }
+                    written = self.progress.written();
+                    deadline = Instant::now() + PATIENCE;
+                }
+            }
+        }
+    }
+}
+
+fn unread() -> io::Error {
+    io::Error::other("it is not read, or not fast enough: its end is missing")
+}
+
+fn open(cli: &Cli) -> io::Result<(Queue, Option<Replacement>)> {
+    let path = match &cli.output {
+        Some(path) if path != Path::new("-") => path.clone(),
+        _ => return Ok((standard_stream(cli)?, None)),
+    };
+    let (file, replacement) = NewFile::create(&path, Access::Recording)?;
+    let screen = match &file {
+        NewFile::Open(file) | NewFile::Inherited(file) => Screen::of(file),
+        NewFile::Fifo(_) => Screen::default(),
+    };
+    let queue = Queue::start(screen, move || Output::create(&path, file))?;
+    Ok((queue, Some(replacement)))
+}
+
+fn standard_stream(cli: &Cli) -> io::Result<Queue> {
+    let output = match (cli.writes_to_stdout(), cli.command.is_empty()) {
+        (true, true) => Output::stdout()?,
+        (true, false) => Output::inherited(duplicate(io::stdout().as_fd())?),
+        (false, _) => Output::inherited(duplicate(io::stderr().as_fd())?),
+    };
+    Queue::start(output.screen(), || Ok(output))
+}
+
+fn duplicate(fd: BorrowedFd<'_>) -> io::Result<File> {
+    Ok(fd.try_clone_to_owned()?.into())
+}
