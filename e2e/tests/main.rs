@@ -25,6 +25,7 @@ mod interval;
 mod kernel_objects;
 mod loss;
 mod options;
+mod output;
 mod privilege;
 mod puppet;
 mod record;
@@ -94,6 +95,7 @@ fn main() {
         container::tests(),
         crowd::tests(),
         options::tests(),
+        output::tests(),
         cause::tests(),
         diff::tests(),
         failure::tests(),

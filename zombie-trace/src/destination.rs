@@ -130,3 +130,82 @@ fn standard_stream(cli: &Cli) -> io::Result<Queue> {
 fn duplicate(fd: BorrowedFd<'_>) -> io::Result<File> {
     Ok(fd.try_clone_to_owned()?.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        pin::pin,
+        task::{Context, Poll, Waker},
+        thread,
+    };
+
+    use nix::sys::signal::Signal;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    const STOP: Stop = Stop {
+        signal: Signal::SIGTERM,
+        from_terminal: false,
+    };
+
+    /// A destination that gets more than a pipe holds.
+    fn full_pipe() -> (io::PipeReader, Destination) {
+        let (reader, writer) = io::pipe().unwrap();
+        let output = Output::inherited(std::os::fd::OwnedFd::from(writer).into());
+        let mut queue = Queue::start(Screen::default(), || Ok(output)).unwrap();
+        queue
+            .write_all(&b"0123456789abcde\n".repeat(100_000))
+            .unwrap();
+        queue.flush().unwrap();
+        let destination = Destination {
+            name: "a pipe".to_owned(),
+            progress: queue.progress(),
+            replacement: None,
+        };
+        (reader, destination)
+    }
+
+    /// What comes of waiting without any time passing.
+    fn at_once(destination: &Destination, stops: usize, is_stopped: bool) -> Poll<io::Result<()>> {
+        let (sender, mut receiver) = unbounded_channel();
+        for _ in 0..stops {
+            sender.send(STOP).unwrap();
+        }
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        let _guard = runtime.enter();
+        let mut finish = pin!(destination.finish(&mut receiver, is_stopped));
+        finish
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_second_stop_ends_it_at_once() {
+        let (_reader, destination) = full_pipe();
+        assert!(at_once(&destination, 0, true).is_pending());
+        assert!(at_once(&destination, 0, false).is_pending());
+        assert!(at_once(&destination, 1, false).is_pending());
+        for (stops, is_stopped) in [(1, true), (2, false)] {
+            let ended = at_once(&destination, stops, is_stopped);
+            assert!(matches!(ended, Poll::Ready(Err(_))), "{stops} {is_stopped}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_written_to_the_end() {
+        let (mut reader, destination) = full_pipe();
+        let reader = thread::spawn(move || {
+            let mut text = Vec::new();
+            reader.read_to_end(&mut text).map(|_| text.len())
+        });
+        let (_sender, mut receiver) = unbounded_channel();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        let finish = destination.finish(&mut receiver, false);
+        runtime.block_on(finish).unwrap();
+        assert_eq!(reader.join().unwrap().unwrap(), 1_600_000);
+    }
+}

@@ -6,7 +6,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 
 use crate::{
     aggregate::Lost,
@@ -117,12 +120,17 @@ impl Write for Stderr {
             true => PollTimeout::ZERO,
             false => PATIENCE.into(),
         };
-        let is_stuck = poll(&mut fds, timeout) == Ok(0);
+        let is_stuck = loop {
+            match poll(&mut fds, timeout) {
+                Err(Errno::EINTR) => {}
+                ready => break ready == Ok(0),
+            }
+        };
         IS_STUCK.store(is_stuck, Ordering::Relaxed);
         if is_stuck {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        // So much fits into a pipe that is not full.
+        // A pipe that is not full has room for that much.
         stderr
             .lock()
             .write(&bytes[..bytes.len().min(libc::PIPE_BUF)])

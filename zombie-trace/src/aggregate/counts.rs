@@ -24,7 +24,7 @@ pub struct Counts {
 /// Counts of what could not be reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
-    /// Records that the ring buffer had no room for.
+    /// Records that the ring buffer or the output had no room for.
     pub ring_full: u64,
     /// Processes that the kernel's map of dying processes had no room for.
     pub map_full: u64,
