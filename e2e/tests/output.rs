@@ -483,7 +483,7 @@ fn replaced() -> Outcome {
     // JSON, because the name says so.
     let running = Tracer::new(["-o"])
         .args([&path])
-        .command([SHELL, "-c", "echo ready; sleep 1000"])
+        .command([SHELL, "-c", "echo ready; exec sleep 1000"])
         .spawn()?;
     wait_for(&path, "\"type\":\"start\"")?;
     let metadata = fs::metadata(&path).map_err(|error| error.to_string())?;

@@ -109,7 +109,7 @@ impl Files {
         self.outputs.push(Named {
             argument,
             path: Some(path.to_owned()),
-            identity: Identity::existing(path).or_else(|| Identity::new(path)),
+            identity: Identity::of_output(path),
         });
     }
 
@@ -168,6 +168,13 @@ impl fmt::Display for Named {
 impl Identity {
     fn existing(path: &Path) -> Option<Self> {
         Self::of(&fs::metadata(path).ok()?)
+    }
+
+    fn of_output(path: &Path) -> Option<Self> {
+        match fs::metadata(path) {
+            Ok(metadata) => Self::of(&metadata),
+            Err(_) => Self::new(path),
+        }
     }
 
     fn of(metadata: &fs::Metadata) -> Option<Self> {

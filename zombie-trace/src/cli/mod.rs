@@ -329,7 +329,8 @@ pub enum Task {
     /// FILE is what --json -o FILE has written, also compressed with zstd; '-' is standard input.
     /// Several runs are summed up, each from its own begin. A recording that is cut, or damaged
     /// here and there, is reported as far as it can be read. A run recorded with --summary and
-    /// --interval has statistics over time, but lists no zombies.
+    /// --interval has statistics over time, but lists no zombies. An output file replaces an old one
+    /// when it is complete.
     Report(ReportArgs),
 
     /// Tell whether zombies last longer in one recorded run than in another
