@@ -48,7 +48,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("output::copytruncate", copytruncate),
         shell("symbolic-link", symbolic_link),
         shell("file-size-limit", file_size_limit),
-        shell("typo-keeps-the-last-recording", typo),
+        Test::new("output::typo-keeps-the-last-recording", typo),
         shell("replaced-once-the-run-has-begun", replaced),
         shell("failed-output-passes-the-status", status_passed),
         Test::new("output::two-runs-into-one-file", two_runs),
@@ -428,17 +428,26 @@ fn file_size_limit() -> Outcome {
     Ok(())
 }
 
-/// A command that does not exist replaces no recording, but makes a whole one.
+/// A command that can't start replaces no recording, but makes a whole one.
 fn typo() -> Outcome {
     let directory = context::fresh_path("typo");
     fs::create_dir(&directory).map_err(|error| error.to_string())?;
+    let script = context::fresh_path("script");
+    fs::write(&script, "#!/no/such/interpreter\n").map_err(|error| error.to_string())?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
+        .map_err(|error| error.to_string())?;
+    let script = script.to_str().expect("UTF-8");
     let old = directory.join("old.jsonl");
     fs::write(&old, "the last recording\n").map_err(|error| error.to_string())?;
     let new = directory.join("new.jsonl");
     let compressed = directory.join("new.jsonl.zst");
-    for path in [&old, &new, &compressed] {
-        let run = into(path).command(["./typo"]).run()?;
-        run.expect_code(127)?;
+    for (path, command) in [
+        (&old, "./typo"),
+        (&old, script),
+        (&new, script),
+        (&compressed, script),
+    ] {
+        not_started(&into(path).command([command]).run()?)?;
     }
     let read = |path: &Path| fs::read(path).map_err(|error| error.to_string());
     ensure!(read(&old)? == b"the last recording\n", "it is overwritten");
@@ -451,11 +460,18 @@ fn typo() -> Outcome {
         "{:?}",
         names(&directory)?
     );
-    let (run, text) = through_pipe(["./typo"])?;
-    run.expect_code(127)?;
+    let (run, text) = through_pipe([script])?;
+    not_started(&run)?;
     Report::parse(&text)
         .map(drop)
         .or_else(|error| run.fail(error))
+}
+
+fn not_started(run: &Run) -> Outcome {
+    match run.status.code() {
+        Some(126 | 127) => Ok(()),
+        code => run.fail(format!("status {code:?}")),
+    }
 }
 
 /// `--json` to a pipe that is somebody's standard output, with a command.

@@ -169,12 +169,12 @@ pub struct Cli {
 
     /// Write to FILE; JSON if its name ends in .jsonl, .json or .zst
     ///
-    /// Without it, the output goes to stdout, with COMMAND to stderr; '-' is stdout in both cases. A
-    /// name that ends in .zst compresses it. An existing file is replaced by a new one once the run
-    /// has begun: the hooks are attached and COMMAND has started ('tail -F' follows the name). Of
-    /// root's files, only root can read them. A symbolic link is refused. A FIFO may get its
-    /// reader later. If nobody reads the output, its lines wait in memory, 16 MiB of them; further
-    /// ones are lost, and counted as such.
+    /// Without -o, the output goes to stdout, or to stderr with COMMAND; '-' means stdout in both
+    /// cases. A name that ends in .zst also compresses the output. A new file replaces an existing
+    /// one only when the run has begun, that is, once the hooks are attached and COMMAND has
+    /// started; to follow the file by its name, use 'tail -F'. Files of root have mode 0600.
+    /// Symbolic links are refused. A FIFO may get its reader later. If nobody reads the output, up
+    /// to 16 MiB of lines wait in memory; the rest is lost and counted as ring_full.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
