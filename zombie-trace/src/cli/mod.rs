@@ -7,7 +7,7 @@ mod serve;
 mod user;
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 
@@ -170,11 +170,12 @@ pub struct Cli {
     /// Write to FILE; JSON if its name ends in .jsonl, .json or .zst
     ///
     /// Without -o, the output goes to stdout, or to stderr with COMMAND; '-' means stdout in both
-    /// cases. A name that ends in .zst also compresses the output. A new file replaces an existing
-    /// one only when the run has begun, that is, once the hooks are attached and COMMAND has
-    /// started; to follow the file by its name, use 'tail -F'. Files of root have mode 0600.
-    /// Symbolic links are refused. A FIFO may get its reader later. If nobody reads the output, up
-    /// to 16 MiB of lines wait in memory; the rest is lost and counted as ring_full.
+    /// cases. A name that ends in .zst also compresses the output; .txt.zst is compressed text. A
+    /// new file replaces an existing one only when the run has begun, that is, once the hooks are
+    /// attached and COMMAND has started; to follow the file by its name, use 'tail -F'. Files of
+    /// root have mode 0600. Symbolic links are refused. A FIFO may get its reader later. If nobody
+    /// reads the output, up to 16 MiB of lines wait in memory; the rest is lost and counted as
+    /// ring_full.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
@@ -586,11 +587,7 @@ impl Cli {
 
     /// Whether the run's output is JSON, by option or by the file's name.
     fn writes_json(&self) -> bool {
-        let extension = self.output.as_deref().and_then(Path::extension);
-        let by_name = ["jsonl", "json", "zst"]
-            .iter()
-            .any(|json| extension.is_some_and(|extension| extension == *json));
-        self.json || by_name
+        self.json || self.output.as_deref().is_some_and(names_json)
     }
 
     /// What is to be written, and how.
@@ -610,6 +607,18 @@ impl Cli {
             autoreaped: self.all,
             ..Filter::from(&self.filter)
         }
+    }
+}
+
+/// Compressed text has a name that says so.
+fn names_json(path: &Path) -> bool {
+    match path.extension().and_then(OsStr::to_str) {
+        Some("jsonl" | "json") => true,
+        Some("zst") => {
+            let inner = path.file_stem().map(Path::new);
+            inner.and_then(Path::extension) != Some(OsStr::new("txt"))
+        }
+        _ => false,
     }
 }
 
