@@ -27,6 +27,7 @@ mod interval;
 mod kernel_objects;
 mod loss;
 mod options;
+mod output;
 mod privilege;
 mod pty;
 mod puppet;
@@ -94,6 +95,7 @@ fn tests() -> Vec<Test> {
         sealed::tests(),
         signals::tests(),
         terminal::tests(),
+        output::tests(),
         cookbook::tests(),
     ]
     .into_iter()

@@ -295,7 +295,7 @@ fn width_without_colour(line: &str) -> usize {
 }
 
 /// A pseudo-terminal: its controller and the terminal itself.
-fn open_terminal(columns: u16) -> Result<(File, OwnedFd), String> {
+pub(crate) fn open_terminal(columns: u16) -> Result<(File, OwnedFd), String> {
     let size = libc::winsize {
         ws_row: 24,
         ws_col: columns,

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// How long the end of a run may take, from the request to stop to the exit.
-pub const END: Duration = Duration::from_secs(5);
+/// How long the end of a run may take, from the request to stop to the last record. With the time that
+/// the output has after that it is 5 s.
+pub const END: Duration = Duration::from_millis(4500);
 
 /// An instant after which nothing is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,6 +14,7 @@ mod crowd;
 pub mod deadline;
 pub mod decode;
 pub mod demo;
+mod destination;
 pub mod diff;
 pub mod doctor;
 pub mod exit_code;

@@ -8,11 +8,11 @@ use zombie_trace::{
     cli::{Cli, Task},
     demo, diff, doctor,
     exit_code::ExitCode,
-    inspect, notice, ps, report, run, serve,
+    inspect, notice, ps, report, run, serve, signals,
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::from_args(env::args_os()) {
+    let cli = match Cli::from_args(env::args_os()).and_then(Cli::with_distinct_files) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
@@ -20,6 +20,9 @@ fn main() -> ExitCode {
         keep_out_others();
     }
     init_log(&cli);
+    if let Err(error) = signals::survive_file_size_limit() {
+        log::debug!("SIGXFSZ keeps its disposition: {error}");
+    }
     let outcome = match &cli.task {
         Some(Task::Doctor(args)) => doctor::run(args).context("cannot write to standard output"),
         Some(Task::Demo(args)) => demo::run(args),
@@ -60,5 +63,6 @@ fn init_log(cli: &Cli) {
     env_logger::Builder::new()
         .filter_module("zombie_trace", level)
         .format_target(false)
+        .target(env_logger::Target::Pipe(Box::new(notice::Stderr)))
         .init();
 }

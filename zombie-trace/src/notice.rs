@@ -1,26 +1,47 @@
 //! What is said on stderr.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write},
+    os::fd::AsFd as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 
 use crate::{
     aggregate::Lost,
     kernel::{Backend, KernelError},
     lifecycle::Growing,
+    pipeline::NewLoss,
     sink::{human, printable},
     source::proc::Limit,
 };
 
 /// What was lost, and what to do about it.
-pub(crate) fn warn_of_loss(lost: &Lost) {
+pub(crate) fn warn_of_loss(loss: &NewLoss) {
+    warn(&lost(loss));
+}
+
+fn lost(loss: &NewLoss) -> String {
+    let NewLoss { lost, unwritten } = loss;
     let Lost {
         ring_full,
         map_full,
         missed,
     } = lost;
     let mut advice = Vec::new();
-    if *ring_full > 0 {
+    let in_kernel = ring_full.saturating_sub(*unwritten);
+    if in_kernel > 0 {
         advice.push(format!(
-            "{ring_full} records: the ring buffer was full, raise --buffer"
+            "{in_kernel} records: the ring buffer was full, raise --buffer"
+        ));
+    }
+    if *unwritten > 0 {
+        advice.push(format!(
+            "{unwritten} records: the output is not read, or not fast enough"
         ));
     }
     if *map_full > 0 {
@@ -31,7 +52,7 @@ pub(crate) fn warn_of_loss(lost: &Lost) {
     if *missed > 0 {
         advice.push(format!("{missed} processes: missed by the hooks"));
     }
-    warn(&format!("lost {}", advice.join("; ")));
+    format!("lost {}", advice.join("; "))
 }
 
 /// Somebody tried to falsify the figures.
@@ -120,9 +141,48 @@ fn is_about_open_files(text: &str) -> bool {
     text.contains("(os error 24)") || text.contains("EMFILE")
 }
 
-/// On stderr; that nobody reads it is no reason to end.
+/// On stderr. A run goes on without the message if nobody reads it.
 pub fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = Stderr.write_all(format!("{text}\n").as_bytes());
+}
+
+/// Standard error, which makes nobody wait for long: a terminal can be stopped, and a pipe full.
+#[derive(Clone, Copy, Debug)]
+pub struct Stderr;
+
+/// How many ms a message waits for a reader.
+const PATIENCE: u8 = 100;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // The last message was not read: the next one does not wait.
+        static IS_STUCK: AtomicBool = AtomicBool::new(false);
+
+        let stderr = io::stderr();
+        let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        let timeout = match IS_STUCK.load(Ordering::Relaxed) {
+            true => PollTimeout::ZERO,
+            false => PATIENCE.into(),
+        };
+        let is_stuck = loop {
+            match poll(&mut fds, timeout) {
+                Err(Errno::EINTR) => {}
+                ready => break ready == Ok(0),
+            }
+        };
+        IS_STUCK.store(is_stuck, Ordering::Relaxed);
+        if is_stuck {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        // A pipe that is not full has room for that much.
+        stderr
+            .lock()
+            .write(&bytes[..bytes.len().min(libc::PIPE_BUF)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -133,9 +193,29 @@ mod tests {
     fn open_files_are_recognised() {
         let error = io::Error::from_raw_os_error(libc::EMFILE);
         assert!(is_about_open_files(&error.to_string()));
-        assert!(is_about_open_files(&nix::errno::Errno::EMFILE.to_string()));
+        assert!(is_about_open_files(&Errno::EMFILE.to_string()));
         let error = io::Error::from_raw_os_error(libc::ENOENT);
         assert!(!is_about_open_files(&error.to_string()));
+    }
+
+    #[test]
+    fn each_loss_has_its_advice() {
+        let loss = |ring_full, unwritten| NewLoss {
+            lost: Lost {
+                ring_full,
+                ..Lost::default()
+            },
+            unwritten,
+        };
+        assert_eq!(
+            lost(&loss(7, 3)),
+            "lost 4 records: the ring buffer was full, raise --buffer; 3 records: the output is not \
+             read, or not fast enough"
+        );
+        assert_eq!(
+            lost(&loss(3, 3)),
+            "lost 3 records: the output is not read, or not fast enough"
+        );
     }
 
     #[test]

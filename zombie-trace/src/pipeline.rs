@@ -25,13 +25,22 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// What was lost and not reported before.
-    pub lost: Option<Lost>,
+    pub lost: Option<NewLoss>,
     /// Nothing at all was lost.
     pub complete: bool,
     /// How many forged notifications and reaps were ignored.
     pub suspicious: u64,
     /// What the run is judged by.
     pub figures: Figures,
+}
+
+/// What was lost since the last warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewLoss {
+    /// All of it.
+    pub lost: Lost,
+    /// How many of `lost.ring_full` the output had no room for.
+    pub unwritten: u64,
 }
 
 /// Lifecycle, filter, aggregate and sink in a row.
@@ -47,7 +56,12 @@ pub struct Pipeline {
     /// Records that came through the ring buffer and were not listed.
     filtered: u64,
     pre_existing: u64,
+    /// Lines that the output had no room for.
+    unwritten: u64,
+    /// What the `loss` lines have reported.
     reported: Lost,
+    /// What [`NewLoss`] has reported.
+    warned: NewLoss,
 }
 
 impl Pipeline {
@@ -71,7 +85,12 @@ impl Pipeline {
             wall: wall_clock(),
             filtered: 0,
             pre_existing: 0,
+            unwritten: 0,
             reported: Lost::default(),
+            warned: NewLoss {
+                lost: Lost::default(),
+                unwritten: 0,
+            },
         }
     }
 
@@ -123,7 +142,17 @@ impl Pipeline {
             self.filtered += u64::from(record.flags & flags::PRE_EXISTING == 0);
             return Ok(());
         }
+        if self.lacks_room() {
+            return Ok(());
+        }
         self.sink.zombie(&zombie)
+    }
+
+    /// Counts a line that the output has no room for.
+    fn lacks_room(&mut self) -> bool {
+        let lacks_room = !self.sink.has_room();
+        self.unwritten += u64::from(lacks_room);
+        lacks_room
     }
 
     /// A batch of records is through.
@@ -131,27 +160,52 @@ impl Pipeline {
         self.sink.flush()
     }
 
-    /// Reports what was lost since the last time; gives what there was.
-    pub fn loss(&mut self, counters: &Counters, missed_exits: u64) -> io::Result<Option<Lost>> {
-        self.report_loss(accounts::lost(counters, missed_exits))
+    /// Reports what was lost since the last time.
+    pub fn loss(&mut self, counters: &Counters, missed_exits: u64) -> io::Result<Option<NewLoss>> {
+        let mut lost = accounts::lost(counters, missed_exits);
+        lost.ring_full += self.unwritten;
+        // A full output gets it later.
+        if lost != self.reported && self.sink.has_room() {
+            self.write_loss(lost)?;
+            self.sink.flush()?;
+        }
+        Ok(self.new_loss(lost))
     }
 
-    fn report_loss(&mut self, total: Lost) -> io::Result<Option<Lost>> {
-        let since = total.since(&self.reported);
-        if since.is_none() {
-            return Ok(None);
+    fn write_loss(&mut self, total: Lost) -> io::Result<()> {
+        let lost = total.since(&self.reported);
+        if lost.is_none() {
+            return Ok(());
         }
         self.reported = total;
         let ts = self.wall.timestamp(monotonic_now());
-        self.sink.loss(&Loss { ts, lost: since })?;
-        self.sink.flush()?;
-        Ok(Some(since))
+        self.sink.loss(&Loss { ts, lost })
     }
 
-    /// An interval ends. The counters were read before what exists was listed.
+    fn new_loss(&mut self, total: Lost) -> Option<NewLoss> {
+        let new = NewLoss {
+            lost: total.since(&self.warned.lost),
+            unwritten: self.unwritten - self.warned.unwritten,
+        };
+        if new.lost.is_none() {
+            return None;
+        }
+        self.warned = NewLoss {
+            lost: total,
+            unwritten: self.unwritten,
+        };
+        Some(new)
+    }
+
+    /// An interval ends, or goes on while the output is full. The counters were read before what
+    /// exists was listed.
     pub fn interval(&mut self, counters: &Counters, existing: &[SnapshotEntry]) -> io::Result<()> {
+        if !self.sink.has_room() {
+            return Ok(());
+        }
         let mut counts = Accounts::so_far(counters, existing).counts();
         counts.filtered += self.filtered;
+        counts.lost.ring_full += self.unwritten;
         self.end_interval(counts, monotonic_now())?;
         self.sink.flush()
     }
@@ -231,7 +285,7 @@ impl Pipeline {
         let now = monotonic_now();
         for entry in zombies {
             let alive = self.living(entry, now, diagnoses);
-            if self.filter.passes_alive(&alive) {
+            if self.filter.passes_alive(&alive) && !self.lacks_room() {
                 self.sink.alive(&alive)?;
             }
         }
@@ -268,13 +322,17 @@ impl Pipeline {
             let alive = self.living(entry, now, &remains.diagnoses);
             if self.filter.passes_alive(&alive) {
                 self.aggregate.alive(&alive);
-                self.sink.alive(&alive)?;
+                if !self.lacks_room() {
+                    self.sink.alive(&alive)?;
+                }
             }
         }
         let mut counts = Accounts::of(remains).counts();
         counts.filtered += self.filtered;
         counts.pre_existing = self.pre_existing;
-        let lost = self.report_loss(counts.lost)?;
+        counts.lost.ring_full += self.unwritten;
+        self.write_loss(counts.lost)?;
+        let lost = self.new_loss(counts.lost);
         self.end_interval(counts, now)?;
         let ts = self.wall.timestamp(now);
         let summary = self.aggregate.summary(counts, ts, self.elapsed(now));

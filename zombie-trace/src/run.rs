@@ -1,6 +1,6 @@
 //! One run, from the command line to the exit status.
 
-use std::{future::Future, io, path::Path, process::ExitStatus, thread};
+use std::{future::Future, io, path::Path, pin::pin, process::ExitStatus, thread};
 
 use anyhow::Context as _;
 use tokio::{sync::oneshot, time::Instant};
@@ -8,14 +8,15 @@ use tokio::{sync::oneshot, time::Instant};
 use crate::{
     cli::{Cli, ScopeArgs, TuningArgs},
     command::{self, Program, StartError, Terminal, Traced},
+    destination::Destination,
     exit_code::ExitCode,
     filter::{Pid, TimeSpan},
     gate::Gates,
     kernel::{self, Cgroup, Config, Release, Scope, Tracer},
     notice::{self, say, warn},
-    session::{Session, Trouble},
+    session::{Session, Trouble, until},
     signals::{Inherited, Signals},
-    sink::{Output, Start},
+    sink::Start,
     source::{CgroupPaths, monotonic_now, wall_clock},
 };
 
@@ -57,8 +58,7 @@ async fn trace(cli: &Cli, inherited: &Inherited, mut signals: Signals) -> anyhow
         stop = signals.stop(program.is_some()) => return Ok(stop.exit_code()),
         tracer = attach_aside(cli, scope)? => tracer?,
     };
-    // Not before: a run that can't begin must not empty the last one's file.
-    let output = open_output(cli)?;
+    let (mut destination, output) = Destination::open(cli)?;
     let gates = Gates::open(&cli.fail_if, &cli.format)
         .with_context(|| format!("cannot open --format {}", cli.format))?;
     let start = start_line(cli, &tracer);
@@ -69,72 +69,125 @@ async fn trace(cli: &Cli, inherited: &Inherited, mut signals: Signals) -> anyhow
 
     let mut traced = None;
     let mut outcome = session.start(&start).map(|()| None);
-    let mut code = ExitCode::Success;
+    // Why COMMAND does not run, if so.
+    let mut refused = None;
     if let Some(program) = program {
         if let Some(stop) = signals.stopped(true) {
-            code = stop.exit_code();
+            refused = Some(stop.exit_code());
         } else {
             match Traced::start(program, inherited, terminal.as_ref()) {
                 Ok(command) => traced = Some(command),
-                Err(error) => code = refuse(&error),
+                Err(error) => refused = Some(refuse(&error)),
             }
         }
     }
     if let (Some(terminal), Some(_)) = (&terminal, &traced) {
         terminal.engage();
     }
-    // A run whose COMMAND could not start ends here, in good order.
-    let goes_on = traced.is_some() || cli.command.is_empty();
-    if outcome.is_ok() && goes_on {
-        let deadline = cli.duration.map(|limit| Instant::now() + limit.into());
-        outcome = session
-            .follow(traced.as_mut(), &mut signals, deadline)
-            .await;
+    let deadline = cli.duration.map(|limit| Instant::now() + limit.into());
+    if outcome.is_ok() && refused.is_none() {
+        let begun = executed(traced.as_ref());
+        let follow = session.follow(traced.as_mut(), &mut signals, deadline);
+        outcome = replacing(&mut destination, begun, follow).await;
+    }
+    if let Some(error) = traced.as_ref().and_then(Traced::start_error) {
+        refused = Some(refuse(&error));
+    }
+    if let (Ok(_), None) = (&outcome, &refused)
+        && let Err(error) = destination.begin()
+    {
+        outcome = Err(Trouble::Output(error));
     }
     let mut ending = None;
     if let Ok(ended) = outcome {
         if let Some(terminal) = &terminal {
             terminal.release();
         }
-        outcome = session.finish().await.map(|end| {
-            ending = Some(end);
-            ended
-        });
+        // On the terminal, a summary of nothing would only hide why COMMAND does not run.
+        if refused.is_none() || cli.json || cli.output.is_some() {
+            outcome = session.finish().await.map(|end| {
+                ending = Some(end);
+                ended
+            });
+        }
     }
     // The command goes on whatever becomes of our output.
     let status = match (&outcome, &mut traced) {
         (Ok(status), _) => *status,
-        (Err(_), Some(traced)) => Some(outlive(traced, &mut signals).await?),
+        (Err(_), Some(traced)) => Some(outlive(traced, &mut signals, deadline).await?),
         (Err(_), None) => None,
     };
-    match outcome {
-        // A gate that nobody has judged must not look as if it had passed.
-        Err(Trouble::Output(error))
-            if error.kind() == io::ErrorKind::BrokenPipe && gates.is_empty() => {}
-        Err(Trouble::Output(error)) => {
-            return Err(error).with_context(|| format!("cannot write to {}", output_name(cli)));
+    let mut trouble = outcome.err();
+    if !matches!(trouble, Some(Trouble::Output(_))) {
+        let mut written = destination.finish(&mut signals, session.end()).await;
+        if refused.is_some() {
+            written = written.and_then(|()| destination.keep_old());
         }
-        Err(Trouble::Other(error)) => return Err(error),
-        Ok(_) => {}
+        if let Err(error) = written {
+            trouble.get_or_insert(Trouble::Output(error));
+        }
     }
-    if let Some(status) = status {
-        let start_error = traced.as_ref().and_then(Traced::start_error);
-        code = match start_error {
-            Some(error) => refuse(&error),
-            None => command::exit_code(status),
-        };
+    let mut failures: Vec<anyhow::Error> = Vec::new();
+    match trouble {
+        // A gate that nobody has judged must not look as if it had passed.
+        Some(Trouble::Output(error))
+            if error.kind() == io::ErrorKind::BrokenPipe && gates.is_empty() => {}
+        Some(trouble) => failures.push(explained(trouble, &destination)),
+        None => {}
     }
-    let Some(ending) = ending else {
-        return Ok(code);
-    };
-    let failed = gates
-        .judge(|condition| condition.judge(&ending.figures))
-        .with_context(|| format!("cannot write to --format {}", cli.format))?;
+    let mut condition_holds = false;
+    if let (Some(ending), None) = (&ending, &refused) {
+        let judged = gates.judge(|condition| condition.judge(&ending.figures));
+        match judged.with_context(|| format!("cannot write to --format {}", cli.format)) {
+            Ok(holds) => condition_holds = holds,
+            Err(error) => failures.push(error),
+        }
+    }
+    for error in &failures {
+        notice::fail(error);
+    }
+    let code = refused.unwrap_or_else(|| status.map_or(ExitCode::Success, command::exit_code));
     Ok(match code.code() {
-        0 if failed => ExitCode::ConditionHolds,
-        0 if cli.strict && !ending.complete => ExitCode::Incomplete,
+        0 if !failures.is_empty() => ExitCode::Error,
+        0 if condition_holds => ExitCode::ConditionHolds,
+        0 if cli.strict && ending.is_some_and(|ending| !ending.complete) => ExitCode::Incomplete,
         _ => code,
     })
+}
+
+/// Waits until COMMAND is executed; not at all if there is none.
+fn executed(traced: Option<&Traced>) -> impl Future<Output = bool> + use<> {
+    let executed = traced.map(Traced::executed);
+    async {
+        match executed {
+            Some(executed) => executed.await,
+            None => true,
+        }
+    }
+}
+
+/// Follows the run. Its file replaces an old one as soon as the run has `begun`.
+async fn replacing<T>(
+    destination: &mut Destination,
+    begun: impl Future<Output = bool>,
+    follow: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    let (mut begun, mut follow) = (pin!(begun), pin!(follow));
+    tokio::select! {
+        biased;
+        true = &mut begun => destination.begin().map_err(Trouble::Output)?,
+        outcome = &mut follow => return outcome,
+    }
+    follow.await
+}
+
+fn explained(trouble: Trouble, destination: &Destination) -> anyhow::Error {
+    match trouble {
+        Trouble::Output(error) => {
+            anyhow::Error::new(error).context(format!("cannot write to {}", destination.name()))
+        }
+        Trouble::Other(error) => error,
+    }
 }
 
 /// Loads the hooks, and says why they are not the best ones, if so.
@@ -191,11 +244,19 @@ fn refuse(error: &StartError) -> ExitCode {
 }
 
 /// Our own output has failed: the command still gets its signals, and its time.
-async fn outlive(traced: &mut Traced, signals: &mut Signals) -> anyhow::Result<ExitStatus> {
+async fn outlive(
+    traced: &mut Traced,
+    signals: &mut Signals,
+    mut deadline: Option<Instant>,
+) -> anyhow::Result<ExitStatus> {
     loop {
         tokio::select! {
             status = traced.wait() => return status.context("cannot wait for the command"),
             received = signals.recv() => traced.receive(received),
+            () = until(deadline) => {
+                deadline = None;
+                traced.terminate();
+            }
         }
     }
 }
@@ -252,21 +313,4 @@ pub(crate) fn scope(args: &ScopeArgs) -> anyhow::Result<Scope> {
         cgroup,
         containers: args.container.clone(),
     })
-}
-
-fn open_output(cli: &Cli) -> anyhow::Result<Output> {
-    match &cli.output {
-        Some(path) => Output::create(path),
-        None if cli.command.is_empty() => Output::stdout(),
-        None => Output::stderr(),
-    }
-    .with_context(|| format!("cannot open {}", output_name(cli)))
-}
-
-fn output_name(cli: &Cli) -> String {
-    match &cli.output {
-        Some(path) => format!("--output {}", path.display()),
-        None if cli.command.is_empty() => "standard output".to_owned(),
-        None => "standard error".to_owned(),
-    }
 }

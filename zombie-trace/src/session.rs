@@ -27,7 +27,7 @@ use crate::{
     notice::{self, warn, warn_of_loss},
     pipeline::{Ending, Pipeline},
     signals::{self, Signals},
-    sink::{self, Output, Start},
+    sink::{self, Queue, Start},
     source::{
         RecordSource, monotonic_now,
         proc::{self, Findings},
@@ -119,7 +119,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// Takes in what there was before the hooks.
-    pub(crate) fn begin(cli: &Cli, tracer: Tracer, output: Output) -> anyhow::Result<Self> {
+    pub(crate) fn begin(cli: &Cli, tracer: Tracer, output: Queue) -> anyhow::Result<Self> {
         let sink = sink::new(cli.sink(), output);
         let alive_after = cli.alive_after.as_nanos();
         let error_ns = tracer.backend().error_ns();
@@ -128,11 +128,10 @@ impl Session {
         if interval.is_some() {
             pipeline = pipeline.with_intervals();
         }
-        let to_stdout = cli.output.is_none() && cli.command.is_empty();
         Ok(Self {
             alive_ticks: alive_ticks(cli.alive_after.into()),
             interval,
-            stdout: to_stdout.then(io::stdout),
+            stdout: cli.writes_to_stdout().then(io::stdout),
             ..Self::of(pipeline, tracer)?
         })
     }
@@ -348,7 +347,8 @@ impl Session {
     ///
     /// Gives what it comes to.
     pub(crate) async fn finish(&mut self) -> Result<Ending, Trouble> {
-        let deadline = self.must_end();
+        // If nobody has said stop, this end has a limit of its own.
+        let deadline = self.end.unwrap_or_else(|| Deadline::after(END));
         let remains = self.settle(deadline).await?;
         self.tracer.flush_log();
         let ending = self.pipeline.finish(&remains)?;
@@ -397,6 +397,11 @@ impl Session {
         remains.diagnoses = diagnose(&mut self.tracer, &zombies, patience)?;
         remains.running = self.tracer.descendants()?;
         Ok(remains)
+    }
+
+    /// When it must be over, if somebody has said stop.
+    pub(crate) fn end(&self) -> Option<Deadline> {
+        self.end
     }
 
     /// From now on the run must come to its end; gives the time by which. The first call counts.
@@ -499,7 +504,7 @@ async fn passed(interval: &mut Option<time::Interval>) {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => time::sleep_until(deadline).await,
         None => pending().await,

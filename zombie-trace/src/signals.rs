@@ -147,6 +147,20 @@ impl Signals {
         Ok(Self { receiver, sender })
     }
 
+    /// Those that have come, and no more.
+    #[cfg(test)]
+    pub(crate) fn of(received: Vec<Received>) -> Self {
+        let (channel, receiver) = unbounded_channel();
+        for received in received {
+            let _ = channel.send(received);
+        }
+        let sender = Sender {
+            channel,
+            last_stop: Arc::default(),
+        };
+        Self { receiver, sender }
+    }
+
     /// The next one.
     pub async fn recv(&mut self) -> Received {
         match self.receiver.recv().await {
@@ -198,6 +212,30 @@ fn handled(inherited: &Inherited) -> impl Iterator<Item = c_int> {
         .chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
         .filter(|signal| !inherited.ignored.contains(signal));
     ALWAYS.into_iter().chain(others)
+}
+
+/// From now on a write beyond the file size limit (`ulimit -f`) fails instead of killing us in the
+/// middle of a line. A handler does it: unlike an ignored signal, COMMAND does not inherit it.
+pub fn survive_file_size_limit() -> nix::Result<()> {
+    extern "C" fn nothing(_: c_int) {}
+
+    // SAFETY: the handler does nothing, and nothing else deals with this signal.
+    let previous = unsafe {
+        nix::sys::signal::signal(
+            nix::sys::signal::Signal::SIGXFSZ,
+            nix::sys::signal::SigHandler::Handler(nothing),
+        )
+    }?;
+    if matches!(previous, nix::sys::signal::SigHandler::SigIgn) {
+        // SAFETY: no handler is installed. COMMAND inherits it as we did.
+        unsafe {
+            nix::sys::signal::signal(
+                nix::sys::signal::Signal::SIGXFSZ,
+                nix::sys::signal::SigHandler::SigIgn,
+            )
+        }?;
+    }
+    Ok(())
 }
 
 /// Signal mask and dispositions as this program found them: COMMAND has them again.

@@ -385,3 +385,22 @@ fn serve_options() {
     refused(&["serve", "--max-series", "0"], &["--max-series"]);
     refused(&["serve", "--", "true"], &["true"]);
 }
+
+#[test]
+fn the_name_of_the_output_chooses_the_format() {
+    for name in ["run.jsonl", "a/run.json", "run.zst", "run-1.2.zst"] {
+        assert!(accepted(&["-o", name]).sink().json, "{name}");
+    }
+    for name in ["run", "run.txt", "run.txt.zst", "jsonl", ".jsonl", "-"] {
+        assert!(!accepted(&["-o", name]).sink().json, "{name}");
+        assert!(accepted(&["--json", "-o", name]).sink().json, "{name}");
+    }
+    for (args, to_stdout) in [
+        (&[][..], true),
+        (&["--", "ls"], false),
+        (&["-o", "-", "--", "ls"], true),
+        (&["-o", "x"], false),
+    ] {
+        assert_eq!(accepted(args).writes_to_stdout(), to_stdout, "{args:?}");
+    }
+}

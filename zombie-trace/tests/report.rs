@@ -316,14 +316,6 @@ fn what_cannot_be_read_is_an_error() {
         (&["mixed"], "mixed: a second run begins at line "),
         (&["run", "text"], "text: not a recording"),
         (
-            &["run", "--html", "run"],
-            "--html run: that is a recording: give another file",
-        ),
-        (
-            &["run", "--csv", "./run"],
-            "--csv ./run: that is a recording",
-        ),
-        (
             &["run", "--html", "no/where"],
             "cannot write to --html no/where",
         ),

@@ -27,7 +27,8 @@ pub struct Counts {
 /// Counts of what could not be reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
-    /// Records that the ring buffer had no room for, or that did not arrive before the end of the run.
+    /// Records that the ring buffer or the output had no room for, or that did not arrive before the end
+    /// of the run.
     pub ring_full: u64,
     /// Processes that the kernel's map of dying processes had no room for.
     pub map_full: u64,

@@ -2,11 +2,12 @@
 
 mod backend_choice;
 mod buffer_size;
+mod files;
 mod serve;
 mod user;
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +19,7 @@ use nix::unistd::User;
 
 pub use backend_choice::BackendChoice;
 pub use buffer_size::{BufferSize, BufferSizeError};
+use files::Files;
 pub use serve::{Collector, CollectorError, Listen, ListenError, ServeArgs};
 pub use user::UserError;
 
@@ -185,7 +187,15 @@ pub struct Cli {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// Write there, not to stdout (with COMMAND: not to stderr); FILE.zst is compressed
+    /// Write to FILE; JSON if its name ends in .jsonl, .json or .zst
+    ///
+    /// Without -o, the output goes to stdout, or to stderr with COMMAND; '-' means stdout in both
+    /// cases. A name that ends in .zst also compresses the output; .txt.zst is compressed text. A
+    /// new file replaces an existing one only when the run has begun, that is, once the hooks are
+    /// attached and COMMAND has started; to follow the file by its name, use 'tail -F'. Files of
+    /// root have mode 0600. Symbolic links are refused. A FIFO may get its reader later. If nobody
+    /// reads the output, up to 16 MiB of lines wait in memory; the rest is lost and counted as
+    /// ring_full.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
@@ -340,7 +350,8 @@ pub enum Task {
     /// FILE is what --json -o FILE has written, also compressed with zstd; '-' is standard input.
     /// Several runs are summed up, each from its own begin. A recording that is cut, or damaged
     /// here and there, is reported as far as it can be read. A run recorded with --summary and
-    /// --interval has statistics over time, but lists no zombies.
+    /// --interval has statistics over time, but lists no zombies. An output file replaces an old one
+    /// when it is complete.
     Report(ReportArgs),
 
     /// Tell whether zombies last longer in one recorded run than in another
@@ -575,10 +586,34 @@ impl Cli {
         Ok(cli)
     }
 
+    /// Refuses an output that would overwrite an input or another output.
+    ///
+    /// # Errors
+    /// A usage error that names both.
+    pub fn with_distinct_files(self) -> Result<Self, clap::Error> {
+        match Files::of(&self).conflict() {
+            Some(conflict) => Err(Self::command().error(ErrorKind::ArgumentConflict, conflict)),
+            None => Ok(self),
+        }
+    }
+
+    /// Whether the run's output goes to standard output.
+    pub fn writes_to_stdout(&self) -> bool {
+        match &self.output {
+            Some(path) => path == Path::new("-"),
+            None => self.command.is_empty(),
+        }
+    }
+
+    /// Whether the run's output is JSON, by option or by the file's name.
+    fn writes_json(&self) -> bool {
+        self.json || self.output.as_deref().is_some_and(names_json)
+    }
+
     /// What is to be written, and how.
     pub fn sink(&self) -> sink::Options {
         sink::Options {
-            json: self.json,
+            json: self.writes_json(),
             summary_only: self.summary,
             intervals: self.interval.is_some(),
             timestamps: self.timestamps,
@@ -592,6 +627,18 @@ impl Cli {
             autoreaped: self.all,
             ..Filter::from(&self.filter)
         }
+    }
+}
+
+/// Compressed text has a name that says so.
+fn names_json(path: &Path) -> bool {
+    match path.extension().and_then(OsStr::to_str) {
+        Some("jsonl" | "json") => true,
+        Some("zst") => {
+            let inner = path.file_stem().map(Path::new);
+            inner.and_then(Path::extension) != Some(OsStr::new("txt"))
+        }
+        _ => false,
     }
 }
 

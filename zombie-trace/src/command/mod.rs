@@ -155,6 +155,21 @@ impl Traced {
         }
     }
 
+    /// Waits until it is executed; false if it could not be.
+    pub fn executed(&self) -> impl Future<Output = bool> + use<> {
+        let pipe = self.failure.try_clone().and_then(|pipe| {
+            // SAFETY: it has the same open descriptor for as long as it lives.
+            unsafe { Ok(AsyncFd::register_with_interest(pipe, Interest::READABLE)?) }
+        });
+        async {
+            match pipe {
+                // The pipe is closed by exec, and by a child that ends before.
+                Ok(pipe) => pipe.readable().await.is_ok() && !spawn::has_failed(pipe.get_ref()),
+                Err(_) => true,
+            }
+        }
+    }
+
     /// Why it could not be executed, once it has ended.
     pub fn start_error(&self) -> Option<StartError> {
         spawn::failure(&self.failure).map(|failure| self.program.cannot_execute(failure))

@@ -90,6 +90,14 @@ pub(super) fn spawn(
     })
 }
 
+/// Whether something has gone wrong, which [`failure`] then reads.
+pub(super) fn has_failed(pipe: &OwnedFd) -> bool {
+    let mut waiting: c_int = 0;
+    // SAFETY: the kernel writes a number there (FIONREAD, ioctl_tty(2)).
+    let result = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut waiting) };
+    result == 0 && waiting > 0
+}
+
 /// What went wrong, if anything has so far.
 pub(super) fn failure(pipe: &OwnedFd) -> Option<Failure> {
     let mut bytes = [0; 5];

@@ -4,25 +4,31 @@ use std::{
 };
 
 use super::{Condition, Format, Judged, Verdict, render};
-use crate::notice::say;
+use crate::{
+    notice::say,
+    sink::{Access, NewFile, Replacement},
+};
 
 /// The conditions of a run and where is told what becomes of them.
 #[derive(Debug)]
 pub struct Gates {
     conditions: Vec<Condition>,
     format: Format,
-    /// Opened before the run: that it can't be written must not show at the end only.
-    junit: Option<File>,
+    /// Opened before the run: an error must show before it, not after.
+    junit: Option<(File, Replacement)>,
 }
 
 impl Gates {
     /// For these conditions.
     ///
     /// # Errors
-    /// The file of [`Format::Junit`] can't be made.
+    /// The file of [`Format::Junit`] can't be created.
     pub fn open(conditions: &[Condition], format: &Format) -> io::Result<Self> {
         let junit = match format {
-            Format::Junit(path) => Some(File::create(path)?),
+            Format::Junit(path) => {
+                let (file, replacement) = NewFile::create(path, Access::Usual)?;
+                Some((file.open_at_once()?, replacement))
+            }
             _ => None,
         };
         Ok(Self {
@@ -57,8 +63,9 @@ impl Gates {
         for line in render(&judged, on_stderr).lines() {
             say(line);
         }
-        if let Some(mut file) = self.junit {
+        if let Some((mut file, replacement)) = self.junit {
             file.write_all(render(&judged, &self.format).as_bytes())?;
+            replacement.replace()?;
         }
         Ok(judged.iter().any(Judged::failed))
     }

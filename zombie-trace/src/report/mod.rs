@@ -11,14 +11,12 @@ mod timeline;
 mod worst;
 
 use std::{
-    fs,
     io::{self, BufWriter},
-    os::unix::fs::MetadataExt as _,
     path::Path,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -33,7 +31,7 @@ use crate::{
     lifecycle::Zombie,
     notice::warn,
     recording::{Line, Recording},
-    sink::{Look, Output},
+    sink::{Access, Look, NewFile, Output, Replacement, write_file},
 };
 
 /// All that is told.
@@ -96,7 +94,6 @@ pub(crate) enum TimesFrom {
 /// # Errors
 /// A recording can't be read, or an output not be written.
 pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    check(args)?;
     let recordings = args
         .files
         .iter()
@@ -112,7 +109,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         warn(&format!("{}: {}", run.file, run.remarks));
     }
     if let Some(path) = &args.html {
-        fs::write(path, html::page(&report))
+        write_file(path, html::page(&report).as_bytes())
             .with_context(|| format!("cannot write to --html {}", path.display()))?;
     }
     if args.csv.as_deref() != Some(Path::new("-")) {
@@ -137,49 +134,25 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Refuses what would overwrite a recording.
-fn check(args: &ReportArgs) -> anyhow::Result<()> {
-    let identity = |path: &Path| {
-        let metadata = fs::metadata(path).ok()?;
-        metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
-    };
-    let recordings: Vec<_> = args.files.iter().map(|path| identity(path)).collect();
-    for (option, path) in [
-        ("--html", &args.html),
-        ("--perfetto", &args.perfetto),
-        ("--csv", &args.csv),
-    ] {
-        let Some(path) = path else { continue };
-        if identity(path).is_some_and(|file| recordings.contains(&Some(file))) {
-            bail!(
-                "{option} {}: that is a recording: give another file",
-                path.display()
-            );
-        }
-    }
-    Ok(())
-}
-
 /// Reads all of them, and writes what is written meanwhile.
 fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report> {
     let mut collector = Collector::default();
     let mut csv = match &args.csv {
         Some(path) => {
-            let output = match path == Path::new("-") {
-                true => Output::stdout(),
-                false => Output::create(path),
-            };
-            let csv = output.and_then(Csv::new);
-            let csv = csv.with_context(|| format!("cannot write to --csv {}", path.display()))?;
-            Some((csv, path.display()))
+            let problem = || format!("cannot write to --csv {}", path.display());
+            let (output, replacement) = open_csv(path).with_context(problem)?;
+            let csv = Csv::new(output).with_context(problem)?;
+            Some((csv, path.display(), replacement))
         }
         None => None,
     };
     let mut perfetto = match &args.perfetto {
         Some(path) => {
             let problem = || format!("cannot open --perfetto {}", path.display());
-            let file = BufWriter::new(fs::File::create(path).with_context(problem)?);
-            Some((Perfetto::new(file).with_context(problem)?, path))
+            let (file, replacement) = NewFile::create(path, Access::Usual).with_context(problem)?;
+            let file = BufWriter::new(file.open().with_context(problem)?);
+            let perfetto = Perfetto::new(file).with_context(problem)?;
+            Some((perfetto, path, replacement))
         }
         None => None,
     };
@@ -188,11 +161,11 @@ fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report>
         for line in recording.by_ref() {
             let line = line?;
             if let Line::Zombie(zombie) = &line {
-                if let Some((csv, path)) = &mut csv {
+                if let Some((csv, path, _)) = &mut csv {
                     csv.zombie(zombie)
                         .with_context(|| format!("cannot write to --csv {path}"))?;
                 }
-                if let Some((perfetto, path)) = &mut perfetto {
+                if let Some((perfetto, path, _)) = &mut perfetto {
                     let end = run.at(zombie.ts);
                     perfetto.zombie(zombie, end).with_context(|| {
                         format!("cannot write to --perfetto {}", path.display())
@@ -202,19 +175,29 @@ fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report>
             collector.line(&mut run, &line);
         }
         let (left, end) = collector.end(run, &recording);
-        if let Some((mut perfetto, path)) = perfetto.take() {
+        if let Some((mut perfetto, path, replacement)) = perfetto.take() {
             let problem = || format!("cannot write to --perfetto {}", path.display());
             for alive in &left {
                 perfetto.alive(alive, end).with_context(problem)?;
             }
             perfetto.finish().with_context(problem)?;
+            replacement.replace().with_context(problem)?;
         }
     }
-    if let Some((csv, path)) = csv {
+    if let Some((csv, path, replacement)) = csv {
         csv.finish()
+            .and_then(|()| replacement.map_or(Ok(()), Replacement::replace))
             .with_context(|| format!("cannot write to --csv {path}"))?;
     }
     Ok(collector.finish())
+}
+
+fn open_csv(path: &Path) -> io::Result<(Output, Option<Replacement>)> {
+    if path == Path::new("-") {
+        return Ok((Output::stdout()?, None));
+    }
+    let (file, replacement) = NewFile::create(path, Access::Usual)?;
+    Ok((Output::create(path, file)?, Some(replacement)))
 }
 
 fn write(args: &ReportArgs, report: &Report) -> io::Result<()> {

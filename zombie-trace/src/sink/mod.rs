@@ -4,7 +4,9 @@ mod color_when;
 mod compressor;
 mod json;
 mod metrics;
+mod new_file;
 mod output;
+mod queue;
 mod text;
 
 use std::io;
@@ -15,7 +17,9 @@ use serde::Serialize;
 pub use color_when::ColorWhen;
 pub use json::{Json, SCHEMA};
 pub use metrics::Metrics;
-pub use output::{Medium, Output};
+pub use new_file::{Access, NewFile, Replacement, write_file};
+pub use output::{Medium, Output, Screen};
+pub use queue::{Progress, Queue};
 pub(crate) use text::style::{BAD, GOOD, HEADING, paint};
 pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table};
 pub(crate) use text::{escaped, human, printable, status, time_of_day, visible, wrap};
@@ -80,6 +84,10 @@ pub trait Sink {
     fn standing(&mut self, _: &Standing) -> io::Result<()> {
         Ok(())
     }
+    /// Whether it can take another line. If not, nobody reads the output, or not fast enough.
+    fn has_room(&mut self) -> bool {
+        true
+    }
     /// Something was lost.
     fn loss(&mut self, loss: &Loss) -> io::Result<()>;
     /// An interval ends. A sink may have no use for it.
@@ -116,18 +124,19 @@ pub struct Options {
 }
 
 /// The sink for these options.
-pub fn new(options: Options, output: Output) -> Box<dyn Sink + Send> {
+pub fn new(options: Options, output: impl Medium + Send + 'static) -> Box<dyn Sink + Send> {
     if options.json {
         return Box::new(Json::new(output, !options.summary_only));
     }
+    let screen = output.screen();
     let look = Look {
-        width: output.width(),
-        color: output.colored(options.color),
+        width: screen.width,
+        color: screen.colored(options.color),
     };
     let zone = || TimeZone::try_system().unwrap_or(TimeZone::UTC);
     if options.intervals {
         let zone = options.timestamps.then(zone);
-        let intervals = Intervals::new(look, output.height(), zone);
+        let intervals = Intervals::new(look, screen.height, zone);
         return Box::new(Text::new(output, look, None).with_intervals(intervals));
     }
     let table = || Table::new(look, options.timestamps, zone());
@@ -147,7 +156,8 @@ mod tests {
 
     fn written(options: Options) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut sink = new(options, Output::create(file.path()).unwrap());
+        let output = Output::file(file.path(), file.reopen().unwrap()).unwrap();
+        let mut sink = new(options, output);
         let start = Start {
             ts: Timestamp::UNIX_EPOCH,
             version: "0.1.0",

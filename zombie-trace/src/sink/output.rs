@@ -6,9 +6,9 @@ use std::{
 };
 
 use anstream::{AutoStream, ColorChoice};
-use terminal_size::{Height, Width, terminal_size_of};
+use terminal_size::terminal_size_of;
 
-use super::{ColorWhen, compressor::Compressor};
+use super::{ColorWhen, NewFile, compressor::Compressor};
 
 /// Beyond this much, whole lines are written without waiting for a flush.
 const ENOUGH: usize = 64 * 1024;
@@ -19,6 +19,49 @@ pub trait Medium: Write {
     fn end(&mut self) -> io::Result<()> {
         self.flush()
     }
+
+    /// What it is shown on.
+    fn screen(&self) -> Screen {
+        Screen::default()
+    }
+
+    /// Whether it can take another line. If not, nobody reads it, or not fast enough.
+    fn has_room(&mut self) -> bool {
+        true
+    }
+}
+
+/// What text is shown on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Screen {
+    /// How many columns a terminal has.
+    pub width: Option<usize>,
+    /// How many rows a terminal has.
+    pub height: Option<usize>,
+    /// Whether `--color auto` means colours: that depends on whether it is a terminal, and on
+    /// NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM.
+    pub wants_color: bool,
+}
+
+impl Screen {
+    /// The screen that a file is.
+    pub fn of(file: &File) -> Self {
+        let size = file.is_terminal().then(|| terminal_size_of(file)).flatten();
+        Self {
+            width: size.map(|(width, _)| width.0.into()),
+            height: size.map(|(_, height)| height.0.into()),
+            wants_color: AutoStream::choice(file) != ColorChoice::Never,
+        }
+    }
+
+    /// Whether to use colours.
+    pub fn colored(&self, when: ColorWhen) -> bool {
+        match when {
+            ColorWhen::Always => true,
+            ColorWhen::Never => false,
+            ColorWhen::Auto => self.wants_color,
+        }
+    }
 }
 
 impl Medium for Vec<u8> {}
@@ -27,9 +70,17 @@ impl<M: Medium> Medium for &mut M {
     fn end(&mut self) -> io::Result<()> {
         (**self).end()
     }
+
+    fn screen(&self) -> Screen {
+        (**self).screen()
+    }
+
+    fn has_room(&mut self) -> bool {
+        (**self).has_room()
+    }
 }
 
-/// Where a sink writes to: stdout, stderr or a file.
+/// Where a sink writes to: standard output, a file, or a descriptor that we inherited.
 ///
 /// It holds back what was written until [`Write::flush`], or until it is much, and it passes on
 /// whole lines only. Where a write fails half-way, as on a full disk, a regular file is cut back
@@ -45,29 +96,37 @@ pub struct Output {
 
 #[derive(Debug)]
 enum Target {
-    Stdout(File),
-    /// Shared with COMMAND, so never cut.
-    Stderr(File),
-    File(File),
+    /// Ours alone.
+    Own(File),
+    /// COMMAND may write to it as well, so it is never cut.
+    Shared(File),
 }
 
 impl Output {
     /// The standard output.
     pub fn stdout() -> io::Result<Self> {
-        Ok(Self::new(Target::Stdout(duplicate(io::stdout().as_fd())?)))
+        Ok(Self::new(Target::Own(duplicate(io::stdout().as_fd())?)))
     }
 
-    /// The standard error, which COMMAND writes to as well.
-    pub fn stderr() -> io::Result<Self> {
-        Ok(Self::new(Target::Stderr(duplicate(io::stderr().as_fd())?)))
+    /// A descriptor that COMMAND inherits as well.
+    pub fn inherited(file: File) -> Self {
+        Self::new(Target::Shared(file))
     }
 
-    /// A file, made new or emptied.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    /// A new file. Waits for the reader of a FIFO.
+    pub fn create(path: &Path, file: NewFile) -> io::Result<Self> {
+        match file {
+            NewFile::Inherited(file) => Ok(Self::inherited(file)),
+            file => Self::file(path, file.open()?),
+        }
+    }
+
+    /// A file, compressed if its name says so.
+    pub fn file(path: &Path, file: File) -> io::Result<Self> {
         let compressed = path.extension().is_some_and(|extension| extension == "zst");
         Ok(Self {
             compressor: compressed.then(Compressor::new).transpose()?,
-            ..Self::new(Target::File(File::create(path)?))
+            ..Self::new(Target::Own(file))
         })
     }
 
@@ -81,27 +140,12 @@ impl Output {
 
     /// How many columns it has, if it is a terminal.
     pub fn width(&self) -> Option<usize> {
-        self.size().map(|(width, _)| width.0.into())
+        self.screen().width
     }
 
-    /// How many rows it has, if it is a terminal.
-    pub fn height(&self) -> Option<usize> {
-        self.size().map(|(_, height)| height.0.into())
-    }
-
-    fn size(&self) -> Option<(Width, Height)> {
-        let file = self.target.file();
-        file.is_terminal().then(|| terminal_size_of(file))?
-    }
-
-    /// Whether what goes there is to be coloured; for `auto` that depends on whether it is a
-    /// terminal, and on NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM.
+    /// Whether to use colours.
     pub fn colored(&self, when: ColorWhen) -> bool {
-        match when {
-            ColorWhen::Always => true,
-            ColorWhen::Never => false,
-            ColorWhen::Auto => AutoStream::choice(self.target.file()) != ColorChoice::Never,
-        }
+        self.screen().colored(when)
     }
 
     /// Passes on so many bytes, which are whole lines unless it is for good.
@@ -120,7 +164,7 @@ impl Output {
 impl Target {
     fn file(&self) -> &File {
         match self {
-            Self::Stdout(file) | Self::Stderr(file) | Self::File(file) => file,
+            Self::Own(file) | Self::Shared(file) => file,
         }
     }
 
@@ -168,8 +212,8 @@ impl Target {
     /// Takes back the last `torn` bytes, if they are still the end of a regular file.
     fn cut(&self, torn: usize) -> io::Result<()> {
         let mut file = match self {
-            Self::Stdout(file) | Self::File(file) => file,
-            Self::Stderr(_) => return Err(io::ErrorKind::Unsupported.into()),
+            Self::Own(file) => file,
+            Self::Shared(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         let metadata = file.metadata()?;
         let end = file.stream_position()?;
@@ -206,6 +250,10 @@ impl Medium for Output {
         compressor.end()?;
         self.target.write_whole(compressor.ready())
     }
+
+    fn screen(&self) -> Screen {
+        Screen::of(self.target.file())
+    }
 }
 
 /// Its own file over the same open file: what is written is not buffered a second time.
@@ -214,7 +262,7 @@ fn duplicate(fd: BorrowedFd<'_>) -> io::Result<File> {
 }
 
 /// The length of `bytes` up to and with its last newline.
-fn whole_lines(bytes: &[u8]) -> usize {
+pub(super) fn whole_lines(bytes: &[u8]) -> usize {
     bytes
         .iter()
         .rposition(|&byte| byte == b'\n')
@@ -244,9 +292,15 @@ fn wait_until_writable(fd: BorrowedFd<'_>) -> io::Result<()> {
 mod tests {
     use std::{fs, io::Read, os::fd::OwnedFd, process::Command, thread, time::Duration};
 
-    use super::*;
+    use super::{super::Access, *};
 
     const LINE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef\n";
+
+    fn create(path: &Path) -> io::Result<Output> {
+        let (file, replacement) = NewFile::create(path, Access::Usual)?;
+        replacement.replace()?;
+        Output::create(path, file)
+    }
 
     fn pipe(target: fn(File) -> Target) -> (File, Output) {
         let (reader, writer) = nix::unistd::pipe().unwrap();
@@ -256,7 +310,7 @@ mod tests {
     #[test]
     fn holds_back_until_flushed() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut output = Output::create(file.path()).unwrap();
+        let mut output = create(file.path()).unwrap();
         output.write_all(b"one\n").unwrap();
         assert_eq!(fs::read(file.path()).unwrap(), b"");
         output.flush().unwrap();
@@ -266,7 +320,7 @@ mod tests {
     #[test]
     fn much_is_written_in_whole_lines() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut output = Output::create(file.path()).unwrap();
+        let mut output = create(file.path()).unwrap();
         while output.buffer.len() < ENOUGH - LINE.len() {
             output.write_all(LINE.as_bytes()).unwrap();
         }
@@ -279,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_gone_is_a_broken_pipe() {
-        let (reader, mut output) = pipe(Target::Stdout);
+        let (reader, mut output) = pipe(Target::Own);
         drop(reader);
         output.write_all(b"one\n").unwrap();
         assert_eq!(
@@ -290,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_full_device_is_an_error() {
-        let mut output = Output::create(Path::new("/dev/full")).unwrap();
+        let mut output = create(Path::new("/dev/full")).unwrap();
         output.write_all(b"one\n").unwrap();
         assert_eq!(
             output.flush().unwrap_err().kind(),
@@ -300,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_slow_non_blocking_pipe_loses_nothing() {
-        let (mut reader, mut output) = pipe(Target::Stdout);
+        let (mut reader, mut output) = pipe(Target::Own);
         // SAFETY: the descriptor is open, and F_SETFL takes flags.
         let set = unsafe {
             use std::os::fd::AsRawFd;
@@ -332,12 +386,12 @@ mod tests {
         };
         for stdout in [false, true] {
             let path = disk.0.path().join("out");
-            let mut output = Output::create(&path).unwrap();
+            let mut output = create(&path).unwrap();
             if stdout {
-                let Target::File(file) = output.target else {
+                let Target::Own(file) = output.target else {
                     unreachable!("a file")
                 };
-                output = Output::new(Target::Stdout(file));
+                output = Output::new(Target::Own(file));
             }
             let error = (0..1000)
                 .find_map(|_| {
@@ -364,7 +418,7 @@ mod tests {
     fn a_zst_file_is_compressed_and_ended() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out.jsonl.zst");
-        let mut output = Output::create(&path).unwrap();
+        let mut output = create(&path).unwrap();
         let read = || zstd::decode_all(File::open(&path).unwrap());
         output.write_all(LINE.repeat(1000).as_bytes()).unwrap();
         output.flush().unwrap();
@@ -387,7 +441,7 @@ mod tests {
             return;
         };
         let path = disk.0.path().join("out.zst");
-        let mut output = Output::create(&path).unwrap();
+        let mut output = create(&path).unwrap();
         let mut text = String::new();
         let error = (0_u64..)
             .find_map(|number| {
@@ -424,14 +478,14 @@ mod tests {
         let other = OwnedFd::from(file.try_clone().unwrap());
         File::from(other).write_all(b" and theirs").unwrap();
         file.seek(SeekFrom::Start(7)).unwrap();
-        let output = Output::new(Target::File(file));
+        let output = Output::new(Target::Own(file));
         assert!(output.target.cut(3).is_err());
         assert_eq!(output.target.file().metadata().unwrap().len(), 18);
     }
 
     #[test]
     fn only_terminals_have_a_width_and_colours() {
-        let (_reader, output) = pipe(Target::Stderr);
+        let (_reader, output) = pipe(Target::Shared);
         assert_eq!(output.width(), None);
         assert!(output.colored(ColorWhen::Always));
         assert!(!output.colored(ColorWhen::Never));

@@ -139,6 +139,10 @@ impl<W: Medium> Sink for Text<W> {
         self.out.flush()
     }
 
+    fn has_room(&mut self) -> bool {
+        self.out.has_room()
+    }
+
     fn end(&mut self) -> io::Result<()> {
         self.out.end()
     }

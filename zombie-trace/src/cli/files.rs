@@ -1,0 +1,297 @@
+//! No output may overwrite an input, or another output.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt, fs, io,
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt as _, MetadataExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+use super::{Cli, Task, TuningArgs};
+use crate::gate::Format;
+
+/// The files of a command line.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    inputs: Vec<Named>,
+    outputs: Vec<Named>,
+}
+
+/// A file and the argument that names it.
+#[derive(Clone, Debug)]
+struct Named {
+    argument: &'static str,
+    path: Option<PathBuf>,
+    identity: Option<Identity>,
+}
+
+/// The same for all names of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Identity {
+    /// Device and inode of a regular file or a FIFO. Anything can be written to a device.
+    Existing { device: u64, inode: u64 },
+    /// Device and inode of the directory where it will be created, and its name there.
+    New {
+        device: u64,
+        inode: u64,
+        name: OsString,
+    },
+}
+
+impl Files {
+    /// Those that a command reads and writes.
+    pub(super) fn of(cli: &Cli) -> Self {
+        let mut files = Self::default();
+        match &cli.task {
+            None => {
+                files.tuning(&cli.tuning);
+                // Without a slash, it is searched for on PATH.
+                let program = cli.command.first().map(Path::new);
+                files.input(
+                    "COMMAND",
+                    program.filter(|path| path.parent() != Some(Path::new(""))),
+                );
+                files.output("--output", cli.output.as_deref());
+                files.format(&cli.format);
+            }
+            Some(Task::Report(args)) => {
+                for path in &args.files {
+                    files.input("FILE", Some(path));
+                }
+                files.output("--html", args.html.as_deref());
+                files.output("--perfetto", args.perfetto.as_deref());
+                files.output("--csv", args.csv.as_deref());
+                files.format(&args.format);
+            }
+            Some(Task::Diff(args)) => {
+                files.input("BASE", Some(&args.base));
+                files.input("NEW", Some(&args.new));
+                files.format(&args.format);
+            }
+            Some(Task::Ps(args)) => files.format(&args.format),
+            Some(Task::Serve(args)) => files.tuning(&args.tuning),
+            Some(Task::Doctor(_) | Task::Inspect(_) | Task::Demo(_)) => {}
+        }
+        files.streams();
+        files
+    }
+
+    fn tuning(&mut self, args: &TuningArgs) {
+        self.input("--btf", args.btf.as_deref());
+    }
+
+    fn format(&mut self, format: &Format) {
+        if let Format::Junit(path) = format {
+            self.output("--format junit=", Some(path));
+        }
+    }
+
+    fn input(&mut self, argument: &'static str, path: Option<&Path>) {
+        let Some(path) = path else { return };
+        let identity = match path == Path::new("-") {
+            true => of_stream(io::stdin()),
+            false => Identity::existing(path),
+        };
+        self.inputs.push(Named {
+            argument,
+            path: Some(path.to_owned()),
+            identity,
+        });
+    }
+
+    fn output(&mut self, argument: &'static str, path: Option<&Path>) {
+        let Some(path) = path.filter(|path| !is_stream(path)) else {
+            return;
+        };
+        self.outputs.push(Named {
+            argument,
+            path: Some(path.to_owned()),
+            identity: Identity::of_output(path),
+        });
+    }
+
+    /// A shell can have sent them to any file.
+    fn streams(&mut self) {
+        let streams = [
+            ("standard output", of_stream(io::stdout())),
+            ("standard error", of_stream(io::stderr())),
+        ];
+        for (argument, identity) in streams {
+            self.outputs.push(Named {
+                argument,
+                path: None,
+                identity,
+            });
+        }
+    }
+
+    /// Two arguments for the same file, of which one would overwrite the other.
+    pub(super) fn conflict(&self) -> Option<String> {
+        for (number, output) in self.outputs.iter().enumerate() {
+            if let Some(input) = self.inputs.iter().find(|input| input.is(output)) {
+                return Some(format!(
+                    "{output} would overwrite {input}: give another file"
+                ));
+            }
+            // Both standard streams may go to the same file.
+            let mut others = self.outputs[..number].iter();
+            if let Some(other) = others.find(|other| other.path.is_some() && other.is(output)) {
+                return Some(format!(
+                    "{other} and {output} are the same file: give each its own"
+                ));
+            }
+        }
+        None
+    }
+}
+
+impl Named {
+    fn is(&self, other: &Self) -> bool {
+        self.identity.is_some() && self.identity == other.identity
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.argument)?;
+        match &self.path {
+            None => Ok(()),
+            Some(path) if self.argument.ends_with('=') => write!(f, "{}", path.display()),
+            Some(path) => write!(f, " {}", path.display()),
+        }
+    }
+}
+
+impl Identity {
+    fn existing(path: &Path) -> Option<Self> {
+        Self::of(&fs::metadata(path).ok()?)
+    }
+
+    fn of_output(path: &Path) -> Option<Self> {
+        match fs::metadata(path) {
+            Ok(metadata) => Self::of(&metadata),
+            Err(_) => Self::new(path),
+        }
+    }
+
+    fn of(metadata: &fs::Metadata) -> Option<Self> {
+        let kind = metadata.file_type();
+        (kind.is_file() || kind.is_fifo()).then(|| Self::Existing {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+
+    fn new(path: &Path) -> Option<Self> {
+        let parent = match path.parent()? {
+            parent if parent == Path::new("") => Path::new("."),
+            parent => parent,
+        };
+        let directory = fs::metadata(parent).ok()?;
+        Some(Self::New {
+            device: directory.dev(),
+            inode: directory.ino(),
+            name: path.file_name()?.to_owned(),
+        })
+    }
+}
+
+/// Standard output by one of its names.
+fn is_stream(path: &Path) -> bool {
+    let streams = ["-", "/dev/stdout", "/dev/stderr"];
+    streams
+        .iter()
+        .any(|name| path.as_os_str() == OsStr::new(name))
+}
+
+/// A stream that is a file. Many programs share a pipe.
+fn of_stream(stream: impl AsFd) -> Option<Identity> {
+    let file = fs::File::from(stream.as_fd().try_clone_to_owned().ok()?);
+    let metadata = file.metadata().ok()?;
+    metadata.is_file().then(|| Identity::of(&metadata))?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::unix::fs::symlink};
+
+    use super::*;
+
+    fn conflict(args: &[&str]) -> Option<String> {
+        let args = ["zombie-trace"].iter().chain(args);
+        Files::of(&Cli::from_args(args).unwrap()).conflict()
+    }
+
+    #[test]
+    fn an_output_is_no_input_and_no_other_output() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let (run, new, dotted) = (path("run.jsonl"), path("new"), path("./new"));
+        let (link, hard, fifo) = (path("link"), path("hard"), path("fifo"));
+        fs::write(&run, "").unwrap();
+        symlink(&run, &link).unwrap();
+        fs::hard_link(&run, &hard).unwrap();
+        nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let junit = |file: &str| format!("junit={file}");
+        let gate = ["--fail-if", "p99>1s", "--format"];
+
+        for same in [&run, &link, &hard] {
+            for option in ["--html", "--perfetto", "--csv"] {
+                let text = conflict(&["report", &run, option, same]).unwrap();
+                assert_eq!(
+                    text,
+                    format!("{option} {same} would overwrite FILE {run}: give another file")
+                );
+            }
+            let text = conflict(&[&["report", &run], &gate[..], &[&junit(same)]].concat());
+            let text = text.unwrap();
+            assert!(
+                text.starts_with(&format!("--format junit={same} would")),
+                "{text}"
+            );
+            let text = conflict(&[&["diff", &new, &run], &gate[..], &[&junit(same)]].concat());
+            assert!(text.unwrap().contains(" NEW "));
+        }
+        assert_eq!(
+            conflict(&["report", &run, "--html", &new, "--csv", &dotted]).unwrap(),
+            format!("--html {new} and --csv {dotted} are the same file: give each its own")
+        );
+        let output = ["--json", "-o", &new];
+        let text = conflict(&[&output[..], &gate, &[&junit(&dotted)]].concat()).unwrap();
+        assert!(text.starts_with("--output "), "{text}");
+        assert!(
+            conflict(&["-o", &run, "--btf", &run])
+                .unwrap()
+                .contains("--btf")
+        );
+        assert!(
+            conflict(&["-o", &run, "--", &run])
+                .unwrap()
+                .contains("COMMAND")
+        );
+        let text = conflict(&["report", &run, "--html", &fifo, "--csv", &fifo]);
+        assert!(text.is_some(), "two outputs in a FIFO");
+
+        for fine in [
+            &["report", run.as_str(), "--html", new.as_str(), "--csv", "-"][..],
+            &["report", &run, "--html", "/dev/null", "--csv", "/dev/null"],
+            &["-o", "ls", "--", "ls"],
+            &["-o", "-", "-d", "1s"],
+            &["-o", "/nonexistent/x", "-d", "1s"],
+        ] {
+            assert_eq!(conflict(fine), None, "{fine:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_can_be_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let stream = of_stream(File::open(file.path()).unwrap());
+        assert!(stream.is_some() && stream == Identity::existing(file.path()));
+        let (reader, _writer) = io::pipe().unwrap();
+        assert_eq!(of_stream(reader), None);
+    }
+}
