@@ -227,9 +227,7 @@ pub(crate) fn steal_reap(args: &[String]) {
         child.fork(|| 3);
         child.poll_birth();
         let pid = child.local_pid();
-        child.reap_by(|| {
-            sys::waitid_null(libc::P_ALL, 0, libc::WEXITED).then_some((pid, 3 << 8))
-        });
+        child.reap_by(|| sys::waitid_null(libc::P_ALL, 0, libc::WEXITED).then_some((pid, 3 << 8)));
         // Until the kernel frees the child, some milliseconds later, anyone can say that it did it.
         aim.at(pid);
     }
