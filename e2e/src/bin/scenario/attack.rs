@@ -256,7 +256,12 @@ fn steal(aim: Aim) {
     };
     thread::spawn(move || {
         loop {
-            si_pid.store(wait_for(next) as pid_t, SeqCst);
+            let target = wait_for(next) as pid_t;
+            for _ in 0..1000 {
+                si_pid.store(target, SeqCst);
+            }
+            // With one CPU, the other thread needs it.
+            thread::yield_now();
         }
     });
     loop {
