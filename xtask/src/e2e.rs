@@ -131,11 +131,14 @@ impl Programs {
         let program = |package: &str, name: &str| {
             build(package, &["--bin", name], name, Linking::Static, envs)
         };
+        // First: cargo builds the package's programs for them, too, with shared libraries, in the
+        // place of ours.
+        let tests = build(PACKAGE, &["--test", TARGET], TARGET, Linking::Static, envs)?;
         Ok(Self {
             binary: program("zombie-trace", "zombie-trace")?,
             scenario: program(PACKAGE, "scenario")?,
             load: program(PACKAGE, "load")?,
-            tests: build(PACKAGE, &["--test", TARGET], TARGET, Linking::Static, envs)?,
+            tests,
         })
     }
 }

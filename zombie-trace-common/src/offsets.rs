@@ -3,7 +3,7 @@
 /// The offsets differ between kernels, so user space resolves them from the running kernel's BTF
 /// and hands them over as globals of these names. Each entry lists the alternatives, newest kernel
 /// first; `required` ones must be there, the `optional` ones switch a feature off when missing
-/// (the global is then [`MISSING`](crate::MISSING)).
+/// (the global is then [`MISSING`]).
 #[macro_export]
 macro_rules! for_each_offset {
     ($callback:ident) => {

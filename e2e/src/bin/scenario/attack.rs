@@ -58,22 +58,34 @@ impl Aim {
         }
     }
 
+    /// Attacks one target by forgeries of the calling thread, which has to be the one that made it,
+    /// while another thread waits for it.
+    fn meanwhile<T: Send>(self, pid: pid_t, wait: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let waiting = scope.spawn(wait);
+            while !waiting.is_finished() {
+                sys::forge_sigchld(pid);
+                self.attacked.pass(pid as u64);
+            }
+            waiting.join().expect("a panic ends the process")
+        })
+    }
+
     fn stop(self) {
         self.target.pass(STOP);
     }
 }
 
 /// `forge-notification stranger|other-parent|parent [N]`: SIGCHLDs say all the time that N children
-/// ended, also while they do. A stranger sends them, the parent of another child, or a thread of
-/// the real parent.
+/// ended, also while they do. A stranger sends them, the parent of another child, or the real
+/// parent.
 pub(crate) fn forge_notification(args: &[String]) {
     let (who, count) = arguments(args, 1000);
     sys::alarm(LIFE_LIMIT);
     let aim = Aim::new();
     let [forger, bystander] = [Proc::new("forger"), Proc::new("bystander")];
-    match who {
-        "parent" => drop(thread::spawn(move || aim.attack(sys::forge_sigchld))),
-        _ => forger.fork(|| {
+    if who != "parent" {
+        forger.fork(|| {
             sys::alarm(LIFE_LIMIT);
             if who == "other-parent" {
                 bystander.fork(|| sys::pause_forever());
@@ -83,20 +95,28 @@ pub(crate) fn forge_notification(args: &[String]) {
                 kill_and_reap(bystander);
             }
             0
-        }),
+        });
     }
     let (mut pids, mut longest) = (Vec::with_capacity(count), 0);
     for _ in 0..count {
         let begin = now();
         let pid = sys::fork();
         if pid == 0 {
+            sys::alarm(LIFE_LIMIT);
             aim.at(sys::getpid());
             sys::exit_group(3);
         }
         pids.push(pid as u32);
-        wait_until_zombie(pid);
-        sys::sleep_ms(HOLD_MS);
-        assert_eq!(sys::wait4(pid, 0), Some((pid, 3 << 8)), "the parent's wait");
+        let reap = || {
+            wait_until_zombie(pid);
+            sys::sleep_ms(HOLD_MS);
+            assert_eq!(sys::wait4(pid, 0), Some((pid, 3 << 8)), "the parent's wait");
+        };
+        if who == "parent" {
+            aim.meanwhile(pid, reap);
+        } else {
+            reap();
+        }
         longest = longest.max(now() - begin);
     }
     aim.stop();
@@ -125,19 +145,19 @@ pub(crate) fn hide_zombie(args: &[String]) {
     let aim = Aim::new();
     let forger = Proc::new("forger");
     let children: Vec<_> = (0..count).map(|_| Proc::new("child")).collect();
-    match who {
-        "parent" => drop(thread::spawn(move || aim.attack(sys::forge_sigchld))),
-        _ => forger.fork(|| {
+    if who != "parent" {
+        forger.fork(|| {
             sys::alarm(LIFE_LIMIT);
             forge_ignoring(aim);
             0
-        }),
+        });
     }
     for child in children {
         if who == "parent" {
             sys::sigaction(libc::SIGCHLD, libc::SIG_IGN, 0);
         }
         child.fork(|| {
+            sys::alarm(LIFE_LIMIT);
             sys::touch_memory(SLOW_TO_END);
             threads::leader_ends(5, move || {
                 aim.at(sys::getpid());
@@ -146,10 +166,12 @@ pub(crate) fn hide_zombie(args: &[String]) {
             })
         });
         let truth = if who == "parent" {
-            wait_for(|| (child.ended() != 0).then_some(()));
-            sys::sleep_ms(1);
-            sys::sigaction(libc::SIGCHLD, libc::SIG_DFL, 0);
-            reap_unless_gone(child)
+            aim.meanwhile(child.local_pid(), || {
+                wait_for(|| (child.ended() != 0).then_some(()));
+                sys::sleep_ms(1);
+                sys::sigaction(libc::SIGCHLD, libc::SIG_DFL, 0);
+                reap_unless_gone(child)
+            })
         } else {
             child.poll_birth();
             hold_and_reap(child);
@@ -183,9 +205,9 @@ fn reap_unless_gone(child: Proc) -> zombie_trace_e2e::Truth {
     child.truth()
 }
 
-/// `steal-reap [N]`: a thief says that it reaped the N children of another process. It has a child of
-/// its own to wait for, and a thread that writes the other's pid over what the kernel answers. The
-/// victim reaps half of its children in a way that does not say which.
+/// `steal-reap [N]`: a thief says that it reaped the N children of another process, which reaps them
+/// in a way that does not say which. The thief has a child of its own to wait for, and a thread that
+/// writes the other's pid over what the kernel answers.
 pub(crate) fn steal_reap(args: &[String]) {
     let count = args
         .first()
@@ -201,47 +223,58 @@ pub(crate) fn steal_reap(args: &[String]) {
         kill_and_reap(bait);
         0
     });
-    for (n, child) in children.iter().enumerate() {
+    for child in &children {
         child.fork(|| 3);
         child.poll_birth();
         let pid = child.local_pid();
+        child.reap_by(|| sys::waitid_null(libc::P_ALL, 0, libc::WEXITED).then_some((pid, 3 << 8)));
+        // Until the kernel frees the child, some milliseconds later, anyone can say that it did it.
         aim.at(pid);
-        if n % 2 == 0 {
-            child.reap();
-        } else {
-            child.reap_by(|| {
-                sys::waitid_null(libc::P_PID, pid as u32, libc::WEXITED).then_some((pid, 3 << 8))
-            });
-        }
-        sys::sleep_ms(2);
     }
     aim.stop();
     thief.reap();
-    for (n, child) in children.into_iter().enumerate() {
-        let truth = child.truth();
-        let truth = if n % 2 == 0 {
-            truth
-        } else {
-            truth.how("waitid").flag_maybe("bounded-end")
-        };
-        truth.emit();
+    for child in children {
+        child.truth().how("waitid").flag_maybe("bounded-end").emit();
     }
     thief.truth().emit();
     bait.truth().emit();
 }
 
+/// Tries to steal each target's reap many times. Both threads go before all others, so that they
+/// run at the same time.
 fn steal(aim: Aim) {
+    const TRIES: u32 = 300;
+    sys::run_first(1);
     // SAFETY: all zero is a valid siginfo.
     let answer: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let answer = ptr::from_mut(Box::leak(Box::new(answer)));
     // SAFETY: `si_pid` is an aligned int of a siginfo that is never freed.
     let si_pid: &'static AtomicI32 = unsafe { &*answer.byte_add(16).cast() };
+    let next = move || {
+        let target = aim.target.get();
+        (target != 0 && target != aim.attacked.get()).then_some(target)
+    };
     thread::spawn(move || {
         loop {
-            si_pid.store(aim.target.get() as pid_t, SeqCst);
+            let target = wait_for(next) as pid_t;
+            for _ in 0..1000 {
+                si_pid.store(target, SeqCst);
+            }
+            // With one CPU, the other thread needs it.
+            thread::yield_now();
         }
     });
-    aim.attack(|_| sys::waitid_to(answer, libc::WEXITED | libc::WNOHANG));
+    loop {
+        match wait_for(next) {
+            STOP => break,
+            target => {
+                for _ in 0..TRIES {
+                    sys::waitid_to(answer, libc::WEXITED | libc::WNOHANG);
+                }
+                aim.attacked.pass(target);
+            }
+        }
+    }
 }
 
 /// Forges while SIGCHLD is ignored, as if the kernel were to reap the target at once.
