@@ -388,8 +388,9 @@ impl Hog {
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             bind(0).expect("CPU 0");
+            // Without a pause instruction, which takes emulators very long.
             while !stopped.load(Ordering::Relaxed) {
-                std::hint::spin_loop();
+                std::hint::black_box(());
             }
         });
         Self {

@@ -403,8 +403,8 @@ fn check_many(many: &Many, backend: &str, records: &mut HashMap<u32, Vec<&Value>
 }
 
 /// How many of these processes may have been freed before the tracepoint backend saw their reaps: it
-/// sees them at the end of the system call, and since Linux 7.0 the kernel can put that off for longer
-/// than a grace period (docs/kernels.md).
+/// sees them at the end of the system call, which kernels 7.x can put off for longer than a grace
+/// period (docs/kernels.md).
 pub(crate) fn late_reaps_allowed(backend: &str, processes: usize) -> usize {
     if backend == "tracepoint" && context::kernel_is_at_least(7, 0) {
         1 + processes / 2000

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use crate::apt::Apt;
@@ -176,7 +176,8 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
     let cells = run_all(&jobs, |job| {
         let image = job.kernel.image(&apt, &images)?;
         let (lines, cpu_time) = boot::run(&image, &initramfs, job.clock, &job.arguments())?;
-        let results = Results::parse(&lines, &job.filter).with_context(|| boot::tail(&lines))?;
+        let results = Results::parse(&lines, &job.filter)
+            .map_err(|error| anyhow!("{error:#}:\n{}", boot::tail(&lines)))?;
         Ok((results, cpu_time))
     });
     let table = results::markdown(&cells);

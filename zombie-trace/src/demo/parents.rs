@@ -66,8 +66,9 @@ pub(super) fn run(kind: Kind, stage: Stage, ready: &mut dyn FnMut()) {
         Kind::Busy | Kind::Starved => {
             zombie(0);
             ready();
+            // Without a pause instruction, which takes emulators very long.
             loop {
-                std::hint::spin_loop();
+                std::hint::black_box(());
             }
         }
         Kind::WaitsForOther => {
@@ -162,7 +163,13 @@ fn debugged(ready: &mut dyn FnMut()) {
     // Some systems let only ancestors trace (ptrace_scope of Yama).
     // SAFETY: without memory it does nothing but allow it.
     unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY, 0, 0, 0) };
+    let (go, tell) = match nix::unistd::pipe() {
+        Ok(ends) => ends,
+        Err(error) => fail(&format!("pipe: {error}")),
+    };
     child(move || {
+        // If it stopped us any earlier, nobody would ever hear that we are ready.
+        let _ = nix::unistd::read(&go, &mut [0]);
         if let Err(error) = ptrace::seize(us, ptrace::Options::empty()) {
             fail(&format!("ptrace: {error}"));
         }
@@ -171,6 +178,7 @@ fn debugged(ready: &mut dyn FnMut()) {
         sleep_for_ever()
     });
     ready();
+    let _ = nix::unistd::write(&tell, b".");
     sleep_for_ever();
 }
 

@@ -24,13 +24,13 @@ impl Backend {
         }
     }
 
-    /// Bound on the error of a lifetime whose both ends the backend sees, ns (docs/kernels.md
-    /// tells how they were measured).
+    /// Bound on the error of a lifetime whose start and end the backend both sees, ns. It holds 99
+    /// times out of 100 (docs/kernels.md says how it was measured).
     ///
-    /// fentry and kprobe see each end in the function that makes it. The tracepoint backend sees
-    /// each end late: the begin by up to 24 µs, if the parent has a handler for SIGCHLD, which is
-    /// woken before the tracepoint; the end, at the system call's return, by 12 µs (both p99 on
-    /// 6.18).
+    /// fentry and kprobe see each end in the function that makes it; in the emulated test kernels
+    /// their lifetimes differ by less than the sum of both bounds. The tracepoint backend sees each
+    /// end late: the start by up to 24 µs if the parent has a handler for SIGCHLD, which is woken
+    /// before the tracepoint; the end, at the system call's return, by 12 µs (both p99 on 6.18).
     pub fn error_ns(self) -> u64 {
         match self {
             Self::Fentry => 1_000,
