@@ -1,13 +1,16 @@
 //! Shows how long each child process stayed a zombie, and who reaped it.
 
-use std::env;
+use std::{env, io::Write as _};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use zombie_trace::{
     cli::{Cli, Task},
     demo, diff, doctor,
     exit_code::ExitCode,
-    inspect, notice, ps, report, run, serve,
+    inspect, notice, privilege,
+    privilege::Purpose,
+    ps, report, run, serve,
 };
 
 fn main() -> ExitCode {
@@ -15,8 +18,33 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    init_log(&cli);
-    let outcome = match &cli.task {
+    // Before any file is opened, or a thread started.
+    let outcome = privilege::restrict(purpose(&cli)).and_then(|()| {
+        init_log(&cli);
+        perform(&cli)
+    });
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            notice::say(&format!("zombie-trace: {error:#}"));
+            ExitCode::Error
+        }
+    }
+}
+
+/// Which privileges the task has a use for.
+fn purpose(cli: &Cli) -> Purpose {
+    match &cli.task {
+        None | Some(Task::Doctor(_)) => Purpose::Trace,
+        Some(Task::Inspect(args)) if args.duration.is_some() => Purpose::Trace,
+        Some(Task::Inspect(_) | Task::Ps(_)) => Purpose::ReadProcesses,
+        Some(Task::Serve(_)) => Purpose::Serve,
+        Some(_) => Purpose::Unprivileged,
+    }
+}
+
+fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.task {
         Some(Task::Doctor(args)) => doctor::run(args).context("cannot write to standard output"),
         Some(Task::Demo(args)) => demo::run(args),
         Some(Task::Diff(args)) => diff::run(args),
@@ -24,14 +52,7 @@ fn main() -> ExitCode {
         Some(Task::Ps(args)) => ps::run(args),
         Some(Task::Report(args)) => report::run(args),
         Some(Task::Serve(args)) => serve::run(args),
-        None => run::run(&cli),
-    };
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            notice::say(&format!("zombie-trace: {error:#}"));
-            ExitCode::Error
-        }
+        None => run::run(cli),
     }
 }
 
@@ -45,6 +66,9 @@ fn init_log(cli: &Cli) {
     };
     env_logger::Builder::new()
         .filter_module("zombie_trace", level)
-        .format_target(false)
+        .format(|out, record| {
+            let (now, level) = (Timestamp::now(), record.level());
+            writeln!(out, "[{now:.3} {level}] {}", record.args())
+        })
         .init();
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use caps::Capability;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::Signal,
@@ -30,6 +31,7 @@ use crate::{
     lifecycle::{Comm, Growth, RunQueueClocks},
     notice::{self, warn, warn_of_loss},
     pipeline::{Ending, Pipeline},
+    privilege::raised,
     signals::Stop,
     sink::{self, Output, Start},
     source::{RecordSource, monotonic_now, proc, thread_cpu_time},
@@ -132,6 +134,11 @@ impl Session {
             interval: None,
             stdout: None,
         })
+    }
+
+    /// Closes the descriptors of maps, for a run that needs nothing but the records and lists.
+    pub(crate) fn close_maps(&mut self) {
+        self.tracer.close_maps();
     }
 
     /// Writes the first line.
@@ -363,7 +370,9 @@ fn diagnose(
     tracer: &mut Tracer,
     zombies: &[&SnapshotEntry],
 ) -> Result<HashMap<u32, Diagnosis>, KernelError> {
-    let mut diagnoses = proc::diagnose_all(zombies, || tracer.list())?;
+    let mut diagnoses = raised(Capability::CAP_SYS_PTRACE, || {
+        proc::diagnose_all(zombies, || tracer.list())
+    })?;
     // Many zombies have few parents.
     let mut handlers = HashMap::new();
     for Record {

@@ -119,6 +119,7 @@ impl Tracer {
         };
         tracer.attach(config, &btf, facts.has_io_waitid)?;
         tracer.exit_info = exit_info(&tracer.ebpf);
+        freeze(&tracer.ebpf)?;
         drop(btf);
         give_back_memory();
         Ok(tracer)
@@ -225,6 +226,15 @@ impl Tracer {
             .ok_or_else(|| KernelError::refused("map EVENTS", "it is taken already"))?
             .try_into()
             .map_err(|error| KernelError::refused("map EVENTS", error))
+    }
+
+    /// Closes the descriptors of all maps, which the programs alone use from now on. Nothing but
+    /// the records, the counters and [`list`](Self::list) can be read after that.
+    pub fn close_maps(&mut self) {
+        let names: Vec<_> = self.ebpf.maps().map(|(name, _)| name.to_owned()).collect();
+        for name in names {
+            drop(self.ebpf.take_map(&name));
+        }
     }
 
     /// The counters as they are now, added up over all CPUs.
@@ -456,6 +466,38 @@ fn load(
     fill(&mut ebpf, "PPIDS", &scope.ppids)?;
     fill_containers(&mut ebpf, &names, &scope.containers)?;
     Ok(ebpf)
+}
+
+/// From now on only programs write to maps: whoever comes by a descriptor cannot forge what they
+/// hold, nor map it for writing.
+fn freeze(ebpf: &Ebpf) -> Result<(), KernelError> {
+    for (name, map) in ebpf.maps() {
+        let fd = match map {
+            Map::Array(map) | Map::HashMap(map) | Map::LpmTrie(map) => map.fd(),
+            Map::LruHashMap(map) | Map::PerCpuArray(map) => map.fd(),
+            // The reader's place in a ring buffer is its own to write.
+            _ => continue,
+        };
+        // `struct { __u32 map_fd; }` of bpf(2).
+        let attributes = fd.as_fd().as_raw_fd();
+        // SAFETY: the kernel reads as many bytes as there are.
+        let outcome = unsafe {
+            const BPF_MAP_FREEZE: libc::c_int = 22;
+            let (pointer, length) = (&raw const attributes, size_of_val(&attributes));
+            libc::syscall(libc::SYS_bpf, BPF_MAP_FREEZE, pointer, length)
+        };
+        let outcome = nix::errno::Errno::result(outcome);
+        // Read-only data are frozen already.
+        if let Err(error) = outcome
+            && error != nix::errno::Errno::EBUSY
+        {
+            return Err(KernelError::io(
+                format!("to freeze map {name}"),
+                error.into(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn exit_info(ebpf: &Ebpf) -> Option<fs::File> {

@@ -5,6 +5,7 @@ use crate::{
     aggregate::Lost,
     container::Container,
     lifecycle::{Alive, Comm, Zombie},
+    sink::escaped,
 };
 
 /// How full the machine's table of pids is.
@@ -120,10 +121,11 @@ impl Totals {
         container: Option<&Container>,
         ts: Timestamp,
     ) -> &mut Series {
+        // Anybody names processes and containers, and labels reach terminals, logs and mails.
         let parent = parent.map(Comm::to_str).unwrap_or_default();
         let labels = Labels {
-            parent: &parent,
-            container: container.map_or("", Container::name),
+            parent: &escaped(&parent),
+            container: &escaped(container.map_or("", Container::name)),
         };
         self.series.series(labels, ts)
     }
