@@ -13,10 +13,11 @@ use crate::{e2e, paths, setup, vm};
 /// A step gives the reasons for what it had to leave out.
 type Step = (&'static str, fn() -> Result<Vec<String>>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("setup", || Ok(setup::missing_after_install())),
     ("format", format),
     ("clippy", clippy),
+    ("dependencies", dependencies),
     ("unit and command-line tests", plain_tests),
     ("release build", release_build),
     ("end-to-end tests", end_to_end),
@@ -53,6 +54,22 @@ fn format() -> Result<Vec<String>> {
             .args(["fmt", "--check"])
             .current_dir(paths::ebpf_crate()),
     )?;
+    Ok(Vec::new())
+}
+
+/// Licences, duplicates and sources, as deny.toml has them. Advisories need the network.
+fn dependencies() -> Result<Vec<String>> {
+    let deny = || {
+        let mut deny = in_root(cargo());
+        deny.args(["deny", "--offline"]);
+        deny
+    };
+    let installed = deny().arg("--version").output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        let reason = "no cargo-deny (cargo install cargo-deny --locked)";
+        return Ok(vec![reason.to_owned()]);
+    }
+    run_command(deny().args(["check", "licenses", "bans", "sources"]))?;
     Ok(Vec::new())
 }
 

@@ -471,7 +471,8 @@ fn load(
 /// From now on only programs write to maps: whoever comes by a descriptor cannot forge what they
 /// hold, nor map it for writing.
 fn freeze(ebpf: &Ebpf) -> Result<(), KernelError> {
-    for (name, map) in ebpf.maps() {
+    // Read-only data are frozen already.
+    for (name, map) in ebpf.maps().filter(|(name, _)| !name.starts_with(".rodata")) {
         let fd = match map {
             Map::Array(map) | Map::HashMap(map) | Map::LpmTrie(map) => map.fd(),
             Map::LruHashMap(map) | Map::PerCpuArray(map) => map.fd(),
@@ -487,15 +488,7 @@ fn freeze(ebpf: &Ebpf) -> Result<(), KernelError> {
             libc::syscall(libc::SYS_bpf, BPF_MAP_FREEZE, pointer, length)
         };
         let outcome = nix::errno::Errno::result(outcome);
-        // Read-only data are frozen already.
-        if let Err(error) = outcome
-            && error != nix::errno::Errno::EBUSY
-        {
-            return Err(KernelError::io(
-                format!("to freeze map {name}"),
-                error.into(),
-            ));
-        }
+        outcome.map_err(|error| KernelError::io(format!("to freeze map {name}"), error.into()))?;
     }
     Ok(())
 }

@@ -262,7 +262,15 @@ fn none_of(argument: u8, bits: u64) -> Result<SeccompCondition, seccompiler::Bac
 
 #[cfg(test)]
 mod tests {
-    use std::{ffi::CStr, io, ptr::null};
+    use std::{
+        ffi::CStr,
+        fs::File,
+        io,
+        net::{Ipv4Addr, TcpListener, TcpStream},
+        path::Path,
+        ptr::null,
+        thread,
+    };
 
     use nix::{
         sys::wait::{WaitStatus, waitpid},
@@ -330,6 +338,46 @@ mod tests {
         // SAFETY: no pointers.
         let signal = || unsafe { libc::kill(libc::getppid(), 0) }.into();
         assert_eq!(errno(&filter, signal), libc::ENOSYS);
+    }
+
+    /// What a thread of its own sees that is restricted; `None` without Landlock.
+    fn restricted<T: Send + 'static>(
+        port: Option<u16>,
+        look: impl FnOnce(RulesetStatus) -> T + Send + 'static,
+    ) -> Option<T> {
+        let thread = thread::spawn(move || match restrict_files(port).unwrap() {
+            RulesetStatus::NotEnforced => None,
+            status => Some(look(status)),
+        });
+        thread.join().unwrap()
+    }
+
+    #[test]
+    fn files_and_ports_are_bounded() {
+        let denied = |result: io::Result<()>| {
+            result.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        };
+        let read = |path: &Path| File::open(path).map(drop);
+        let own = env::current_exe().unwrap();
+        let new = env::temp_dir().join(format!("zombie-trace-{}", process::id()));
+        restricted(None, move |_| {
+            assert!(read("/proc/self/status".as_ref()).is_ok());
+            for path in [Path::new("/etc/passwd"), &own] {
+                assert!(denied(read(path)), "{}", path.display());
+            }
+            assert!(denied(File::create(new).map(drop)));
+        });
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = move || TcpStream::connect(address).map(drop);
+        restricted(Some(address.port()), move |_| {
+            assert!(read("/etc/passwd".as_ref()).is_ok());
+            connect().unwrap();
+        });
+        restricted(Some(1), move |status| {
+            // Before 6.7 it knows nothing of TCP.
+            assert!(denied(connect()) || status == RulesetStatus::PartiallyEnforced);
+        });
     }
 
     #[test]
