@@ -100,6 +100,22 @@ pub fn restrict(purpose: Purpose) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs `work` where this process can open its own /proc/self/fdinfo: before 5.14 those files belong
+/// to root while the process is not dumpable.
+///
+/// For as long as it has capabilities, nobody who has fewer can use that.
+pub fn with_own_fdinfo<T>(work: impl FnOnce() -> T) -> T {
+    let hidden = matches!(prctl::get_dumpable(), Ok(false));
+    if hidden {
+        let _ = prctl::set_dumpable(true);
+    }
+    let outcome = work();
+    if hidden {
+        let _ = prctl::set_dumpable(false);
+    }
+    outcome
+}
+
 /// Runs `work` with a capability in force, if this process has it. Threads that `work` starts have
 /// it too.
 pub fn raised<T>(capability: Capability, work: impl FnOnce() -> T) -> T {

@@ -48,7 +48,9 @@ fn image_and_daemon_set() -> Outcome {
     ensure!(uid.is_some_and(|uid| own.contains(&uid)), "{status}");
     drop(held);
     bundle.kill("TERM")?;
-    tracer.finish()?.expect_code(0)?;
+    let run = tracer.finish()?;
+    run.expect_code(0)?;
+    ensure!(!run.stderr.contains("cannot use"), "{}", run.stderr);
     bundle.no_residue()
 }
 

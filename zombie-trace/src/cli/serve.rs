@@ -52,7 +52,7 @@ pub struct ServeArgs {
     #[arg(allow_hyphen_values = true, help_heading = "Figures")]
     pub max_series: u32,
 
-    /// Become this user once attached, if root [default: a user ID that no one else has]
+    /// Once attached, become this user; root only [default: a user ID that no one else has]
     #[arg(short, long, value_parser = user::resolve, help_heading = "Privileges")]
     pub user: Option<User>,
 

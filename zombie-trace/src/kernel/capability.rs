@@ -1,6 +1,6 @@
 //! Whether this process may trace at all.
 
-use std::env;
+use std::{env, fs};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
@@ -35,6 +35,8 @@ pub(super) fn held() -> Capabilities {
 
 /// Fails with the names of the capabilities that are missing. CAP_SYS_ADMIN includes them.
 pub(super) fn check() -> Result<(), KernelError> {
+    // Much else is read there.
+    fs::metadata("/proc/self/status").map_err(|source| KernelError::NoProc { source })?;
     let missing = missing(&read(CapSet::Effective));
     if missing.is_empty() {
         return Ok(());

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     container::{self, ContainerQuery},
-    decode,
+    decode, privilege,
 };
 
 /// The initial pid namespace's inode number (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
@@ -334,14 +334,16 @@ impl Tracer {
     /// What its maps take of the kernel's memory, bytes, as the kernel reckons it (`memlock` in
     /// /proc/PID/fdinfo).
     pub fn map_bytes(&self) -> u64 {
-        fs::read_dir("/proc/self/fdinfo")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| fs::read_to_string(entry.path()).ok())
-            .filter(|info| info.lines().any(|line| line.starts_with("map_id:")))
-            .filter_map(|info| number(&info, "memlock:"))
-            .sum()
+        privilege::with_own_fdinfo(|| {
+            fs::read_dir("/proc/self/fdinfo")
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+                .filter(|info| info.lines().any(|line| line.starts_with("map_id:")))
+                .filter_map(|info| number(&info, "memlock:"))
+                .sum()
+        })
     }
 
     /// Hands the programs' log messages to the `log` crate.
@@ -495,7 +497,8 @@ fn freeze(ebpf: &Ebpf) -> Result<(), KernelError> {
 
 fn exit_info(ebpf: &Ebpf) -> Option<fs::File> {
     let fd = ebpf.program(attach::EXIT.program)?.fd().ok()?;
-    fs::File::open(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok()
+    let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+    privilege::with_own_fdinfo(|| fs::File::open(path).ok())
 }
 
 fn share_counters(ebpf: &Ebpf) -> Result<Mapping<Counters>, KernelError> {

@@ -8,7 +8,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 use nix::{
     errno::Errno,
     sys::prctl,
-    unistd::{Gid, Group, Uid, User, getresuid, setgroups, setresgid, setresuid},
+    unistd::{Gid, Uid, User, getresuid, setgroups, setresgid, setresuid},
 };
 
 use crate::{kernel::Release, notice::warn};
@@ -92,14 +92,22 @@ fn assume(user: Uid, group: Gid) -> nix::Result<()> {
     setresuid(user, user, user)
 }
 
-/// A user and group ID that no process has and no user database knows.
+/// A user and group ID that no process has and no local account.
 fn unused() -> u32 {
-    let in_use = ids_in_use();
-    let is_known = |id| {
-        matches!(User::from_uid(Uid::from_raw(id)), Ok(Some(_)))
-            || matches!(Group::from_gid(Gid::from_raw(id)), Ok(Some(_)))
-    };
-    first_unused(process::id(), |id| in_use.contains(&id) || is_known(id))
+    let mut used = ids_in_use();
+    // Not through the C library: what it loads for other databases crashes static programs.
+    for database in ["/etc/passwd", "/etc/group"] {
+        used.extend(account_ids(
+            &fs::read_to_string(database).unwrap_or_default(),
+        ));
+    }
+    first_unused(process::id(), |id| used.contains(&id))
+}
+
+/// The third field of each line of passwd(5) or group(5).
+fn account_ids(database: &str) -> impl Iterator<Item = u32> {
+    let ids = database.lines().filter_map(|line| line.split(':').nth(2));
+    ids.filter_map(|id| id.parse().ok())
 }
 
 /// Two that start at the same time begin at different IDs.
@@ -141,6 +149,12 @@ mod tests {
         // Round to the first.
         assert_eq!(first_unused(last - first, |id| id == last), first);
         assert_eq!(first_unused(7, |_| true), NOBODY);
+    }
+
+    #[test]
+    fn ids_of_accounts() {
+        let database = "root:x:0:0:root:/root:/bin/bash\n#\n+\nbin:x:2:\n";
+        assert_eq!(account_ids(database).collect::<Vec<_>>(), [0, 2]);
     }
 
     #[test]

@@ -37,14 +37,17 @@ pub(super) fn enter(port: Option<u16>, quiet: bool) -> anyhow::Result<()> {
     };
     match restrict_files(port) {
         Ok(RulesetStatus::NotEnforced) => {
-            note("this kernel has no Landlock: access to files stays that of the user".to_owned());
+            note(
+                "this kernel has no Landlock: only file permissions limit what serve reads"
+                    .to_owned(),
+            );
         }
         Ok(status) => log::info!("Landlock: {status:?}"),
-        Err(error) => note(format!("Landlock is not to be had: {error}")),
+        Err(error) => note(format!("cannot use Landlock: {error}")),
     }
     let filter = filter(port.is_some()).context("cannot build the seccomp filter")?;
     if let Err(error) = seccompiler::apply_filter(&filter) {
-        note(format!("seccomp is not to be had: {error}"));
+        note(format!("cannot use seccomp: {error}"));
     }
     Ok(())
 }
@@ -194,7 +197,15 @@ fn filter(pushes: bool) -> Result<BpfProgram, seccompiler::BackendError> {
     rules.insert(libc::SYS_openat, vec![rule(&[none_of(2, writes)?])?]);
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, vec![rule(&[none_of(1, writes)?])?]);
+    // Paths of cgroups by their IDs.
+    let path = libc::O_PATH as u64;
+    rules.insert(
+        libc::SYS_open_by_handle_at,
+        vec![rule(&[masked(2, path, path)?])?],
+    );
     rules.insert(libc::SYS_bpf, any(0, &BPF_COMMANDS)?);
+    // Signal handlers wake their thread by one.
+    rules.insert(libc::SYS_socketpair, any(0, &[libc::AF_UNIX as u64])?);
     let requests = [
         libc::FIONBIO,
         libc::FIONREAD,
