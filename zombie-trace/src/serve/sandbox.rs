@@ -209,11 +209,10 @@ fn filter(pushes: bool) -> Result<BpfProgram, seccompiler::BackendError> {
     let requests = [
         libc::FIONBIO,
         libc::FIONREAD,
-        libc::TIOCGWINSZ,
         libc::TCGETS,
+        libc::TIOCGWINSZ,
+        PERF_EVENT_IOC_DISABLE,
     ];
-    let mut requests: Vec<u64> = requests.into_iter().map(|it| it as u64).collect();
-    requests.push(PERF_EVENT_IOC_DISABLE);
     rules.insert(libc::SYS_ioctl, any(1, &requests)?);
     rules.insert(
         libc::SYS_prctl,
@@ -340,10 +339,14 @@ mod tests {
         // SAFETY: valid strings, and a list that ends with a null pointer.
         let run = || unsafe { libc::execv(arguments[0], arguments.as_ptr()) }.into();
         assert_eq!(errno(&filter, run), libc::ENOSYS);
-        // SAFETY: the child of a child ends at once.
-        let start = || match unsafe { libc::fork() } {
-            0 => unsafe { libc::_exit(0) },
-            pid => pid.into(),
+        let start = || {
+            // SAFETY: the child of a child ends at once.
+            unsafe {
+                match libc::fork() {
+                    0 => libc::_exit(0),
+                    pid => pid.into(),
+                }
+            }
         };
         assert_eq!(errno(&filter, start), libc::ENOSYS);
         // SAFETY: no pointers.
