@@ -80,6 +80,7 @@ impl Totals {
         let series = self.series(
             zombie.parent_comm.as_ref(),
             zombie.container.as_ref(),
+            zombie.uid,
             zombie.ts,
         );
         series.durations.record(zombie.zombie_ns);
@@ -92,6 +93,7 @@ impl Totals {
             let series = self.series(
                 alive.parent_comm.as_ref(),
                 alive.container.as_ref(),
+                alive.uid,
                 standing.ts,
             );
             series.zombies += 1;
@@ -119,6 +121,7 @@ impl Totals {
         &mut self,
         parent: Option<&Comm>,
         container: Option<&Container>,
+        uid: u32,
         ts: Timestamp,
     ) -> &mut Series {
         // Anybody names processes and containers, and labels reach terminals, logs and mails.
@@ -127,7 +130,7 @@ impl Totals {
             parent: &escaped(&parent),
             container: &escaped(container.map_or("", Container::name)),
         };
-        self.series.series(labels, ts)
+        self.series.series(labels, uid, ts)
     }
 }
 

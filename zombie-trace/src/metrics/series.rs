@@ -13,6 +13,10 @@ pub const OTHER: &str = "other (--max-series)";
 /// no other.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 
+/// One part of this many is the share of a user who is not root, and of a container: neither can
+/// take all series by making up names.
+const SHARES: usize = 4;
+
 /// What the figures of a zombie are kept by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Labels<'a> {
@@ -44,6 +48,8 @@ pub struct Slot {
     pub created: Timestamp,
     /// When it was last used.
     used: Timestamp,
+    /// Whose share it counts against.
+    uid: u32,
     /// The figures.
     pub series: Series,
 }
@@ -55,6 +61,8 @@ pub struct SeriesTable {
     slots: Vec<Slot>,
     /// Places in `slots`, by container and parent.
     index: HashMap<Arc<str>, HashMap<Arc<str>, usize>>,
+    /// How many each user has.
+    by_uid: HashMap<u32, usize>,
     other: Option<Slot>,
     /// No series will have been idle for long enough before.
     full_until: Timestamp,
@@ -67,23 +75,24 @@ impl SeriesTable {
             max,
             slots: Vec::new(),
             index: HashMap::default(),
+            by_uid: HashMap::default(),
             other: None,
             full_until: Timestamp::MIN,
         }
     }
 
-    /// The series of these labels, or that of all others.
-    pub fn series(&mut self, labels: Labels<'_>, now: Timestamp) -> &mut Series {
+    /// The series of these labels, or that of all others. `uid` is the zombie's user.
+    pub fn series(&mut self, labels: Labels<'_>, uid: u32, now: Timestamp) -> &mut Series {
         let known = self.index.get(labels.container);
         let known = known.and_then(|parents| parents.get(labels.parent).copied());
-        let slot = match known.or_else(|| self.insert(labels, now)) {
+        let slot = match known.or_else(|| self.insert(labels, uid, now)) {
             Some(place) => &mut self.slots[place],
             None => self.other.get_or_insert_with(|| {
                 let labels = Labels {
                     parent: OTHER,
                     container: "",
                 };
-                Slot::new(labels, now)
+                Slot::new(labels, 0, now)
             }),
         };
         slot.used = now;
@@ -109,15 +118,36 @@ impl SeriesTable {
         other.map_or(0, |other| other.series.durations.count())
     }
 
-    fn insert(&mut self, labels: Labels<'_>, now: Timestamp) -> Option<usize> {
-        let slot = Slot::new(labels, now);
-        let place = if self.slots.len() < self.max {
+    fn insert(&mut self, labels: Labels<'_>, uid: u32, now: Timestamp) -> Option<usize> {
+        let share = self.max.div_ceil(SHARES);
+        let of_user = self.by_uid.get(&uid).copied().unwrap_or(0);
+        let of_container = self.index.get(labels.container);
+        let of_container = of_container.map_or(0, |parents| parents.len());
+        let user_is_full = uid != 0 && of_user >= share;
+        let container_is_full = !labels.container.is_empty() && of_container >= share;
+        let slot = Slot::new(labels, uid, now);
+        let place = if user_is_full || container_is_full {
+            let may_go = |other: &Slot| {
+                (!user_is_full || other.uid == uid)
+                    && (!container_is_full || other.container == slot.container)
+            };
+            self.free(now, may_go).ok()?
+        } else if self.slots.len() < self.max {
             self.slots.len()
+        } else if now < self.full_until {
+            return None;
         } else {
-            self.free(now)?
+            match self.free(now, |_| true) {
+                Ok(place) => place,
+                Err(due) => {
+                    self.full_until = due;
+                    return None;
+                }
+            }
         };
         let parents = self.index.entry(Arc::clone(&slot.container)).or_default();
         parents.insert(Arc::clone(&slot.parent), place);
+        *self.by_uid.entry(uid).or_default() += 1;
         if place == self.slots.len() {
             self.slots.push(slot);
         } else {
@@ -126,17 +156,23 @@ impl SeriesTable {
         Some(place)
     }
 
-    /// Takes the place of the one that has been idle the longest, if that is long enough.
-    fn free(&mut self, now: Timestamp) -> Option<usize> {
-        if now < self.full_until {
-            return None;
-        }
-        let oldest = |(_, slot): &(usize, &Slot)| slot.used;
-        let (place, slot) = self.slots.iter().enumerate().min_by_key(oldest)?;
+    /// Takes the place of the one that has been idle the longest among those that may go; fails with
+    /// the time when one will have been idle for long enough.
+    fn free(&mut self, now: Timestamp, may_go: impl Fn(&Slot) -> bool) -> Result<usize, Timestamp> {
+        let slots = self.slots.iter().enumerate();
+        let oldest = slots
+            .filter(|(_, slot)| may_go(slot))
+            .min_by_key(|(_, slot)| slot.used);
+        let (place, slot) = oldest.ok_or(Timestamp::MAX)?;
         let due = slot.used.saturating_add(IDLE).unwrap_or(Timestamp::MAX);
         if now < due {
-            self.full_until = due;
-            return None;
+            return Err(due);
+        }
+        if let Some(count) = self.by_uid.get_mut(&slot.uid) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_uid.remove(&slot.uid);
+            }
         }
         if let Some(parents) = self.index.get_mut(&slot.container) {
             parents.remove(&slot.parent);
@@ -144,17 +180,18 @@ impl SeriesTable {
                 self.index.remove(&slot.container);
             }
         }
-        Some(place)
+        Ok(place)
     }
 }
 
 impl Slot {
-    fn new(labels: Labels<'_>, now: Timestamp) -> Self {
+    fn new(labels: Labels<'_>, uid: u32, now: Timestamp) -> Self {
         Self {
             parent: labels.parent.into(),
             container: labels.container.into(),
             created: now,
             used: now,
+            uid,
             series: Series::default(),
         }
     }
@@ -174,7 +211,7 @@ mod tests {
             container: "",
         };
         table
-            .series(labels, at(seconds))
+            .series(labels, 0, at(seconds))
             .durations
             .record(seconds as u64);
     }
@@ -200,7 +237,7 @@ mod tests {
     fn parent_and_container_are_both_told_apart() {
         let mut table = SeriesTable::new(10);
         for (parent, container) in [("a", "x"), ("a", "y"), ("x", "a"), ("a", "x")] {
-            table.series(Labels { parent, container }, at(0)).zombies += 1;
+            table.series(Labels { parent, container }, 0, at(0)).zombies += 1;
         }
         assert_eq!(table.slots().count(), 3);
         table.forget_living();
@@ -225,6 +262,45 @@ mod tests {
     #[test]
     fn no_process_can_be_called_other() {
         assert!(OTHER.len() > zombie_trace_common::COMM_LEN);
+    }
+
+    #[test]
+    fn nobody_takes_all_series_by_making_up_names() {
+        let own = |table: &SeriesTable| table.slots.len();
+        let mut table = SeriesTable::new(8);
+        let mut reap = |parent: &str, container: &str, uid| {
+            let labels = Labels { parent, container };
+            table.series(labels, uid, at(0)).durations.record(1);
+            own(&table)
+        };
+        for number in 0..100 {
+            reap(&format!("flood-{number}"), "", 1000);
+        }
+        assert_eq!(reap("victim", "", 1001), 3);
+        for number in 0..100 {
+            reap(&format!("flood-{number}"), "container", 0);
+        }
+        assert_eq!(reap("victim", "other container", 0), 6);
+        // What a user has stays its own.
+        assert_eq!(reap("flood-0", "", 1000), 6);
+        assert_eq!(reap("root", "", 0), 7);
+    }
+
+    #[test]
+    fn idle_series_give_their_user_its_share_back() {
+        let idle = IDLE.as_secs() as i64;
+        let mut table = SeriesTable::new(4);
+        let labels = |parent| Labels {
+            parent,
+            container: "",
+        };
+        table.series(labels("a"), 1000, at(0));
+        for parent in ["b", "c", "d"] {
+            table.series(labels(parent), 0, at(idle));
+        }
+        table.series(labels("e"), 0, at(idle));
+        table.series(labels("f"), 1000, at(2 * idle)).zombies = 7;
+        assert!(table.slots().any(|slot| &*slot.parent == "f"));
     }
 
     #[test]
