@@ -1,13 +1,20 @@
 //! What the tracer can do without being root.
 
-use std::{fs, io, os::unix::fs::chown, path::Path, process::Command};
+use std::{
+    ffi::CString,
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use crate::{
     Outcome, Test,
     backend::{self, BACKENDS},
     check,
     command::before_exec,
-    context,
+    context, ensure,
     tracer::{Run, Tracer},
 };
 
@@ -20,7 +27,7 @@ pub(crate) const BPF: u32 = 39;
 /// What the error names, and tells to lower.
 const PARANOID: &str = "sysctl kernel.perf_event_paranoid=2";
 
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = vec![
@@ -44,10 +51,130 @@ pub(crate) fn tests() -> Vec<Test> {
         let name = format!("backend::privilege-enough-{backend}");
         tests.push(Test::new(name, move || enough(backend)).unless(skip));
     }
+    let skip = no_file_capabilities();
+    tests.extend([
+        Test::new("backend::privilege-files", files_stay_closed).unless(skip.clone()),
+        Test::new("backend::privilege-file-capabilities", by_file_capabilities).unless(skip),
+        Test::new("backend::privilege-set-user-id", set_user_id),
+    ]);
     tests
         .into_iter()
         .map(|test| test.unless(backend::forced()))
         .collect()
+}
+
+/// The documented `setcap` line, `=ep`, on a copy of the tracer.
+fn with_file_capabilities() -> Result<PathBuf, String> {
+    let mut capabilities = vec![BPF, PERFMON, DAC_READ_SEARCH];
+    if !context::kernel_is_at_least(5, 11) {
+        capabilities.push(SYS_RESOURCE);
+    }
+    let set = capabilities.iter().fold(0_u64, |set, bit| set | 1 << bit);
+    let path = context::fresh_path("capable");
+    fs::copy(context::zombie_trace(), &path)
+        .and_then(|_| set_file_capabilities(&path, set))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+/// As setcap(8) does, `=ep`.
+fn set_file_capabilities(path: &Path, set: u64) -> io::Result<()> {
+    // `struct vfs_cap_data` (include/uapi/linux/capability.h): permitted and inheritable, twice.
+    const REVISION_2_EFFECTIVE: u32 = 0x0200_0001;
+    let data = [REVISION_2_EFFECTIVE, set as u32, 0, (set >> 32) as u32, 0].map(u32::to_le);
+    let path = CString::new(path.as_os_str().as_encoded_bytes())?;
+    let name = c"security.capability";
+    // SAFETY: valid C strings, and as many bytes as there are.
+    let result = unsafe {
+        let (value, size) = ((&raw const data).cast(), size_of_val(&data));
+        libc::setxattr(path.as_ptr(), name.as_ptr(), value, size, 0)
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Why files can't have capabilities here, if so.
+fn no_file_capabilities() -> Option<String> {
+    let path = context::fresh_path("probe");
+    let tried = fs::write(&path, "").and_then(|()| set_file_capabilities(&path, 1 << BPF));
+    tried
+        .err()
+        .map(|error| format!("file capabilities: {error}"))
+}
+
+/// A user who runs it with file capabilities opens no more files than without.
+fn files_stay_closed() -> Outcome {
+    let program = with_file_capabilities()?;
+    let secret = context::fresh_path("secret.jsonl");
+    let run = Tracer::json(["-d", "10ms"]).run()?;
+    run.expect_code(0)?;
+    fs::write(&secret, &run.output)
+        .and_then(|()| fs::set_permissions(&secret, Permissions::from_mode(0o600)))
+        .map_err(|error| format!("{}: {error}", secret.display()))?;
+    let secret = secret.to_str().expect("UTF-8");
+    for args in [
+        &["report", secret][..],
+        &["diff", secret, secret],
+        &["--btf", secret, "-d", "1ms"],
+        &["doctor", "--btf", secret],
+    ] {
+        let mut command = Command::new(&program);
+        command.args(args).stdin(Stdio::null());
+        // Root may.
+        let root = Tracer::of(command).run()?;
+        let by_root = format!("{}{}", root.stderr, String::from_utf8_lossy(&root.stdout));
+        ensure!(
+            !by_root.contains("Permission denied"),
+            "{args:?}: {by_root}"
+        );
+        let mut command = Command::new(&program);
+        command.args(args).stdin(Stdio::null());
+        only(&mut command, 0);
+        let run = Tracer::of(command).run()?;
+        let said = format!("{}{}", run.stderr, String::from_utf8_lossy(&run.stdout));
+        ensure!(said.contains("Permission denied"), "{args:?}: {said}");
+    }
+    Ok(())
+}
+
+/// With them alone each backend traces that reads tracefs or does not, and its process keeps no
+/// right to open files.
+fn by_file_capabilities() -> Outcome {
+    let program = with_file_capabilities()?;
+    for backend in BACKENDS {
+        if backend::problem(backend).is_some() {
+            continue;
+        }
+        let mut command = Command::new(&program);
+        command.args(["--backend", backend]).stdin(Stdio::null());
+        only(&mut command, 0);
+        let running = Tracer::of(command).start()?;
+        let path = format!("/proc/{}/status", running.pid());
+        let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        let effective = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+        let files = effective.map(|set| set & 1 << DAC_READ_SEARCH);
+        ensure!(files == Some(0), "{backend}: {status}");
+        running.stop()?.expect_code(0)?;
+    }
+    Ok(())
+}
+
+/// It would open files as root.
+fn set_user_id() -> Outcome {
+    let program = context::fresh_path("set-user-id");
+    fs::copy(context::zombie_trace(), &program)
+        .and_then(|_| fs::set_permissions(&program, Permissions::from_mode(0o4755)))
+        .map_err(|error| format!("{}: {error}", program.display()))?;
+    let mut command = Command::new(&program);
+    command.args(["report", "/dev/null"]).stdin(Stdio::null());
+    only(&mut command, 0);
+    let run = Tracer::of(command).run()?;
+    run.expect_code(1)?;
+    ensure!(run.stderr.contains("set-user-ID"), "{}", run.stderr);
+    Ok(())
 }
 
 /// The capabilities of the documented setcap line, and nothing else.

@@ -31,6 +31,7 @@ const fn step(name: &'static str, run: fn() -> Result<Vec<String>>) -> Step {
 
 const FORMAT: Step = step("format", format);
 const CLIPPY: Step = step("clippy", clippy);
+const DEPENDENCIES: Step = step("dependencies", dependencies);
 const UNIT: Step = step("unit and command-line tests", plain_tests);
 const OBJECT: Step = step("eBPF object", ebpf_object);
 
@@ -38,20 +39,22 @@ const OBJECT: Step = step("eBPF object", ebpf_object);
 const CHECK: [Step; 3] = [FORMAT, CLIPPY, UNIT];
 
 /// What every change must pass.
-const TEST: [Step; 7] = [
+const TEST: [Step; 8] = [
     step("setup", || Ok(setup::missing_after_install(Need::Test))),
     FORMAT,
     CLIPPY,
+    DEPENDENCIES,
     UNIT,
     step("end-to-end tests", || end_to_end(false)),
     OBJECT,
     step("test kernels", || test_kernels(false)),
 ];
 
-const ALL: [Step; 8] = [
+const ALL: [Step; 9] = [
     step("setup", || Ok(setup::missing_after_install(Need::All))),
     FORMAT,
     CLIPPY,
+    DEPENDENCIES,
     UNIT,
     step("fuzzing", fuzzing),
     step("end-to-end tests", || end_to_end(true)),
@@ -125,6 +128,22 @@ fn format() -> Result<Vec<String>> {
             .args(["fmt", "--check"])
             .current_dir(paths::ebpf_crate()),
     )?;
+    Ok(Vec::new())
+}
+
+/// Licences, duplicates and sources, as deny.toml has them. Advisories need the network.
+fn dependencies() -> Result<Vec<String>> {
+    let deny = || {
+        let mut deny = in_root(cargo());
+        deny.args(["deny", "--offline"]);
+        deny
+    };
+    let installed = deny().arg("--version").output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        let reason = "no cargo-deny (cargo install cargo-deny --locked)";
+        return Ok(vec![reason.to_owned()]);
+    }
+    run_command(deny().args(["check", "licenses", "bans", "sources"]))?;
     Ok(Vec::new())
 }
 

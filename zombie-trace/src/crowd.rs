@@ -37,15 +37,6 @@ pub(crate) fn is_within(path: &str, root: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || root.is_empty() || rest.starts_with('/'))
 }
 
-/// The subtree that a path is in, as deep in the hierarchy as another.
-pub(crate) fn peer<'a>(path: &'a str, root: &str) -> &'a str {
-    let depth = root.matches('/').count();
-    match path.match_indices('/').nth(depth) {
-        Some((end, _)) => &path[..end],
-        None => path,
-    }
-}
-
 /// The child of a subtree's root that a path leads through.
 fn child<'a>(path: &'a str, root: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(root)?.strip_prefix('/')?;
@@ -82,8 +73,5 @@ mod tests {
     fn names_that_begin_alike_are_apart() {
         assert!(is_within("/a/b", "/a") && is_within("/a", "/a") && is_within("/a", ""));
         assert!(!is_within("/ab", "/a") && !is_within("/", "/a"));
-        assert_eq!(peer("/user/alice/x/y", "/user/mallory"), "/user/alice");
-        assert_eq!(peer("/user", "/user/mallory"), "/user");
-        assert_eq!(peer("/user", ""), "");
     }
 }

@@ -26,6 +26,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod notice;
 pub mod pipeline;
+pub mod privilege;
 pub mod ps;
 pub mod recording;
 pub mod report;

@@ -1,14 +1,16 @@
 //! Shows how long each child process stayed a zombie, and who reaped it.
 
-use std::env;
+use std::{env, io::Write as _};
 
 use anyhow::Context as _;
-use nix::sys::prctl;
+use jiff::Timestamp;
 use zombie_trace::{
     cli::{Cli, Task},
     demo, diff, doctor,
     exit_code::ExitCode,
-    inspect, notice, ps, report, run, serve, signals,
+    inspect, notice, privilege,
+    privilege::Purpose,
+    ps, report, run, serve, signals,
 };
 
 fn main() -> ExitCode {
@@ -16,23 +18,14 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    if !matches!(cli.task, Some(Task::Demo(_))) {
-        keep_out_others();
-    }
-    init_log(&cli);
-    if let Err(error) = signals::survive_file_size_limit() {
-        log::debug!("SIGXFSZ keeps its disposition: {error}");
-    }
-    let outcome = match &cli.task {
-        Some(Task::Doctor(args)) => doctor::run(args).context("cannot write to standard output"),
-        Some(Task::Demo(args)) => demo::run(args),
-        Some(Task::Diff(args)) => diff::run(args),
-        Some(Task::Inspect(args)) => inspect::run(args),
-        Some(Task::Ps(args)) => ps::run(args),
-        Some(Task::Report(args)) => report::run(args),
-        Some(Task::Serve(args)) => serve::run(args),
-        None => run::run(&cli),
-    };
+    // Before any file is opened, or a thread started.
+    let outcome = privilege::restrict(purpose(&cli)).and_then(|()| {
+        init_log(&cli);
+        if let Err(error) = signals::survive_file_size_limit() {
+            log::debug!("SIGXFSZ keeps its disposition: {error}");
+        }
+        perform(&cli)
+    });
     match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -42,13 +35,27 @@ fn main() -> ExitCode {
     }
 }
 
-/// Nobody with our user id may trace us, or take our descriptors: with file capabilities that would be
-/// a way to the kernel's memory. A demo has nothing to hide, and shows its processes to their user.
-fn keep_out_others() {
-    if let Err(error) = prctl::set_dumpable(false) {
-        notice::warn(&format!(
-            "cannot protect this process from its user: {error}"
-        ));
+/// Which privileges the task has a use for.
+fn purpose(cli: &Cli) -> Purpose {
+    match &cli.task {
+        None | Some(Task::Doctor(_)) => Purpose::Trace,
+        Some(Task::Inspect(args)) if args.duration.is_some() => Purpose::Trace,
+        Some(Task::Inspect(_) | Task::Ps(_)) => Purpose::ReadProcesses,
+        Some(Task::Serve(_)) => Purpose::Serve,
+        Some(_) => Purpose::Unprivileged,
+    }
+}
+
+fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.task {
+        Some(Task::Doctor(args)) => doctor::run(args).context("cannot write to standard output"),
+        Some(Task::Demo(args)) => demo::run(args),
+        Some(Task::Diff(args)) => diff::run(args),
+        Some(Task::Inspect(args)) => inspect::run(args),
+        Some(Task::Ps(args)) => ps::run(args),
+        Some(Task::Report(args)) => report::run(args),
+        Some(Task::Serve(args)) => serve::run(args),
+        None => run::run(cli),
     }
 }
 
@@ -62,7 +69,10 @@ fn init_log(cli: &Cli) {
     };
     env_logger::Builder::new()
         .filter_module("zombie_trace", level)
-        .format_target(false)
         .target(env_logger::Target::Pipe(Box::new(notice::Stderr)))
+        .format(|out, record| {
+            let (now, level) = (Timestamp::now(), record.level());
+            writeln!(out, "[{now:.3} {level}] {}", record.args())
+        })
         .init();
 }

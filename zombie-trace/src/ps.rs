@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use caps::Capability;
 
 use crate::{
     cause::{Cause, Diagnosis, Facts, diagnose},
@@ -15,6 +16,7 @@ use crate::{
     gate::{Figures, Gates},
     kernel::{self, Cgroup},
     lifecycle::Lifecycle,
+    privilege::raised,
     sink::{self, Output, Process, Sink as _},
     source::{
         monotonic_now, place_of,
@@ -30,7 +32,7 @@ use crate::{
 pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     let gates = Gates::open(&args.fail_if, &args.format)
         .with_context(|| format!("cannot open --format {}", args.format))?;
-    let processes = list(args)?;
+    let processes = raised(Capability::CAP_SYS_PTRACE, || list(args))?;
     let output = Output::stdout().context("cannot open standard output")?;
     match write(args, &processes, output, usize::MAX) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}

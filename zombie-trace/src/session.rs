@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use caps::Capability;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::time::{self, Instant, MissedTickBehavior};
 
@@ -26,6 +27,7 @@ use crate::{
     lifecycle::{Comm, Growth, RunQueueClocks},
     notice::{self, warn, warn_of_loss},
     pipeline::{Ending, Pipeline},
+    privilege::raised,
     signals::{self, Signals},
     sink::{self, Queue, Start},
     source::{
@@ -460,7 +462,8 @@ fn diagnose(
         return Ok(HashMap::new());
     }
     let copies = zombies.iter().copied().copied().collect();
-    let Some(findings) = Findings::read_by(copies, deadline) else {
+    let read = || Findings::read_by(copies, deadline);
+    let Some(findings) = raised(Capability::CAP_SYS_PTRACE, read) else {
         warn(&notice::undiagnosed(zombies.len()));
         return Ok(HashMap::new());
     };

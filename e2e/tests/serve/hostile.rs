@@ -4,15 +4,24 @@ use std::{
     fs,
     io::Write as _,
     net::{SocketAddr, TcpStream},
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use super::{BY_LOAD, REAPED, client, load, scrape, serve, start};
-use crate::{Outcome, Test, ensure};
+use crate::{Outcome, Test, context, ensure};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
         Test::new("serve::hostile-clients", hostile_clients),
+        Test::new("serve::keep-alive-clients", keep_alive_clients),
+        Test::new("serve::foreign-host-names", foreign_host_names),
+        Test::new("serve::hostile-names", hostile_names),
         Test::new("serve::slow-clients-in-a-storm", slow_clients_in_a_storm),
     ]
 }
@@ -65,10 +74,85 @@ fn hostile_clients() -> Outcome {
     tracer.stop()?.expect_code(0).map(drop)
 }
 
+/// As many as there are places ask again and again, and keep their connections: others are answered.
+fn keep_alive_clients() -> Outcome {
+    let (tracer, address) = start(serve(&[]))?;
+    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(open(address, request)?);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let keeping = {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                for client in &mut clients {
+                    let _ = client.write_all(request);
+                }
+                thread::sleep(Duration::from_millis(500));
+            }
+        })
+    };
+    let scraped = (0..5).try_for_each(|_| scrape(address).map(drop));
+    stop.store(true, Ordering::Relaxed);
+    keeping.join().map_err(|_| "the clients panicked")?;
+    scraped?;
+    tracer.stop()?.expect_code(0).map(drop)
+}
+
+/// A page of another site cannot read what is served to this machine alone (DNS rebinding).
+fn foreign_host_names() -> Outcome {
+    let (tracer, address) = start(serve(&[]))?;
+    let port = address.port();
+    for (host, status) in [
+        (format!("rebound.example:{port}"), 403),
+        ("rebound.example".to_owned(), 403),
+        (format!("10.0.0.1:{port}"), 403),
+        (format!("localhost:{port}"), 200),
+        (address.to_string(), 200),
+    ] {
+        for path in ["/", "/metrics", "/healthz"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let answer = client::send(address, request.as_bytes())?;
+            ensure!(answer.status() == status, "{host}{path}: {}", answer.head);
+            ensure!(
+                answer.head.contains("x-content-type-options: nosniff"),
+                "{}",
+                answer.head
+            );
+        }
+    }
+    tracer.stop()?.expect_code(0).map(drop)
+}
+
+/// Whatever a process is called, nobody's terminal obeys it.
+fn hostile_names() -> Outcome {
+    let (tracer, address) = start(serve(&[]))?;
+    let directory = context::fresh_path("hostile");
+    let program = directory.join("\x1b]0;pwn\x07\"\n\\");
+    fs::create_dir(&directory)
+        .and_then(|()| fs::copy(context::load(), &program).map(drop))
+        .map_err(|error| format!("{}: {error}", directory.display()))?;
+    let status = Command::new(&program)
+        .args(["serial", "--count", "10"])
+        .stdout(Stdio::null())
+        .status();
+    ensure!(status.is_ok_and(|status| status.success()), "no load");
+    // Once for the terminal, and once for the format.
+    let label = r#"parent="\\x1b]0;pwn\\x07\"\\x0a\\""#;
+    let figures = client::await_figures(address, "10 reaped", |figures| {
+        figures.sum(REAPED, label) == 10.0
+    })?;
+    let control = |char: char| char.is_control() && char != '\n';
+    ensure!(!figures.0.contains(control), "{:?}", figures.0);
+    tracer.stop()?.expect_code(0).map(drop)
+}
+
 /// They ask and do not read, or drop by drop: nothing of a storm is lost for them.
 fn slow_clients_in_a_storm() -> Outcome {
     let (tracer, address) = start(serve(&[]))?;
-    let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut slow = Vec::new();
     for _ in 0..50 {
         // Many answers, of which none is read: its buffer fills up.

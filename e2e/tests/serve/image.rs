@@ -4,7 +4,7 @@ use std::{env, fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use super::{BY_LOAD, Held, ZOMBIES, await_figures, start};
+use super::{BY_LOAD, Held, ZOMBIES, await_figures, confinement, start};
 use crate::{
     Outcome, Test, context,
     context::succeeds,
@@ -44,15 +44,17 @@ fn image_and_daemon_set() -> Outcome {
     })?;
     let status = format!("/proc/{}/status", bundle.pid()?);
     let status = fs::read_to_string(&status).map_err(|error| format!("{status}: {error}"))?;
-    for line in [
-        "Uid:\t65534\t65534\t65534\t65534\n",
-        "CapPrm:\t0000000000000000\n",
-    ] {
-        ensure!(status.contains(line), "no {line:?}: {status}");
-    }
+    let none = "CapPrm:\t0000000000000000\n";
+    ensure!(status.contains(none), "no {none:?}: {status}");
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:\t"));
+    let uid = uid.and_then(|line| line.split('\t').next()?.parse().ok());
+    let own = confinement::own_user();
+    ensure!(uid.is_some_and(|uid| own.contains(&uid)), "{status}");
     drop(held);
     bundle.kill("TERM")?;
-    tracer.finish()?.expect_code(0)?;
+    let run = tracer.finish()?;
+    run.expect_code(0)?;
+    ensure!(!run.stderr.contains("cannot use"), "{}", run.stderr);
     bundle.no_residue()
 }
 

@@ -1,6 +1,8 @@
 //! Figures for monitoring systems.
 
 mod client;
+mod collectors;
+mod confinement;
 mod deploy;
 mod engine;
 mod fleet;
@@ -37,6 +39,8 @@ pub(crate) fn tests() -> Vec<Test> {
             .long(engine::LONG)
             .unless(engine::no_prometheus()),
     ];
+    tests.extend(collectors::tests());
+    tests.extend(confinement::tests());
     tests.extend(deploy::tests());
     tests.extend(fleet::tests());
     tests.extend(hostile::tests());
@@ -219,9 +223,10 @@ fn pages() -> Outcome {
     Ok(())
 }
 
-/// Root becomes nobody.
+/// Root becomes a user that nobody else is.
 fn gives_privileges_up() -> Outcome {
-    traces_without_privileges(serve(&[]))
+    let own = confinement::own_user();
+    traces_without_privileges(serve(&[]), |id| own.contains(&id))
 }
 
 /// A service's user has nothing but what the hooks need, and not even that afterwards.
@@ -230,7 +235,8 @@ fn gives_capabilities_up() -> Outcome {
     if !context::kernel_is_at_least(5, 11) {
         set |= 1 << privilege::SYS_RESOURCE;
     }
-    traces_without_privileges(serve(&[]).with(|command| privilege::only(command, set)))
+    let tracer = serve(&[]).with(|command| privilege::only(command, set));
+    traces_without_privileges(tracer, |id| id == privilege::NOBODY)
 }
 
 /// The capabilities that it keeps, as in /proc/PID/status: of kernels that can't do without.
@@ -239,8 +245,9 @@ fn capabilities_kept() -> String {
     format!("{bpf:016x}")
 }
 
-/// It is nobody, without capabilities, in every thread, and yet it traces.
-fn traces_without_privileges(tracer: Tracer) -> Outcome {
+/// Threads of root's have become another user, those of a user are still its; none has a capability,
+/// and yet it traces.
+fn traces_without_privileges(tracer: Tracer, is_right: impl Fn(u32) -> bool) -> Outcome {
     let (tracer, address) = start(tracer)?;
     let tasks = format!("/proc/{}/task", tracer.pid());
     let tasks = fs::read_dir(&tasks).map_err(|error| format!("{tasks}: {error}"))?;
@@ -251,18 +258,26 @@ fn traces_without_privileges(tracer: Tracer) -> Outcome {
         let status = fs::read_to_string(task.path().join("status"));
         let status = status.map_err(|error| format!("{}: {error}", task.path().display()))?;
         for (field, expected) in [
-            ("Uid:", ["65534"; 4].join(" ")),
-            ("Gid:", ["65534"; 4].join(" ")),
             ("Groups:", String::new()),
             ("CapInh:", none.clone()),
             ("CapPrm:", kept.clone()),
             ("CapEff:", kept.clone()),
             ("CapAmb:", none.clone()),
             ("NoNewPrivs:", "1".to_owned()),
+            // SECCOMP_MODE_FILTER
+            ("Seccomp:", "2".to_owned()),
         ] {
             let line = status.lines().find_map(|line| line.strip_prefix(field));
             let words: Vec<_> = line.unwrap_or_default().split_whitespace().collect();
             ensure!(words.join(" ") == expected, "{field} {words:?}");
+        }
+        for field in ["Uid:", "Gid:"] {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let mut ids = line.unwrap_or_default().split_whitespace();
+            ensure!(
+                ids.all(|id| id.parse().is_ok_and(&is_right)),
+                "{field} {line:?}"
+            );
         }
         threads += 1;
     }

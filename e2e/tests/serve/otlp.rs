@@ -133,7 +133,7 @@ fn retries() -> Outcome {
 }
 
 /// Takes a request; gives when it came and its head.
-fn answer(listener: &TcpListener, status: &str) -> Result<(Instant, String), String> {
+pub(super) fn answer(listener: &TcpListener, status: &str) -> Result<(Instant, String), String> {
     let said = |error: std::io::Error| error.to_string();
     listener.set_nonblocking(true).map_err(said)?;
     let deadline = Instant::now() + Duration::from_secs(60);

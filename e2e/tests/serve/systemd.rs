@@ -76,6 +76,9 @@ fn runs_in(machine: &Machine, address: SocketAddr) -> Outcome {
     ];
     let warnings = machine.said(&warnings);
     ensure!(warnings.is_empty(), "{warnings}");
+    // Its own filter leaves it Landlock and seccomp.
+    let said = machine.said(&["journalctl", "--quiet", "--unit", NAME]);
+    ensure!(!said.contains("cannot use"), "{said}");
     drop(held);
     machine.systemctl(&["stop", NAME])?;
     for (property, expected) in [

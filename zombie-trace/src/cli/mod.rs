@@ -369,7 +369,8 @@ pub enum Task {
     /// Serve figures to Prometheus and OpenTelemetry
     ///
     /// Traces like a run without COMMAND, until Ctrl-C or SIGTERM, and answers GET /metrics in
-    /// OpenMetrics or Prometheus' text format. Gives all privileges up once it is attached.
+    /// OpenMetrics or Prometheus' text format. Gives all privileges up once it
+    /// is attached, and keeps to the files and system calls that it needs.
     Serve(Box<ServeArgs>),
 }
 
@@ -653,8 +654,23 @@ fn interval(text: &str) -> Result<TimeSpan, String> {
     }
 }
 
+/// The value of an option with what may be a user and password in it left out.
+fn without_credentials(value: &str) -> String {
+    match value.rsplit_once('@') {
+        Some((before, host)) if before.contains("//") || before.contains(':') => {
+            let scheme = before.find("//").map_or("", |end| &before[..end + 2]);
+            format!("{scheme}...@{host}")
+        }
+        _ => value.to_owned(),
+    }
+}
+
 /// A command without `--` in front is the likeliest of wrong arguments.
 fn with_tip(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
+        let shown = without_credentials(value);
+        error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
+    }
     let context = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
         ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,

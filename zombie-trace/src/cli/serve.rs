@@ -2,9 +2,10 @@ use std::{fmt, net::SocketAddr, str::FromStr};
 
 use clap::Args;
 use hyper::Uri;
+use nix::unistd::User;
 use thiserror::Error;
 
-use super::{FilterArgs, ScopeArgs, TuningArgs};
+use super::{FilterArgs, ScopeArgs, TuningArgs, user};
 
 /// What `--otlp` without a value stands for.
 const FROM_ENVIRONMENT: &str = "";
@@ -13,6 +14,14 @@ const NOTES: &str = "\
 Paths:
   /metrics   the figures, in OpenMetrics if that is asked for
   /healthz   200 while tracing works
+
+At a loopback address only requests for localhost, 127.0.0.1 or [::1] are
+answered: a reverse proxy must ask for one of them. A connection carries one
+request; 64 can be open, 16 of them from one address.
+
+A user and password in the OTLP URL are sent as basic authentication. Other
+users can read a command line: OTEL_EXPORTER_OTLP_HEADERS is the place for a
+secret. A collector can ask for a pause of 5 minutes at most.
 
 OpenTelemetry's environment variables are honoured: OTEL_SERVICE_NAME,
 OTEL_RESOURCE_ATTRIBUTES, OTEL_METRIC_EXPORT_INTERVAL, and, also with METRICS_
@@ -42,6 +51,10 @@ pub struct ServeArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     #[arg(allow_hyphen_values = true, help_heading = "Figures")]
     pub max_series: u32,
+
+    /// Once attached, become this user; root only [default: a user ID that no one else has]
+    #[arg(short, long, value_parser = user::resolve, help_heading = "Privileges")]
+    pub user: Option<User>,
 
     /// Which processes the figures are about.
     #[command(flatten)]
@@ -97,12 +110,22 @@ impl FromStr for Listen {
 pub struct ListenError;
 
 /// Where figures are pushed to: what speaks OTLP over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Collector {
     /// As the environment says, or at port 4318 of this machine.
     FromEnvironment,
     /// There.
     At(Uri),
+}
+
+/// Without the URL, which may hold a password.
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FromEnvironment => "FromEnvironment",
+            Self::At(_) => "At(..)",
+        })
+    }
 }
 
 impl FromStr for Collector {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use caps::Capability;
 use jiff::tz::TimeZone;
 
 use self::watch::{Reaping, Watch};
@@ -21,6 +22,7 @@ use crate::{
     exit_code::ExitCode,
     lifecycle::{Alive, Lifecycle, Place, Zombie},
     notice::say,
+    privilege::raised,
     sink::{HEADING, escaped, human, printable, time_of_day, wrap},
     source::{
         monotonic_now,
@@ -49,7 +51,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     if leader != pid {
         let _ = writeln!(text, "{pid} is a thread of process {leader}.\n");
     }
-    let zombie = proc::zombie(leader);
+    let zombie = raised(Capability::CAP_SYS_PTRACE, || proc::zombie(leader));
     let parent = zombie.as_ref().map_or(leader, |zombie| zombie.facts.ppid);
     if args.duration.is_some() && parent == 0 {
         bail!("--duration: the parent of {leader} can't be seen from here, nor watched");
@@ -59,10 +61,10 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         Some(duration) => Some((duration, Watch::begin(parent)?)),
         None => None,
     };
-    match &zombie {
+    raised(Capability::CAP_SYS_PTRACE, || match &zombie {
         Some(zombie) => about_zombie(&mut text, zombie),
         None => about_living(&mut text, leader),
-    }
+    });
     if let Some((duration, watch)) = watch {
         write(args, &text)?;
         say(&format!(

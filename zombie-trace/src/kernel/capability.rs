@@ -2,17 +2,19 @@
 
 use std::{env, fs, io};
 
+use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
 use serde::Serialize;
 
 use super::{KernelError, Release};
 
-/// Bits of `CapEff` (include/uapi/linux/capability.h).
-const CAP_SYS_ADMIN: u32 = 21;
-const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
-const USEFUL: [(u32, &str); 1] = [(2, "CAP_DAC_READ_SEARCH")];
+const NEEDED: [(Capability, &str); 2] = [
+    (Capability::CAP_BPF, "CAP_BPF"),
+    (Capability::CAP_PERFMON, "CAP_PERFMON"),
+];
+const USEFUL: [(Capability, &str); 1] = [(Capability::CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH")];
 
-/// The capabilities of this process that tracing has a use for.
+/// The capabilities that this process lacks for tracing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Capabilities {
     /// Tracing can't work without these; CAP_SYS_ADMIN stands for them.
@@ -24,24 +26,22 @@ pub struct Capabilities {
 
 /// Those of the running process.
 pub(super) fn held() -> Capabilities {
-    let effective = fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| effective(&status))
-        .unwrap_or(0);
     Capabilities {
-        missing: missing(effective),
-        missing_for_tracefs: absent(&USEFUL, effective),
+        missing: missing(&read(CapSet::Effective)),
+        // In force only while tracefs is read.
+        missing_for_tracefs: absent(&USEFUL, &read(CapSet::Permitted)),
     }
 }
 
 /// Fails with the names of the capabilities that are missing. CAP_SYS_ADMIN includes them.
 pub(super) fn check() -> Result<(), KernelError> {
+    // Much else is read there.
     const STATUS: &str = "/proc/self/status";
-    let status = fs::read_to_string(STATUS).map_err(|source| match source.kind() {
+    fs::metadata(STATUS).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => KernelError::NoProc { source },
         _ => KernelError::io(format!("cannot read {STATUS}"), source),
     })?;
-    let missing = missing(effective(&status).unwrap_or(0));
+    let missing = missing(&read(CapSet::Effective));
     if missing.is_empty() {
         return Ok(());
     }
@@ -65,6 +65,10 @@ pub fn check_open_files() -> Result<(), KernelError> {
         }),
         _ => Ok(()),
     }
+}
+
+fn read(set: CapSet) -> CapsHashSet {
+    caps::read(None, set).unwrap_or_default()
 }
 
 /// Before 5.11 maps count as locked memory, and this lifts its limit.
@@ -99,7 +103,7 @@ impl Drop for LockedMemory {
     }
 }
 
-/// The error that tells of missing capabilities, and how to come by them.
+/// The error for missing capabilities, with how to get them.
 pub(super) fn lacking(missing: &str) -> KernelError {
     let program = env::current_exe().map_or_else(
         |_| "zombie-trace".to_owned(),
@@ -116,26 +120,16 @@ pub(super) fn lacking(missing: &str) -> KernelError {
     }
 }
 
-fn effective(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(line.trim(), 16).ok()
-}
-
-fn missing(effective: u64) -> Vec<&'static str> {
-    if effective & 1 << CAP_SYS_ADMIN != 0 {
+fn missing(effective: &CapsHashSet) -> Vec<&'static str> {
+    if effective.contains(&Capability::CAP_SYS_ADMIN) {
         return Vec::new();
     }
     absent(&NEEDED, effective)
 }
 
-fn absent(wanted: &[(u32, &'static str)], effective: u64) -> Vec<&'static str> {
-    wanted
-        .iter()
-        .filter(|(bit, _)| effective & 1 << bit == 0)
-        .map(|(_, name)| *name)
-        .collect()
+fn absent(wanted: &[(Capability, &'static str)], held: &CapsHashSet) -> Vec<&'static str> {
+    let absent = wanted.iter().filter(|(it, _)| !held.contains(it));
+    absent.map(|(_, name)| *name).collect()
 }
 
 #[cfg(test)]
@@ -143,19 +137,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_effective_set() {
-        assert_eq!(
-            effective("Name:\tx\nCapEff:\t000001ffffffffff\n"),
-            Some(0x1ff_ffff_ffff)
-        );
-        assert_eq!(effective("Name:\tx\n"), None);
-    }
-
-    #[test]
     fn names_what_is_missing() {
-        assert_eq!(missing(0), ["CAP_BPF", "CAP_PERFMON"]);
-        assert_eq!(missing(1 << 39), ["CAP_PERFMON"]);
-        assert!(missing(1 << 39 | 1 << 38).is_empty());
-        assert!(missing(1 << 21).is_empty());
+        use Capability::{CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN};
+        let missing = |held: &[Capability]| missing(&held.iter().copied().collect());
+        assert_eq!(missing(&[]), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(missing(&[CAP_BPF]), ["CAP_PERFMON"]);
+        assert!(missing(&[CAP_BPF, CAP_PERFMON]).is_empty());
+        assert!(missing(&[CAP_SYS_ADMIN]).is_empty());
     }
 }

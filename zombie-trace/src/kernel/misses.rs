@@ -5,6 +5,8 @@ use std::{
     os::fd::{AsFd, AsRawFd as _, OwnedFd},
 };
 
+use crate::privilege;
+
 /// How often the kernel skipped a program (`recursion_misses`, 5.12 and later).
 #[derive(Debug)]
 pub(super) struct Misses {
@@ -20,8 +22,9 @@ impl Misses {
     /// Those of a program.
     pub(super) fn of(program: &impl AsFd) -> io::Result<Self> {
         let program = program.as_fd().try_clone_to_owned()?;
+        let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
         Ok(Self {
-            info: File::open(format!("/proc/self/fdinfo/{}", program.as_raw_fd()))?,
+            info: privilege::with_own_fdinfo(|| File::open(&path))?,
             _program: program,
             last: Cell::new(0),
         })

@@ -13,6 +13,7 @@ use aya::{
 use nix::libc;
 
 use super::{KernelError, misses::number};
+use crate::privilege;
 
 /// What we still read from: records, and the states of processes.
 const KEPT: [&str; 3] = ["EVENTS", "SLOTS", "DISPLACED"];
@@ -56,7 +57,8 @@ fn data(map: &Map) -> Option<&MapData> {
 }
 
 fn memory_of(fd: BorrowedFd<'_>) -> Option<u64> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
+    let info = privilege::with_own_fdinfo(|| fs::read_to_string(path)).ok()?;
     number(&info, "memlock:")
 }
 

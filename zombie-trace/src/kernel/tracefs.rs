@@ -2,21 +2,23 @@
 
 use std::{fs, io, path::Path, thread};
 
+use caps::Capability;
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
 };
 
 use super::{KernelError, capability};
+use crate::privilege::raised;
 
 const MOUNT_POINTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// Where tracefs is mounted, if it is and can be read.
 pub(super) fn mount_point() -> Option<&'static Path> {
-    MOUNT_POINTS
-        .into_iter()
-        .map(Path::new)
-        .find(|point| point.join("events").exists())
+    let mut points = MOUNT_POINTS.into_iter().map(Path::new);
+    raised(Capability::CAP_DAC_READ_SEARCH, || {
+        points.find(|point| point.join("events").exists())
+    })
 }
 
 /// Runs `work` where tracefs can be read.
@@ -24,6 +26,12 @@ pub(super) fn mount_point() -> Option<&'static Path> {
 /// Where it is not mounted, it is mounted in a mount namespace of one thread alone, that `work`
 /// runs in: neither the system nor a traced command sees anything of it.
 pub(super) fn with_tracefs<T: Send>(
+    work: impl FnOnce() -> Result<T, KernelError> + Send,
+) -> Result<T, KernelError> {
+    raised(Capability::CAP_DAC_READ_SEARCH, || with_rights(work))
+}
+
+fn with_rights<T: Send>(
     work: impl FnOnce() -> Result<T, KernelError> + Send,
 ) -> Result<T, KernelError> {
     let events = MOUNT_POINTS.map(|point| fs::metadata(Path::new(point).join("events")));

@@ -5,6 +5,7 @@ use crate::{
     aggregate::Lost,
     container::Container,
     lifecycle::{Alive, Comm, Zombie},
+    sink::escaped,
 };
 
 /// How full the machine's table of pids is.
@@ -79,7 +80,7 @@ impl Totals {
         let series = self.series(
             zombie.parent_comm.as_ref(),
             zombie.container.as_ref(),
-            zombie.cgroup.as_deref(),
+            zombie.uid,
             zombie.ts,
         );
         series.durations.record(zombie.zombie_ns);
@@ -92,7 +93,7 @@ impl Totals {
             let series = self.series(
                 alive.parent_comm.as_ref(),
                 alive.container.as_ref(),
-                alive.cgroup.as_deref(),
+                alive.uid,
                 standing.ts,
             );
             series.zombies += 1;
@@ -120,15 +121,16 @@ impl Totals {
         &mut self,
         parent: Option<&Comm>,
         container: Option<&Container>,
-        cgroup: Option<&str>,
+        uid: u32,
         ts: Timestamp,
     ) -> &mut Series {
+        // Anybody names processes and containers, and labels reach terminals, logs and mails.
         let parent = parent.map(Comm::to_str).unwrap_or_default();
         let labels = Labels {
-            parent: &parent,
-            container: container.map_or("", Container::name),
+            parent: &escaped(&parent),
+            container: &escaped(container.map_or("", Container::name)),
         };
-        self.series.series(labels, cgroup.unwrap_or_default(), ts)
+        self.series.series(labels, uid, ts)
     }
 }
 

@@ -5,11 +5,12 @@ mod family;
 mod figures;
 mod openmetrics;
 mod otlp;
+mod otlp_messages;
 mod series;
 
 pub use duration_histogram::{BOUNDS_NS, DurationHistogram};
 pub use family::{Family, LabelSet, Sample, Samples};
 pub use figures::{Figures, Pids, Standing, Totals};
 pub use openmetrics::{Format, render};
-pub use otlp::{attribute, export_request};
+pub use otlp::{Rejection, export_request, rejection};
 pub use series::{Labels, OTHER, Series, SeriesTable, Slot};

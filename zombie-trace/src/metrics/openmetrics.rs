@@ -96,14 +96,14 @@ mod tests {
     #[test]
     fn each_figure_is_told() {
         let text = render(figures(), Format::OpenMetrics).unwrap();
-        let parent = r#"{parent="a\"\\\n",container=""}"#;
+        let parent = r#"{parent="a\"\\\\x0a",container=""}"#;
         for line in [
             "# TYPE zombie_trace_zombie_duration_seconds histogram",
             "# UNIT zombie_trace_zombie_duration_seconds seconds",
-            r#"zombie_trace_zombie_duration_seconds_bucket{le="0.000001",parent="a\"\\\n",container=""} 0"#,
-            r#"zombie_trace_zombie_duration_seconds_bucket{le="0.000002",parent="a\"\\\n",container=""} 1"#,
-            r#"zombie_trace_zombie_duration_seconds_bucket{le="500.0",parent="a\"\\\n",container=""} 2"#,
-            r#"zombie_trace_zombie_duration_seconds_bucket{le="+Inf",parent="a\"\\\n",container=""} 3"#,
+            r#"zombie_trace_zombie_duration_seconds_bucket{le="0.000001",parent="a\"\\\\x0a",container=""} 0"#,
+            r#"zombie_trace_zombie_duration_seconds_bucket{le="0.000002",parent="a\"\\\\x0a",container=""} 1"#,
+            r#"zombie_trace_zombie_duration_seconds_bucket{le="500.0",parent="a\"\\\\x0a",container=""} 2"#,
+            r#"zombie_trace_zombie_duration_seconds_bucket{le="+Inf",parent="a\"\\\\x0a",container=""} 3"#,
             &format!("zombie_trace_zombie_duration_seconds_count{parent} 3"),
             &format!("zombie_trace_zombie_duration_seconds_sum{parent} 600.0030015"),
             &format!("zombie_trace_reaped_total{parent} 3"),

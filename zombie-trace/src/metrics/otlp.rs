@@ -1,25 +1,21 @@
 use jiff::Timestamp;
-use opentelemetry_proto::tonic::{
-    collector::metrics::v1::ExportMetricsServiceRequest,
-    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
-    metrics::v1::{
-        AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
-        ResourceMetrics, ScopeMetrics, Sum, metric::Data, number_data_point::Value,
+use prost::{DecodeError, Message as _};
+
+use super::{
+    BOUNDS_NS, DurationHistogram, Figures, Sample, Samples,
+    duration_histogram::seconds,
+    otlp_messages::{
+        AggregationTemporality, AnyValue, Data, ExportMetricsServiceRequest,
+        ExportMetricsServiceResponse, Gauge, Histogram, HistogramDataPoint, InstrumentationScope,
+        KeyValue, Metric, NumberDataPoint, Resource, ResourceMetrics, ScopeMetrics, Sum, Value,
     },
-    resource::v1::Resource,
 };
 
-use super::{BOUNDS_NS, DurationHistogram, Figures, Sample, Samples, duration_histogram::seconds};
-
-/// The figures for the OpenTelemetry protocol, of the resource of these attributes.
+/// The figures as a message of the OpenTelemetry protocol, from a resource with these attributes.
 ///
 /// All of them are totals since their beginning: a message that is lost takes nothing with it that
-/// the next does not tell.
-pub fn export_request(
-    figures: &Figures,
-    resource: &[KeyValue],
-    now: Timestamp,
-) -> ExportMetricsServiceRequest {
+/// the next does not report.
+pub fn export_request(figures: &Figures, resource: &[(String, String)], now: Timestamp) -> Vec<u8> {
     let metrics = figures.families().into_iter().map(|family| {
         let (name, data) = match family.samples {
             Samples::Counters(samples) => {
@@ -68,38 +64,58 @@ pub fn export_request(
             description: family.help.to_owned(),
             unit: if family.in_seconds { "s" } else { "" }.to_owned(),
             data: Some(data),
-            ..Metric::default()
         }
     });
     let scope = ScopeMetrics {
         scope: Some(InstrumentationScope {
             name: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..InstrumentationScope::default()
         }),
         metrics: metrics.collect(),
-        ..ScopeMetrics::default()
+    };
+    let resource = resource.iter();
+    let resource = Resource {
+        attributes: resource.map(|(key, value)| attribute(key, value)).collect(),
     };
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
-            resource: Some(Resource {
-                attributes: resource.to_vec(),
-                ..Resource::default()
-            }),
+            resource: Some(resource),
             scope_metrics: vec![scope],
-            ..ResourceMetrics::default()
         }],
     }
+    .encode_to_vec()
 }
 
-/// An attribute that is a string.
-pub fn attribute(key: &str, value: &str) -> KeyValue {
+/// A collector that did not take everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// How many figures it rejected.
+    pub figures: i64,
+    /// Its reason, which is not to be trusted.
+    pub reason: String,
+}
+
+/// What a collector's answer says was rejected.
+///
+/// # Errors
+/// The answer is not a message of the protocol.
+pub fn rejection(answer: &[u8]) -> Result<Option<Rejection>, DecodeError> {
+    let answer = ExportMetricsServiceResponse::decode(answer)?;
+    let partial = answer.partial_success;
+    Ok(partial
+        .filter(|partial| partial.rejected_data_points > 0)
+        .map(|partial| Rejection {
+            figures: partial.rejected_data_points,
+            reason: partial.error_message,
+        }))
+}
+
+fn attribute(key: &str, value: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue {
-            value: Some(any_value::Value::StringValue(value.to_owned())),
+            string_value: Some(value.to_owned()),
         }),
-        ..KeyValue::default()
     }
 }
 
@@ -118,7 +134,6 @@ fn number<T>(sample: &Sample<'_, T>, value: Value, now: Timestamp) -> NumberData
         start_time_unix_nano: nanoseconds(sample.since),
         time_unix_nano: nanoseconds(now),
         value: Some(value),
-        ..NumberDataPoint::default()
     }
 }
 
@@ -131,7 +146,6 @@ fn histogram(sample: &Sample<'_, &DurationHistogram>, now: Timestamp) -> Histogr
         sum: Some(sample.value.sum_seconds()),
         bucket_counts: sample.value.counts().to_vec(),
         explicit_bounds: BOUNDS_NS.map(seconds).to_vec(),
-        ..HistogramDataPoint::default()
     }
 }
 
@@ -141,16 +155,41 @@ fn nanoseconds(ts: Timestamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    // The published definition of the protocol, independent of ours.
+    use opentelemetry_proto::tonic::{
+        collector::metrics::v1::{
+            ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+        },
+        common::v1::{AnyValue, KeyValue, any_value},
+        metrics::v1::{AggregationTemporality, Metric, metric::Data, number_data_point::Value},
+    };
+
     use super::*;
     use crate::metrics::figures::tests::figures;
 
+    fn attribute(key: &str, value: &str) -> KeyValue {
+        KeyValue {
+            key: key.to_owned(),
+            value: Some(AnyValue {
+                value: Some(any_value::Value::StringValue(value.to_owned())),
+            }),
+            ..KeyValue::default()
+        }
+    }
+
     fn metrics() -> Vec<Metric> {
         let now = Timestamp::from_second(5).unwrap();
-        let mut request = export_request(&figures(), &[attribute("host.name", "h")], now);
+        let resource = [("host.name".to_owned(), "h".to_owned())];
+        let message = export_request(&figures(), &resource, now);
+        let mut request = ExportMetricsServiceRequest::decode(&message[..]).unwrap();
+        // Nothing is lost on the way: neither side has fields that the other lacks.
+        assert_eq!(request.encode_to_vec(), message);
         let mut resource = request.resource_metrics.remove(0);
         let attributes = resource.resource.unwrap().attributes;
         assert_eq!(attributes, [attribute("host.name", "h")]);
-        resource.scope_metrics.remove(0).metrics
+        let mut scope = resource.scope_metrics.remove(0);
+        assert_eq!(scope.scope.take().unwrap().name, "zombie-trace");
+        scope.metrics
     }
 
     fn data(name: &str) -> Data {
@@ -163,6 +202,10 @@ mod tests {
         let Data::Histogram(histogram) = data("zombie_trace_zombie_duration") else {
             panic!("no histogram");
         };
+        assert_eq!(
+            histogram.aggregation_temporality(),
+            AggregationTemporality::Cumulative
+        );
         let point = &histogram.data_points[0];
         assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
         assert_eq!(point.bucket_counts.iter().sum::<u64>(), point.count);
@@ -171,7 +214,8 @@ mod tests {
             (point.start_time_unix_nano, point.time_unix_nano),
             (0, 5_000_000_000)
         );
-        assert_eq!(point.attributes[0], attribute("parent", "a\"\\\n"));
+        assert_eq!(point.attributes[0], attribute("parent", r#"a"\\x0a"#));
+        assert_eq!(point.attributes[1], attribute("container", ""));
     }
 
     #[test]
@@ -189,10 +233,35 @@ mod tests {
     }
 
     #[test]
+    fn gauges_are_numbers() {
+        let Data::Gauge(gauge) = data("zombie_trace_zombies") else {
+            panic!("no gauge");
+        };
+        let values: Vec<_> = gauge.data_points.iter().map(|point| point.value).collect();
+        assert_eq!(values, [2.0, 1.0].map(|value| Some(Value::AsDouble(value))));
+    }
+
+    #[test]
     fn names_and_units_become_those_of_prometheus() {
         let named = |name: &str| metrics().into_iter().find(|metric| metric.name == name);
         assert_eq!(named("zombie_trace_oldest_zombie").unwrap().unit, "s");
         assert_eq!(named("zombie_trace_zombies").unwrap().unit, "");
         assert!(named("zombie_trace_build_info").is_some());
+    }
+
+    #[test]
+    fn a_rejection_is_read() {
+        assert_eq!(rejection(&[]), Ok(None));
+        let answer = |rejected_data_points| {
+            let partial_success = Some(ExportMetricsPartialSuccess {
+                rejected_data_points,
+                error_message: "too old".to_owned(),
+            });
+            ExportMetricsServiceResponse { partial_success }.encode_to_vec()
+        };
+        assert_eq!(rejection(&answer(0)), Ok(None));
+        let rejected = rejection(&answer(3)).unwrap().unwrap();
+        assert_eq!((rejected.figures, &*rejected.reason), (3, "too old"));
+        assert!(rejection(b"<html>").is_err());
     }
 }

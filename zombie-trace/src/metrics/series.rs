@@ -4,7 +4,6 @@ use foldhash::HashMap;
 use jiff::Timestamp;
 
 use super::DurationHistogram;
-use crate::crowd;
 
 /// The parent's label of all that have no series of their own. Longer than any command name
 /// (`TASK_COMM_LEN`), so that no process can be called that.
@@ -14,8 +13,9 @@ pub const OTHER: &str = "other (--max-series)";
 /// no other.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 
-/// How often a series may take the place of another that is in use, at the most.
-const TAKEOVER: Duration = Duration::from_millis(10);
+/// One part of this many is the share of a user who is not root, and of a container: neither can
+/// take all series by making up names.
+const SHARES: usize = 4;
 
 /// What the figures of a zombie are kept by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ pub struct Slot {
     pub created: Timestamp,
     /// When it was last used.
     used: Timestamp,
-    /// The cgroup of the process that it was made for; empty if that is not known.
-    cgroup: Arc<str>,
+    /// Whose share it counts against.
+    uid: u32,
     /// The figures.
     pub series: Series,
 }
@@ -61,11 +61,11 @@ pub struct SeriesTable {
     slots: Vec<Slot>,
     /// Places in `slots`, by container and parent.
     index: HashMap<Arc<str>, HashMap<Arc<str>, usize>>,
+    /// How many each user has.
+    by_uid: HashMap<u32, usize>,
     other: Option<Slot>,
     /// No series will have been idle for long enough before.
     full_until: Timestamp,
-    /// No series may take another's place before.
-    kept_until: Timestamp,
 }
 
 impl SeriesTable {
@@ -75,25 +75,24 @@ impl SeriesTable {
             max,
             slots: Vec::new(),
             index: HashMap::default(),
+            by_uid: HashMap::default(),
             other: None,
             full_until: Timestamp::MIN,
-            kept_until: Timestamp::MIN,
         }
     }
 
-    /// The series of these labels, or that of all others. `cgroup` is that of the process whose zombie it
-    /// is for; empty if it is not known.
-    pub fn series(&mut self, labels: Labels<'_>, cgroup: &str, now: Timestamp) -> &mut Series {
+    /// The series of these labels, or that of all others. `uid` is the zombie's user.
+    pub fn series(&mut self, labels: Labels<'_>, uid: u32, now: Timestamp) -> &mut Series {
         let known = self.index.get(labels.container);
         let known = known.and_then(|parents| parents.get(labels.parent).copied());
-        let slot = match known.or_else(|| self.insert(labels, cgroup, now)) {
+        let slot = match known.or_else(|| self.insert(labels, uid, now)) {
             Some(place) => &mut self.slots[place],
             None => self.other.get_or_insert_with(|| {
                 let labels = Labels {
                     parent: OTHER,
                     container: "",
                 };
-                Slot::new(labels, "", now)
+                Slot::new(labels, 0, now)
             }),
         };
         slot.used = now;
@@ -119,15 +118,36 @@ impl SeriesTable {
         other.map_or(0, |other| other.series.durations.count())
     }
 
-    fn insert(&mut self, labels: Labels<'_>, cgroup: &str, now: Timestamp) -> Option<usize> {
-        let slot = Slot::new(labels, cgroup, now);
-        let place = if self.slots.len() < self.max {
+    fn insert(&mut self, labels: Labels<'_>, uid: u32, now: Timestamp) -> Option<usize> {
+        let share = self.max.div_ceil(SHARES);
+        let of_user = self.by_uid.get(&uid).copied().unwrap_or(0);
+        let of_container = self.index.get(labels.container);
+        let of_container = of_container.map_or(0, |parents| parents.len());
+        let user_is_full = uid != 0 && of_user >= share;
+        let container_is_full = !labels.container.is_empty() && of_container >= share;
+        let slot = Slot::new(labels, uid, now);
+        let place = if user_is_full || container_is_full {
+            let may_go = |other: &Slot| {
+                (!user_is_full || other.uid == uid)
+                    && (!container_is_full || other.container == slot.container)
+            };
+            self.free(now, may_go).ok()?
+        } else if self.slots.len() < self.max {
             self.slots.len()
+        } else if now < self.full_until {
+            return None;
         } else {
-            self.free(now).or_else(|| self.take_over(cgroup, now))?
+            match self.free(now, |_| true) {
+                Ok(place) => place,
+                Err(due) => {
+                    self.full_until = due;
+                    return None;
+                }
+            }
         };
         let parents = self.index.entry(Arc::clone(&slot.container)).or_default();
         parents.insert(Arc::clone(&slot.parent), place);
+        *self.by_uid.entry(uid).or_default() += 1;
         if place == self.slots.len() {
             self.slots.push(slot);
         } else {
@@ -136,62 +156,42 @@ impl SeriesTable {
         Some(place)
     }
 
-    /// Takes the place of the one that has been idle the longest, if that is long enough.
-    fn free(&mut self, now: Timestamp) -> Option<usize> {
-        if now < self.full_until {
-            return None;
-        }
-        let oldest = |(_, slot): &(usize, &Slot)| slot.used;
-        let (place, slot) = self.slots.iter().enumerate().min_by_key(oldest)?;
+    /// Takes the place of the one that has been idle the longest among those that may go; fails with
+    /// the time when one will have been idle for long enough.
+    fn free(&mut self, now: Timestamp, may_go: impl Fn(&Slot) -> bool) -> Result<usize, Timestamp> {
+        let slots = self.slots.iter().enumerate();
+        let oldest = slots
+            .filter(|(_, slot)| may_go(slot))
+            .min_by_key(|(_, slot)| slot.used);
+        let (place, slot) = oldest.ok_or(Timestamp::MAX)?;
         let due = slot.used.saturating_add(IDLE).unwrap_or(Timestamp::MAX);
         if now < due {
-            self.full_until = due;
-            return None;
+            return Err(due);
         }
-        self.remove_from_index(place);
-        Some(place)
-    }
-
-    /// Takes the place of the least recently used one of whoever has made the most series, if that is
-    /// somebody else with more of them.
-    fn take_over(&mut self, cgroup: &str, now: Timestamp) -> Option<usize> {
-        if now < self.kept_until {
-            return None;
+        if let Some(count) = self.by_uid.get_mut(&slot.uid) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_uid.remove(&slot.uid);
+            }
         }
-        self.kept_until = now.saturating_add(TAKEOVER).unwrap_or(Timestamp::MAX);
-        let paths = || self.slots.iter().map(|slot| &*slot.cgroup);
-        let (crowded, number) = crowd::largest(paths(), self.max / 8);
-        let own = crowd::peer(cgroup, crowded);
-        let owned = paths().filter(|path| crowd::is_within(path, own)).count();
-        if crowd::is_within(cgroup, crowded) || owned + 1 >= number {
-            return None;
-        }
-        let in_crowd = |(_, slot): &(usize, &Slot)| crowd::is_within(&slot.cgroup, crowded);
-        let slots = self.slots.iter().enumerate().filter(in_crowd);
-        let (place, _) = slots.min_by_key(|(_, slot)| slot.used)?;
-        self.remove_from_index(place);
-        Some(place)
-    }
-
-    fn remove_from_index(&mut self, place: usize) {
-        let slot = &self.slots[place];
         if let Some(parents) = self.index.get_mut(&slot.container) {
             parents.remove(&slot.parent);
             if parents.is_empty() {
                 self.index.remove(&slot.container);
             }
         }
+        Ok(place)
     }
 }
 
 impl Slot {
-    fn new(labels: Labels<'_>, cgroup: &str, now: Timestamp) -> Self {
+    fn new(labels: Labels<'_>, uid: u32, now: Timestamp) -> Self {
         Self {
             parent: labels.parent.into(),
             container: labels.container.into(),
             created: now,
             used: now,
-            cgroup: cgroup.into(),
+            uid,
             series: Series::default(),
         }
     }
@@ -206,16 +206,12 @@ mod tests {
     }
 
     fn reap(table: &mut SeriesTable, parent: &str, seconds: i64) {
-        reap_in(table, parent, "", seconds);
-    }
-
-    fn reap_in(table: &mut SeriesTable, parent: &str, cgroup: &str, seconds: i64) {
         let labels = Labels {
             parent,
             container: "",
         };
         table
-            .series(labels, cgroup, at(seconds))
+            .series(labels, 0, at(seconds))
             .durations
             .record(seconds as u64);
     }
@@ -241,9 +237,7 @@ mod tests {
     fn parent_and_container_are_both_told_apart() {
         let mut table = SeriesTable::new(10);
         for (parent, container) in [("a", "x"), ("a", "y"), ("x", "a"), ("a", "x")] {
-            table
-                .series(Labels { parent, container }, "", at(0))
-                .zombies += 1;
+            table.series(Labels { parent, container }, 0, at(0)).zombies += 1;
         }
         assert_eq!(table.slots().count(), 3);
         table.forget_living();
@@ -266,52 +260,47 @@ mod tests {
     }
 
     #[test]
-    fn whoever_makes_most_series_gives_way() {
-        let mut table = SeriesTable::new(80);
-        reap_in(&mut table, "early", "/system/early", 0);
-        for n in 0..1000 {
-            reap_in(
-                &mut table,
-                &format!("flood {n}"),
-                &format!("/user/mallory/{n}"),
-                0,
-            );
-        }
-        assert_eq!(table.overflow(), 921);
-        // Many others come, and stay while the flood goes on.
-        for n in 1..=30 {
-            reap_in(
-                &mut table,
-                &format!("late {n}"),
-                &format!("/system/late{n}"),
-                n,
-            );
-            reap_in(&mut table, &format!("more {n}"), "/user/mallory/more", n);
-        }
-        let kept = |name: String| counts(&table).contains(&(&*name, 1));
-        assert!(kept("early".into()));
-        assert!((1..=30).all(|n| kept(format!("late {n}"))));
-        assert_eq!(table.slots().count(), 81);
-        assert!(table.index[""].len() == 80);
-    }
-
-    #[test]
-    fn equals_leave_each_other_alone() {
-        let mut table = SeriesTable::new(16);
-        for n in 0..16 {
-            let cgroup = ["/one", "/two"][n % 2];
-            reap_in(&mut table, &format!("{n}"), cgroup, 0);
-        }
-        for n in 16..100 {
-            let cgroup = ["/one", "/two"][n % 2];
-            reap_in(&mut table, &format!("{n}"), cgroup, n as i64);
-        }
-        assert_eq!(table.overflow(), 84);
-    }
-
-    #[test]
     fn no_process_can_be_called_other() {
         assert!(OTHER.len() > zombie_trace_common::COMM_LEN);
+    }
+
+    #[test]
+    fn nobody_takes_all_series_by_making_up_names() {
+        let own = |table: &SeriesTable| table.slots.len();
+        let mut table = SeriesTable::new(8);
+        let mut reap = |parent: &str, container: &str, uid| {
+            let labels = Labels { parent, container };
+            table.series(labels, uid, at(0)).durations.record(1);
+            own(&table)
+        };
+        for number in 0..100 {
+            reap(&format!("flood-{number}"), "", 1000);
+        }
+        assert_eq!(reap("victim", "", 1001), 3);
+        for number in 0..100 {
+            reap(&format!("flood-{number}"), "container", 0);
+        }
+        assert_eq!(reap("victim", "other container", 0), 6);
+        // What a user has stays its own.
+        assert_eq!(reap("flood-0", "", 1000), 6);
+        assert_eq!(reap("root", "", 0), 7);
+    }
+
+    #[test]
+    fn idle_series_give_their_user_its_share_back() {
+        let idle = IDLE.as_secs() as i64;
+        let mut table = SeriesTable::new(4);
+        let labels = |parent| Labels {
+            parent,
+            container: "",
+        };
+        table.series(labels("a"), 1000, at(0));
+        for parent in ["b", "c", "d"] {
+            table.series(labels(parent), 0, at(idle));
+        }
+        table.series(labels("e"), 0, at(idle));
+        table.series(labels("f"), 1000, at(2 * idle)).zombies = 7;
+        assert!(table.slots().any(|slot| &*slot.parent == "f"));
     }
 
     #[test]

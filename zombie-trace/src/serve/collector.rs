@@ -4,33 +4,32 @@
 use std::{str::FromStr, time::Duration};
 
 use anyhow::{Context as _, bail};
+use data_encoding::BASE64;
 use hyper::{
     HeaderMap, Uri,
-    header::{HeaderName, HeaderValue},
+    header::{AUTHORIZATION, HeaderName, HeaderValue},
 };
 use nix::unistd::gethostname;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_sdk::Resource;
 
-use crate::{cli, metrics::attribute};
+use crate::cli;
 
 /// If nothing else is said.
 const DEFAULT: &str = "http://localhost:4318";
 const INTERVAL: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An OTLP endpoint, and what it is told of us.
+/// An OTLP endpoint, and what it needs to know.
 #[derive(Clone, Debug)]
 pub(super) struct Collector {
-    /// The whole URL; its scheme is http and it has a host.
+    /// The whole URL, without user and password; its scheme is http and it has a host.
     pub(super) url: Uri,
     pub(super) headers: HeaderMap,
     /// Between two pushes.
     pub(super) interval: Duration,
     /// For one push.
     pub(super) timeout: Duration,
-    /// Who we are.
-    pub(super) resource: Vec<KeyValue>,
+    /// Attributes that say whose figures they are.
+    pub(super) resource: Vec<(String, String)>,
 }
 
 impl Collector {
@@ -63,9 +62,14 @@ impl Collector {
         if let Some((list, name)) = of_exporter("HEADERS") {
             for header in list.split(',').filter(|header| !header.trim().is_empty()) {
                 let (key, value) = parse_header(header)
-                    .with_context(|| format!("{name}: {:?} is not KEY=VALUE", header.trim()))?;
+                    // Not what it says instead, which may be a secret.
+                    .with_context(|| format!("{name}: an entry is not KEY=VALUE"))?;
                 headers.insert(key, value);
             }
+        }
+        let (url, credentials) = without_credentials(url)?;
+        if let Some(credentials) = credentials {
+            headers.entry(AUTHORIZATION).or_insert(credentials);
         }
         let time = |set: Option<(String, String)>, default| match set {
             Some((text, name)) => match text.trim().parse() {
@@ -81,38 +85,69 @@ impl Collector {
             headers,
             interval: time(interval, INTERVAL)?,
             timeout: time(of_exporter("TIMEOUT"), TIMEOUT)?,
-            resource: resource(&Resource::builder().build()),
+            resource: resource(variable)?,
         })
     }
 }
 
-/// The attributes that the environment gives, and who we are if it does not say.
-fn resource(resource: &Resource) -> Vec<KeyValue> {
-    let given = resource.iter().filter(|(key, value)| {
-        // What the SDK calls a program that says nothing.
-        key.as_str() != "service.name" || !value.as_str().starts_with("unknown_service")
-    });
-    let mut attributes: Vec<_> = given
-        .map(|(key, value)| KeyValue {
-            key: key.to_string(),
-            value: Some(AnyValue::from(value.clone())),
-            ..KeyValue::default()
-        })
-        .collect();
+impl Collector {
+    /// Its port.
+    pub(super) fn port(&self) -> u16 {
+        self.url.port_u16().unwrap_or(80)
+    }
+}
+
+/// The attributes that the environment gives, and our own where it gives none.
+fn resource(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Vec<(String, String)>> {
+    const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+    let mut attributes: Vec<(String, String)> = Vec::new();
+    if let Some(name) = variable("OTEL_SERVICE_NAME") {
+        attributes.push(("service.name".to_owned(), name));
+    }
+    let given = variable(ATTRIBUTES).unwrap_or_default();
     let host = gethostname().unwrap_or_default();
-    let host = host.to_string_lossy();
-    for (key, value) in [
+    let host = host.to_string_lossy().into_owned();
+    let own = [
         ("service.name", env!("CARGO_PKG_NAME")),
         ("service.version", env!("CARGO_PKG_VERSION")),
         // There is one on a host, and hosts must be told apart.
         ("service.instance.id", &host),
         ("host.name", &host),
-    ] {
-        if attributes.iter().all(|known| known.key != key) {
-            attributes.push(attribute(key, value));
+    ];
+    let mut add = |key: &str, value: String| {
+        if attributes.iter().all(|(known, _)| known != key) {
+            attributes.push((key.to_owned(), value));
         }
+    };
+    for entry in given.split(',').filter(|entry| !entry.trim().is_empty()) {
+        let attribute = entry.split_once('=').and_then(|(key, value)| {
+            let value = String::from_utf8(percent_decoded(value.trim())?).ok()?;
+            Some((key.trim(), value)).filter(|(key, _)| !key.is_empty())
+        });
+        let (key, value) = attribute
+            .with_context(|| format!("{ATTRIBUTES}: {:?} is not KEY=VALUE", entry.trim()))?;
+        add(key, value);
     }
-    attributes
+    for (key, value) in own {
+        add(key, value.to_owned());
+    }
+    Ok(attributes)
+}
+
+/// Moves user and password out of a URL and into the header that is for them: a URL is printed, and
+/// its authority is sent as the host's name.
+fn without_credentials(url: Uri) -> anyhow::Result<(Uri, Option<HeaderValue>)> {
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    let Some((credentials, host)) = authority.rsplit_once('@') else {
+        return Ok((url, None));
+    };
+    let decoded = percent_decoded(credentials).context("the user or password in the OTLP URL")?;
+    let mut header = HeaderValue::try_from(format!("Basic {}", BASE64.encode(&decoded)))?;
+    header.set_sensitive(true);
+    let host = host.parse()?;
+    let mut parts = url.into_parts();
+    parts.authority = Some(host);
+    Ok((Uri::from_parts(parts)?, Some(header)))
 }
 
 /// The path that the protocol has for metrics.
@@ -124,11 +159,12 @@ fn parse_url(text: &str, name: &str) -> anyhow::Result<Uri> {
     match cli::Collector::from_str(text) {
         Ok(cli::Collector::At(url)) => Ok(url),
         Ok(cli::Collector::FromEnvironment) => bail!("{name}: it is empty"),
-        Err(error) => Err(error).with_context(|| format!("{name}: {text}")),
+        // Not its text: it may hold a password.
+        Err(error) => Err(error).with_context(|| name.to_owned()),
     }
 }
 
-/// `key=value`, of which the value is percent-encoded.
+/// `key=value`; the value is percent-encoded.
 fn parse_header(text: &str) -> Option<(HeaderName, HeaderValue)> {
     let (key, value) = text.split_once('=')?;
     let key = HeaderName::from_bytes(key.trim().as_bytes()).ok()?;
@@ -216,6 +252,9 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_HEADERS", "a b=c"),
             ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "10s"),
             ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "a"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "=a"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "a=%ff"),
         ] {
             let error = collector("", &[(name, value)]).unwrap_err();
             assert!(error.to_string().starts_with(name), "{error:#}");
@@ -224,22 +263,53 @@ mod tests {
 
     #[test]
     fn the_environment_names_us_or_we_do() {
-        let named = |resource: &Resource, key: &str| {
-            let mut attributes = super::resource(resource).into_iter();
-            attributes.find(|attribute| attribute.key == key)
+        let named = |environment: &[_], wanted: &str| {
+            let attributes = collector("", environment).unwrap().resource;
+            let mut values = attributes.into_iter().filter(|(key, _)| key == wanted);
+            let value = values.next().map(|(_, value)| value);
+            assert_eq!(values.next(), None, "{wanted} twice");
+            value
         };
-        let silent = Resource::builder_empty()
-            .with_service_name("unknown_service:x")
-            .build();
-        assert_eq!(
-            named(&silent, "service.name"),
-            Some(attribute("service.name", "zombie-trace"))
+        assert_eq!(named(&[], "service.name").unwrap(), "zombie-trace");
+        assert!(named(&[], "host.name").is_some());
+        let list = (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "service.name=list, host.name = a%2Cb ,,x=",
         );
-        assert!(named(&silent, "host.name").is_some());
-        let said = Resource::builder_empty().with_service_name("mine").build();
-        assert_eq!(
-            named(&said, "service.name"),
-            Some(attribute("service.name", "mine"))
-        );
+        assert_eq!(named(&[list], "service.name").unwrap(), "list");
+        assert_eq!(named(&[list], "host.name").unwrap(), "a,b");
+        assert_eq!(named(&[list], "x").unwrap(), "");
+        let service = ("OTEL_SERVICE_NAME", "service");
+        assert_eq!(named(&[list, service], "service.name").unwrap(), "service");
+    }
+
+    #[test]
+    fn a_password_goes_into_its_header_alone() {
+        let url = "http://user:p%40ss@host:1/base";
+        for collector in [collector(url, &[]), collector("", &[(ENDPOINT, url)])] {
+            let collector = collector.unwrap();
+            assert_eq!(collector.url, "http://host:1/base/v1/metrics");
+            let header = &collector.headers["authorization"];
+            assert_eq!(header, &format!("Basic {}", BASE64.encode(b"user:p@ss")));
+            assert!(!format!("{collector:?}").contains("Basic"));
+        }
+        let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x");
+        let headers = collector(url, &[headers]).unwrap().headers;
+        assert_eq!(headers["authorization"], "Bearer x");
+    }
+
+    #[test]
+    fn an_error_shows_no_secret() {
+        for (name, value) in [
+            (ENDPOINT, "https://user:secret@host"),
+            (ENDPOINT, "user:secret@host"),
+            (ENDPOINT, "http://user:secret%zz@host"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization:secret"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=secret%zz"),
+        ] {
+            let error = collector("", &[(name, value)]).unwrap_err();
+            let error = format!("{error:#}");
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 }

@@ -2,12 +2,22 @@
 
 mod accept;
 mod collector;
+mod connections;
 mod pages;
 mod privileges;
 mod push;
+mod resolver;
+mod sandbox;
 mod server;
 
-use std::{env, future::pending, io, net::TcpListener, thread, time::Duration};
+use std::{
+    env,
+    future::pending,
+    io,
+    net::{IpAddr, TcpListener},
+    thread,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -17,7 +27,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::{collector::Collector, pages::Pages};
+use self::{collector::Collector, pages::Pages, resolver::Resolver};
 use crate::{
     cli::ServeArgs,
     exit_code::ExitCode,
@@ -33,7 +43,7 @@ use crate::{
     source::{monotonic_now, wall_clock},
 };
 
-/// Nobody waits longer for the last push.
+/// How long the last push may take.
 const LAST_PUSH: Duration = Duration::from_secs(3);
 
 /// Traces and serves until a signal says stop.
@@ -54,7 +64,9 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 
     let runtime = event_loop()?;
     let (mut session, metrics, backend) = runtime.block_on(async { begin(args) })?;
-    privileges::give_up(&Release::running())?;
+    privileges::give_up(&Release::running(), args.user.as_ref())?;
+    let port = collector.as_ref().map(|collector| collector.port());
+    sandbox::enter(port, args.quiet)?;
     let mut signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
     let exporter = Exporter::start(listener, collector, metrics)?;
     if !args.quiet {
@@ -116,6 +128,7 @@ impl Exporter {
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
         let runtime = event_loop()?;
+        let address = listener.local_addr().context("cannot listen")?.ip();
         let listener = {
             let _guard = runtime.enter();
             tokio::net::TcpListener::from_std(listener).context("cannot listen")?
@@ -124,8 +137,10 @@ impl Exporter {
         let thread = thread::Builder::new()
             .name("exporter".into())
             .spawn(move || {
-                let export = export(listener, collector, metrics, stopped);
+                let export = export(listener, address, collector, metrics, stopped);
                 LocalSet::new().block_on(&runtime, export);
+                // Without waiting for a resolver that hangs.
+                runtime.shutdown_background();
             })
             .context("cannot start the exporter")?;
         Ok(Self { stop, thread })
@@ -140,22 +155,25 @@ impl Exporter {
 
 async fn export(
     listener: tokio::net::TcpListener,
+    address: IpAddr,
     collector: Option<Collector>,
     metrics: Metrics,
     stopped: oneshot::Receiver<()>,
 ) {
+    let resolver = Resolver::default();
     let pushing = async {
         match &collector {
-            Some(collector) => push::push_forever(collector, &metrics).await,
+            Some(collector) => push::push_forever(collector, &resolver, &metrics).await,
             None => pending().await,
         }
     };
+    let pages = Pages::new(metrics.clone(), address);
     tokio::select! {
-        () = server::serve(listener, Pages::new(metrics.clone())) => {}
+        () = server::serve(listener, pages) => {}
         () = pushing => {}
         _ = stopped => {}
     }
     if let Some(collector) = &collector {
-        let _ = timeout(LAST_PUSH, push::push_last(collector, &metrics)).await;
+        let _ = timeout(LAST_PUSH, push::push_last(collector, &resolver, &metrics)).await;
     }
 }

@@ -2,14 +2,15 @@
 
 use std::{
     cell::RefCell,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use http_body_util::Full;
 use hyper::{
-    Method, Request, Response, StatusCode,
+    Method, Request, Response, StatusCode, Uri,
     body::Bytes,
-    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS},
 };
 
 use super::accept;
@@ -38,15 +39,18 @@ const INDEX: &str = "\
 /// The pages, one thread's.
 pub(super) struct Pages {
     metrics: Metrics,
+    /// Served at a loopback address, for this machine alone.
+    local: bool,
     /// The figures as they were written last, and when.
     written: RefCell<[Option<(Instant, Bytes)>; 2]>,
 }
 
 impl Pages {
-    /// With these figures.
-    pub(super) fn new(metrics: Metrics) -> Self {
+    /// Pages with these figures, served at this address.
+    pub(super) fn new(metrics: Metrics, address: IpAddr) -> Self {
         Self {
             metrics,
+            local: address.to_canonical().is_loopback(),
             written: RefCell::default(),
         }
     }
@@ -58,6 +62,12 @@ impl Pages {
             let methods = HeaderValue::from_static("GET, HEAD");
             refusal.headers_mut().insert(ALLOW, methods);
             return refusal;
+        }
+        if self.local && !is_local(request) {
+            return text(
+                StatusCode::FORBIDDEN,
+                "only for this machine: ask for localhost, 127.0.0.1 or [::1]\n",
+            );
         }
         match request.uri().path() {
             "/metrics" => {
@@ -89,6 +99,30 @@ impl Pages {
     }
 }
 
+/// Whether the client asks for this machine by a name that nobody else can give it.
+///
+/// A page of another site can make a browser send a request to a loopback address under that
+/// site's name, and then read the answer (DNS rebinding). A browser always sends a name.
+fn is_local<B>(request: &Request<B>) -> bool {
+    let named = request.headers().get_all(HOST).into_iter();
+    let named = named.map(|host| {
+        Uri::try_from(host.as_bytes())
+            .ok()?
+            .host()
+            .map(str::to_owned)
+    });
+    let target = request.uri().host().map(|host| Some(host.to_owned()));
+    named.chain(target).all(|host| {
+        host.is_some_and(|host| {
+            let address = host.trim_start_matches('[').trim_end_matches(']');
+            host.trim_end_matches('.').eq_ignore_ascii_case("localhost")
+                || address
+                    .parse::<IpAddr>()
+                    .is_ok_and(|address| address.to_canonical().is_loopback())
+        })
+    })
+}
+
 /// Whether tracing goes on, by the time since its last look at the zombies.
 fn health(age: Duration) -> Response<Full<Bytes>> {
     if age < STUCK {
@@ -110,7 +144,10 @@ fn page(
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(content_type);
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    // Anybody names processes: a browser must not take what is no page for one.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -122,11 +159,12 @@ mod tests {
     use crate::{filter::fixtures::zombie, metrics::Totals, sink::Sink as _};
 
     fn pages() -> Pages {
-        Pages::new(Metrics::new(Totals::new(
-            10,
-            "fentry",
-            Timestamp::UNIX_EPOCH,
-        )))
+        at("127.0.0.1")
+    }
+
+    fn at(address: &str) -> Pages {
+        let totals = Totals::new(10, "fentry", Timestamp::UNIX_EPOCH);
+        Pages::new(Metrics::new(totals), address.parse().unwrap())
     }
 
     fn status(pages: &Pages, method: Method, path: &str) -> u16 {
@@ -145,6 +183,51 @@ mod tests {
         }
         for path in ["/metrics/", "/../etc/passwd", "//metrics", "*"] {
             assert_eq!(status(&pages, Method::GET, path), 404, "{path}");
+        }
+    }
+
+    fn named(pages: &Pages, host: &str, target: &str) -> u16 {
+        let request = Request::builder().uri(target).header(HOST, host);
+        pages.answer(&request.body(()).unwrap()).status().as_u16()
+    }
+
+    #[test]
+    fn a_foreign_name_of_a_loopback_address_is_refused() {
+        let pages = pages();
+        for host in [
+            "localhost",
+            "LOCALHOST.:9816",
+            "127.0.0.1:9816",
+            "127.9.9.9",
+            "[::1]:9816",
+        ] {
+            assert_eq!(named(&pages, host, "/metrics"), 200, "{host}");
+        }
+        for host in [
+            "",
+            "rebound.example:9816",
+            "localhost.example",
+            "127.0.0.1.example",
+            "10.0.0.1:9816",
+            "a b",
+        ] {
+            assert_eq!(named(&pages, host, "/metrics"), 403, "{host}");
+            assert_eq!(named(&pages, host, "/healthz"), 403, "{host}");
+        }
+        let target = "http://rebound.example/metrics";
+        assert_eq!(named(&pages, "localhost", target), 403);
+        // Elsewhere names are the network's affair.
+        for address in ["0.0.0.0", "10.0.0.1", "::"] {
+            assert_eq!(named(&at(address), "node-1:9816", "/metrics"), 200);
+        }
+    }
+
+    #[test]
+    fn browsers_do_not_guess_what_an_answer_is() {
+        for path in ["/", "/metrics", "/healthz", "/nothing"] {
+            let request = Request::builder().uri(path).body(()).unwrap();
+            let answer = pages().answer(&request);
+            assert_eq!(answer.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
         }
     }
 

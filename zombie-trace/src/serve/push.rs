@@ -1,39 +1,46 @@
 //! Pushing figures by OTLP over HTTP.
 //!
 //! All figures are totals, so that nothing is kept for a collector that does not answer: the next
-//! push tells what the last would have told.
+//! push reports what the last would have.
 
 use std::{fmt, io, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
-    Request, StatusCode,
-    body::Bytes,
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
     client::conn::http1,
     header::{CONTENT_TYPE, HOST, RETRY_AFTER},
 };
 use hyper_util::rt::TokioIo;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
-use prost::Message as _;
 use tokio::{
     net::TcpStream,
     task::spawn_local,
     time::{sleep, timeout},
 };
 
-use super::collector::Collector;
+use super::{collector::Collector, resolver::Resolver};
 use crate::{
     metrics,
     notice::{say, warn},
-    sink::Metrics,
+    sink::{Metrics, escaped},
     source::{monotonic_now, wall_clock},
 };
 
 /// Before the first retry; doubled each time, up to the usual interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// An answer is short.
+/// No collector silences us for longer: it need not mean well.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+
+/// An answer is short: bytes of its status and headers, and of its body.
+const HEADERS: usize = 16 * 1024;
 const ANSWER: usize = 64 * 1024;
+
+/// How many characters of a collector's own words are shown.
+const SHOWN: usize = 200;
+
+const PROTOBUF: &str = "application/x-protobuf";
 
 /// Why a push failed.
 #[derive(Debug)]
@@ -61,13 +68,13 @@ impl From<String> for Failure {
     }
 }
 
-/// Pushes at the collector's interval for as long as the runtime's local tasks are run.
-pub(super) async fn push_forever(collector: &Collector, metrics: &Metrics) {
+/// Pushes at the collector's interval for as long as the runtime's local tasks run.
+pub(super) async fn push_forever(collector: &Collector, resolver: &Resolver, metrics: &Metrics) {
     let mut failures: u32 = 0;
     let mut wait = collector.interval;
     loop {
         sleep(wait).await;
-        wait = match push(collector, metrics).await {
+        wait = match push(collector, resolver, metrics).await {
             Ok(()) => {
                 if failures > 0 {
                     say(&format!(
@@ -83,8 +90,7 @@ pub(super) async fn push_forever(collector: &Collector, metrics: &Metrics) {
                     warn(&format!("{}: {failure}; trying on", collector.url));
                 }
                 failures = failures.saturating_add(1);
-                let chance = f64::from(monotonic_now() as u16) / f64::from(u16::MAX);
-                pause(&failure, failures, collector.interval, chance)
+                pause(&failure, failures, collector.interval, fastrand::f64())
             }
         };
     }
@@ -103,27 +109,32 @@ fn pause(failure: &Failure, failures: u32, interval: Duration, chance: f64) -> D
 }
 
 /// Pushes once.
-async fn push(collector: &Collector, metrics: &Metrics) -> Result<(), Failure> {
+async fn push(
+    collector: &Collector,
+    resolver: &Resolver,
+    metrics: &Metrics,
+) -> Result<(), Failure> {
     let now = wall_clock().timestamp(monotonic_now());
     let message = metrics::export_request(&metrics.figures(), &collector.resource, now);
-    let body = Bytes::from(message.encode_to_vec());
-    match timeout(collector.timeout, post(collector, body)).await {
+    match timeout(collector.timeout, post(collector, resolver, message.into())).await {
         Ok(outcome) => outcome,
         Err(_) => Err(format!("no answer within {:?}", collector.timeout).into()),
     }
 }
 
 /// The last push of a run, without a word if it fails.
-pub(super) async fn push_last(collector: &Collector, metrics: &Metrics) {
-    let _ = push(collector, metrics).await;
+pub(super) async fn push_last(collector: &Collector, resolver: &Resolver, metrics: &Metrics) {
+    let _ = push(collector, resolver, metrics).await;
 }
 
-async fn post(collector: &Collector, body: Bytes) -> Result<(), Failure> {
+async fn post(collector: &Collector, resolver: &Resolver, body: Bytes) -> Result<(), Failure> {
     let failed = |what: &str, error: &dyn fmt::Display| Failure::from(format!("{what}: {error}"));
-    let stream = connect(collector)
+    let stream = connect(collector, resolver)
         .await
         .map_err(|error| failed("cannot connect", &error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(HEADERS)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failed("cannot connect", &error))?;
     // It ends with the sender.
@@ -134,7 +145,7 @@ async fn post(collector: &Collector, body: Bytes) -> Result<(), Failure> {
             HOST,
             url.authority().map_or("", |authority| authority.as_str()),
         )
-        .header(CONTENT_TYPE, "application/x-protobuf")
+        .header(CONTENT_TYPE, PROTOBUF)
         .body(Full::new(body))
         .map_err(|error| failed("cannot ask", &error))?;
     request.headers_mut().extend(collector.headers.clone());
@@ -142,55 +153,77 @@ async fn post(collector: &Collector, body: Bytes) -> Result<(), Failure> {
         .send_request(request)
         .await
         .map_err(|error| failed("cannot send", &error))?;
-    let status = response.status();
-    if !status.is_success() {
-        let seconds = response.headers().get(RETRY_AFTER);
-        let seconds = seconds.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        return Err(refusal(status, seconds));
+    if !response.status().is_success() {
+        return Err(refusal(response.status(), retry_after(&response)));
     }
+    let content_type = response.headers().get(CONTENT_TYPE).cloned();
     let answer = Limited::new(response.into_body(), ANSWER).collect();
     let answer = answer.await.map_err(|error| failed("no answer", &error))?;
-    accepted(&answer.to_bytes())
+    let content_type = content_type
+        .as_ref()
+        .map(|kind| kind.to_str().unwrap_or("?"));
+    accepted(content_type, &answer.to_bytes())
 }
 
-async fn connect(collector: &Collector) -> io::Result<TcpStream> {
+async fn connect(collector: &Collector, resolver: &Resolver) -> io::Result<TcpStream> {
     let url = &collector.url;
     // An IPv6 address is in brackets there.
     let host = url.host().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    TcpStream::connect((host, url.port_u16().unwrap_or(80))).await
+    let addresses = resolver.lookup(host, collector.port()).await?;
+    TcpStream::connect(&addresses[..]).await
+}
+
+fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    Some(Duration::from_secs(seconds.trim().parse().ok()?))
 }
 
 /// The statuses that may pass are those of the protocol's specification.
-fn refusal(status: StatusCode, retry_after: Option<u64>) -> Failure {
+fn refusal(status: StatusCode, retry_after: Option<Duration>) -> Failure {
     let passing = matches!(status.as_u16(), 429 | 502 | 503 | 504);
     Failure {
         reason: format!("it answers {status}"),
-        // No longer than a day: it need not mean well.
-        retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.min(86_400))),
+        retry_after: retry_after.map(|pause| pause.min(LONGEST_PAUSE)),
         lasting: !passing,
     }
 }
 
-/// It may take a part only.
-fn accepted(answer: &[u8]) -> Result<(), Failure> {
-    let answer = ExportMetricsServiceResponse::decode(answer).unwrap_or_default();
-    match answer.partial_success {
-        Some(part) if part.rejected_data_points > 0 => Err(Failure {
-            lasting: true,
-            ..Failure::from(format!(
-                "it rejects {} figures: {}",
-                part.rejected_data_points,
-                part.error_message.escape_debug()
-            ))
-        }),
-        _ => Ok(()),
+/// Whether all was taken, by an answer of status 200 and its content type.
+fn accepted(content_type: Option<&str>, answer: &[u8]) -> Result<(), Failure> {
+    let lasting = |reason| Failure {
+        lasting: true,
+        ..Failure::from(reason)
+    };
+    let shown = |text: &str| escaped(&text.chars().take(SHOWN).collect::<String>());
+    let kind = content_type.and_then(|kind| kind.split(';').next());
+    // Some say nothing at all, which is what a full success looks like.
+    if let Some(kind) = kind
+        && !answer.is_empty()
+        && !kind.trim().eq_ignore_ascii_case(PROTOBUF)
+    {
+        return Err(lasting(format!(
+            "it answers in {}, so it does not speak OTLP",
+            shown(kind)
+        )));
+    }
+    match metrics::rejection(answer) {
+        Ok(None) => Ok(()),
+        Ok(Some(rejection)) => Err(lasting(format!(
+            "it rejects {} figures: {}",
+            rejection.figures,
+            shown(&rejection.reason)
+        ))),
+        Err(_) => Err(lasting("its answer is not OTLP".to_owned())),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsPartialSuccess;
+    use opentelemetry_proto::tonic::collector::metrics::v1::{
+        ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
+    };
+    use prost::Message as _;
 
     use super::*;
 
@@ -214,22 +247,51 @@ mod tests {
 
     #[test]
     fn the_collector_may_ask_for_more_time() {
-        let busy = refusal(StatusCode::SERVICE_UNAVAILABLE, Some(90));
-        assert_eq!(pause(&busy, 1, INTERVAL, 0.3), Duration::from_secs(90));
+        let busy = |seconds| {
+            let wanted = Some(Duration::from_secs(seconds));
+            let busy = refusal(StatusCode::SERVICE_UNAVAILABLE, wanted);
+            pause(&busy, 1, INTERVAL, 0.3).as_secs()
+        };
+        // But not for a day.
+        assert_eq!([90, 86_399, u64::MAX].map(busy), [90, 300, 300]);
         let wrong = refusal(StatusCode::BAD_REQUEST, None);
         assert_eq!(pause(&wrong, 1, INTERVAL, 0.3), INTERVAL);
     }
 
     #[test]
-    fn a_part_that_is_rejected_is_told() {
-        assert!(accepted(&[]).is_ok());
-        let answer = ExportMetricsServiceResponse {
-            partial_success: Some(ExportMetricsPartialSuccess {
+    fn a_part_that_is_rejected_is_reported() {
+        assert!(accepted(None, &[]).is_ok());
+        assert!(accepted(Some("text/plain"), &[]).is_ok());
+        let answer = |error_message: String| {
+            let partial_success = Some(ExportMetricsPartialSuccess {
                 rejected_data_points: 3,
-                error_message: "too\nold".to_owned(),
-            }),
+                error_message,
+            });
+            ExportMetricsServiceResponse { partial_success }.encode_to_vec()
         };
-        let failure = accepted(&answer.encode_to_vec()).unwrap_err();
-        assert_eq!(failure.reason, "it rejects 3 figures: too\\nold");
+        let failure = |text: &str| {
+            let answer = answer(text.to_owned());
+            accepted(Some("application/x-protobuf"), &answer).unwrap_err()
+        };
+        let reason = failure("too\n\x1b[2Jold").reason;
+        assert_eq!(reason, r"it rejects 3 figures: too\x0a\x1b[2Jold");
+        assert!(failure(&"x".repeat(60_000)).reason.len() < 300);
+    }
+
+    #[test]
+    fn what_does_not_speak_the_protocol_is_noticed() {
+        for (content_type, answer) in [
+            (
+                Some("text/html; charset=utf-8"),
+                "<html>sign in here</html>",
+            ),
+            (Some("text/\x1b"), "x"),
+            (None, "<html>"),
+            (Some("application/x-protobuf"), "\u{7f}\u{7f}"),
+        ] {
+            let failure = accepted(content_type, answer.as_bytes()).unwrap_err();
+            assert!(failure.lasting, "{failure:?}");
+            assert!(!failure.reason.contains('\x1b'), "{failure:?}");
+        }
     }
 }
