@@ -1,6 +1,6 @@
 //! One run, from the command line to the exit status.
 
-use std::{io, path::Path, process::ExitStatus};
+use std::{io, process::ExitStatus};
 
 use anyhow::Context as _;
 use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
@@ -16,7 +16,7 @@ use crate::{
     session::{Session, Trouble, pass_on},
     signals::{self, Inherited, Stop},
     sink::{Output, Start},
-    source::{CgroupPaths, monotonic_now, wall_clock},
+    source::{CgroupPaths, monotonic_now, proc, wall_clock},
 };
 
 /// Runs until Ctrl-C, for the asked time, or while the command does.
@@ -51,6 +51,7 @@ async fn trace(
         .with_context(|| format!("cannot open --format {}", cli.format))?;
     let start = start_line(cli, &tracer);
     let mut session = Session::begin(cli, tracer, output)?;
+    session.warn_of_hidden();
     if !cli.quiet {
         say(&format!("attached (backend {})", start.backend));
     }
@@ -162,7 +163,7 @@ fn start_line(cli: &Cli, tracer: &Tracer) -> Start {
 /// What the kernel side is told of which processes the run is about.
 pub(crate) fn scope(args: &ScopeArgs) -> anyhow::Result<Scope> {
     let warn = |flag: &str, pid: Pid| {
-        if !Path::new("/proc").join(pid.to_string()).exists() {
+        if !proc::exists(pid.get()) {
             warn(&format!(
                 "{flag} {pid}: there is no such process now; waiting for it"
             ));

@@ -32,7 +32,11 @@ use crate::{
     pipeline::{Ending, Pipeline},
     signals::Stop,
     sink::{self, Output, Start},
-    source::{RecordSource, monotonic_now, proc, thread_cpu_time},
+    source::{
+        RecordSource, monotonic_now,
+        proc::{self, Proc},
+        thread_cpu_time,
+    },
 };
 
 /// How often the ring buffer is looked at when the kernel side does not say that it fills up.
@@ -85,6 +89,8 @@ pub(crate) struct Session {
     tracer: Tracer,
     source: RecordSource,
     pipeline: Pipeline,
+    /// `None` where /proc shows the processes of others, or none: no causes then.
+    proc: Option<Proc>,
     growth: Growth,
     /// How many ticks apart long-lived zombies are looked for.
     alive_ticks: u32,
@@ -127,11 +133,19 @@ impl Session {
             tracer,
             source,
             pipeline,
+            proc: open_proc(),
             growth: Growth::default(),
             alive_ticks: A_SECOND,
             interval: None,
             stdout: None,
         })
+    }
+
+    /// Warns if /proc hides the processes of others, whose zombies then get no cause.
+    pub(crate) fn warn_of_hidden(&self) {
+        if let Some(gap) = self.proc.as_ref().and_then(Proc::gap) {
+            warn(&format!("some zombies get no cause: {gap}"));
+        }
     }
 
     /// Writes the first line.
@@ -227,7 +241,7 @@ impl Session {
         let due = self.pipeline.due(&existing);
         let took = thread_cpu_time().saturating_sub(begin);
         if !due.is_empty() {
-            let diagnoses = diagnose(&mut self.tracer, &due)?;
+            let diagnoses = diagnose(&mut self.tracer, self.proc.as_ref(), &due)?;
             self.pipeline.alive(&due, &diagnoses)?;
         }
         Ok(took)
@@ -260,8 +274,13 @@ impl Session {
             *counts.entry(parent).or_default() += 1;
         }
         counts.remove(&(0, Comm::from("")));
+        let mut limits = self.proc.as_ref().map(Proc::limits);
         for growing in self.growth.report(monotonic_now(), &counts) {
-            warn(&notice::growing(&growing, &proc::limits(growing.ppid)));
+            let limits = match &mut limits {
+                Some(limits) => limits.of(growing.ppid),
+                None => proc::pids().into_iter().collect(),
+            };
+            warn(&notice::growing(&growing, &limits));
         }
     }
 
@@ -336,7 +355,7 @@ impl Session {
                     .iter()
                     .filter(|entry| accounts::is_zombie(entry))
                     .collect();
-                let diagnoses = diagnose(&mut self.tracer, &zombies)?;
+                let diagnoses = diagnose(&mut self.tracer, self.proc.as_ref(), &zombies)?;
                 return Ok(Remains {
                     existing,
                     diagnoses,
@@ -358,12 +377,23 @@ fn alive_ticks(after: Duration) -> u32 {
     ticks as u32
 }
 
+/// What /proc can't show is said once.
+fn open_proc() -> Option<Proc> {
+    Proc::open()
+        .inspect_err(|error| warn(&format!("no causes: {error}")))
+        .ok()
+}
+
 /// Why they are still there, by pid.
 fn diagnose(
     tracer: &mut Tracer,
+    proc: Option<&Proc>,
     zombies: &[&SnapshotEntry],
 ) -> Result<HashMap<u32, Diagnosis>, KernelError> {
-    let mut diagnoses = proc::diagnose_all(zombies, || tracer.list())?;
+    let Some(proc) = proc else {
+        return Ok(HashMap::new());
+    };
+    let mut diagnoses = proc.diagnose_all(zombies, || tracer.list())?;
     // Many zombies have few parents.
     let mut handlers = HashMap::new();
     for Record {

@@ -1,14 +1,15 @@
 //! What the programs must know of the running kernel.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use aya::Endianness;
 use zombie_trace_common::MISSING;
 
-use super::{KernelError, Release, btf::Btf, offsets};
+use super::{KernelError, Release, btf::Btf, capability, offsets};
 
 /// Where the kernel shows its own BTF.
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -26,19 +27,13 @@ pub(super) struct KernelTypes {
 }
 
 impl KernelTypes {
-    /// Reads the given file, or the one where it usually is.
-    pub(super) fn read(path: Option<&Path>) -> Result<Self, KernelError> {
-        let usual = path.is_none();
-        let path = path.unwrap_or(Path::new(BTF_PATH));
-        let bytes = fs::read(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound if usual => KernelError::NoBtf {
-                path: path.to_owned(),
-            },
-            _ => KernelError::ReadBtf {
-                path: path.to_owned(),
-                source,
-            },
-        })?;
+    /// Reads the kernel's own BTF, or the given file where the kernel has none.
+    pub(super) fn read(given: Option<&Path>) -> Result<Self, KernelError> {
+        let own = Path::new(BTF_PATH);
+        let (path, bytes) = match given {
+            Some(path) => (path, vouched_for(path, own, capability::is_root())?),
+            None => (own, contents(own)?),
+        };
         let in_btf = |source| KernelError::Btf {
             path: path.to_owned(),
             source,
@@ -53,6 +48,54 @@ impl KernelTypes {
                 .map_err(|error| KernelError::refused("its own BTF", error))?,
         })
     }
+}
+
+/// The given file, if it is what the kernel itself says. Wrong offsets would give wrong figures that
+/// look right, and let whoever gives the file read other parts of the kernel's memory.
+fn vouched_for(path: &Path, own: &Path, is_root: bool) -> Result<Vec<u8>, KernelError> {
+    let bytes = contents(path).map_err(|error| match error {
+        KernelError::NoBtf { path } => KernelError::ReadBtf {
+            path,
+            source: io::ErrorKind::NotFound.into(),
+        },
+        error => error,
+    })?;
+    match contents(own) {
+        Ok(kernels) if kernels == bytes => Ok(bytes),
+        Ok(_) => Err(KernelError::OtherBtf {
+            path: path.to_owned(),
+            own: own.to_owned(),
+        }),
+        Err(KernelError::NoBtf { .. }) if is_root => Ok(bytes),
+        Err(KernelError::NoBtf { .. }) => Err(KernelError::UncheckedBtf {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+fn contents(path: &Path) -> Result<Vec<u8>, KernelError> {
+    /// No kernel's is as large; a device has no end.
+    const MAX_LEN: u64 = 256 << 20;
+    let failed = |source: io::Error| KernelError::ReadBtf {
+        path: path.to_owned(),
+        source,
+    };
+    let file = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(KernelError::NoBtf {
+                path: path.to_owned(),
+            });
+        }
+        file => file.map_err(failed)?,
+    };
+    let size = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut bytes = Vec::with_capacity(size.min(MAX_LEN) as usize + 1);
+    file.take(MAX_LEN).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 == MAX_LEN {
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+    }
+    Ok(bytes)
 }
 
 /// What is set as globals before the programs are loaded.
@@ -87,5 +130,34 @@ impl Facts {
                 .all(|(_, offset)| *offset != MISSING),
             offsets: types.offsets.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_own_word_counts() {
+        let directory = std::env::temp_dir().join(format!("zt-btf-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = directory.join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let (own, copy) = (file("own", b"types"), file("copy", b"types"));
+        let (other, none) = (file("other", b"typos"), directory.join("none"));
+        assert_eq!(vouched_for(&copy, &own, false).unwrap(), b"types");
+        for is_root in [false, true] {
+            let error = vouched_for(&other, &own, is_root).unwrap_err();
+            assert!(matches!(error, KernelError::OtherBtf { .. }), "{error}");
+        }
+        assert_eq!(vouched_for(&other, &none, true).unwrap(), b"typos");
+        let error = vouched_for(&other, &none, false).unwrap_err();
+        assert!(matches!(error, KernelError::UncheckedBtf { .. }), "{error}");
+        let error = vouched_for(&none, &own, true).unwrap_err();
+        assert!(matches!(error, KernelError::ReadBtf { .. }), "{error}");
+        fs::remove_dir_all(directory).unwrap();
     }
 }

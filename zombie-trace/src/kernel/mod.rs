@@ -19,10 +19,11 @@ mod tracefs;
 mod tracer;
 
 pub use backend::Backend;
-pub use capability::Capabilities;
+pub(crate) use capability::in_initial_user_namespace;
+pub use capability::{Capabilities, Confinement};
 pub use clock::sample_clocks;
 pub use error::KernelError;
 pub use examination::{BackendCheck, BtfCheck, Examination};
 pub use release::Release;
-pub use scope::{Cgroup, Cgroups, Scope, cgroup2_mount};
+pub use scope::{Cgroup, Cgroups, Scope, Subtree, cgroup2_mount};
 pub use tracer::{Config, Tracer};

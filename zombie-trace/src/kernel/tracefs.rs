@@ -5,18 +5,24 @@ use std::{fs, io, path::Path, thread};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
+    sys::statfs::{TRACEFS_MAGIC, statfs},
 };
 
 use super::{KernelError, capability};
 
 const MOUNT_POINTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// Where tracefs is mounted, if it is and can be read.
+/// Where tracefs is mounted, if it is.
 pub(super) fn mount_point() -> Option<&'static Path> {
     MOUNT_POINTS
         .into_iter()
         .map(Path::new)
-        .find(|point| point.join("events").exists())
+        .find(|point| statfs(*point).is_ok_and(|found| found.filesystem_type() == TRACEFS_MAGIC))
+}
+
+/// Whether we may look into it.
+pub(super) fn is_readable(mount_point: &Path) -> bool {
+    fs::read_dir(mount_point.join("events")).is_ok()
 }
 
 /// Runs `work` where tracefs can be read.

@@ -1,23 +1,28 @@
-//! What /proc tells of zombies and their parents. Without privileges it tells less: what a parent
-//! is blocked in needs CAP_SYS_PTRACE.
+//! What /proc shows of zombies and their parents. [`Proc`] is the way in: it knows whose processes
+//! that /proc shows. Without privileges it shows less: what a parent is blocked in needs
+//! CAP_SYS_PTRACE.
 
 mod clock;
 mod existing;
 mod files;
 mod limits;
 mod parents;
+mod view;
 
 pub use clock::run_queue_clocks;
-pub use existing::{Existing, existing, is_still_there, zombie};
+pub use existing::{Existing, Found};
 use existing::{all_facts, plain_facts};
-pub use limits::{Limit, limits, pids};
+pub use limits::{Limit, Limits, pids};
 pub use parents::Parents;
+pub use view::{Gap, Proc, ProcError};
 
 use std::{
     collections::HashMap,
+    io,
     path::{Path, PathBuf},
 };
 
+use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
 use zombie_trace_common::SnapshotEntry;
 
 use crate::{
@@ -25,51 +30,117 @@ use crate::{
     lifecycle::Comm,
 };
 
-/// Why these zombies are still there, by pid; those that are gone, or have another parent by the time
-/// that theirs has been looked at, are left out. `list` lists those that there are then.
-///
-/// # Errors
-/// Those of `list`.
-pub fn diagnose_all<E>(
-    zombies: &[&SnapshotEntry],
-    list: impl FnOnce() -> Result<Vec<SnapshotEntry>, E>,
-) -> Result<HashMap<u32, Diagnosis>, E> {
-    let zombies: Vec<(&SnapshotEntry, ZombieFacts)> = zombies
-        .iter()
-        .filter(|entry| entry.record.pid != 0)
-        .filter_map(|&entry| {
-            let plain = plain_facts(entry);
-            Some((entry, plain.or_else(|| all_facts(entry.record.pid))?))
-        })
-        .collect();
-    if zombies.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let parents = Parents::read(zombies.iter().map(|(_, zombie)| zombie.ppid));
-    let identity = |entry: &SnapshotEntry| (entry.record.pid, entry.record.start_boottime);
-    let still_there: HashMap<_, u32> = list()?
-        .iter()
-        .map(|entry| (identity(entry), entry.now.ppid))
-        .collect();
-    let diagnosis = |(entry, mut zombie): (&SnapshotEntry, ZombieFacts)| {
-        if still_there.get(&identity(entry)) != Some(&zombie.ppid) {
-            return None;
+/// Where a procfs belongs.
+const ROOT: &str = "/proc";
+
+impl Proc {
+    /// Why these zombies are still there, by pid; those that are gone, or have another parent by the
+    /// time that theirs has been looked at, are left out. `list` lists those that there are then.
+    ///
+    /// # Errors
+    /// Those of `list`.
+    pub fn diagnose_all<E>(
+        &self,
+        zombies: &[&SnapshotEntry],
+        list: impl FnOnce() -> Result<Vec<SnapshotEntry>, E>,
+    ) -> Result<HashMap<u32, Diagnosis>, E> {
+        let zombies: Vec<(&SnapshotEntry, ZombieFacts)> = zombies
+            .iter()
+            .filter(|entry| entry.record.pid != 0)
+            .filter_map(|&entry| {
+                let plain = plain_facts(entry);
+                Some((entry, plain.or_else(|| all_facts(entry.record.pid))?))
+            })
+            .collect();
+        if zombies.is_empty() {
+            return Ok(HashMap::new());
         }
-        let parent = parents.get(zombie.ppid);
-        if zombie.pids.is_empty() && parent.is_some_and(ParentFacts::waits_for_some) {
-            zombie = all_facts(entry.record.pid)?;
-        }
-        let facts = Facts {
-            zombie: &zombie,
-            parent,
+        let parents = self.parents(zombies.iter().map(|(_, zombie)| zombie.ppid));
+        let identity = |entry: &SnapshotEntry| (entry.record.pid, entry.record.start_boottime);
+        let still_there: HashMap<_, u32> = list()?
+            .iter()
+            .map(|entry| (identity(entry), entry.now.ppid))
+            .collect();
+        let diagnosis = |(entry, mut zombie): (&SnapshotEntry, ZombieFacts)| {
+            if still_there.get(&identity(entry)) != Some(&zombie.ppid) {
+                return None;
+            }
+            let parent = parents.get(zombie.ppid);
+            if zombie.pids.is_empty() && parent.is_some_and(ParentFacts::waits_for_some) {
+                zombie = all_facts(entry.record.pid)?;
+            }
+            let facts = Facts {
+                zombie: &zombie,
+                parent,
+            };
+            Some((entry.record.pid, diagnose(facts)))
         };
-        Some((entry.record.pid, diagnose(facts)))
-    };
-    Ok(zombies.into_iter().filter_map(diagnosis).collect())
+        Ok(zombies.into_iter().filter_map(diagnosis).collect())
+    }
+
+    /// The path of a process's cgroup v2.
+    pub fn cgroup(&self, pid: u32) -> Option<String> {
+        files::cgroup(&directory(pid))
+    }
+
+    /// The process that a process or thread number belongs to, if /proc shows it.
+    pub fn process_of(&self, tid: u32) -> Option<u32> {
+        files::Status::read(&directory(tid)).ok()?.number("Tgid")
+    }
+
+    /// A process, its parent, and so on: pid and name.
+    pub fn ancestors(&self, pid: u32) -> Vec<(u32, Comm)> {
+        let mut ancestors = Vec::new();
+        let mut next = pid;
+        while next != 0
+            && ancestors.iter().all(|(pid, _)| *pid != next)
+            && let Ok(stat) = files::Stat::read(&directory(next))
+        {
+            ancestors.push((next, stat.comm));
+            next = stat.ppid;
+        }
+        ancestors
+    }
+
+    /// The children of a process that live, and those that are zombies.
+    ///
+    /// # Errors
+    /// /proc can't be listed.
+    pub fn children(&self, pid: u32) -> io::Result<(Vec<u32>, Vec<u32>)> {
+        let mut children: Vec<(u32, u8)> = numbers_in(Path::new(ROOT))?
+            .into_iter()
+            .filter_map(|child| {
+                let stat = files::Stat::read(&directory(child)).ok()?;
+                (stat.ppid == pid).then_some((child, stat.state))
+            })
+            .collect();
+        children.sort_unstable();
+        let (zombies, living): (Vec<_>, Vec<_>) =
+            children.into_iter().partition(|(_, state)| *state == b'Z');
+        let pids = |children: Vec<(u32, u8)>| children.into_iter().map(|(pid, _)| pid).collect();
+        Ok((pids(living), pids(zombies)))
+    }
+
+    /// The parent of every process that there is.
+    ///
+    /// # Errors
+    /// /proc can't be listed.
+    pub fn parents_of_all(&self) -> io::Result<HashMap<u32, u32>> {
+        let parent = |pid| Some((pid, files::Stat::read(&directory(pid)).ok()?.ppid));
+        Ok(numbers_in(Path::new(ROOT))?
+            .into_iter()
+            .filter_map(parent)
+            .collect())
+    }
+}
+
+/// Whether there is such a process or thread, as the kernel says it: whatever /proc shows.
+pub fn exists(pid: u32) -> bool {
+    kill(Pid::from_raw(pid.cast_signed()), None) != Err(Errno::ESRCH)
 }
 
 fn directory(pid: u32) -> PathBuf {
-    Path::new("/proc").join(pid.to_string())
+    Path::new(ROOT).join(pid.to_string())
 }
 
 /// The process of a pid: its name.
@@ -78,65 +149,17 @@ fn comm(pid: u32) -> Option<Comm> {
     Some(stat.comm)
 }
 
-/// The path of a process's cgroup v2.
-pub fn cgroup(pid: u32) -> Option<String> {
-    files::cgroup(&directory(pid))
-}
-
-/// The process that a process or thread number belongs to, if it exists.
-pub fn process_of(tid: u32) -> Option<u32> {
-    files::Status::read(&directory(tid)).ok()?.number("Tgid")
-}
-
-/// A process, its parent, and so on: pid and name.
-pub fn ancestors(pid: u32) -> Vec<(u32, Comm)> {
-    let mut ancestors = Vec::new();
-    let mut next = pid;
-    while next != 0
-        && ancestors.iter().all(|(pid, _)| *pid != next)
-        && let Ok(stat) = files::Stat::read(&directory(next))
-    {
-        ancestors.push((next, stat.comm));
-        next = stat.ppid;
-    }
-    ancestors
-}
-
-/// The children of a process that live, and those that are zombies.
-pub fn children(pid: u32) -> (Vec<u32>, Vec<u32>) {
-    let mut children: Vec<(u32, u8)> = numbers_in(Path::new("/proc"))
-        .into_iter()
-        .filter_map(|child| {
-            let stat = files::Stat::read(&directory(child)).ok()?;
-            (stat.ppid == pid).then_some((child, stat.state))
-        })
-        .collect();
-    children.sort_unstable();
-    let (zombies, living): (Vec<_>, Vec<_>) =
-        children.into_iter().partition(|(_, state)| *state == b'Z');
-    let pids = |children: Vec<(u32, u8)>| children.into_iter().map(|(pid, _)| pid).collect();
-    (pids(living), pids(zombies))
-}
-
-/// The parent of every process that there is.
-pub fn parents_of_all() -> HashMap<u32, u32> {
-    numbers_in(Path::new("/proc"))
-        .into_iter()
-        .filter_map(|pid| Some((pid, files::Stat::read(&directory(pid)).ok()?.ppid)))
-        .collect()
-}
-
-/// Whether the caller has the rights of a tracer over a process (`ptrace_may_access`).
-fn may_trace(directory: &Path) -> bool {
-    files::Syscall::read(directory) != files::Syscall::Unreadable
+/// Whether a file of /proc could not be read because its process is gone.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
 /// The numbers that a directory's entries are named by.
-fn numbers_in(directory: &Path) -> Vec<u32> {
-    std::fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+fn numbers_in(directory: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        numbers.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    Ok(numbers)
 }
