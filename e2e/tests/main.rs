@@ -36,6 +36,7 @@ mod schema;
 mod scope;
 mod serve;
 mod shell;
+mod sight;
 mod time;
 mod tracer;
 
@@ -107,6 +108,7 @@ fn main() {
         residue::tests(),
         schema::tests(),
         serve::tests(),
+        sight::tests(),
         cookbook::tests(),
     ];
     let trials = tests.into_iter().flatten().map(|test| {

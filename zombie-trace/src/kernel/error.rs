@@ -239,7 +239,13 @@ fn restriction() -> Option<&'static str> {
 /// The number of the system call's error that all of it comes from.
 fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let mut errors = std::iter::successors(Some(error), |error| error.source());
-    errors.find_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error())
+    errors.find_map(|error| {
+        let error = match error.downcast_ref::<LoadRefused>() {
+            Some(refused) => &refused.reason,
+            None => error.downcast_ref::<io::Error>()?,
+        };
+        error.raw_os_error()
+    })
 }
 
 /// The same error without the verifier's log, which has kernel addresses: they are for root only.
