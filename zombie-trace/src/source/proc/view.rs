@@ -8,7 +8,7 @@ use std::{
 use caps::{CapSet, Capability};
 use nix::{
     sys::statfs::{PROC_SUPER_MAGIC, statfs},
-    unistd::{getegid, getgroups},
+    unistd::{getegid, geteuid, getgroups},
 };
 
 use super::files::Status;
@@ -66,15 +66,19 @@ impl fmt::Display for Gap {
         match self {
             Self::Option(option) => write!(
                 f,
-                "/proc is mounted with {option} and hides processes of other users; run it as \
-                 root, or remount /proc without hidepid"
+                "/proc is mounted with {option}, which hides processes; remount it without hidepid"
             ),
-            Self::NoInit => f.write_str("/proc does not show process 1; run it as root"),
+            Self::NoInit => {
+                f.write_str("/proc does not show process 1; a security module hides it")
+            }
             Self::Denied { processes } => write!(
                 f,
-                "/proc denies access to {processes} processes; run it as root, or look for a \
-                 security module that forbids it"
+                "/proc denies access to {processes} processes; a security module forbids it"
             ),
+        }?;
+        match geteuid().is_root() {
+            true => Ok(()),
+            false => f.write_str(", or run it as root"),
         }
     }
 }
@@ -118,14 +122,16 @@ impl Proc {
             getegid().as_raw() == gid
                 || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
         };
-        let gap = match hidepid(&mountinfo) {
-            _ if may_trace_all && initial => None,
-            Some(hiding) if hiding.hides_from(exempt) => Some(Gap::Option(hiding.option)),
-            _ => None,
-        };
+        // Not even root sees everything everywhere.
         let no_init = !root.join("1").exists();
+        let gap = match hidepid(&mountinfo) {
+            Some(hiding) if no_init => Some(Gap::Option(hiding.option)),
+            Some(_) if may_trace_all && initial => None,
+            Some(hiding) if hiding.hides_from(exempt) => Some(Gap::Option(hiding.option)),
+            _ => no_init.then_some(Gap::NoInit),
+        };
         Ok(Self {
-            gap: gap.or(no_init.then_some(Gap::NoInit)),
+            gap,
             unreadable: why_unreadable(may_trace_all, initial, yama_scope()),
         })
     }
