@@ -129,10 +129,20 @@ pub fn write_text(
         "capabilities",
         &held(capabilities.as_ref(), confinement),
     )?;
-    let text = match (&confinement.bpf_refused, confinement.seccomp_filter) {
-        (Some(problem), _) => bad(problem),
-        (None, true) => "a seccomp filter is in force, which allows bpf(2)".to_owned(),
-        (None, false) => "none".to_owned(),
+    let text = match confinement {
+        Confinement {
+            bpf_refused: Some(problem),
+            ..
+        } => bad(problem),
+        Confinement {
+            user_namespace: true,
+            ..
+        } => bad("a user namespace, such as a rootless container: run it as root outside of it"),
+        Confinement {
+            seccomp_filter: true,
+            ..
+        } => "a seccomp filter, which allows bpf(2)".to_owned(),
+        _ => "none".to_owned(),
     };
     line(out, "confinement", &text)?;
 

@@ -213,7 +213,7 @@ pub struct TuningArgs {
     #[arg(long, default_value = "auto", help_heading = "Tuning")]
     pub backend: BackendChoice,
 
-    /// BTF of a kernel that has none at /sys/kernel/btf/vmlinux
+    /// BTF of a kernel that has no /sys/kernel/btf/vmlinux
     ///
     /// FILE must describe the running kernel exactly. Where the kernel has BTF of its own, a file
     /// that differs from it is refused; where it has none, only root may give a file.
@@ -506,7 +506,7 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// BTF of a kernel that has none at /sys/kernel/btf/vmlinux
+    /// BTF of a kernel that has no /sys/kernel/btf/vmlinux
     ///
     /// FILE must describe the running kernel exactly. Where the kernel has BTF of its own, a file
     /// that differs from it is refused; where it has none, only root may give a file.

@@ -37,7 +37,7 @@ pub struct Confinement {
     pub user_namespace: bool,
     /// A seccomp filter decides which system calls this process may make.
     pub seccomp_filter: bool,
-    /// Why bpf(2) is refused altogether, if it is.
+    /// Why bpf(2) is refused altogether, if it is; null also if it was not tried.
     pub bpf_refused: Option<String>,
 }
 

@@ -187,9 +187,7 @@ impl KernelError {
     ) -> Self {
         let source = source.into();
         let reason = system_error(&*source);
-        let restriction = (reason == Some(libc::EPERM) || reason == Some(libc::EACCES))
-            .then(restriction)
-            .flatten();
+        let restriction = reason.and_then(restriction);
         let source: Box<dyn std::error::Error + Send + Sync> = match source.downcast() {
             Ok(error) => match *error {
                 ProgramError::LoadError {
@@ -225,11 +223,14 @@ fn hint(restriction: Option<&str>) -> String {
     restriction.map_or_else(String::new, |restriction| format!(" ({restriction})"))
 }
 
-/// What can make the kernel refuse something although all capabilities are there.
-fn restriction() -> Option<&'static str> {
-    if examination::lockdown().as_deref() == Some("confidentiality") {
-        Some("its lockdown mode is confidentiality")
-    } else if capability::is_filtered() {
+/// What can make the kernel refuse something, with this error, although all capabilities are there.
+fn restriction(error: i32) -> Option<&'static str> {
+    // To the verifier a helper that lockdown forbids is one that does not exist.
+    if ![libc::EPERM, libc::EACCES, libc::EINVAL].contains(&error) {
+        None
+    } else if examination::lockdown().as_deref() == Some("confidentiality") {
+        Some("its lockdown mode is confidentiality, in which programs may not read its memory")
+    } else if error != libc::EINVAL && capability::is_filtered() {
         Some("a seccomp filter is in force")
     } else {
         None

@@ -4,12 +4,13 @@ use nix::unistd::{SysconfVar, sysconf};
 use zombie_trace_common::{Record, SnapshotEntry, TaskNow, flags};
 
 use super::{
-    Gap, Proc, ROOT, comm, directory,
+    Gap, Proc, ROOT, comm, directory, exists,
     files::{self, Stat, Status},
     is_gone, numbers_in,
 };
 use crate::{
     cause::{Tracer, ZombieFacts},
+    lifecycle::Comm,
     source::monotonic_now,
 };
 
@@ -114,7 +115,7 @@ pub(super) fn all_facts(pid: u32) -> Option<ZombieFacts> {
     let directory = directory(pid);
     let stat = Stat::read(&directory).ok()?;
     let status = Status::read(&directory).ok()?;
-    Some(facts(pid, &stat, &status))
+    facts(pid, &stat, &status).ok()
 }
 
 /// It is -1 for a thread, and for what is reaped already (kernel/exit.c).
@@ -122,38 +123,54 @@ fn known(exit_signal: i32) -> Option<i32> {
     (exit_signal >= 0).then_some(exit_signal)
 }
 
-fn facts(pid: u32, stat: &Stat, status: &Status) -> ZombieFacts {
+fn facts(pid: u32, stat: &Stat, status: &Status) -> io::Result<ZombieFacts> {
     let live_threads = match stat.threads {
         0 | 1 => Vec::new(),
-        _ => live_threads(pid),
+        _ => live_threads(pid)?,
     };
     let tracer = status.number("TracerPid").filter(|&pid| pid != 0);
-    ZombieFacts {
+    Ok(ZombieFacts {
         ppid: stat.ppid,
         start_ticks: stat.start_ticks,
         exit_signal: known(stat.exit_signal),
         live_threads,
-        tracer: tracer.and_then(|tid| {
-            // The tracer is a thread.
-            let process = Status::read(&directory(tid)).ok()?.number("Tgid")?;
-            Some(Tracer {
-                pid: process,
-                comm: comm(process)?,
-            })
-        }),
+        tracer: tracer.and_then(tracer_of),
         pids: status.numbers("NSpid"),
         groups: status.numbers("NSpgid"),
-    }
+    })
 }
 
-fn live_threads(pid: u32) -> Vec<crate::lifecycle::Comm> {
+/// The process of a thread that traces; `None` if it is gone.
+fn tracer_of(tid: u32) -> Option<Tracer> {
+    let seen = || {
+        let pid = Status::read(&directory(tid)).ok()?.number("Tgid")?;
+        Some(Tracer {
+            pid,
+            comm: comm(pid)?,
+        })
+    };
+    // It can be hidden from us, and is there all the same.
+    let hidden = || {
+        exists(tid).then(|| Tracer {
+            pid: tid,
+            comm: "?".into(),
+        })
+    };
+    seen().or_else(hidden)
+}
+
+fn live_threads(pid: u32) -> io::Result<Vec<Comm>> {
     let tasks = directory(pid).join("task");
-    let tids = numbers_in(&tasks).unwrap_or_default();
-    tids.into_iter()
-        .filter_map(|tid| Stat::read(&tasks.join(tid.to_string())).ok())
-        .filter(|stat| !matches!(stat.state, b'Z' | b'X'))
-        .map(|stat| stat.comm)
-        .collect()
+    let mut names = Vec::new();
+    for tid in numbers_in(&tasks)? {
+        match Stat::read(&tasks.join(tid.to_string())) {
+            Ok(stat) if matches!(stat.state, b'Z' | b'X') => {}
+            Ok(stat) => names.push(stat.comm),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names)
 }
 
 /// Given the cgroups of parents that were looked at already: many zombies have few parents.
@@ -194,7 +211,7 @@ fn look_at(pid: u32, parents: &mut HashMap<u32, Option<String>>) -> io::Result<O
         },
         // The kernel shows 0 to those who may not know (do_task_stat, fs/proc/array.c).
         status_known: stat.wait_status != 0 || files::may_read(&directory),
-        facts: facts(pid, &stat, &status),
+        facts: facts(pid, &stat, &status)?,
         tty: stat.tty,
         cpu_ns: stat.cpu_ticks * tick_ns,
         wchan: files::wchan(&directory),
