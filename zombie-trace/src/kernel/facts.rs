@@ -32,7 +32,7 @@ impl KernelTypes {
         let own = Path::new(BTF_PATH);
         let (path, bytes) = match given {
             Some(path) => (path, vouched_for(path, own, capability::is_root())?),
-            None => (own, contents(own)?),
+            None => (own, contents(own).map_err(|error| no_btf(own, error))?),
         };
         let in_btf = |source| KernelError::Btf {
             path: path.to_owned(),
@@ -53,12 +53,9 @@ impl KernelTypes {
 /// The given file, if it is what the kernel itself says. Wrong offsets would give wrong figures that
 /// look right, and let whoever gives the file read other parts of the kernel's memory.
 fn vouched_for(path: &Path, own: &Path, is_root: bool) -> Result<Vec<u8>, KernelError> {
-    let bytes = contents(path).map_err(|error| match error {
-        KernelError::NoBtf { path } => KernelError::ReadBtf {
-            path,
-            source: io::ErrorKind::NotFound.into(),
-        },
-        error => error,
+    let bytes = contents(path).map_err(|source| KernelError::ReadBtf {
+        path: path.to_owned(),
+        source,
     })?;
     match contents(own) {
         Ok(kernels) if kernels == bytes => Ok(bytes),
@@ -66,34 +63,32 @@ fn vouched_for(path: &Path, own: &Path, is_root: bool) -> Result<Vec<u8>, Kernel
             path: path.to_owned(),
             own: own.to_owned(),
         }),
-        Err(KernelError::NoBtf { .. }) if is_root => Ok(bytes),
-        Err(KernelError::NoBtf { .. }) => Err(KernelError::UncheckedBtf {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(no_btf(own, error)),
+        Err(_) if is_root => Ok(bytes),
+        Err(_) => Err(KernelError::UncheckedBtf {
             path: path.to_owned(),
         }),
-        Err(error) => Err(error),
     }
 }
 
-fn contents(path: &Path) -> Result<Vec<u8>, KernelError> {
+/// Why the kernel's own can't be read.
+fn no_btf(own: &Path, source: io::Error) -> KernelError {
+    let path = own.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => KernelError::NoBtf { path },
+        _ => KernelError::ReadBtf { path, source },
+    }
+}
+
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
     /// No kernel's is as large; a device has no end.
     const MAX_LEN: u64 = 256 << 20;
-    let failed = |source: io::Error| KernelError::ReadBtf {
-        path: path.to_owned(),
-        source,
-    };
-    let file = match fs::File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(KernelError::NoBtf {
-                path: path.to_owned(),
-            });
-        }
-        file => file.map_err(failed)?,
-    };
-    let size = file.metadata().map_or(0, |metadata| metadata.len());
-    let mut bytes = Vec::with_capacity(size.min(MAX_LEN) as usize + 1);
-    file.take(MAX_LEN).read_to_end(&mut bytes).map_err(failed)?;
+    let file = fs::File::open(path)?;
+    let size = file.metadata()?.len().min(MAX_LEN);
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    file.take(MAX_LEN).read_to_end(&mut bytes)?;
     if bytes.len() as u64 == MAX_LEN {
-        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)
 }
