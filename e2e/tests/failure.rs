@@ -72,6 +72,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("failure::btf-cut-short", btf_cut_short),
         Test::new("failure::btf-option", btf_option),
         Test::new("failure::btf-option-elsewhere", btf_elsewhere),
+        Test::new("failure::btf-option-doctored", btf_doctored),
     ]
 }
 
@@ -160,7 +161,8 @@ fn btf_lacks_a_field() -> Outcome {
     )
 }
 
-/// The same by `--btf FILE`: whatever the file lacks is named, with the file.
+/// The same by `--btf FILE`, where the kernel has no BTF of its own: whatever the file lacks is
+/// named, with the file.
 fn btf_option() -> Outcome {
     let bytes = fs::read(BTF).map_err(|error| format!("{BTF}: {error}"))?;
     let renamed = |field: &[u8]| -> Result<Vec<u8>, String> {
@@ -178,6 +180,7 @@ fn btf_option() -> Outcome {
     let field = written("field.btf", &renamed(b"start_boottime")?)?;
     let structure = written("struct.btf", &renamed(b"kernfs_node")?)?;
     let short = written("short.btf", &bytes[..1000])?;
+    let directory = Path::new(BTF).parent().expect("it has one");
     for (path, named) in [
         (field.as_str(), "task_struct.start_boottime"),
         (&structure, "struct kernfs_node"),
@@ -185,10 +188,31 @@ fn btf_option() -> Outcome {
         ("/etc/passwd", "malformed"),
         ("/nonexistent/btf", "No such file"),
     ] {
-        let run = Tracer::json(["--btf", path, "-d", "1ms"]).run()?;
+        let run = Tracer::json(["--btf", path, "-d", "1ms"])
+            .with(over(Path::new("none"), directory, Some(c"tmpfs")))
+            .run()?;
         said(&run, 1, &[path, named])?;
     }
     Ok(())
+}
+
+/// The kernel's own BTF is right: a file that differs by one byte is refused, a copy is not.
+fn btf_doctored() -> Outcome {
+    let mut bytes = fs::read(BTF).map_err(|error| format!("{BTF}: {error}"))?;
+    let copy = context::fresh_path("copy.btf");
+    let doctored = context::fresh_path("doctored.btf");
+    fs::write(&copy, &bytes).map_err(|error| error.to_string())?;
+    // An offset somewhere, so that it is still BTF.
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&doctored, &bytes).map_err(|error| error.to_string())?;
+    let shown = doctored.to_str().expect("UTF-8");
+    let run = Tracer::json(["--btf", shown, "-d", "1ms"]).run()?;
+    said(&run, 1, &["--btf", shown, BTF, "differs"])?;
+    let run = Tracer::json(["--btf", copy.to_str().expect("UTF-8")])
+        .scenario(["hold"])
+        .run()?;
+    check::scenario_run(&run).map(drop)
 }
 
 /// Where the kernel's BTF can't be seen, a copy of it will do.

@@ -41,6 +41,7 @@ mod scope;
 mod sealed;
 mod serve;
 mod shell;
+mod sight;
 mod signals;
 mod terminal;
 mod test_case;
@@ -96,6 +97,7 @@ fn tests() -> Vec<Test> {
         signals::tests(),
         terminal::tests(),
         output::tests(),
+        sight::tests(),
         cookbook::tests(),
     ]
     .into_iter()

@@ -2,14 +2,47 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::{
     cli::{BufferSize, DEFAULT_MAX_ZOMBIES, DoctorArgs},
     exit_code::ExitCode,
-    kernel::{BackendCheck, Config, Examination, Scope},
+    kernel::{BackendCheck, Capabilities, Config, Confinement, Examination, Scope},
     sink::{BAD, GOOD, HEADING},
+    source::proc::Proc,
 };
 
-/// Looks, tries and tells; an error if tracing can't work.
+/// Everything that was found.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    examination: &'a Examination,
+    proc: &'a ProcCheck,
+}
+
+/// Whether /proc shows all processes, which `ps`, `inspect` and causes are read from.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProcCheck {
+    /// It does.
+    pub complete: bool,
+    /// Why not.
+    pub problem: Option<String>,
+}
+
+impl ProcCheck {
+    fn new() -> Self {
+        let problem = match Proc::open() {
+            Ok(proc) => proc.gap().map(ToString::to_string),
+            Err(error) => Some(error.to_string()),
+        };
+        Self {
+            complete: problem.is_none(),
+            problem,
+        }
+    }
+}
+
+/// Examines this machine and reports; the status is an error if tracing can't work.
 ///
 /// # Errors
 /// Standard output can't be written.
@@ -23,13 +56,18 @@ pub fn run(args: &DoctorArgs) -> io::Result<ExitCode> {
         min_zombie_ns: 0,
         debug: false,
     });
+    let proc = ProcCheck::new();
     let mut out = anstream::stdout().lock();
     let written = if args.json {
-        serde_json::to_writer(&mut out, &examination)
+        let report = Report {
+            examination: &examination,
+            proc: &proc,
+        };
+        serde_json::to_writer(&mut out, &report)
             .map_err(io::Error::from)
             .and_then(|()| writeln!(out))
     } else {
-        write_text(&mut out, &examination)
+        write_text(&mut out, &examination, &proc)
     };
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
@@ -45,14 +83,20 @@ pub fn run(args: &DoctorArgs) -> io::Result<ExitCode> {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result<()> {
+pub fn write_text(
+    out: &mut impl Write,
+    examination: &Examination,
+    proc: &ProcCheck,
+) -> io::Result<()> {
     let Examination {
         kernel,
         kernel_is_new_enough,
         btf,
         capabilities,
+        confinement,
         lockdown,
         tracefs,
+        tracefs_is_readable,
         cgroups,
         backends,
         would_use,
@@ -80,18 +124,27 @@ pub fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result
     };
     line(out, "BTF", &text)?;
 
-    let text = if !capabilities.missing.is_empty() {
-        bad(&format!("missing {}", capabilities.missing.join(" and ")))
-    } else if capabilities.missing_for_tracefs.is_empty() {
-        good("all")
-    } else {
-        format!(
-            "{}, but for {} (tracepoint backend)",
-            good("enough"),
-            capabilities.missing_for_tracefs.join(" and ")
-        )
+    line(
+        out,
+        "capabilities",
+        &held(capabilities.as_ref(), confinement),
+    )?;
+    let text = match confinement {
+        Confinement {
+            bpf_refused: Some(problem),
+            ..
+        } => bad(problem),
+        Confinement {
+            user_namespace: true,
+            ..
+        } => bad("a user namespace, such as a rootless container: run it as root outside of it"),
+        Confinement {
+            seccomp_filter: true,
+            ..
+        } => "a seccomp filter, which allows bpf(2)".to_owned(),
+        _ => "none".to_owned(),
     };
-    line(out, "capabilities", &text)?;
+    line(out, "confinement", &text)?;
 
     let text = match lockdown.as_deref() {
         None => "not known (securityfs is not mounted or not readable)".to_owned(),
@@ -101,19 +154,33 @@ pub fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result
     line(out, "lockdown", &text)?;
 
     let text = match tracefs {
-        Some(path) => path.display().to_string(),
+        Some(path) if *tracefs_is_readable => path.display().to_string(),
+        Some(path) => format!(
+            "{} (not readable: the tracepoint backend needs CAP_DAC_READ_SEARCH)",
+            path.display()
+        ),
         None => "not mounted (the tracepoint backend mounts it for itself, as root)".to_owned(),
     };
     line(out, "tracefs", &text)?;
 
-    let text = match (&cgroups.v2, cgroups.v1) {
-        (Some(path), false) => format!("{} (v2): containers by their paths", path.display()),
-        (Some(path), true) => format!(
+    let text = match &proc.problem {
+        None => good("shows all processes"),
+        Some(problem) => bad(problem),
+    };
+    line(out, "/proc", &text)?;
+
+    let mounted = cgroups.as_ref().map(|cgroups| (&cgroups.v2, cgroups.v1));
+    let text = match mounted {
+        None => "not known: /proc does not show what is mounted".to_owned(),
+        Some((Some(path), false)) => format!("{} (v2): containers by their paths", path.display()),
+        Some((Some(path), true)) => format!(
             "{} (v2), and v1 beside it: a container that is in v1 alone shows by its host name only",
             path.display()
         ),
-        (None, true) => "v1 alone: no paths, and containers by their host names only".to_owned(),
-        (None, false) => {
+        Some((None, true)) => {
+            "v1 alone: no paths, and containers by their host names only".to_owned()
+        }
+        Some((None, false)) => {
             "not mounted: no paths, and containers by their host names only".to_owned()
         }
     };
@@ -146,6 +213,24 @@ pub fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result
         ),
     };
     line(out, "pid_max", &text)
+}
+
+fn held(capabilities: Option<&Capabilities>, confinement: &Confinement) -> String {
+    match capabilities {
+        None => bad("not known: /proc does not show them"),
+        Some(_) if confinement.user_namespace => {
+            bad("of no use: they count inside this user namespace only")
+        }
+        Some(Capabilities { missing, .. }) if !missing.is_empty() => {
+            bad(&format!("missing {}", missing.join(" and ")))
+        }
+        Some(held) if held.missing_for_tracefs.is_empty() => good("all"),
+        Some(held) => format!(
+            "{}, except {} (tracepoint backend)",
+            good("enough"),
+            held.missing_for_tracefs.join(" and ")
+        ),
+    }
 }
 
 fn about(backend: &BackendCheck) -> String {

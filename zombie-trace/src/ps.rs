@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use caps::Capability;
 
 use crate::{
@@ -14,29 +14,38 @@ use crate::{
     exit_code::ExitCode,
     filter::{Filter, Pid},
     gate::{Figures, Gates},
-    kernel::{self, Cgroup},
+    kernel::{Cgroup, Cgroups, Subtree},
     lifecycle::Lifecycle,
+    notice::warn,
     privilege::raised,
     sink::{self, Output, Process, Sink as _},
     source::{
         monotonic_now, place_of,
-        proc::{self, Existing, Parents},
+        proc::{self, Existing, Gap, Proc},
         wall_clock,
     },
 };
 
-/// Lists them; tells by the status whether a condition holds.
+/// Lists them; the status says whether a condition holds.
 ///
 /// # Errors
-/// /proc can't be read, or standard output or the file of `--format` not be written.
+/// /proc can't be read or does not show all processes; standard output or the file of `--format`
+/// can't be written.
 pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
+    let proc = Proc::open()?;
     let gates = Gates::open(&args.fail_if, &args.format)
         .with_context(|| format!("cannot open --format {}", args.format))?;
-    let processes = raised(Capability::CAP_SYS_PTRACE, || list(args))?;
-    let output = Output::stdout().context("cannot open standard output")?;
-    match write(args, &processes, output, usize::MAX) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.context("cannot write to standard output")?,
+    let Seen { processes, gap } = raised(Capability::CAP_SYS_PTRACE, || list(&proc, args))?;
+    // That there is none is not known then.
+    if gap.is_none() || !processes.is_empty() {
+        let output = Output::stdout().context("cannot open standard output")?;
+        match write(args, &processes, output, usize::MAX) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written.context("cannot write to standard output")?,
+        }
+    }
+    if let Some(gap) = gap {
+        bail!("there may be more zombies: {gap}");
     }
     // A leader whose threads live on can't be reaped yet: it is no zombie by our measure.
     let zombies = processes
@@ -62,12 +71,20 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn show_tree(root: Pid) -> anyhow::Result<()> {
+pub(crate) fn show_tree(proc: &Proc, root: Pid) -> anyhow::Result<()> {
     const ROWS: usize = 5;
     let mut args = PsArgs::default();
     args.scope.tree = Some(root);
     let output = Output::stdout().context("cannot open standard output")?;
-    Ok(write(&args, &list(&args)?, output, ROWS)?)
+    Ok(write(&args, &list(proc, &args)?.processes, output, ROWS)?)
+}
+
+/// What /proc shows.
+struct Seen {
+    /// The oldest first.
+    processes: Vec<Process>,
+    /// Why there may be more, if so.
+    gap: Option<Gap>,
 }
 
 fn write(args: &PsArgs, processes: &[Process], mut output: Output, rows: usize) -> io::Result<()> {
@@ -86,14 +103,14 @@ fn write(args: &PsArgs, processes: &[Process], mut output: Output, rows: usize) 
     output.flush()
 }
 
-/// The oldest first.
-fn list(args: &PsArgs) -> anyhow::Result<Vec<Process>> {
-    let mut zombies = proc::existing().context("cannot read /proc")?;
-    let in_scope = scope(&args.scope)?;
+fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
+    let mut in_scope = scope(proc, &args.scope)?;
+    let found = proc.existing().context("cannot read /proc")?;
+    let mut zombies = found.zombies;
     zombies.retain(|zombie| in_scope(zombie));
 
-    let parents = Parents::read(zombies.iter().map(|zombie| zombie.facts.ppid));
-    zombies.retain(|zombie| proc::is_still_there(zombie.entry.record.pid, &zombie.facts));
+    let parents = proc.parents(zombies.iter().map(|zombie| zombie.facts.ppid));
+    zombies.retain(|zombie| proc.is_still_there(zombie.entry.record.pid, &zombie.facts));
     let mut cpus: Vec<_> = zombies.iter().map(|zombie| zombie.entry.now.cpu).collect();
     cpus.sort_unstable();
     cpus.dedup();
@@ -139,22 +156,31 @@ fn list(args: &PsArgs) -> anyhow::Result<Vec<Process>> {
         }
     }
     processes.sort_by_key(|process| std::cmp::Reverse(process.alive.age_ns));
-    Ok(processes)
+    Ok(Seen {
+        processes,
+        gap: found.gap,
+    })
 }
 
 /// Whether a zombie is one of those that are asked for.
-fn scope(args: &ScopeArgs) -> anyhow::Result<impl Fn(&Existing) -> bool> {
+fn scope(proc: &Proc, args: &ScopeArgs) -> anyhow::Result<impl FnMut(&Existing) -> bool> {
     let pids: Vec<u32> = args.pid.iter().map(|pid| pid.get()).collect();
     let ppids: Vec<u32> = args.ppid.iter().map(|pid| pid.get()).collect();
     let containers = args.container.clone();
-    let tree = args.tree.map(|root| (root.get(), proc::parents_of_all()));
-    let cgroup = match &args.cgroup {
+    if !containers.is_empty() {
+        check_containers(&Cgroups::read()?)?;
+    }
+    let tree = match args.tree {
+        Some(root) => {
+            let parents = proc.parents_of_all().context("cannot read /proc")?;
+            Some((root.get(), parents))
+        }
+        None => None,
+    };
+    let mut cgroup = match &args.cgroup {
         Some(path) => {
-            let problem = || format!("--cgroup {}", path.display());
-            Cgroup::from_path(path).with_context(problem)?;
-            let mount = kernel::cgroup2_mount().unwrap_or_default();
-            let within = path.strip_prefix(&mount).unwrap_or(path);
-            Some(std::path::Path::new("/").join(within))
+            let subtree = Cgroup::from_path(path).and_then(Subtree::new);
+            Some(subtree.with_context(|| format!("--cgroup {}", path.display()))?)
         }
         None => None,
     };
@@ -170,11 +196,26 @@ fn scope(args: &ScopeArgs) -> anyhow::Result<impl Fn(&Existing) -> bool> {
                     let path = zombie.cgroup.as_deref();
                     path.is_some_and(|path| wanted.matches_path(path))
                 }))
-            && cgroup.as_ref().is_none_or(|cgroup| {
+            && cgroup.as_mut().is_none_or(|subtree| {
                 let path = zombie.cgroup.as_deref();
-                path.is_some_and(|path| std::path::Path::new(path).starts_with(cgroup))
+                path.is_some_and(|path| subtree.contains(path, zombie.cgroup_removed))
             })
     })
+}
+
+/// Containers are told by the paths of cgroups v2.
+fn check_containers(cgroups: &Cgroups) -> anyhow::Result<()> {
+    match cgroups {
+        Cgroups { v2: None, .. } => {
+            bail!("--container: ps finds containers by cgroup v2, which is not mounted here")
+        }
+        Cgroups { v1: true, .. } => warn(
+            "--container: ps finds containers by cgroup v2; it misses those that are in cgroup v1 \
+             alone",
+        ),
+        Cgroups { v1: false, .. } => {}
+    }
+    Ok(())
 }
 
 fn descends(mut pid: u32, root: u32, parents: &HashMap<u32, u32>) -> bool {

@@ -1,6 +1,6 @@
 //! One run, from the command line to the exit status.
 
-use std::{future::Future, io, path::Path, pin::pin, process::ExitStatus, thread};
+use std::{future::Future, io, pin::pin, process::ExitStatus, thread};
 
 use anyhow::Context as _;
 use tokio::{sync::oneshot, time::Instant};
@@ -17,7 +17,7 @@ use crate::{
     session::{Session, Trouble, until},
     signals::{Inherited, Signals},
     sink::Start,
-    source::{CgroupPaths, monotonic_now, wall_clock},
+    source::{CgroupPaths, monotonic_now, proc, wall_clock},
 };
 
 /// Runs until Ctrl-C, for the asked time, or while the command does.
@@ -63,6 +63,7 @@ async fn trace(cli: &Cli, inherited: &Inherited, mut signals: Signals) -> anyhow
         .with_context(|| format!("cannot open --format {}", cli.format))?;
     let start = start_line(cli, &tracer);
     let mut session = Session::begin(cli, tracer, output)?;
+    session.warn_of_hidden();
     if !cli.quiet {
         say(&format!("attached (backend {})", start.backend));
     }
@@ -280,7 +281,7 @@ fn start_line(cli: &Cli, tracer: &Tracer) -> Start {
 /// What the kernel side is told of which processes the run is about.
 pub(crate) fn scope(args: &ScopeArgs) -> anyhow::Result<Scope> {
     let warn = |flag: &str, pid: Pid| {
-        if !Path::new("/proc").join(pid.to_string()).exists() {
+        if !proc::exists(pid.get()) {
             warn(&format!(
                 "{flag} {pid}: there is no such process now; waiting for it"
             ));

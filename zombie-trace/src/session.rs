@@ -32,7 +32,7 @@ use crate::{
     sink::{self, Queue, Start},
     source::{
         RecordSource, monotonic_now,
-        proc::{self, Findings},
+        proc::{self, Findings, Proc},
         thread_cpu_time,
     },
 };
@@ -105,6 +105,8 @@ pub(crate) struct Session {
     tracer: Tracer,
     source: RecordSource,
     pipeline: Pipeline,
+    /// `None` where /proc shows the processes of others, or none: no causes then.
+    proc: Option<Proc>,
     growth: Growth,
     /// How many ticks apart long-lived zombies are looked for.
     alive_ticks: u32,
@@ -155,6 +157,7 @@ impl Session {
             tracer,
             source,
             pipeline,
+            proc: open_proc(),
             growth: Growth::default(),
             alive_ticks: A_SECOND,
             interval: None,
@@ -163,6 +166,13 @@ impl Session {
             overlooked: unsettled,
             end: None,
         })
+    }
+
+    /// Warns if /proc hides the processes of others, whose zombies then get no cause.
+    pub(crate) fn warn_of_hidden(&self) {
+        if let Some(gap) = self.proc.as_ref().and_then(Proc::gap) {
+            warn(&format!("some zombies get no cause: {gap}"));
+        }
     }
 
     /// Writes the first line.
@@ -268,7 +278,8 @@ impl Session {
         let due = self.pipeline.due(&existing);
         let took = thread_cpu_time().saturating_sub(begin);
         if !due.is_empty() {
-            let diagnoses = diagnose(&mut self.tracer, &due, Deadline::after(DIAGNOSIS))?;
+            let patience = Deadline::after(DIAGNOSIS);
+            let diagnoses = diagnose(&mut self.tracer, self.proc.as_ref(), &due, patience)?;
             self.pipeline.alive(&due, &diagnoses)?;
         }
         Ok(took)
@@ -301,8 +312,13 @@ impl Session {
             *counts.entry(parent).or_default() += 1;
         }
         counts.remove(&(0, Comm::from("")));
+        let mut limits = self.proc.as_ref().map(Proc::limits);
         for growing in self.growth.report(monotonic_now(), &counts) {
-            warn(&notice::growing(&growing, &proc::limits(growing.ppid)));
+            let limits = match &mut limits {
+                Some(limits) => limits.of(growing.ppid),
+                None => proc::pids().into_iter().collect(),
+            };
+            warn(&notice::growing(&growing, &limits));
         }
     }
 
@@ -396,7 +412,7 @@ impl Session {
             .filter(|entry| accounts::is_zombie(entry))
             .collect();
         let patience = deadline.or_after(DIAGNOSIS);
-        remains.diagnoses = diagnose(&mut self.tracer, &zombies, patience)?;
+        remains.diagnoses = diagnose(&mut self.tracer, self.proc.as_ref(), &zombies, patience)?;
         remains.running = self.tracer.descendants()?;
         Ok(remains)
     }
@@ -452,17 +468,25 @@ fn alive_ticks(after: Duration) -> u32 {
     ticks as u32
 }
 
+/// What /proc can't show is said once.
+fn open_proc() -> Option<Proc> {
+    Proc::open()
+        .inspect_err(|error| warn(&format!("no causes: {error}")))
+        .ok()
+}
+
 /// Why they are still there, by pid, as far as that is known by the deadline.
 fn diagnose(
     tracer: &mut Tracer,
+    proc: Option<&Proc>,
     zombies: &[&SnapshotEntry],
     deadline: Deadline,
 ) -> Result<HashMap<u32, Diagnosis>, KernelError> {
-    if zombies.is_empty() {
+    let Some(proc) = proc.filter(|_| !zombies.is_empty()) else {
         return Ok(HashMap::new());
-    }
+    };
     let copies = zombies.iter().copied().copied().collect();
-    let read = || Findings::read_by(copies, deadline);
+    let read = || Findings::read_by(proc, copies, deadline);
     let Some(findings) = raised(Capability::CAP_SYS_PTRACE, read) else {
         warn(&notice::undiagnosed(zombies.len()));
         return Ok(HashMap::new());

@@ -12,8 +12,8 @@ use support::Run;
 use zombie_trace::{
     cli::Cli,
     compare::{Comparison, Profile, compare},
-    doctor,
-    kernel::{BackendCheck, BtfCheck, Capabilities, Cgroups, Examination},
+    doctor::{self, ProcCheck},
+    kernel::{BackendCheck, BtfCheck, Capabilities, Cgroups, Confinement, Examination},
     sink::{Intervals, Json, Look, Table, Text, comparison},
 };
 
@@ -253,16 +253,18 @@ fn doctor_says_what_works_and_what_does_not() {
             bytes: Some(5_123_456),
             problem: None,
         },
-        capabilities: Capabilities {
+        capabilities: Some(Capabilities {
             missing: vec![],
             missing_for_tracefs: vec!["CAP_DAC_READ_SEARCH"],
-        },
+        }),
+        confinement: Confinement::default(),
         lockdown: Some("integrity".into()),
         tracefs: Some("/sys/kernel/tracing".into()),
-        cgroups: Cgroups {
+        tracefs_is_readable: true,
+        cgroups: Some(Cgroups {
             v2: Some("/sys/fs/cgroup".into()),
             v1: false,
-        },
+        }),
         backends: vec![
             backend("fentry", refused, 1000, 0),
             backend("kprobe", None, 2000, 0),
@@ -274,7 +276,11 @@ fn doctor_says_what_works_and_what_does_not() {
         buffer_bytes: 4 << 20,
         map_bytes: Some(41_538_784),
     };
-    check("doctor-well.txt", &doctor_text(&well));
+    let complete = ProcCheck {
+        complete: true,
+        problem: None,
+    };
+    check("doctor-well.txt", &doctor_text(&well, &complete));
 
     let ill = Examination {
         kernel: "4.19.0-27-amd64".into(),
@@ -284,24 +290,44 @@ fn doctor_says_what_works_and_what_does_not() {
             bytes: None,
             problem: Some("this kernel has no BTF".into()),
         },
-        capabilities: Capabilities {
+        capabilities: Some(Capabilities {
             missing: vec!["CAP_BPF", "CAP_PERFMON"],
             missing_for_tracefs: vec!["CAP_DAC_READ_SEARCH"],
-        },
+        }),
         lockdown: None,
         tracefs: None,
-        cgroups: Cgroups { v2: None, v1: true },
+        cgroups: Some(Cgroups { v2: None, v1: true }),
         backends: vec![backend("fentry", Some("missing CAP_BPF"), 1000, 0)],
         would_use: None,
         pid_max: Some(32_768),
         map_bytes: None,
         ..well
     };
-    check("doctor-ill.txt", &doctor_text(&ill));
+    let missing = ProcCheck {
+        complete: false,
+        problem: Some("no procfs is mounted at /proc".into()),
+    };
+    check("doctor-ill.txt", &doctor_text(&ill, &missing));
+
+    let confined = Examination {
+        capabilities: Some(Capabilities {
+            missing: vec![],
+            missing_for_tracefs: vec![],
+        }),
+        confinement: Confinement {
+            user_namespace: true,
+            seccomp_filter: true,
+            bpf_refused: None,
+        },
+        tracefs: Some("/sys/kernel/tracing".into()),
+        tracefs_is_readable: false,
+        ..ill
+    };
+    check("doctor-confined.txt", &doctor_text(&confined, &missing));
 }
 
-fn doctor_text(examination: &Examination) -> String {
+fn doctor_text(examination: &Examination, proc: &ProcCheck) -> String {
     let mut out = Vec::new();
-    doctor::write_text(&mut out, examination).unwrap();
+    doctor::write_text(&mut out, examination, proc).unwrap();
     anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string()
 }

@@ -122,10 +122,14 @@ fn of_parent(zombie: &ZombieFacts, parent: &ParentFacts) -> (Cause, String) {
         return (Cause::NoSigchld, other_signal(signal));
     }
 
+    let unreadable = threads.iter().find_map(|thread| match thread.wait {
+        Wait::Unreadable(why) => Some(why),
+        _ => None,
+    });
     let pending = parent.pending || threads.iter().any(|thread| thread.pending);
     let blocked = all(|thread| thread.blocks_sigchld);
     if pending && blocked {
-        let sleeps = if threads.iter().any(|thread| thread.wait == Wait::Unreadable) {
+        let sleeps = if unreadable.is_some() {
             "has not taken it"
         } else {
             "does not wait"
@@ -135,7 +139,7 @@ fn of_parent(zombie: &ZombieFacts, parent: &ParentFacts) -> (Cause, String) {
             format!("blocks SIGCHLD, which is pending, and {sleeps}"),
         );
     }
-    if threads.iter().any(|thread| thread.wait == Wait::Unreadable) {
+    if let Some(why) = unreadable {
         let does = match parent.sigchld {
             Disposition::Default => "does not handle",
             Disposition::Ignore => "ignores",
@@ -143,10 +147,7 @@ fn of_parent(zombie: &ZombieFacts, parent: &ParentFacts) -> (Cause, String) {
         };
         return (
             Cause::Unknown,
-            format!(
-                "{does} SIGCHLD; whether it waits for another child can't be read without \
-                 CAP_SYS_PTRACE"
-            ),
+            format!("{does} SIGCHLD; whether it waits for another child can't be read {why}"),
         );
     }
     match parent.sigchld {
@@ -282,7 +283,10 @@ fn misses(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cause::Tracer, lifecycle::Comm};
+    use crate::{
+        cause::{Tracer, Unreadable},
+        lifecycle::Comm,
+    };
 
     fn zombie() -> ZombieFacts {
         ZombieFacts {
@@ -552,7 +556,9 @@ mod tests {
 
     #[test]
     fn what_cant_be_read_is_not_guessed() {
-        let unreadable = |parent: &mut ParentFacts| parent.threads[0].wait = Wait::Unreadable;
+        let unreadable = |parent: &mut ParentFacts| {
+            parent.threads[0].wait = Wait::Unreadable(Unreadable::NoCapability);
+        };
         assert_eq!(with(unreadable), Cause::Unknown);
         let foreign = |parent: &mut ParentFacts| parent.threads[0].wait = Wait::Foreign;
         assert_eq!(with(foreign), Cause::Unknown);

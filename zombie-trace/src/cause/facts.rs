@@ -1,3 +1,5 @@
+use std::fmt;
+
 use nix::libc;
 
 use crate::lifecycle::Comm;
@@ -129,11 +131,11 @@ pub enum State {
 /// Whether a thread is in a system call that waits for children.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Its system call can't be read: needs CAP_SYS_PTRACE.
-    Unreadable,
+    /// Its system call can't be read.
+    Unreadable(Unreadable),
     /// It is in none.
     None,
-    /// It is in a wait that we can't take apart (of a 32-bit program).
+    /// It is in a wait whose arguments we can't read, such as a 32-bit program's.
     Foreign,
     /// It is in wait4 or waitid.
     For {
@@ -153,6 +155,30 @@ pub enum WaitTarget {
     Pid(u32),
     /// A process group.
     Group(u32),
-    /// The process that a pidfd refers to, as *we* number it; 0 if that can't be told.
+    /// The process that a pidfd refers to, as *we* number it; 0 if it has no number here.
     Pidfd(u32),
+}
+
+/// Why a thread's system call can't be read. Displayed, it ends a sentence: "can't be read …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// We lack CAP_SYS_PTRACE.
+    NoCapability,
+    /// We hold it, but only inside a user namespace.
+    UserNamespace,
+    /// Yama forbids it to everybody.
+    Yama,
+    /// We hold it: something else, such as SELinux, forbids it.
+    SecurityModule,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCapability => "without CAP_SYS_PTRACE",
+            Self::UserNamespace => "from inside this user namespace",
+            Self::Yama => "while kernel.yama.ptrace_scope is 3",
+            Self::SecurityModule => "because a security module forbids it",
+        })
+    }
 }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use diagnose::diagnose;
 pub(crate) use facts::WNOTHREAD;
 pub use facts::{
-    Disposition, Facts, ParentFacts, State, ThreadFacts, Tracer, Wait, WaitTarget, ZombieFacts,
+    Disposition, Facts, ParentFacts, State, ThreadFacts, Tracer, Unreadable, Wait, WaitTarget,
+    ZombieFacts,
 };
 
 /// Why a zombie is still there.

@@ -72,7 +72,8 @@ Exit status:
 const PS_EXIT: &str = "\
 Exit status:
   0  all went well, whether there are zombies or not
-  1  /proc cannot be read
+  1  /proc cannot be read, or hides processes (hidepid): what can be seen is
+     listed, and no condition is judged
   2  the command line makes no sense
   3  a condition of --fail-if holds";
 
@@ -242,7 +243,10 @@ pub struct TuningArgs {
     #[arg(long, default_value = "auto", help_heading = "Tuning")]
     pub backend: BackendChoice,
 
-    /// The kernel's BTF, if not at /sys/kernel/btf/vmlinux
+    /// BTF of a kernel that has no /sys/kernel/btf/vmlinux
+    ///
+    /// FILE must describe the running kernel exactly. Where the kernel has BTF of its own, a file
+    /// that differs from it is refused; where it has none, only root may give a file.
     #[arg(long, value_name = "FILE", help_heading = "Tuning")]
     pub btf: Option<PathBuf>,
 
@@ -325,24 +329,26 @@ impl From<&FilterArgs> for Filter {
 /// Something else than tracing.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Task {
-    /// Tell what this kernel allows, and what it costs
+    /// Show what this machine allows, and what tracing costs
     ///
-    /// Loads and attaches each backend for a moment. Ends with status 0 if tracing can work, with 1
-    /// if it can't.
+    /// Loads and attaches each backend for a moment. Also shows what stands in the way: missing
+    /// capabilities, a user namespace, a seccomp filter, lockdown, a /proc that hides processes.
+    /// The exit status is 0 if tracing works, 1 if it does not.
     Doctor(DoctorArgs),
 
     /// List the zombies that exist now, with age, parent and cause
     ///
-    /// Needs no privileges, but as root it can tell more of the causes. -m is about the age, and a
-    /// glob of -n or --parent-comm about the name; -x needs the zombies' exit status, which only
-    /// their owner and root may read.
+    /// Needs no privileges, but finds more causes as root. -m is about the age, and a glob of -n or
+    /// --parent-comm about the name; -x needs the zombies' exit status, which only their owner and
+    /// root may read. Zombies are read from /proc, which must be a procfs of this pid namespace.
     Ps(PsArgs),
 
     /// Tell everything about one zombie and its parent, or about a parent
     ///
     /// Why it is still there and what helps, what is left of it, its ancestors, and what its parent
     /// does with SIGCHLD and with its threads. Of a living process: its zombies. Needs no
-    /// privileges, but as root it can tell more, and with -d how promptly it reaps.
+    /// privileges, but shows more as root, and with -d how promptly it reaps. Reads /proc, which
+    /// must be a procfs of this pid namespace.
     Inspect(InspectArgs),
 
     /// Tell what recorded runs show, as text, page or data
@@ -532,7 +538,10 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// The kernel's BTF, if not at /sys/kernel/btf/vmlinux
+    /// BTF of a kernel that has no /sys/kernel/btf/vmlinux
+    ///
+    /// FILE must describe the running kernel exactly. Where the kernel has BTF of its own, a file
+    /// that differs from it is refused; where it has none, only root may give a file.
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
 }

@@ -28,7 +28,7 @@ use nix::{
 pub use kind::{Kind, Which};
 
 use self::process::Made;
-use crate::{cli::DemoArgs, exit_code::ExitCode, filter::Pid, ps};
+use crate::{cli::DemoArgs, exit_code::ExitCode, filter::Pid, ps, source::proc::Proc};
 
 /// Makes the zombies, says what they are and how to look at them, and cleans up.
 ///
@@ -42,6 +42,8 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     if kinds.len() > 1 && !args.run {
         bail!("demo all is for showing one after the other: add --run");
     }
+    // What has to be cleaned up is found there.
+    let proc = Proc::open()?;
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         signals.add(signal);
@@ -52,7 +54,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
     let alone = kinds.len() == 1;
     for kind in kinds {
-        let mut made = match process::make(kind) {
+        let mut made = match process::make(kind, &proc) {
             Ok(made) => made,
             Err(error) if alone => return Err(error.context(format!("demo {kind}"))),
             Err(error) => {
@@ -61,7 +63,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
             }
         };
         let shown = if args.run {
-            show(kind)
+            show(kind, &proc)
         } else {
             explain(kind, &made, args.duration.into())
                 .and_then(|()| Ok(wait(signals.as_fd(), args.duration.into())?))
@@ -88,7 +90,7 @@ fn print(text: &str) -> io::Result<()> {
 
 fn explain(kind: Kind, made: &Made, limit: Duration) -> anyhow::Result<()> {
     let parent = made.parent;
-    let zombies: Vec<String> = made.zombies().iter().map(u32::to_string).collect();
+    let zombies: Vec<String> = made.zombies()?.iter().map(u32::to_string).collect();
     let mut text = format!("{kind}: {}\n\n", kind.explanation());
     text += &format!("The parent is process {parent}. In another terminal:\n\n");
     text += &format!("  zombie-trace ps --tree {}\n", std::process::id());
@@ -105,12 +107,12 @@ fn explain(kind: Kind, made: &Made, limit: Duration) -> anyhow::Result<()> {
 }
 
 /// With our own output.
-fn show(kind: Kind) -> anyhow::Result<()> {
+fn show(kind: Kind, proc: &Proc) -> anyhow::Result<()> {
     print(&format!("{kind}: {}\n", kind.explanation()))?;
     // The parent is on its way to where it stays.
     std::thread::sleep(Duration::from_millis(500));
     let us: Pid = std::process::id().to_string().parse()?;
-    ps::show_tree(us)?;
+    ps::show_tree(proc, us)?;
     print("\n")?;
     Ok(())
 }

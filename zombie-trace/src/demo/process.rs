@@ -13,13 +13,13 @@ use nix::{
     sys::{
         prctl::{set_name, set_pdeathsig},
         signal::{SigSet, Signal, kill},
-        wait::{Id, WaitPidFlag, waitid, waitpid},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
     },
     unistd::{ForkResult, Pid, fork, pipe},
 };
 
 use super::{Kind, cgroup::Cgroup, parents};
-use crate::source::proc;
+use crate::source::proc::Proc;
 
 /// What was made for a demonstration.
 #[derive(Debug)]
@@ -29,10 +29,11 @@ pub(super) struct Made {
     /// Tells the parent to come to an end, by being closed.
     end: Option<OwnedFd>,
     cgroup: Option<Cgroup>,
+    proc: Proc,
 }
 
 /// Starts a parent and waits until it has its zombies.
-pub(super) fn make(kind: Kind) -> anyhow::Result<Made> {
+pub(super) fn make(kind: Kind, proc: &Proc) -> anyhow::Result<Made> {
     let cgroup = match kind {
         Kind::Frozen => Some(Cgroup::for_freezing()?),
         Kind::Starved => Some(Cgroup::with_little_cpu()?),
@@ -60,6 +61,7 @@ pub(super) fn make(kind: Kind) -> anyhow::Result<Made> {
         parent: parent.as_raw().cast_unsigned(),
         end: Some(end),
         cgroup,
+        proc: proc.clone(),
     };
     let mut byte = [0];
     if File::from(ready).read_exact(&mut byte).is_err() {
@@ -74,19 +76,20 @@ pub(super) fn make(kind: Kind) -> anyhow::Result<Made> {
     }
     if kind == Kind::Init {
         // The namespace's first process is a child of the one that made the namespace.
-        made.parent = proc::children(made.parent)
-            .0
-            .first()
-            .copied()
-            .unwrap_or(made.parent);
+        let (living, _) = proc.children(made.parent).context("cannot read /proc")?;
+        made.parent = living.first().copied().unwrap_or(made.parent);
     }
     Ok(made)
 }
 
 impl Made {
     /// What has become a zombie so far, of the parent's children.
-    pub(super) fn zombies(&self) -> Vec<u32> {
-        proc::children(self.parent).1
+    pub(super) fn zombies(&self) -> anyhow::Result<Vec<u32>> {
+        let (_, zombies) = self
+            .proc
+            .children(self.parent)
+            .context("cannot read /proc")?;
+        Ok(zombies)
     }
 
     /// Everything ends, and is reaped.
@@ -95,19 +98,31 @@ impl Made {
         if let Some(cgroup) = &self.cgroup {
             cgroup.release();
         }
-        // Whatever loses its parent becomes our child.
+        // Whatever loses its parent becomes our child. Most of it ends with its parent, so that /proc
+        // is searched for the living only when there is nothing to reap.
         loop {
-            let (ours, _) = proc::children(std::process::id());
-            for pid in ours {
-                let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
-            }
-            match waitpid(None, Some(WaitPidFlag::__WALL)) {
-                Ok(_) | Err(Errno::EINTR) => {}
+            match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => self.kill_living(),
+                Ok(_) | Err(Errno::EINTR) => continue,
                 Err(_) => break,
+            }
+            if matches!(waitpid(None, Some(WaitPidFlag::__WALL)), Err(Errno::ECHILD)) {
+                break;
             }
         }
         // It is removed when nothing is in it.
         self.cgroup = None;
+    }
+}
+
+impl Made {
+    fn kill_living(&self) {
+        let living = self.proc.children(std::process::id());
+        // The parent at least is known, and those with a death signal follow it.
+        let living = living.map_or_else(|_| vec![self.parent], |(living, _)| living);
+        for pid in living {
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
     }
 }
 

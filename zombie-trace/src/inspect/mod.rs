@@ -21,12 +21,12 @@ use crate::{
     container::{Container, Runtime},
     exit_code::ExitCode,
     lifecycle::{Alive, Lifecycle, Place, Zombie},
-    notice::say,
+    notice::{say, warn},
     privilege::raised,
     sink::{HEADING, escaped, human, printable, time_of_day, wrap},
     source::{
         monotonic_now,
-        proc::{self, Existing, Parents},
+        proc::{self, Existing, Proc},
         wall_clock,
     },
 };
@@ -41,17 +41,24 @@ const LISTED: usize = 10;
 /// watched, and that can't be.
 pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let pid = args.pid.get();
-    let Some(leader) = proc::process_of(pid) else {
+    let proc = Proc::open()?;
+    if let Some(gap) = proc.gap() {
+        warn(&gap.to_string());
+    }
+    let Some(leader) = proc.process_of(pid) else {
+        if proc::exists(pid) {
+            bail!("process {pid} exists, but /proc does not show it: run it as root");
+        }
         bail!(
             "there is no process {pid}: if it was a zombie it has been reaped ('zombie-trace ps' \
-             lists those that are left)"
+             lists the living zombies)"
         );
     };
     let mut text = String::new();
     if leader != pid {
         let _ = writeln!(text, "{pid} is a thread of process {leader}.\n");
     }
-    let zombie = raised(Capability::CAP_SYS_PTRACE, || proc::zombie(leader));
+    let zombie = raised(Capability::CAP_SYS_PTRACE, || proc.zombie(leader));
     let parent = zombie.as_ref().map_or(leader, |zombie| zombie.facts.ppid);
     if args.duration.is_some() && parent == 0 {
         bail!("--duration: the parent of {leader} can't be seen from here, nor watched");
@@ -62,9 +69,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         None => None,
     };
     raised(Capability::CAP_SYS_PTRACE, || match &zombie {
-        Some(zombie) => about_zombie(&mut text, zombie),
-        None => about_living(&mut text, leader),
-    });
+        Some(zombie) => about_zombie(&mut text, &proc, zombie),
+        None => about_living(&mut text, &proc, leader),
+    })?;
     if let Some((duration, watch)) = watch {
         write(args, &text)?;
         say(&format!(
@@ -121,16 +128,16 @@ fn alive(zombies: &[Existing]) -> Vec<Alive> {
     zombies.iter().map(alive).collect()
 }
 
-fn about_zombie(text: &mut String, zombie: &Existing) {
+fn about_zombie(text: &mut String, proc: &Proc, zombie: &Existing) -> anyhow::Result<()> {
     let record = &zombie.entry.record;
-    let parents = Parents::read([zombie.facts.ppid]);
+    let parents = proc.parents([zombie.facts.ppid]);
     let parent = parents.get(zombie.facts.ppid);
     let diagnosis = diagnose(Facts {
         zombie: &zombie.facts,
         parent,
     });
     let Some(alive) = alive(std::slice::from_ref(zombie)).pop() else {
-        return;
+        return Ok(());
     };
     let name = printable(&alive.comm);
     let threads = zombie.facts.live_threads.len();
@@ -196,14 +203,15 @@ fn about_zombie(text: &mut String, zombie: &Existing) {
         line(text, "memory, files", "all of them, while a thread lives");
     }
 
-    tree(text, record.pid);
+    tree(text, proc, record.pid);
     match parent {
-        Some(parent) => about_parent(text, "Parent", parent),
+        Some(parent) => about_parent(text, proc, "Parent", parent)?,
         None => {
             heading(text, "Parent");
             line(text, "", "not visible from here");
         }
     }
+    Ok(())
 }
 
 /// All that its path tells of a container.
@@ -218,9 +226,9 @@ fn told(container: &Container) -> String {
     escaped(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
-fn tree(text: &mut String, pid: u32) {
+fn tree(text: &mut String, proc: &Proc, pid: u32) {
     heading(text, "Ancestors");
-    let mut ancestors = proc::ancestors(pid);
+    let mut ancestors = proc.ancestors(pid);
     ancestors.reverse();
     for (depth, (pid, comm)) in ancestors.iter().enumerate() {
         let indent = " ".repeat(2 * depth + 2);
@@ -228,14 +236,20 @@ fn tree(text: &mut String, pid: u32) {
     }
 }
 
-fn about_parent(text: &mut String, title: &str, parent: &ParentFacts) {
+fn about_parent(
+    text: &mut String,
+    proc: &Proc,
+    title: &str,
+    parent: &ParentFacts,
+) -> anyhow::Result<()> {
     heading(text, title);
     line(
         text,
         "process",
         &format!("{} ({})", parent.pid, printable(&parent.comm)),
     );
-    if let Some(container) = proc::cgroup(parent.pid)
+    if let Some(container) = proc
+        .cgroup(parent.pid)
         .as_deref()
         .and_then(Container::of_path)
     {
@@ -270,7 +284,7 @@ fn about_parent(text: &mut String, title: &str, parent: &ParentFacts) {
             &format!("… and {} more", parent.threads.len() - LISTED),
         );
     }
-    zombies_of(text, parent.pid);
+    zombies_of(text, proc, parent.pid)
 }
 
 fn doing(thread: &ThreadFacts) -> String {
@@ -291,31 +305,32 @@ fn doing(thread: &ThreadFacts) -> String {
             WaitTarget::Group(group) => format!(", waiting for process group {group}"),
             WaitTarget::Pidfd(pid) => format!(", waiting for process {pid} by a pidfd"),
         },
-        (Wait::Unreadable, _) => ", in what can't be read without CAP_SYS_PTRACE".to_owned(),
+        (Wait::Unreadable(why), _) => format!("; its system call can't be read {why}"),
         (_, Some(function)) => format!(" in {function}"),
         (_, None) => String::new(),
     };
     format!("{} {state}{place}", thread.tid)
 }
 
-fn zombies_of(text: &mut String, pid: u32) {
-    let (living, zombies) = proc::children(pid);
+fn zombies_of(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> {
+    let (living, zombies) = proc.children(pid).context("cannot read /proc")?;
     let children = living.len() + zombies.len();
     line(
         text,
         "children",
         &format!("{children}, of which {} zombies", zombies.len()),
     );
+    Ok(())
 }
 
-fn about_living(text: &mut String, pid: u32) {
-    let parents = Parents::read([pid]);
+fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> {
+    let parents = proc.parents([pid]);
     let Some(process) = parents.get(pid) else {
         let _ = writeln!(text, "Process {pid} has just ended.");
-        return;
+        return Ok(());
     };
     let name = printable(&process.comm);
-    let (living, zombies) = proc::children(pid);
+    let (living, zombies) = proc.children(pid).context("cannot read /proc")?;
     let _ = match (living.len(), zombies.len()) {
         (0, 0) => writeln!(
             text,
@@ -333,7 +348,10 @@ fn about_living(text: &mut String, pid: u32) {
     };
     if !zombies.is_empty() {
         heading(text, "Its zombies");
-        let zombies: Vec<Existing> = zombies.into_iter().filter_map(proc::zombie).collect();
+        let zombies: Vec<Existing> = zombies
+            .into_iter()
+            .filter_map(|pid| proc.zombie(pid))
+            .collect();
         let diagnoses = zombies.iter().map(|zombie| {
             diagnose(Facts {
                 zombie: &zombie.facts,
@@ -365,8 +383,8 @@ fn about_living(text: &mut String, pid: u32) {
             }
         }
     }
-    tree(text, pid);
-    about_parent(text, "As a parent", process);
+    tree(text, proc, pid);
+    about_parent(text, proc, "As a parent", process)
 }
 
 fn about_reaping(text: &mut String, seen: &Reaping) {

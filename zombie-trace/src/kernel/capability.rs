@@ -1,9 +1,17 @@
 //! Whether this process may trace at all.
 
-use std::{env, fs, io};
+use std::{env, fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
 use caps::{CapSet, Capability, CapsHashSet};
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::{
+        resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit},
+        statfs::{PROC_SUPER_MAGIC, statfs},
+    },
+    unistd::{geteuid, getuid},
+};
 use serde::Serialize;
 
 use super::{KernelError, Release};
@@ -24,28 +32,144 @@ pub struct Capabilities {
     pub missing_for_tracefs: Vec<&'static str>,
 }
 
-/// Those of the running process.
-pub(super) fn held() -> Capabilities {
-    Capabilities {
-        missing: missing(&read(CapSet::Effective)),
-        // In force only while tracefs is read.
-        missing_for_tracefs: absent(&USEFUL, &read(CapSet::Permitted)),
+/// What keeps capabilities from being of use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Confinement {
+    /// This process is in a user namespace of its own, whose capabilities count only inside.
+    pub user_namespace: bool,
+    /// A seccomp filter decides which system calls this process may make.
+    pub seccomp_filter: bool,
+    /// Why bpf(2) is refused altogether, if it is; null also if it was not tried.
+    pub bpf_refused: Option<String>,
+}
+
+impl Confinement {
+    /// That of the running process; what can't be read is taken for none.
+    pub(super) fn found() -> Self {
+        let status = status().unwrap_or_default();
+        let seccomp_filter = has_seccomp_filter(&status);
+        // It says what is missing, and not what would come then.
+        let is_capable = missing(&read(CapSet::Effective)).is_empty();
+        let user_namespace = !in_initial_user_namespace();
+        let bpf = match is_capable && !user_namespace {
+            true => try_bpf(seccomp_filter),
+            false => Ok(()),
+        };
+        Self {
+            user_namespace,
+            seccomp_filter,
+            bpf_refused: bpf.err().map(|error| error.in_a_line()),
+        }
     }
 }
 
-/// Fails with the names of the capabilities that are missing. CAP_SYS_ADMIN includes them.
-pub(super) fn check() -> Result<(), KernelError> {
-    // Much else is read there.
-    const STATUS: &str = "/proc/self/status";
-    fs::metadata(STATUS).map_err(|source| match source.kind() {
+const STATUS: &str = "/proc/self/status";
+
+fn status() -> Result<String, KernelError> {
+    fs::read_to_string(STATUS).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound if is_procfs(Path::new("/proc")) => KernelError::ForeignProc,
         io::ErrorKind::NotFound => KernelError::NoProc { source },
-        _ => KernelError::io(format!("cannot read {STATUS}"), source),
-    })?;
-    let missing = missing(&read(CapSet::Effective));
-    if missing.is_empty() {
-        return Ok(());
+        _ => KernelError::io(STATUS, source),
+    })
+}
+
+fn is_procfs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC)
+}
+
+/// Those of the running process.
+///
+/// # Errors
+/// /proc does not show them.
+pub(super) fn held() -> Result<Capabilities, KernelError> {
+    status()?;
+    Ok(Capabilities {
+        missing: missing(&read(CapSet::Effective)),
+        // In force only while tracefs is read.
+        missing_for_tracefs: absent(&USEFUL, &read(CapSet::Permitted)),
+    })
+}
+
+/// Fails with the names of the capabilities that are missing, or with what makes them useless.
+/// CAP_SYS_ADMIN includes them.
+pub(super) fn check() -> Result<(), KernelError> {
+    let status = status()?;
+    // Neither sudo nor setcap would help there.
+    if !in_initial_user_namespace() {
+        return Err(KernelError::UserNamespace);
     }
-    Err(lacking(&missing.join(" and ")))
+    let missing = missing(&read(CapSet::Effective));
+    if !missing.is_empty() {
+        return Err(lacking(&missing.join(" and ")));
+    }
+    try_bpf(has_seccomp_filter(&status))
+}
+
+/// Whether our user namespace is the one that the kernel asks for capabilities in.
+pub(crate) fn in_initial_user_namespace() -> bool {
+    /// `PROC_USER_INIT_INO` (include/linux/proc_ns.h)
+    const INITIAL: u64 = 0xeffffffd;
+    match fs::metadata("/proc/self/ns/user") {
+        Ok(namespace) => namespace.ino() == INITIAL,
+        // A kernel without user namespaces.
+        Err(error) => {
+            error.kind() == io::ErrorKind::NotFound && Path::new("/proc/self/ns").exists()
+        }
+    }
+}
+
+/// Whether this is root, and not somebody who runs a program with file capabilities. Nobody else
+/// may see kernel addresses.
+pub(super) fn is_root() -> bool {
+    getuid().is_root() && geteuid().is_root() && in_initial_user_namespace()
+}
+
+/// `SECCOMP_MODE_FILTER` (proc_pid_status(5)).
+pub(super) fn has_seccomp_filter(status: &str) -> bool {
+    status
+        .lines()
+        .filter_map(|line| line.strip_prefix("Seccomp:"))
+        .any(|mode| mode.trim() == "2")
+}
+
+/// As above, of the running process.
+pub(super) fn is_filtered() -> bool {
+    status().is_ok_and(|status| has_seccomp_filter(&status))
+}
+
+/// Makes a bpf(2) call that has no effect, to find out whether it gets as far as the kernel's own
+/// code. Without this, the first map that happens to be created would be blamed.
+fn try_bpf(seccomp_filter: bool) -> Result<(), KernelError> {
+    const MAP_LOOKUP_ELEM: libc::c_int = 1;
+    // `union bpf_attr`, in which the descriptor comes first.
+    let mut attributes = [0_u32; 8];
+    attributes[0] = u32::MAX;
+    // SAFETY: the attributes live longer than the call, which reads no more than their size.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            MAP_LOOKUP_ELEM,
+            attributes.as_ptr(),
+            size_of_val(&attributes),
+        )
+    };
+    refusal(Errno::result(result).err(), seccomp_filter)
+}
+
+fn refusal(error: Option<Errno>, seccomp_filter: bool) -> Result<(), KernelError> {
+    let by = match error {
+        None | Some(Errno::EBADF | Errno::EINVAL) => return Ok(()),
+        _ if seccomp_filter => {
+            "a seccomp filter forbids it; allow bpf and perf_event_open in the seccomp profile of \
+             this container or service"
+        }
+        Some(Errno::ENOSYS) => "it was built without CONFIG_BPF_SYSCALL",
+        _ => "a security module forbids it; allow bpf in its policy",
+    };
+    Err(KernelError::BpfRefused {
+        reason: error.unwrap_or(Errno::EPERM).into(),
+        by,
+    })
 }
 
 /// Programs, their links and maps are descriptors: some 60, and as many again for looks into /proc,
@@ -135,6 +259,20 @@ fn absent(wanted: &[(Capability, &'static str)], held: &CapsHashSet) -> Vec<&'st
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn says_who_refuses_bpf() {
+        let refused = |error, filtered| refusal(Some(error), filtered).unwrap_err().to_string();
+        assert!(refusal(None, true).is_ok() && refusal(Some(Errno::EBADF), true).is_ok());
+        assert!(refused(Errno::EPERM, true).contains("seccomp"));
+        assert!(refused(Errno::ENOSYS, true).contains("seccomp"));
+        assert!(refused(Errno::ENOSYS, false).contains("CONFIG_BPF_SYSCALL"));
+        assert!(refused(Errno::EPERM, false).contains("security module"));
+        assert!(has_seccomp_filter(
+            "NoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n"
+        ));
+        assert!(!has_seccomp_filter("Seccomp:\t0\nSeccomp_filters:\t2\n"));
+    }
 
     #[test]
     fn names_what_is_missing() {

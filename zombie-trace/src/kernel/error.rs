@@ -1,8 +1,9 @@
 use std::{fmt, io, path::PathBuf};
 
 use aya::programs::ProgramError;
+use nix::libc;
 
-use super::btf::BtfError;
+use super::{btf::BtfError, capability, examination};
 
 /// The system call's error and, on lines of its own, what the verifier says, if anything.
 #[derive(Debug)]
@@ -49,15 +50,37 @@ pub enum KernelError {
     },
     /// The kernel was built without BTF.
     #[error(
-        "this kernel has no BTF type information ({path} is missing): it needs CONFIG_DEBUG_INFO_BTF=y, \
-         which distribution kernels have since about 2020"
+        "this kernel has no BTF type information ({} is missing): it needs CONFIG_DEBUG_INFO_BTF=y, \
+         which distribution kernels have since about 2020",
+        path.display()
     )]
     NoBtf {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// `--btf` differs from what the kernel itself says.
+    #[error(
+        "--btf {}: it differs from the running kernel's own BTF at {}; leave --btf out",
+        path.display(), own.display()
+    )]
+    OtherBtf {
+        /// What was given.
+        path: PathBuf,
+        /// The kernel's own.
+        own: PathBuf,
+    },
+    /// Nothing vouches for the file of `--btf`.
+    #[error(
+        "--btf {}: only root may use it on a kernel without BTF of its own, as nothing shows that \
+         it is true",
+        path.display()
+    )]
+    UncheckedBtf {
+        /// What was given.
+        path: PathBuf,
+    },
     /// The kernel's BTF can't be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read {}", path.display())]
     ReadBtf {
         /// The file.
         path: PathBuf,
@@ -65,7 +88,7 @@ pub enum KernelError {
         source: io::Error,
     },
     /// The kernel's BTF lacks a type or field, or is malformed.
-    #[error("{path}")]
+    #[error("{}", path.display())]
     Btf {
         /// The file.
         path: PathBuf,
@@ -101,6 +124,26 @@ pub enum KernelError {
         /// What is enough.
         needed: u64,
     },
+    /// The procfs has no number for this process.
+    #[error(
+        "the procfs at /proc belongs to another pid namespace: mount one of this namespace first \
+         (`mount -t proc proc /proc`)"
+    )]
+    ForeignProc,
+    /// All capabilities are those of a user namespace.
+    #[error(
+        "this process is in a user namespace, such as a rootless container, whose capabilities do \
+         not count for tracing: run it as root outside of that namespace"
+    )]
+    UserNamespace,
+    /// No call of bpf(2) gets through.
+    #[error("bpf(2) is refused ({reason}): {by}")]
+    BpfRefused {
+        /// What the call gave.
+        reason: io::Error,
+        /// Who refuses it, and what to do.
+        by: &'static str,
+    },
     /// Perf events are for CAP_SYS_ADMIN alone: distributions have a level of that above the
     /// kernel's own.
     #[error(
@@ -114,10 +157,12 @@ pub enum KernelError {
         level: i32,
     },
     /// A program or map was refused.
-    #[error("the kernel refuses {what}")]
+    #[error("the kernel refuses {what}{}", hint(*restriction))]
     Refused {
         /// The program, hook or map.
         what: String,
+        /// What may be behind it.
+        restriction: Option<&'static str>,
         /// The kernel's reason, with the verifier's log if there is one.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -152,20 +197,27 @@ impl KernelError {
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         let source = source.into();
+        let reason = system_error(&*source);
+        let restriction = reason.and_then(restriction);
+        let source: Box<dyn std::error::Error + Send + Sync> = match source.downcast() {
+            Ok(error) => match *error {
+                ProgramError::LoadError {
+                    io_error,
+                    verifier_log,
+                } => Box::new(LoadRefused {
+                    reason: io_error,
+                    log: verifier_log.to_string(),
+                }),
+                other => Box::new(other),
+            },
+            Err(source) => source,
+        };
         Self::Refused {
             what: what.into(),
-            source: match source.downcast() {
-                Ok(error) => match *error {
-                    ProgramError::LoadError {
-                        io_error,
-                        verifier_log,
-                    } => Box::new(LoadRefused {
-                        reason: io_error,
-                        log: verifier_log.to_string(),
-                    }),
-                    other => Box::new(other),
-                },
-                Err(source) => source,
+            restriction,
+            source: match capability::is_root() {
+                true => source,
+                false => without_addresses(source),
             },
         }
     }
@@ -178,7 +230,90 @@ impl KernelError {
     }
 }
 
+fn hint(restriction: Option<&str>) -> String {
+    restriction.map_or_else(String::new, |restriction| format!(" ({restriction})"))
+}
+
+/// What can make the kernel refuse something, with this error, although all capabilities are there.
+fn restriction(error: i32) -> Option<&'static str> {
+    // To the verifier a helper that lockdown forbids is one that does not exist.
+    if ![libc::EPERM, libc::EACCES, libc::EINVAL].contains(&error) {
+        None
+    } else if examination::lockdown().as_deref() == Some("confidentiality") {
+        Some("its lockdown mode is confidentiality, in which programs may not read its memory")
+    } else if error != libc::EINVAL && capability::is_filtered() {
+        Some("a seccomp filter is in force")
+    } else {
+        None
+    }
+}
+
+/// The number of the system call's error that all of it comes from.
+fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let mut errors = std::iter::successors(Some(error), |error| error.source());
+    errors.find_map(|error| {
+        let error = match error.downcast_ref::<LoadRefused>() {
+            Some(refused) => &refused.reason,
+            None => error.downcast_ref::<io::Error>()?,
+        };
+        error.raw_os_error()
+    })
+}
+
+/// The same error without the verifier's log, which has kernel addresses: they are for root only.
+fn without_addresses(
+    source: Box<dyn std::error::Error + Send + Sync>,
+) -> Box<dyn std::error::Error + Send + Sync> {
+    let mut errors = std::iter::successors(Some(&*source as &dyn std::error::Error), |error| {
+        error.source()
+    });
+    let has_log = errors.any(|error| {
+        let text = error.to_string();
+        text.contains('\n') || text.to_ascii_lowercase().contains("verifier")
+    });
+    if !has_log {
+        return source;
+    }
+    let reason = system_error(&*source).map_or_else(
+        || io::Error::other("the verifier rejects it"),
+        io::Error::from_raw_os_error,
+    );
+    Box::new(LoadRefused {
+        reason,
+        log: "(the verifier's log is shown to root only)".to_owned(),
+    })
+}
+
 fn first_line(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
     text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verified() -> Box<dyn std::error::Error + Send + Sync> {
+        Box::new(LoadRefused {
+            reason: io::Error::from_raw_os_error(libc::EACCES),
+            log: "R1=ptr_task_struct(off=0) 0xffff888004f2a000\nprocessed 12 insns".to_owned(),
+        })
+    }
+
+    #[test]
+    fn the_log_is_for_root_only() {
+        let text = without_addresses(verified()).to_string();
+        assert!(text.starts_with("Permission denied"), "{text}");
+        assert!(!text.contains("ffff888004f2a000"), "{text}");
+        assert!(text.contains("root only"), "{text}");
+        let plain = without_addresses(Box::new(io::Error::from_raw_os_error(libc::EPERM)));
+        assert!(plain.to_string().starts_with("Operation not permitted"));
+    }
+
+    #[test]
+    fn the_system_call_is_found_behind_other_errors() {
+        let behind = KernelError::io("map SLOTS", io::Error::from_raw_os_error(libc::EPERM));
+        assert_eq!(system_error(&behind), Some(libc::EPERM));
+        assert_eq!(system_error(&KernelError::NoKprobes), None);
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Backend, Capabilities, Cgroups, Config, KernelError, Release, Tracer, capability,
+    Backend, Capabilities, Cgroups, Config, Confinement, KernelError, Release, Tracer, capability,
     facts::KernelTypes,
     tracefs,
     tracer::{self},
@@ -23,15 +23,19 @@ pub struct Examination {
     pub kernel_is_new_enough: Option<bool>,
     /// The kernel's own description of its types.
     pub btf: BtfCheck,
-    /// What this process may do.
-    pub capabilities: Capabilities,
+    /// What this process may do; null if /proc does not show it.
+    pub capabilities: Option<Capabilities>,
+    /// What keeps its capabilities from being of use.
+    pub confinement: Confinement,
     /// `none`, `integrity` or `confidentiality` (kernel_lockdown(7)), null if securityfs does not
     /// tell. With `confidentiality` programs may not read the kernel's memory.
     pub lockdown: Option<String>,
     /// Where tracefs is mounted; where it is not, the tracepoint backend mounts it for itself.
     pub tracefs: Option<PathBuf>,
-    /// How cgroups are mounted, by which containers are told.
-    pub cgroups: Cgroups,
+    /// Whether what is mounted there can be read.
+    pub tracefs_is_readable: bool,
+    /// How cgroups are mounted, by which containers are told; null if /proc does not show it.
+    pub cgroups: Option<Cgroups>,
     /// The best first.
     pub backends: Vec<BackendCheck>,
     /// What `--backend auto` would take; null if nothing loads.
@@ -100,10 +104,12 @@ impl Examination {
             kernel_is_new_enough: release.is_at_least(5, 10),
             kernel: release.as_str().to_owned(),
             btf: BtfCheck::new(KernelTypes::read(config.btf.as_deref())),
-            capabilities: capability::held(),
+            capabilities: capability::held().ok(),
+            confinement: Confinement::found(),
             lockdown: lockdown(),
             tracefs: tracefs::mount_point().map(Path::to_owned),
-            cgroups: Cgroups::mounted(),
+            tracefs_is_readable: tracefs::mount_point().is_some_and(tracefs::is_readable),
+            cgroups: Cgroups::read().ok(),
             would_use: backends
                 .iter()
                 .find(|backend| backend.works)
@@ -135,7 +141,7 @@ impl BtfCheck {
 }
 
 /// The one in brackets.
-fn lockdown() -> Option<String> {
+pub(super) fn lockdown() -> Option<String> {
     let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
     let chosen = text.split_once('[')?.1.split_once(']')?.0;
     Some(chosen.to_owned())

@@ -1,14 +1,15 @@
 //! What the programs must know of the running kernel.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use aya::Endianness;
 use zombie_trace_common::MISSING;
 
-use super::{KernelError, Release, btf::Btf, offsets};
+use super::{KernelError, Release, btf::Btf, capability, offsets};
 
 /// Where the kernel shows its own BTF.
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -26,19 +27,13 @@ pub(super) struct KernelTypes {
 }
 
 impl KernelTypes {
-    /// Reads the given file, or the one where it usually is.
-    pub(super) fn read(path: Option<&Path>) -> Result<Self, KernelError> {
-        let usual = path.is_none();
-        let path = path.unwrap_or(Path::new(BTF_PATH));
-        let bytes = fs::read(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound if usual => KernelError::NoBtf {
-                path: path.to_owned(),
-            },
-            _ => KernelError::ReadBtf {
-                path: path.to_owned(),
-                source,
-            },
-        })?;
+    /// Reads the kernel's own BTF, or the given file where the kernel has none.
+    pub(super) fn read(given: Option<&Path>) -> Result<Self, KernelError> {
+        let own = Path::new(BTF_PATH);
+        let (path, bytes) = match given {
+            Some(path) => (path, vouched_for(path, own, capability::is_root())?),
+            None => (own, contents(own).map_err(|error| no_btf(own, error))?),
+        };
         let in_btf = |source| KernelError::Btf {
             path: path.to_owned(),
             source,
@@ -53,6 +48,49 @@ impl KernelTypes {
                 .map_err(|error| KernelError::refused("its own BTF", error))?,
         })
     }
+}
+
+/// The given file, if it is what the kernel itself says. Wrong offsets would give wrong figures that
+/// look right, and let whoever gives the file read other parts of the kernel's memory.
+fn vouched_for(path: &Path, own: &Path, is_root: bool) -> Result<Vec<u8>, KernelError> {
+    let bytes = contents(path).map_err(|source| KernelError::ReadBtf {
+        path: path.to_owned(),
+        source,
+    })?;
+    match contents(own) {
+        Ok(kernels) if kernels == bytes => Ok(bytes),
+        Ok(_) => Err(KernelError::OtherBtf {
+            path: path.to_owned(),
+            own: own.to_owned(),
+        }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(no_btf(own, error)),
+        Err(_) if is_root => Ok(bytes),
+        Err(_) => Err(KernelError::UncheckedBtf {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// Why the kernel's own can't be read.
+fn no_btf(own: &Path, source: io::Error) -> KernelError {
+    let path = own.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => KernelError::NoBtf { path },
+        _ => KernelError::ReadBtf { path, source },
+    }
+}
+
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    /// No kernel's is as large; a device has no end.
+    const MAX_LEN: u64 = 256 << 20;
+    let file = fs::File::open(path)?;
+    let size = file.metadata()?.len().min(MAX_LEN);
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    file.take(MAX_LEN).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == MAX_LEN {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
 }
 
 /// What is set as globals before the programs are loaded.
@@ -87,5 +125,34 @@ impl Facts {
                 .all(|(_, offset)| *offset != MISSING),
             offsets: types.offsets.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_own_word_counts() {
+        let directory = std::env::temp_dir().join(format!("zt-btf-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = directory.join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let (own, copy) = (file("own", b"types"), file("copy", b"types"));
+        let (other, none) = (file("other", b"typos"), directory.join("none"));
+        assert_eq!(vouched_for(&copy, &own, false).unwrap(), b"types");
+        for is_root in [false, true] {
+            let error = vouched_for(&other, &own, is_root).unwrap_err();
+            assert!(matches!(error, KernelError::OtherBtf { .. }), "{error}");
+        }
+        assert_eq!(vouched_for(&other, &none, true).unwrap(), b"typos");
+        let error = vouched_for(&other, &none, false).unwrap_err();
+        assert!(matches!(error, KernelError::UncheckedBtf { .. }), "{error}");
+        let error = vouched_for(&none, &own, true).unwrap_err();
+        assert!(matches!(error, KernelError::ReadBtf { .. }), "{error}");
+        fs::remove_dir_all(directory).unwrap();
     }
 }

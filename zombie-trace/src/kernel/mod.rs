@@ -21,10 +21,11 @@ mod tracefs;
 mod tracer;
 
 pub use backend::Backend;
-pub use capability::{Capabilities, check_open_files};
+pub(crate) use capability::in_initial_user_namespace;
+pub use capability::{Capabilities, Confinement, check_open_files};
 pub use clock::sample_clocks;
 pub use error::KernelError;
 pub use examination::{BackendCheck, BtfCheck, Examination};
 pub use release::Release;
-pub use scope::{Cgroup, Cgroups, Scope, cgroup2_mount};
+pub use scope::{Cgroup, Cgroups, Scope, Subtree, cgroup2_mount};
 pub use tracer::{Adopted, Config, Tracer};

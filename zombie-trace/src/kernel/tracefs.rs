@@ -6,6 +6,7 @@ use caps::Capability;
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
+    sys::statfs::{TRACEFS_MAGIC, statfs},
 };
 
 use super::{KernelError, capability};
@@ -13,11 +14,19 @@ use crate::privilege::raised;
 
 const MOUNT_POINTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// Where tracefs is mounted, if it is and can be read.
+/// Where tracefs is mounted, if it is.
 pub(super) fn mount_point() -> Option<&'static Path> {
-    let mut points = MOUNT_POINTS.into_iter().map(Path::new);
+    MOUNT_POINTS
+        .into_iter()
+        .map(Path::new)
+        .find(|point| statfs(*point).is_ok_and(|found| found.filesystem_type() == TRACEFS_MAGIC))
+}
+
+/// Whether we may look into it.
+pub(super) fn is_readable(mount_point: &Path) -> bool {
+    let events = mount_point.join("events");
     raised(Capability::CAP_DAC_READ_SEARCH, || {
-        points.find(|point| point.join("events").exists())
+        fs::read_dir(events).is_ok()
     })
 }
 

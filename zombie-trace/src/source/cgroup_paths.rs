@@ -9,6 +9,7 @@ use std::{
 };
 
 use foldhash::{HashMap, HashSet};
+use nix::errno::Errno;
 
 use crate::{container::Container, crowd, kernel::cgroup2_mount};
 
@@ -23,6 +24,8 @@ pub struct CgroupPaths {
     lacking: HashSet<u64>,
     /// The kernel's paths begin where ours do.
     from_root: bool,
+    /// We may not look cgroups up, and have said so.
+    denied: bool,
 }
 
 #[derive(Debug)]
@@ -56,8 +59,13 @@ impl CgroupPaths {
     /// Without a cgroup v2 mount every path is unknown.
     pub fn new() -> Self {
         let mount = cgroup2_mount().and_then(|mount| {
-            let directory = File::open(&mount).ok()?;
-            Some((mount, directory))
+            let directory = File::open(&mount).inspect_err(|error| {
+                log::warn!(
+                    "the paths of cgroups stay unknown: {}: {error}",
+                    mount.display()
+                );
+            });
+            Some((mount, directory.ok()?))
         });
         Self {
             mount,
@@ -65,6 +73,7 @@ impl CgroupPaths {
             uses: 0,
             lacking: HashSet::default(),
             from_root: sees_root(),
+            denied: false,
         }
     }
 
@@ -115,9 +124,21 @@ impl CgroupPaths {
         Some(&known.cgroup)
     }
 
-    fn look_up(&self, id: u64) -> Option<KnownCgroup> {
+    fn look_up(&mut self, id: u64) -> Option<KnownCgroup> {
         let (mount, directory) = self.mount.as_ref()?;
-        let opened = open_by_id(directory.as_raw_fd(), id)?;
+        let opened = match open_by_id(directory.as_raw_fd(), id) {
+            Ok(opened) => opened,
+            Err(Errno::EPERM) if !self.denied => {
+                self.denied = true;
+                log::warn!(
+                    "the paths of most cgroups stay unknown: looking them up needs \
+                     CAP_DAC_READ_SEARCH"
+                );
+                return None;
+            }
+            // Mostly it is gone.
+            Err(_) => return None,
+        };
         let path = fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).ok()?;
         Some(within(mount, &path)?.as_str().into())
     }
@@ -204,7 +225,7 @@ struct KernfsHandle {
     id: [u8; 8],
 }
 
-fn open_by_id(mount: RawFd, id: u64) -> Option<OwnedFd> {
+fn open_by_id(mount: RawFd, id: u64) -> Result<OwnedFd, Errno> {
     /// `FILEID_KERNFS` (include/linux/exportfs.h, since 5.5)
     const FILEID_KERNFS: i32 = 0xfe;
     let mut handle = KernfsHandle {
@@ -220,8 +241,9 @@ fn open_by_id(mount: RawFd, id: u64) -> Option<OwnedFd> {
             libc::O_PATH | libc::O_CLOEXEC,
         )
     };
+    let fd = Errno::result(fd)?;
     // SAFETY: a descriptor that was just opened and that nobody else has.
-    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]

@@ -32,11 +32,9 @@ impl HostNames {
         const INITIAL: u64 = 0xeffffffe;
         let own = std::fs::metadata("/proc/self/ns/uts");
         let initial = own.is_ok_and(|namespace| namespace.ino() == INITIAL);
-        let machine = initial
-            .then(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok())
-            .flatten();
+        let machine = initial.then(nix::unistd::gethostname).and_then(Result::ok);
         Self {
-            machine: machine.map(|name| name.trim_end().to_owned()),
+            machine: machine.map(|name| name.to_string_lossy().into_owned()),
             ..Self::default()
         }
     }

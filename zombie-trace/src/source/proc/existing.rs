@@ -1,15 +1,16 @@
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, path::Path};
 
 use nix::unistd::{SysconfVar, sysconf};
 use zombie_trace_common::{Record, SnapshotEntry, TaskNow, flags};
 
 use super::{
-    comm, directory,
+    Gap, Proc, ROOT, comm, directory, exists,
     files::{self, Stat, Status},
-    numbers_in,
+    is_gone, numbers_in,
 };
 use crate::{
     cause::{Tracer, ZombieFacts},
+    lifecycle::Comm,
     source::{clocks::boottime_of_host, monotonic_now},
 };
 
@@ -30,22 +31,57 @@ pub struct Existing {
     pub wchan: Option<String>,
     /// The path of its cgroup v2.
     pub cgroup: Option<String>,
+    /// That cgroup has been removed.
+    pub cgroup_removed: bool,
     /// That of its parent.
     pub parent_cgroup: Option<String>,
 }
 
-/// The zombies that there are now.
-///
-/// # Errors
-/// /proc can't be read.
-pub fn existing() -> io::Result<Vec<Existing>> {
-    let root = std::path::Path::new("/proc");
-    std::fs::read_dir(root)?;
-    let mut parents = HashMap::new();
-    let zombies = numbers_in(root).into_iter();
-    Ok(zombies
-        .filter_map(|pid| look_at(pid, &mut parents))
-        .collect())
+/// The zombies of /proc.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Those that may be looked at.
+    pub zombies: Vec<Existing>,
+    /// Why there may be more, if so.
+    pub gap: Option<Gap>,
+}
+
+impl Proc {
+    /// The zombies that there are now.
+    ///
+    /// # Errors
+    /// /proc can't be read.
+    pub fn existing(&self) -> io::Result<Found> {
+        let mut parents = HashMap::new();
+        let mut zombies = Vec::new();
+        let mut denied = 0;
+        for pid in numbers_in(Path::new(ROOT))? {
+            match look_at(pid, &mut parents) {
+                Ok(zombie) => zombies.extend(zombie),
+                Err(error) if is_gone(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => denied += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        let denied = (denied > 0).then_some(Gap::Denied { processes: denied });
+        Ok(Found {
+            zombies,
+            gap: self.gap().cloned().or(denied),
+        })
+    }
+
+    /// A process, if it is a zombie.
+    pub fn zombie(&self, pid: u32) -> Option<Existing> {
+        look_at(pid, &mut HashMap::new()).ok()?
+    }
+
+    /// Whether this zombie is still there, with the same parent. What its parent did was its cause
+    /// only if it is there afterwards, too.
+    pub fn is_still_there(&self, pid: u32, facts: &ZombieFacts) -> bool {
+        Stat::read(&directory(pid)).is_ok_and(|stat| {
+            stat.state == b'Z' && stat.start_ticks == facts.start_ticks && stat.ppid == facts.ppid
+        })
+    }
 }
 
 /// What a clock tick of /proc is, ns.
@@ -74,20 +110,12 @@ pub(super) fn plain_facts(entry: &SnapshotEntry) -> Option<ZombieFacts> {
     })
 }
 
-/// Whether this zombie is still there, with the same parent. What its parent did was its cause only
-/// if it is there afterwards, too.
-pub fn is_still_there(pid: u32, facts: &ZombieFacts) -> bool {
-    Stat::read(&directory(pid)).is_ok_and(|stat| {
-        stat.state == b'Z' && stat.start_ticks == facts.start_ticks && stat.ppid == facts.ppid
-    })
-}
-
 /// All that a diagnosis needs to know of a zombie; `None` if it is gone.
 pub(super) fn all_facts(pid: u32) -> Option<ZombieFacts> {
     let directory = directory(pid);
     let stat = Stat::read(&directory).ok()?;
     let status = Status::read(&directory).ok()?;
-    Some(facts(pid, &stat, &status))
+    facts(pid, &stat, &status).ok()
 }
 
 /// It is -1 for a thread, and for what is reaped already (kernel/exit.c).
@@ -95,56 +123,68 @@ fn known(exit_signal: i32) -> Option<i32> {
     (exit_signal >= 0).then_some(exit_signal)
 }
 
-fn facts(pid: u32, stat: &Stat, status: &Status) -> ZombieFacts {
+fn facts(pid: u32, stat: &Stat, status: &Status) -> io::Result<ZombieFacts> {
     let live_threads = match stat.threads {
         0 | 1 => Vec::new(),
-        _ => live_threads(pid),
+        _ => live_threads(pid)?,
     };
     let tracer = status.number("TracerPid").filter(|&pid| pid != 0);
-    ZombieFacts {
+    Ok(ZombieFacts {
         ppid: stat.ppid,
         start_ticks: stat.start_ticks,
         exit_signal: known(stat.exit_signal),
         live_threads,
-        tracer: tracer.and_then(|tid| {
-            // The tracer is a thread.
-            let process = Status::read(&directory(tid)).ok()?.number("Tgid")?;
-            Some(Tracer {
-                pid: process,
-                comm: comm(process)?,
-            })
-        }),
+        tracer: tracer.and_then(tracer_of),
         pids: status.numbers("NSpid"),
         groups: status.numbers("NSpgid"),
-    }
+    })
 }
 
-fn live_threads(pid: u32) -> Vec<crate::lifecycle::Comm> {
+/// The process of a thread that traces; `None` if it is gone.
+fn tracer_of(tid: u32) -> Option<Tracer> {
+    let seen = || {
+        let pid = Status::read(&directory(tid)).ok()?.number("Tgid")?;
+        Some(Tracer {
+            pid,
+            comm: comm(pid)?,
+        })
+    };
+    // It can be hidden from us, and is there all the same.
+    let hidden = || {
+        exists(tid).then(|| Tracer {
+            pid: tid,
+            comm: "?".into(),
+        })
+    };
+    seen().or_else(hidden)
+}
+
+fn live_threads(pid: u32) -> io::Result<Vec<Comm>> {
     let tasks = directory(pid).join("task");
-    numbers_in(&tasks)
-        .into_iter()
-        .filter_map(|tid| Stat::read(&tasks.join(tid.to_string())).ok())
-        .filter(|stat| !matches!(stat.state, b'Z' | b'X'))
-        .map(|stat| stat.comm)
-        .collect()
-}
-
-/// A process, if it is a zombie.
-pub fn zombie(pid: u32) -> Option<Existing> {
-    look_at(pid, &mut HashMap::new())
+    let mut names = Vec::new();
+    for tid in numbers_in(&tasks)? {
+        match Stat::read(&tasks.join(tid.to_string())) {
+            Ok(stat) if matches!(stat.state, b'Z' | b'X') => {}
+            Ok(stat) => names.push(stat.comm),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names)
 }
 
 /// Given the cgroups of parents that were looked at already: many zombies have few parents.
-fn look_at(pid: u32, parents: &mut HashMap<u32, Option<String>>) -> Option<Existing> {
+fn look_at(pid: u32, parents: &mut HashMap<u32, Option<String>>) -> io::Result<Option<Existing>> {
     let tick_ns = tick_ns();
     let directory = directory(pid);
-    let stat = Stat::read(&directory).ok()?;
+    let stat = Stat::read(&directory)?;
     if stat.state != b'Z' {
-        return None;
+        return Ok(None);
     }
     let found = monotonic_now();
-    let status = Status::read(&directory).ok()?;
+    let status = Status::read(&directory)?;
     let exec_start = files::exec_start(&directory);
+    let (cgroup, cgroup_removed) = files::cgroup_and_state(&directory).unzip();
     let record = Record {
         task: u64::from(pid),
         start_boottime: boottime_of_host(stat.start_ticks.saturating_mul(tick_ns)),
@@ -158,7 +198,7 @@ fn look_at(pid: u32, parents: &mut HashMap<u32, Option<String>>) -> Option<Exist
         comm: stat.comm.to_raw(),
         ..Record::default()
     };
-    Some(Existing {
+    Ok(Some(Existing {
         entry: SnapshotEntry {
             record,
             now: TaskNow {
@@ -170,15 +210,16 @@ fn look_at(pid: u32, parents: &mut HashMap<u32, Option<String>>) -> Option<Exist
             },
         },
         // The kernel shows 0 to those who may not know (do_task_stat, fs/proc/array.c).
-        status_known: stat.wait_status != 0 || super::may_trace(&directory),
-        facts: facts(pid, &stat, &status),
+        status_known: stat.wait_status != 0 || files::may_read(&directory),
+        facts: facts(pid, &stat, &status)?,
         tty: stat.tty,
         cpu_ns: stat.cpu_ticks * tick_ns,
         wchan: files::wchan(&directory),
-        cgroup: files::cgroup(&directory),
+        cgroup,
+        cgroup_removed: cgroup_removed == Some(true),
         parent_cgroup: parents
             .entry(stat.ppid)
-            .or_insert_with(|| super::cgroup(stat.ppid))
+            .or_insert_with(|| files::cgroup(&super::directory(stat.ppid)))
             .clone(),
-    })
+    }))
 }

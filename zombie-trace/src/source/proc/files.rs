@@ -118,7 +118,7 @@ impl Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Syscall {
     /// We may not know.
-    Unreadable,
+    Denied,
     /// It is in user space, or running.
     None,
     Blocked {
@@ -128,10 +128,14 @@ pub(super) enum Syscall {
 }
 
 impl Syscall {
-    pub(super) fn read(directory: &Path) -> Self {
-        read(&directory.join("syscall")).map_or(Self::Unreadable, |bytes| {
-            Self::parse(&String::from_utf8_lossy(&bytes))
-        })
+    /// # Errors
+    /// The thread is gone, or there is some other trouble than a lack of permission.
+    pub(super) fn read(directory: &Path) -> io::Result<Self> {
+        match read(&directory.join("syscall")) {
+            Ok(bytes) => Ok(Self::parse(&String::from_utf8_lossy(&bytes))),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Self::Denied),
+            Err(error) => Err(error),
+        }
     }
 
     fn parse(text: &str) -> Self {
@@ -175,12 +179,27 @@ pub(super) fn exec_start(directory: &Path) -> Option<u64> {
     Some(milliseconds * 1_000_000 + nanoseconds.parse::<u64>().ok()?)
 }
 
-/// The path of its cgroup v2.
-pub(super) fn cgroup(directory: &Path) -> Option<String> {
+/// Whether the kernel shows us all that its `stat` has: the rights of a tracer, for reading
+/// (`PTRACE_MODE_READ_FSCREDS`; do_task_stat, fs/proc/array.c). It asks for the same ones here, and
+/// a zombie has no other namespace left.
+pub(super) fn may_read(directory: &Path) -> bool {
+    fs::read_link(directory.join("ns/user")).is_ok()
+}
+
+/// The path of its cgroup v2, and whether that has been removed.
+pub(super) fn cgroup_and_state(directory: &Path) -> Option<(String, bool)> {
     let bytes = read(&directory.join("cgroup")).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    Some(path.trim_end_matches(" (deleted)").to_owned())
+    Some(match path.strip_suffix(" (deleted)") {
+        Some(path) => (path.to_owned(), true),
+        None => (path.to_owned(), false),
+    })
+}
+
+/// The path of its cgroup v2.
+pub(super) fn cgroup(directory: &Path) -> Option<String> {
+    cgroup_and_state(directory).map(|(path, _)| path)
 }
 
 #[cfg(test)]

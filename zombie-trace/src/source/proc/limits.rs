@@ -1,7 +1,7 @@
-use std::fs;
+use std::{collections::HashMap, fs, path::Path};
 
 use super::{
-    directory,
+    Proc, ROOT, directory,
     files::{self, Status},
     numbers_in,
 };
@@ -25,13 +25,59 @@ impl Limit {
     }
 }
 
-/// The limits that the children of a process count against, as far as they can be read: pid_max,
-/// `pids.max` of its cgroup v2 and those above, and RLIMIT_NPROC, which does not bind root.
-pub fn limits(pid: u32) -> Vec<Limit> {
-    let mut limits: Vec<_> = pids().into_iter().collect();
-    limits.extend(of_cgroups(pid));
-    limits.extend(of_user(pid));
-    limits
+impl Proc {
+    /// Reads limits, for several processes one after the other.
+    pub fn limits(&self) -> Limits {
+        Limits { threads: None }
+    }
+}
+
+/// A reader of limits, which counts the threads of all users once.
+#[derive(Debug)]
+pub struct Limits {
+    /// How many threads each user has.
+    threads: Option<HashMap<u32, u64>>,
+}
+
+impl Limits {
+    /// The limits that the children of a process count against, as far as they can be read: pid_max,
+    /// `pids.max` of its cgroup v2 and those above, and RLIMIT_NPROC, which does not bind root.
+    pub fn of(&mut self, pid: u32) -> Vec<Limit> {
+        let mut limits: Vec<_> = pids().into_iter().collect();
+        limits.extend(of_cgroups(pid));
+        limits.extend(self.of_user(pid));
+        limits
+    }
+
+    fn of_user(&mut self, pid: u32) -> Option<Limit> {
+        let uid = Status::read(&directory(pid)).ok()?.number("Uid")?;
+        if uid == 0 {
+            return None;
+        }
+        let limits = fs::read_to_string(directory(pid).join("limits")).ok()?;
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max processes"))?;
+        let limit = line.split_ascii_whitespace().next()?.parse().ok()?;
+        let threads = self.threads.get_or_insert_with(threads_by_user);
+        Some(Limit {
+            name: format!("RLIMIT_NPROC of user {uid}"),
+            limit,
+            used: threads.get(&uid).copied()?,
+        })
+    }
+}
+
+fn threads_by_user() -> HashMap<u32, u64> {
+    let mut threads = HashMap::new();
+    for pid in numbers_in(Path::new(ROOT)).unwrap_or_default() {
+        if let Ok(status) = Status::read(&directory(pid))
+            && let Some(uid) = status.number("Uid")
+        {
+            *threads.entry(uid).or_default() += u64::from(status.number("Threads").unwrap_or(1));
+        }
+    }
+    threads
 }
 
 /// The machine's own limit, pid_max, if it can be read.
@@ -77,36 +123,13 @@ fn of_cgroups(pid: u32) -> Vec<Limit> {
         .collect()
 }
 
-fn of_user(pid: u32) -> Option<Limit> {
-    let uid = Status::read(&directory(pid)).ok()?.number("Uid")?;
-    if uid == 0 {
-        return None;
-    }
-    let limits = fs::read_to_string(directory(pid).join("limits")).ok()?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max processes"))?;
-    let limit = line.split_ascii_whitespace().next()?.parse().ok()?;
-    let used = numbers_in(std::path::Path::new("/proc"))
-        .into_iter()
-        .filter_map(|pid| Status::read(&directory(pid)).ok())
-        .filter(|status| status.number("Uid") == Some(uid))
-        .map(|status| u64::from(status.number("Threads").unwrap_or(1)))
-        .sum();
-    Some(Limit {
-        name: format!("RLIMIT_NPROC of user {uid}"),
-        limit,
-        used,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_machine_has_a_limit() {
-        let limits = limits(std::process::id());
+        let limits = Proc::open().unwrap().limits().of(std::process::id());
         let pid_max = &limits[0];
         assert_eq!(pid_max.name, "kernel.pid_max");
         assert!(pid_max.used > 0 && pid_max.left() > 0, "{pid_max:?}");

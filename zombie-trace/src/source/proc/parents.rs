@@ -1,6 +1,6 @@
 use std::{
     collections::{HashMap, HashSet},
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -9,12 +9,14 @@ use std::{
 use nix::libc;
 
 use super::{
-    directory,
+    Proc, directory,
     files::{self, Stat, Status, Syscall},
-    numbers_in,
+    is_gone, numbers_in,
 };
 use crate::{
-    cause::{Disposition, ParentFacts, State, ThreadFacts, WNOTHREAD, Wait, WaitTarget},
+    cause::{
+        Disposition, ParentFacts, State, ThreadFacts, Unreadable, WNOTHREAD, Wait, WaitTarget,
+    },
     kernel::cgroup2_mount,
 };
 
@@ -22,20 +24,25 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Parents(HashMap<u32, ParentFacts>);
 
-impl Parents {
+impl Proc {
     /// Looks at these processes now. Takes 20 ms if one of them is runnable, to see whether it gets
     /// a CPU.
-    pub fn read(pids: impl IntoIterator<Item = u32>) -> Self {
+    pub fn parents(&self, pids: impl IntoIterator<Item = u32>) -> Parents {
         let pids: HashSet<_> = pids.into_iter().filter(|&pid| pid != 0).collect();
-        let cgroups = cgroup2_mount();
+        let look = Look {
+            cgroups: cgroup2_mount(),
+            unreadable: self.unreadable(),
+        };
         let mut parents: HashMap<_, _> = pids
             .into_iter()
-            .filter_map(|pid| Some((pid, parent(pid, cgroups.as_deref())?)))
+            .filter_map(|pid| Some((pid, look.at(pid)?)))
             .collect();
-        watch(&mut parents, cgroups.as_deref());
-        Self(parents)
+        watch(&mut parents, &look);
+        Parents(parents)
     }
+}
 
+impl Parents {
     /// One of them; `None` if there is no such process.
     pub fn get(&self, pid: u32) -> Option<&ParentFacts> {
         self.0.get(&pid)
@@ -44,7 +51,7 @@ impl Parents {
 
 /// Tells the runnable threads that get no CPU from those that do. A process none of which is runnable any
 /// more is looked at again: it was running by chance.
-fn watch(parents: &mut HashMap<u32, ParentFacts>, cgroups: Option<&Path>) {
+fn watch(parents: &mut HashMap<u32, ParentFacts>, look: &Look) {
     const WATCHED: Duration = Duration::from_millis(20);
     let time = |pid: u32, tid: u32| {
         let text = fs::read_to_string(directory(pid).join(format!("task/{tid}/schedstat"))).ok()?;
@@ -82,62 +89,79 @@ fn watch(parents: &mut HashMap<u32, ParentFacts>, cgroups: Option<&Path>) {
         }
     }
     for pid in changed.difference(&busy) {
-        match parent(*pid, cgroups) {
+        match look.at(*pid) {
             Some(facts) => parents.insert(*pid, facts),
             None => parents.remove(pid),
         };
     }
 }
 
-fn parent(pid: u32, cgroups: Option<&Path>) -> Option<ParentFacts> {
-    /// include/linux/sched.h
-    const PF_EXITING: u32 = 4;
-    let directory = directory(pid);
-    let stat = Stat::read(&directory).ok()?;
-    let status = Status::read(&directory).ok()?;
-    let pids = status.numbers("NSpid");
-    let sigchld = if status.has_signal("SigIgn", libc::SIGCHLD) {
-        Disposition::Ignore
-    } else if status.has_signal("SigCgt", libc::SIGCHLD) {
-        Disposition::Handler
-    } else {
-        Disposition::Default
-    };
-    let mut threads = Vec::new();
-    let mut exiting = true;
-    for tid in numbers_in(&directory.join("task")) {
-        let directory = directory.join("task").join(tid.to_string());
-        let (Ok(stat), Ok(status)) = (Stat::read(&directory), Status::read(&directory)) else {
-            continue;
+/// What is the same for all of them.
+struct Look {
+    /// Where the cgroup v2 hierarchy is mounted.
+    cgroups: Option<PathBuf>,
+    /// Why a system call can't be read, if it can't.
+    unreadable: Unreadable,
+}
+
+impl Look {
+    fn at(&self, pid: u32) -> Option<ParentFacts> {
+        /// include/linux/sched.h
+        const PF_EXITING: u32 = 4;
+        let directory = directory(pid);
+        let stat = Stat::read(&directory).ok()?;
+        let status = Status::read(&directory).ok()?;
+        let pids = status.numbers("NSpid");
+        let sigchld = if status.has_signal("SigIgn", libc::SIGCHLD) {
+            Disposition::Ignore
+        } else if status.has_signal("SigCgt", libc::SIGCHLD) {
+            Disposition::Handler
+        } else {
+            Disposition::Default
         };
-        if matches!(stat.state, b'Z' | b'X') {
-            continue;
+        let mut threads = Vec::new();
+        let mut exiting = true;
+        for tid in numbers_in(&directory.join("task")).ok()? {
+            let directory = directory.join("task").join(tid.to_string());
+            let (Ok(stat), Ok(status)) = (Stat::read(&directory), Status::read(&directory)) else {
+                continue;
+            };
+            if matches!(stat.state, b'Z' | b'X') {
+                continue;
+            }
+            let wait = match wait(&directory, self.unreadable) {
+                Ok(wait) => wait,
+                Err(error) if is_gone(&error) => continue,
+                Err(_) => Wait::Unreadable(self.unreadable),
+            };
+            exiting &= stat.flags & PF_EXITING != 0;
+            threads.push(ThreadFacts {
+                tid,
+                state: state(stat.state),
+                starved: false,
+                blocks_sigchld: status.has_signal("SigBlk", libc::SIGCHLD),
+                pending: status.has_signal("SigPnd", libc::SIGCHLD),
+                wchan: files::wchan(&directory),
+                own_children: own_children(&directory, &wait),
+                wait,
+            });
         }
-        exiting &= stat.flags & PF_EXITING != 0;
-        let wait = wait(&directory);
-        threads.push(ThreadFacts {
-            tid,
-            state: state(stat.state),
-            starved: false,
-            blocks_sigchld: status.has_signal("SigBlk", libc::SIGCHLD),
-            pending: status.has_signal("SigPnd", libc::SIGCHLD),
-            wchan: files::wchan(&directory),
-            own_children: own_children(&directory, &wait),
-            wait,
-        });
+        Some(ParentFacts {
+            pid,
+            comm: stat.comm,
+            sigchld,
+            pending: status.has_signal("ShdPnd", libc::SIGCHLD),
+            is_init: pids.last() == Some(&1),
+            frozen: self
+                .cgroups
+                .as_deref()
+                .and_then(|mount| frozen(mount, &directory)),
+            pid_level: pids.len().saturating_sub(1),
+            group: status.numbers("NSpgid").last().copied().unwrap_or(0),
+            exiting,
+            threads,
+        })
     }
-    Some(ParentFacts {
-        pid,
-        comm: stat.comm,
-        sigchld,
-        pending: status.has_signal("ShdPnd", libc::SIGCHLD),
-        is_init: pids.last() == Some(&1),
-        frozen: cgroups.and_then(|mount| frozen(mount, &directory)),
-        pid_level: pids.len().saturating_sub(1),
-        group: status.numbers("NSpgid").last().copied().unwrap_or(0),
-        exiting,
-        threads,
-    })
 }
 
 fn state(letter: u8) -> State {
@@ -162,17 +186,17 @@ fn frozen(mount: &Path, process: &Path) -> Option<bool> {
 }
 
 /// The wait that a thread is blocked in.
-fn wait(thread: &Path) -> Wait {
-    let (number, arguments) = match Syscall::read(thread) {
-        Syscall::Unreadable => return Wait::Unreadable,
-        Syscall::None => return Wait::None,
+fn wait(thread: &Path, unreadable: Unreadable) -> io::Result<Wait> {
+    let (number, arguments) = match Syscall::read(thread)? {
+        Syscall::Denied => return Ok(Wait::Unreadable(unreadable)),
+        Syscall::None => return Ok(Wait::None),
         Syscall::Blocked { number, arguments } => (number, arguments),
     };
     let waited = files::wchan(thread).is_some_and(|function| function == "do_wait");
     // Arguments are registers, of which the kernel takes 32 bits here.
     let [first, second, third, fourth] = arguments.map(|argument| argument as u32);
     if number == libc::SYS_wait4 {
-        return Wait::For {
+        return Ok(Wait::For {
             target: match first.cast_signed() {
                 -1 => WaitTarget::Any,
                 0 => WaitTarget::Group(0),
@@ -180,7 +204,7 @@ fn wait(thread: &Path) -> Wait {
                 group => WaitTarget::Group(group.unsigned_abs()),
             },
             options: third | libc::WEXITED.cast_unsigned(),
-        };
+        });
     }
     if number == libc::SYS_waitid {
         let target = match first {
@@ -188,14 +212,17 @@ fn wait(thread: &Path) -> Wait {
             libc::P_PID => WaitTarget::Pid(second),
             libc::P_PGID => WaitTarget::Group(second),
             // P_PIDFD
-            _ => WaitTarget::Pidfd(pidfd(thread, second)),
+            _ => match pidfd(thread, second) {
+                Some(pid) => WaitTarget::Pidfd(pid),
+                None => return Ok(Wait::Foreign),
+            },
         };
-        return Wait::For {
+        return Ok(Wait::For {
             target,
             options: fourth,
-        };
+        });
     }
-    if waited { Wait::Foreign } else { Wait::None }
+    Ok(if waited { Wait::Foreign } else { Wait::None })
 }
 
 /// Needs CONFIG_PROC_CHILDREN (proc_tid_children(5)).
@@ -211,12 +238,11 @@ fn own_children(thread: &Path, wait: &Wait) -> Option<Vec<u32>> {
     Some(pids.filter_map(|pid| pid.parse().ok()).collect())
 }
 
-/// The process that a pidfd refers to; 0 if it can't be told or is gone.
-fn pidfd(thread: &Path, fd: u32) -> u32 {
-    let info = fs::read_to_string(thread.join(format!("fdinfo/{fd}")));
-    let pid = info.ok().and_then(|info| {
-        let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
-        line.trim().parse().ok()
-    });
-    pid.unwrap_or(0)
+/// The process that a pidfd refers to; 0 if it is gone or has no number here, `None` if that can't be
+/// read.
+fn pidfd(thread: &Path, fd: u32) -> Option<u32> {
+    let info = fs::read_to_string(thread.join(format!("fdinfo/{fd}"))).ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    // It is -1 once the process has been reaped.
+    Some(line.trim().parse().unwrap_or(0))
 }
