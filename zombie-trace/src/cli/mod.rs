@@ -525,12 +525,27 @@ impl Cli {
                     "--json and --csv - both write to standard output: give --csv a file",
                 );
             }
+            let is_stdin = |path: &&PathBuf| path.as_path() == Path::new("-");
+            if report.files.iter().filter(is_stdin).count() > 1 {
+                return usage(
+                    ErrorKind::ArgumentConflict,
+                    "standard input can be read once: give '-' once, and the others as files",
+                );
+            }
             if report.perfetto.is_some() && report.files.len() > 1 {
                 return usage(
                     ErrorKind::ArgumentConflict,
                     "--perfetto can show one run: give one FILE",
                 );
             }
+        }
+        if let Some(Task::Diff(diff)) = &cli.task
+            && [&diff.base, &diff.new].map(|path| path.as_path()) == [Path::new("-"); 2]
+        {
+            return usage(
+                ErrorKind::ArgumentConflict,
+                "BASE and NEW are both standard input: give one of them as a file",
+            );
         }
         if !cli.command.is_empty() && cli.scope.tree.is_some() {
             return usage(

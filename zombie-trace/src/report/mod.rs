@@ -32,7 +32,7 @@ use crate::{
     gate::{Figures, Gates},
     lifecycle::Zombie,
     notice::warn,
-    recording::{Line, Recording},
+    recording::{Identity, Line, Recording},
     sink::{Look, Output},
 };
 
@@ -73,6 +73,8 @@ pub(crate) struct Run {
     pub(crate) complete: bool,
     pub(crate) cut: Option<String>,
     pub(crate) corrupt_lines: u64,
+    /// Lines that are not there, though the summary counts what they are about.
+    pub(crate) missing_lines: u64,
     pub(crate) times_from: TimesFrom,
     #[serde(skip)]
     pub(crate) remarks: String,
@@ -102,6 +104,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|path| Recording::open(path))
         .collect::<Result<Vec<_>, _>>()?;
+    warn_of_copies(args, &recordings);
     let gates = Gates::open(&args.fail_if, &args.format)
         .with_context(|| format!("cannot open --format {}", args.format))?;
     let report = match read(args, recordings) {
@@ -135,6 +138,21 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::Success
     })
+}
+
+/// Warns of each recording that holds the same run as one before it.
+fn warn_of_copies(args: &ReportArgs, recordings: &[Recording]) {
+    let mut runs: Vec<(Identity, &str)> = Vec::new();
+    for (recording, path) in recordings.iter().zip(&args.files) {
+        let run = Identity::of(recording, path);
+        match runs.iter().find(|(known, _)| known.is_same_run(&run)) {
+            Some((_, first)) => warn(&format!(
+                "{} holds the same run as {first}: its figures count twice",
+                recording.name()
+            )),
+            None => runs.push((run, recording.name())),
+        }
+    }
 }
 
 /// Refuses what would overwrite a recording.
