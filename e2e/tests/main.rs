@@ -21,6 +21,7 @@ mod diff;
 mod failure;
 mod fault;
 mod gate;
+mod hostile_names;
 mod interval;
 mod kernel_objects;
 mod loss;
@@ -101,6 +102,7 @@ fn main() {
         interval::tests(),
         record::tests(),
         gate::tests(),
+        hostile_names::tests(),
         loss::tests(),
         privilege::tests(),
         recording::tests(),

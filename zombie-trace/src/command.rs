@@ -17,7 +17,7 @@ use crate::{exit_code::ExitCode, signals::Inherited};
 
 /// The command could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", name.display())]
+#[error("{}: {reason}", crate::sink::visible(&name.to_string_lossy()))]
 pub struct StartError {
     name: OsString,
     reason: String,

@@ -71,7 +71,7 @@ fn write(
             warnings,
             comparison,
         };
-        serde_json::to_writer(&mut output, &diff)?;
+        sink::to_json(&mut output, &diff)?;
         output.write_all(b"\n")?;
     } else {
         let look = sink::Look {
@@ -80,6 +80,7 @@ fn write(
         };
         let [base, new] = [base, new].map(|run| run.about.to_string());
         let text = sink::comparison(comparison, &base, &new, look);
+        output = output.for_text();
         output.write_all(text.as_bytes())?;
     }
     output.flush()
@@ -283,11 +284,13 @@ fn warnings(base: &Run, new: &Run, comparison: &Comparison) -> Vec<String> {
     if base.identity.is_same_run(&new.identity) {
         warnings.push(format!(
             "{} and {} are the same run: a run does not differ from itself",
-            base.about.file, new.about.file
+            sink::visible(&base.about.file),
+            sink::visible(&new.about.file)
         ));
     }
     for run in [base, new] {
-        let About { file, lost, .. } = &run.about;
+        let lost = &run.about.lost;
+        let file = sink::visible(&run.about.file);
         if let Some(damaged) = &run.about.damaged {
             warnings.push(format!("{file}: {damaged}"));
         }

@@ -6,7 +6,7 @@ use crate::{
     cli::{BufferSize, DEFAULT_MAX_ZOMBIES, DoctorArgs},
     exit_code::ExitCode,
     kernel::{BackendCheck, Config, Examination, Scope},
-    sink::{BAD, GOOD, HEADING},
+    sink::{self, BAD, GOOD, HEADING, encode, visible},
 };
 
 /// Looks, tries and tells; an error if tracing can't work.
@@ -25,11 +25,11 @@ pub fn run(args: &DoctorArgs) -> io::Result<ExitCode> {
     });
     let mut out = anstream::stdout().lock();
     let written = if args.json {
-        serde_json::to_writer(&mut out, &examination)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out))
+        sink::to_json(&mut out, &examination).and_then(|()| writeln!(out))
     } else {
-        write_text(&mut out, &examination)
+        let mut text = Vec::new();
+        write_text(&mut text, &examination)?;
+        out.write_all(encode(&String::from_utf8_lossy(&text)).as_bytes())
     };
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
@@ -67,12 +67,12 @@ pub fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result
         Some(false) => bad("too old: needs 5.10 or later"),
         None => "of unknown version".to_owned(),
     };
-    line(out, "kernel", &format!("{kernel} ({verdict})"))?;
+    line(out, "kernel", &format!("{} ({verdict})", visible(kernel)))?;
 
     let text = match (&btf.path, btf.bytes, &btf.problem) {
         (Some(path), Some(bytes), _) => format!(
             "{} ({:.1} MB, {})",
-            path.display(),
+            sink::path(path),
             bytes as f64 / 1e6,
             good("has every field")
         ),
@@ -96,21 +96,21 @@ pub fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result
     let text = match lockdown.as_deref() {
         None => "not known (securityfs is not mounted or not readable)".to_owned(),
         Some("confidentiality") => bad("confidentiality: programs may not read kernel memory"),
-        Some(mode) => mode.to_owned(),
+        Some(mode) => visible(mode),
     };
     line(out, "lockdown", &text)?;
 
     let text = match tracefs {
-        Some(path) => path.display().to_string(),
+        Some(path) => sink::path(path),
         None => "not mounted (the tracepoint backend mounts it for itself, as root)".to_owned(),
     };
     line(out, "tracefs", &text)?;
 
     let text = match (&cgroups.v2, cgroups.v1) {
-        (Some(path), false) => format!("{} (v2): containers by their paths", path.display()),
+        (Some(path), false) => format!("{} (v2): containers by their paths", sink::path(path)),
         (Some(path), true) => format!(
             "{} (v2), and v1 beside it: a container that is in v1 alone shows by its host name only",
-            path.display()
+            sink::path(path)
         ),
         (None, true) => "v1 alone: no paths, and containers by their host names only".to_owned(),
         (None, false) => {
@@ -150,7 +150,7 @@ pub fn write_text(out: &mut impl Write, examination: &Examination) -> io::Result
 
 fn about(backend: &BackendCheck) -> String {
     match &backend.problem {
-        Some(problem) => format!("{} {problem}", bad("no ")),
+        Some(problem) => format!("{} {}", bad("no "), visible(problem)),
         None => {
             let tax = match backend.syscall_tax_ns {
                 0 => "no system call is slower".to_owned(),
@@ -170,9 +170,9 @@ fn line(out: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
 }
 
 fn good(text: &str) -> String {
-    format!("{GOOD}{text}{GOOD:#}")
+    format!("{GOOD}{}{GOOD:#}", visible(text))
 }
 
 fn bad(text: &str) -> String {
-    format!("{BAD}{text}{BAD:#}")
+    format!("{BAD}{}{BAD:#}", visible(text))
 }

@@ -1,19 +1,20 @@
 //! Shows how long each child process stayed a zombie, and who reaped it.
 
-use std::env;
+use std::{env, io::Write as _};
 
 use anyhow::Context as _;
 use zombie_trace::{
     cli::{Cli, Task},
     demo, diff, doctor,
     exit_code::ExitCode,
-    inspect, notice, ps, report, run, serve,
+    inspect, notice, ps, report, run, serve, sink,
 };
 
 fn main() -> ExitCode {
+    sink::use_locale();
     let cli = match Cli::from_args(env::args_os()) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(error) => return usage(&error),
     };
     init_log(&cli);
     let outcome = match &cli.task {
@@ -35,6 +36,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// Shows help, or what is wrong with the arguments. Those are shown, too: escaped, and then without
+/// colours, where they hold more than printable ASCII.
+fn usage(error: &clap::Error) -> ExitCode {
+    let is_plain = |arg: std::ffi::OsString| {
+        let mut bytes = arg.as_encoded_bytes().iter();
+        bytes.all(|byte| matches!(byte, b' '..=b'~'))
+    };
+    if !error.use_stderr() || env::args_os().all(is_plain) {
+        error.exit()
+    }
+    notice::say(error.render().to_string().trim_end());
+    ExitCode::Usage
+}
+
 /// Messages for whoever looks into how the tool works: `-v` tells what is attached, `-vv` what the
 /// programs in the kernel do.
 fn init_log(cli: &Cli) {
@@ -45,6 +60,10 @@ fn init_log(cli: &Cli) {
     };
     env_logger::Builder::new()
         .filter_module("zombie_trace", level)
-        .format_target(false)
+        .format(|out, record| {
+            let level = record.level();
+            let text = notice::safe(&record.args().to_string());
+            writeln!(out, "[{} {level:<5}] {text}", out.timestamp())
+        })
         .init();
 }

@@ -6,7 +6,7 @@ use crate::{
     aggregate::Lost,
     kernel::{Backend, KernelError},
     lifecycle::Growing,
-    sink::{human, printable},
+    sink::{encode, human, printable, visible},
     source::proc::Limit,
 };
 
@@ -76,14 +76,57 @@ pub(crate) fn warn(text: &str) {
     say(&format!("zombie-trace: warning: {text}"));
 }
 
-/// On stderr; that nobody reads it is no reason to end.
+/// Writes to stderr; that nobody reads it is no reason to end.
+///
+/// Whatever names the text holds, it can't move the cursor, and no line of it looks like another
+/// message or like a command to a log: lines after the first are indented.
 pub fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    write(&safe(text));
+}
+
+/// Text that is safe to write to stderr, as [`say`] does.
+pub fn safe(text: &str) -> String {
+    let mut safe = String::new();
+    for (index, line) in text.replace('\t', "  ").lines().enumerate() {
+        if index > 0 {
+            safe.push('\n');
+            if !line.is_empty() && !line.starts_with("  ") {
+                safe.push_str("  ");
+            }
+        }
+        safe.push_str(&visible(line));
+    }
+    safe
+}
+
+/// A command to GitHub's runner, whose parts are escaped.
+pub(crate) fn workflow_command(line: &str) {
+    write(line);
+}
+
+fn write(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", encode(text));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_can_fake_a_message() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("a\tb", "a  b"),
+            ("\x1b]0;pwned\x07", r"\x1b]0;pwned\x07"),
+            ("\u{202e}\u{9b}", r"\u{202e}\u{9b}"),
+            ("::error::x", r"\x3a:error::x"),
+            ("a\n::error::x", "a\n  \\x3a:error::x"),
+            ("a\nzombie-trace: b\n\n  c", "a\n  zombie-trace: b\n\n  c"),
+            ("a\rb", r"a\x0db"),
+        ] {
+            assert_eq!(safe(text), expected);
+        }
+    }
 
     #[test]
     fn the_first_limit_is_forecast() {

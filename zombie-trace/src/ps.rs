@@ -68,7 +68,7 @@ pub(crate) fn show_tree(root: Pid) -> anyhow::Result<()> {
     Ok(write(&args, &list(&args)?, output, ROWS)?)
 }
 
-fn write(args: &PsArgs, processes: &[Process], mut output: Output, rows: usize) -> io::Result<()> {
+fn write(args: &PsArgs, processes: &[Process], output: Output, rows: usize) -> io::Result<()> {
     if args.json {
         let mut json = sink::Json::new(output, true);
         for process in processes {
@@ -80,6 +80,7 @@ fn write(args: &PsArgs, processes: &[Process], mut output: Output, rows: usize) 
         width: output.width(),
         color: output.colored(args.color),
     };
+    let mut output = output.for_text();
     output.write_all(sink::process_table(processes, look, rows).as_bytes())?;
     output.flush()
 }
@@ -148,7 +149,7 @@ fn scope(args: &ScopeArgs) -> anyhow::Result<impl Fn(&Existing) -> bool> {
     let tree = args.tree.map(|root| (root.get(), proc::parents_of_all()));
     let cgroup = match &args.cgroup {
         Some(path) => {
-            let problem = || format!("--cgroup {}", path.display());
+            let problem = || format!("--cgroup {}", sink::path(path));
             Cgroup::from_path(path).with_context(problem)?;
             let mount = kernel::cgroup2_mount().unwrap_or_default();
             let within = path.strip_prefix(&mount).unwrap_or(path);

@@ -15,7 +15,7 @@ use crate::{
     notice::{self, say, warn},
     session::{Session, Trouble, pass_on},
     signals::{self, Inherited, Stop},
-    sink::{Output, Start},
+    sink::{self, Output, Start},
     source::{CgroupPaths, monotonic_now, wall_clock},
 };
 
@@ -170,9 +170,9 @@ pub(crate) fn scope(args: &ScopeArgs) -> anyhow::Result<Scope> {
         pid.get()
     };
     let cgroup = match &args.cgroup {
-        Some(path) => {
-            Some(Cgroup::from_path(path).with_context(|| format!("--cgroup {}", path.display()))?)
-        }
+        Some(path) => Some(
+            Cgroup::from_path(path).with_context(|| format!("--cgroup {}", sink::path(path)))?,
+        ),
         None => None,
     };
     let mut known = CgroupPaths::new();
@@ -208,7 +208,7 @@ fn open_output(cli: &Cli) -> anyhow::Result<Output> {
 
 fn output_name(cli: &Cli) -> String {
     match &cli.output {
-        Some(path) => format!("--output {}", path.display()),
+        Some(path) => format!("--output {}", sink::path(path)),
         None if cli.command.is_empty() => "standard output".to_owned(),
         None => "standard error".to_owned(),
     }

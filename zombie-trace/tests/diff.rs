@@ -272,7 +272,7 @@ fn without_zombies_or_intervals_there_is_nothing_to_compare() {
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("record without -s, or with -i 1s"), "{told}");
     let output = diff(Path::new("-"), Path::new("-"), &[]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let empty = files.write("empty", b"");
     let output = diff(&base, &empty, &[]);
     assert_eq!(output.status.code(), Some(1));

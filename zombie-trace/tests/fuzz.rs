@@ -46,7 +46,13 @@ fn samples() -> Vec<String> {
     };
     let intervals: String = without(&without(&calm, "zombie"), "alive");
     let summary = without(&intervals, "interval");
-    vec![eventful, calm, intervals, summary]
+    vec![
+        eventful,
+        calm,
+        intervals,
+        summary,
+        recording(&support::empty()),
+    ]
 }
 
 /// What replaces a number.
@@ -275,8 +281,8 @@ fn recordings_that_were_made_to_do_harm() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let samples = samples();
-    let [eventful, calm, intervals, _] = &*samples else {
-        unreachable!("there are four samples")
+    let [eventful, calm, intervals, ..] = &*samples else {
+        unreachable!("there are five samples")
     };
     fs::write(path.join("base"), calm).unwrap();
     let line_of = |kind: &str| {

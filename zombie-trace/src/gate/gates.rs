@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::{Condition, Format, Judged, Verdict, render};
-use crate::notice::say;
+use crate::notice::{say, workflow_command};
 
 /// The conditions of a run and where is told what becomes of them.
 #[derive(Debug)]
@@ -55,7 +55,10 @@ impl Gates {
             ref format => format,
         };
         for line in render(&judged, on_stderr).lines() {
-            say(line);
+            match on_stderr {
+                Format::Github => workflow_command(line),
+                _ => say(line),
+            }
         }
         if let Some(mut file) = self.junit {
             file.write_all(render(&judged, &self.format).as_bytes())?;

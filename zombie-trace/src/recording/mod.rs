@@ -22,7 +22,7 @@ pub use line::{Interval, Line, Loss, Start};
 pub use tally::Missing;
 
 use self::{line::LineError, tally::Tally};
-use crate::sink::SCHEMA;
+use crate::sink::{SCHEMA, visible};
 
 /// A bound on memory. The longest line is the summary of a run with as many parents and containers
 /// as are kept apart, of some 2 MiB.
@@ -161,7 +161,10 @@ impl Recording {
         };
         match source::open(path) {
             Ok(input) => Self::begin(name, input),
-            Err(error) => Err(RecordingError::Io { name, error }),
+            Err(error) => Err(RecordingError::Io {
+                name: visible(&name),
+                error,
+            }),
         }
     }
 
@@ -176,7 +179,10 @@ impl Recording {
         let name = name.into();
         match source::decompressed(input) {
             Ok(input) => Self::begin(name, input),
-            Err(error) => Err(RecordingError::Io { name, error }),
+            Err(error) => Err(RecordingError::Io {
+                name: visible(&name),
+                error,
+            }),
         }
     }
 
@@ -232,9 +238,9 @@ impl Recording {
                 Ok(None) => self.remarks.unknown += 1,
                 Err(LineError::Schema { schema, version }) => {
                     return Err(RecordingError::Schema {
-                        name: self.name.clone(),
+                        name: visible(&self.name),
                         schema,
-                        version,
+                        version: visible(&version),
                     });
                 }
                 Err(LineError::Json) if !whole => {
@@ -264,7 +270,7 @@ impl Recording {
             let nothing = self.remarks.lines == 0 && self.remarks.cut == Some(Cut::NoSummary);
             return Err(if nothing {
                 RecordingError::Empty {
-                    name: self.name.clone(),
+                    name: visible(&self.name),
                 }
             } else {
                 self.not_a_recording()
@@ -321,7 +327,7 @@ impl Recording {
             io::ErrorKind::InvalidData | io::ErrorKind::Other => self.cut(Cut::Damaged),
             _ => {
                 return Err(RecordingError::Io {
-                    name: self.name.clone(),
+                    name: visible(&self.name),
                     error,
                 });
             }
@@ -340,7 +346,7 @@ impl Recording {
     fn check(&mut self, line: &Line) -> Result<(), RecordingError> {
         match line {
             Line::Start(_) if self.known > 1 => Err(RecordingError::Mixed {
-                name: self.name.clone(),
+                name: visible(&self.name),
                 line: self.remarks.lines,
             }),
             Line::Start(start) => {
@@ -357,7 +363,7 @@ impl Recording {
 
     fn not_a_recording(&self) -> RecordingError {
         RecordingError::NotARecording {
-            name: self.name.clone(),
+            name: visible(&self.name),
         }
     }
 }

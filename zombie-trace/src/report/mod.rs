@@ -33,7 +33,7 @@ use crate::{
     lifecycle::Zombie,
     notice::warn,
     recording::{Identity, Line, Recording},
-    sink::{Look, Output},
+    sink::{self, Look, Output, visible},
 };
 
 /// All that is told.
@@ -112,11 +112,11 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         report => report?,
     };
     for run in report.runs.iter().filter(|run| !run.remarks.is_empty()) {
-        warn(&format!("{}: {}", run.file, run.remarks));
+        warn(&format!("{}: {}", visible(&run.file), run.remarks));
     }
     if let Some(path) = &args.html {
         fs::write(path, html::page(&report))
-            .with_context(|| format!("cannot write to --html {}", path.display()))?;
+            .with_context(|| format!("cannot write to --html {}", sink::path(path)))?;
     }
     if args.csv.as_deref() != Some(Path::new("-")) {
         match write(args, &report) {
@@ -147,8 +147,9 @@ fn warn_of_copies(args: &ReportArgs, recordings: &[Recording]) {
         let run = Identity::of(recording, path);
         match runs.iter().find(|(known, _)| known.is_same_run(&run)) {
             Some((_, first)) => warn(&format!(
-                "{} holds the same run as {first}: its figures count twice",
-                recording.name()
+                "{} holds the same run as {}: its figures count twice",
+                visible(recording.name()),
+                visible(first)
             )),
             None => runs.push((run, recording.name())),
         }
@@ -171,7 +172,7 @@ fn check(args: &ReportArgs) -> anyhow::Result<()> {
         if identity(path).is_some_and(|file| recordings.contains(&Some(file))) {
             bail!(
                 "{option} {}: that is a recording: give another file",
-                path.display()
+                sink::path(path)
             );
         }
     }
@@ -187,16 +188,21 @@ fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report>
                 true => Output::stdout(),
                 false => Output::create(path),
             };
-            let csv = output.and_then(Csv::new);
-            let csv = csv.with_context(|| format!("cannot write to --csv {}", path.display()))?;
-            Some((csv, path.display()))
+            let csv = output.and_then(|output| {
+                let is_terminal = output.width().is_some();
+                Csv::new(output, is_terminal)
+            });
+            let path = sink::path(path);
+            let csv = csv.with_context(|| format!("cannot write to --csv {path}"))?;
+            Some((csv, path))
         }
         None => None,
     };
     let mut perfetto = match &args.perfetto {
-        Some(path) => {
-            let problem = || format!("cannot open --perfetto {}", path.display());
-            let file = BufWriter::new(fs::File::create(path).with_context(problem)?);
+        Some(file) => {
+            let path = sink::path(file);
+            let problem = || format!("cannot open --perfetto {path}");
+            let file = BufWriter::new(fs::File::create(file).with_context(problem)?);
             Some((Perfetto::new(file).with_context(problem)?, path))
         }
         None => None,
@@ -212,16 +218,16 @@ fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report>
                 }
                 if let Some((perfetto, path)) = &mut perfetto {
                     let end = run.at(zombie.ts);
-                    perfetto.zombie(zombie, end).with_context(|| {
-                        format!("cannot write to --perfetto {}", path.display())
-                    })?;
+                    perfetto
+                        .zombie(zombie, end)
+                        .with_context(|| format!("cannot write to --perfetto {path}"))?;
                 }
             }
             collector.line(&mut run, &line);
         }
         let (left, end) = collector.end(run, &recording);
         if let Some((mut perfetto, path)) = perfetto.take() {
-            let problem = || format!("cannot write to --perfetto {}", path.display());
+            let problem = || format!("cannot write to --perfetto {path}");
             for alive in &left {
                 perfetto.alive(alive, end).with_context(problem)?;
             }
@@ -244,7 +250,7 @@ fn write(args: &ReportArgs, report: &Report) -> io::Result<()> {
         width: output.width(),
         color: output.colored(args.color),
     };
-    text::write(report, look, &mut output)
+    text::write(report, look, &mut output.for_text())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -182,7 +182,7 @@ mod tests {
         ];
         let mut causes = Causes::default();
         causes.add(&all.map(Box::new));
-        assert_eq!(causes.oldest_ns(), Some(29_999_999_999));
+        assert_eq!(causes.oldest_ns(), Some(29_999_999_991));
         let causes = causes.most_frequent_first();
         assert_eq!(
             (causes[0].cause, causes[0].count),

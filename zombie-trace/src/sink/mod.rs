@@ -13,12 +13,13 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 pub use color_when::ColorWhen;
+pub(crate) use json::to_json;
 pub use json::{Json, SCHEMA};
 pub use metrics::Metrics;
 pub use output::{Medium, Output};
 pub(crate) use text::style::{BAD, GOOD, HEADING, paint};
-pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table};
-pub(crate) use text::{escaped, human, printable, status, time_of_day, visible, wrap};
+pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table, use_locale};
+pub(crate) use text::{encode, human, path, printable, status, time_of_day, visible, wrap};
 
 use crate::{
     aggregate::{Interval, Lost, Summary},
@@ -111,6 +112,7 @@ pub fn new(options: Options, output: Output) -> Box<dyn Sink + Send> {
         width: output.width(),
         color: output.colored(options.color),
     };
+    let output = output.for_text();
     let zone = || TimeZone::try_system().unwrap_or(TimeZone::UTC);
     if options.intervals {
         let zone = options.timestamps.then(zone);

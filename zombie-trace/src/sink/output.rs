@@ -8,7 +8,7 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 use terminal_size::{Height, Width, terminal_size_of};
 
-use super::{ColorWhen, compressor::Compressor};
+use super::{ColorWhen, compressor::Compressor, encode};
 
 /// Beyond this much, whole lines are written without waiting for a flush.
 const ENOUGH: usize = 64 * 1024;
@@ -41,6 +41,8 @@ pub struct Output {
     target: Target,
     buffer: Vec<u8>,
     compressor: Option<Compressor>,
+    /// It takes text, in the locale's encoding.
+    is_text: bool,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,16 @@ impl Output {
             target,
             buffer: Vec::new(),
             compressor: None,
+            is_text: false,
+        }
+    }
+
+    /// What is written to it from now on is text for people: where the locale's encoding is not UTF-8,
+    /// it becomes ASCII.
+    pub fn for_text(self) -> Self {
+        Self {
+            is_text: true,
+            ..self
         }
     }
 
@@ -185,7 +197,10 @@ impl Target {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(bytes);
+        match std::str::from_utf8(bytes) {
+            Ok(text) if self.is_text => self.buffer.extend_from_slice(encode(text).as_bytes()),
+            _ => self.buffer.extend_from_slice(bytes),
+        }
         if self.buffer.len() >= ENOUGH {
             self.pass_on(whole_lines(&self.buffer))?;
         }
