@@ -298,18 +298,18 @@ fn recordings_that_were_made_to_do_harm() {
             .replace("\"cgroup\":null", &format!("\"cgroup\":\"{text}\""))
     };
     let start = line_of("start");
+    // Groups enough for each to have a histogram, as large as one can be.
     let container = |pid: u32| {
+        let name = pid % 600;
         let container = format!(
-            r#""container":{{"runtime":null,"id":"{pid:0255}","pod_uid":"{pid:0255}","hostname":"{pid:0255}"}}"#
+            r#""container":{{"runtime":null,"id":"{name:0255}","pod_uid":"{name:0255}","hostname":"{name:0255}"}}"#
         );
+        let parent = pid % 200;
         line_of("zombie")
             .replace("\"container\":null", &container)
             .replace("\"zombie_ns\":18234", "\"zombie_ns\":4000000000000000000")
-            .replace("\"ppid\":4242", &format!("\"ppid\":{}", pid % 5000))
-            .replace(
-                "\"comm\":\"sleep\"",
-                &format!("\"comm\":\"{}\"", pid % 5000),
-            )
+            .replace("\"ppid\":4242", &format!("\"ppid\":{parent}"))
+            .replace("\"comm\":\"sleep\"", &format!("\"comm\":\"{parent}\""))
     };
     let file = |name: &str, lines: &mut dyn Iterator<Item = String>| {
         let file = fs::File::create(path.join(name)).unwrap();
@@ -342,6 +342,14 @@ fn recordings_that_were_made_to_do_harm() {
         "strings",
         &mut (0..2000).map(|pid| text(zombie, pid, &long)),
     );
+    let summary = eventful.lines().last().unwrap();
+    let (summary, parents) = summary.split_once("\"by_parent\":[").unwrap();
+    let (_, containers) = parents.split_once("],\"by_container\"").unwrap();
+    let parent = r#"{"ppid":1,"comm":"a","reaped":1,"autoreaped":1,"alive":1,"p50_ns":1,"p99_ns":1,"max_ns":1,"total_ns":1}"#;
+    let parents = format!("{parent},").repeat(70_000) + parent;
+    let summary = format!("{summary}\"by_parent\":[{parents}],\"by_container\"{containers}\n");
+    assert!(summary.len() > 7 << 20 && summary.len() < 8 << 20);
+    after_start("summary", &mut [summary].into_iter());
     let endless = long.repeat(256);
     after_start(
         "endless",
@@ -351,9 +359,9 @@ fn recordings_that_were_made_to_do_harm() {
     let alive = line_of("alive");
     after_start(
         "alive",
-        &mut (0..90_000).map(|pid| text(alive, pid, &path_of)),
+        &mut (0..70_000).map(|pid| text(alive, pid, &path_of)),
     );
-    after_start("containers", &mut (0..90_000).map(container));
+    after_start("containers", &mut (0..60_000).map(container));
 
     for file in [
         "durations",
@@ -363,6 +371,7 @@ fn recordings_that_were_made_to_do_harm() {
         "endless",
         "alive",
         "containers",
+        "summary",
     ] {
         for args in [
             &["report", file][..],

@@ -74,7 +74,7 @@ Examples:
   zombie-trace report --fail-if 'p99>50ms' host*.jsonl
 
 Exit status:
-  0  all went well, also if a recording is cut or damaged
+  0  success, even if a recording is cut, damaged or lacks lines
   1  a file cannot be read or written, or is no recording
   2  the command line makes no sense
   3  a condition of --fail-if holds";
@@ -318,9 +318,14 @@ pub enum Task {
     /// Tell what recorded runs show, as text, page or data
     ///
     /// FILE is what --json -o FILE has written, also compressed with zstd; '-' is standard input.
-    /// Several runs are summed up, each from its own begin. A recording that is cut, or damaged
-    /// here and there, is reported as far as it can be read. A run recorded with --summary and
-    /// --interval has statistics over time, but lists no zombies.
+    /// Several runs are summed up, each from its own start. A recording that is cut or damaged is
+    /// read up to and past the damage, with a warning; so is one that lacks lines which its summary
+    /// counts, and its run is incomplete. A run that is given twice is warned of. A run recorded
+    /// with --summary and --interval has statistics over time, but lists no zombies.
+    ///
+    /// Names of processes and files are shown with control characters escaped. Text is ASCII where
+    /// the locale (LC_ALL, LC_CTYPE, LANG) is set and is not UTF-8. In CSV, a cell that a
+    /// spreadsheet would take for a formula starts with a quote.
     Report(ReportArgs),
 
     /// Tell whether zombies last longer in one recorded run than in another
@@ -393,7 +398,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub perfetto: Option<PathBuf>,
 
-    /// Write a row for each zombie; '-' to stdout, in the place of text
+    /// Write one row per zombie; '-' to stdout, instead of text
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub csv: Option<PathBuf>,
 

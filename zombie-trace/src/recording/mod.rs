@@ -26,7 +26,7 @@ use crate::sink::{SCHEMA, visible};
 
 /// A bound on memory. The longest line is the summary of a run with as many parents and containers
 /// as are kept apart, of some 2 MiB.
-const LONGEST_LINE: u64 = 4 << 20;
+const LONGEST_LINE: u64 = 8 << 20;
 
 /// A file whose first lines, as many as this, are damaged is not a recording.
 const PATIENCE: u64 = 100;

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::Line;
-use crate::aggregate::{Lost, Summary};
+use crate::aggregate::{Counts, Lost};
 
 /// What the lines of a recording add up to.
 #[derive(Debug, Default)]
@@ -20,7 +20,16 @@ pub(super) struct Tally {
     lost: Lost,
     /// How many processes ended by the interval lines; `None` without such a line.
     in_intervals: Option<u64>,
-    summary: Option<Box<Summary>>,
+    end: Option<End>,
+}
+
+/// What a summary says.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    ts: Timestamp,
+    counts: Counts,
+    /// Of all parents together, those that the list of zombies must have.
+    alive: u64,
 }
 
 /// Lines that a recording lacks, though its summary counts what they are about.
@@ -113,7 +122,14 @@ impl Tally {
                 let sum = self.in_intervals.get_or_insert(0);
                 *sum = sum.saturating_add(ended);
             }
-            Line::Summary(summary) => self.summary = Some(summary.clone()),
+            Line::Summary(summary) => {
+                let parents = summary.by_parent.iter();
+                self.end = Some(End {
+                    ts: summary.ts,
+                    counts: summary.counts,
+                    alive: parents.fold(0, |sum, parent| sum.saturating_add(parent.alive)),
+                });
+            }
             Line::Start(_) => {}
         }
     }
@@ -123,10 +139,9 @@ impl Tally {
     /// Each count is the least that a run can have written: what a filter left out and what was lost
     /// is subtracted. Without a summary nothing can be said.
     pub(super) fn missing(&self, damaged: u64) -> Vec<Missing> {
-        let Some(summary) = &self.summary else {
+        let Some(End { ts, counts, alive }) = self.end else {
             return Vec::new();
         };
-        let counts = &summary.counts;
         let mut missing = Vec::new();
         let mut excused = damaged;
         let mut lacking = |of: u64, found: u64| {
@@ -146,14 +161,12 @@ impl Tally {
             }
             // Those that a filter leaves out of the list are counted nowhere.
             let is_filtered = counts.filtered > counts.autoreaped;
-            let parents = summary.by_parent.iter();
-            let of = parents.fold(0, |sum: u64, parent| sum.saturating_add(parent.alive));
             let found = match self.alive.0 {
-                Some(ts) if ts >= summary.ts => self.alive.1,
+                Some(last) if last >= ts => self.alive.1,
                 _ => 0,
             };
-            if !is_filtered && let Some(lines) = lacking(of, found) {
-                missing.push(Missing::Alive { lines, of });
+            if !is_filtered && let Some(lines) = lacking(alive, found) {
+                missing.push(Missing::Alive { lines, of: alive });
             }
         }
         if damaged > 0 {
@@ -175,7 +188,7 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::{
-        aggregate::{Aggregate, Counts},
+        aggregate::Aggregate,
         filter::fixtures,
         lifecycle::{Alive, Flag, Zombie},
         recording::Loss,

@@ -156,6 +156,7 @@ impl Collector {
     }
 
     /// The run has been read. Gives the zombies that are left, and when the run ended.
+    #[expect(clippy::vec_box, reason = "as Still gives them")]
     pub(crate) fn end(
         &mut self,
         mut run: RunCollector,
