@@ -346,7 +346,7 @@ fn recordings_that_were_made_to_do_harm() {
     let (summary, parents) = summary.split_once("\"by_parent\":[").unwrap();
     let (_, containers) = parents.split_once("],\"by_container\"").unwrap();
     let parent = r#"{"ppid":1,"comm":"a","reaped":1,"autoreaped":1,"alive":1,"p50_ns":1,"p99_ns":1,"max_ns":1,"total_ns":1}"#;
-    let parents = format!("{parent},").repeat(70_000) + parent;
+    let parents = format!("{parent},").repeat(75_000) + parent;
     let summary = format!("{summary}\"by_parent\":[{parents}],\"by_container\"{containers}\n");
     assert!(summary.len() > 7 << 20 && summary.len() < 8 << 20);
     after_start("summary", &mut [summary].into_iter());

@@ -14,7 +14,8 @@ use crate::{
 pub const SCHEMA: u32 = 1;
 
 /// Writes an object. Strings have no control or format characters, of which JSON asks for the escape
-/// only below U+0020: a terminal obeys U+009B, too, and U+202E reorders what is shown.
+/// only below U+0020: a terminal obeys U+009B, too, and U+202E reorders what is shown. Nor have they
+/// `##`, which is a command to the log of a build.
 pub(crate) fn to_json(out: &mut impl io::Write, value: &impl Serialize) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, Visible);
     Ok(value.serialize(&mut serializer)?)
@@ -28,11 +29,14 @@ impl Formatter for Visible {
         W: ?Sized + io::Write,
     {
         let is_plain = |byte| matches!(byte, b' '..=b'~');
-        if fragment.bytes().all(is_plain) {
+        if fragment.bytes().all(is_plain) && !fragment.contains("##") {
             return CompactFormatter.write_string_fragment(out, fragment);
         }
+        let mut last = None;
         for char in fragment.chars() {
-            if is_shown(char) {
+            let is_command = char == '#' && last == Some('#');
+            last = Some(char);
+            if is_shown(char) && !is_command {
                 out.write_all(char.encode_utf8(&mut [0; 4]).as_bytes())?;
             } else {
                 for unit in char.encode_utf16(&mut [0; 2]) {
@@ -255,13 +259,13 @@ mod tests {
 
     #[test]
     fn no_string_holds_what_a_terminal_obeys() {
-        let text = "\x1b[31m\u{9b}31m\u{202e}\u{7f}\u{e0041}\" naïve e\u{301} 日本";
+        let text = "\x1b[31m\u{9b}31m\u{202e}\u{7f}\u{e0041}\" ##[x] naïve e\u{301} 日本";
         let mut out = Vec::new();
         to_json(&mut out, &text).unwrap();
         let json = String::from_utf8(out).unwrap();
         assert_eq!(
             json,
-            r#""\u001b[31m\u009b31m\u202e\u007f\udb40\udc41\" naïve e"#.to_owned()
+            r##""\u001b[31m\u009b31m\u202e\u007f\udb40\udc41\" #\u0023[x] naïve e"##.to_owned()
                 + "\u{301} 日本\""
         );
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
