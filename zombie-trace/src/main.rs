@@ -36,12 +36,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Shows help, or what is wrong with the arguments. Those are shown, too: escaped, and then without
-/// colours, where they hold more than printable ASCII.
+/// Shows help, or what is wrong with the arguments. The message repeats them: where they hold anything
+/// that must be escaped, all of it is, and has no colours.
 fn usage(error: &clap::Error) -> ExitCode {
     let is_plain = |arg: std::ffi::OsString| {
-        let mut bytes = arg.as_encoded_bytes().iter();
-        bytes.all(|byte| matches!(byte, b' '..=b'~'))
+        let text = arg.to_string_lossy();
+        text.is_ascii() && notice::safe(&text) == text
     };
     if !error.use_stderr() || env::args_os().all(is_plain) {
         error.exit()
