@@ -23,6 +23,7 @@ mod ending;
 mod failure;
 mod fault;
 mod gate;
+mod hostile_names;
 mod interval;
 mod kernel_objects;
 mod loss;
@@ -98,6 +99,7 @@ fn tests() -> Vec<Test> {
         terminal::tests(),
         output::tests(),
         sight::tests(),
+        hostile_names::tests(),
         cookbook::tests(),
     ]
     .into_iter()

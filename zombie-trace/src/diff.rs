@@ -17,7 +17,7 @@ use crate::{
     gate::{self, Condition, Gates, Metric},
     lifecycle::Zombie,
     notice::warn,
-    recording::{Line, Recording},
+    recording::{Identity, Line, Recording},
     sink::{self, Output, SCHEMA},
 };
 
@@ -27,10 +27,6 @@ use crate::{
 /// A recording can't be read or has no zombie times, or standard output or the file of `--format`
 /// can't be written.
 pub fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    ensure!(
-        args.base != Path::new("-") || args.new != Path::new("-"),
-        "BASE and NEW are both standard input: give one of them as a file"
-    );
     let gates = Gates::open(&args.fail_if, &args.format)
         .with_context(|| format!("cannot open --format {}", args.format))?;
     let base = Run::read(&args.base)?;
@@ -75,7 +71,7 @@ fn write(
             warnings,
             comparison,
         };
-        serde_json::to_writer(&mut output, &diff)?;
+        sink::to_json(&mut output, &diff)?;
         output.write_all(b"\n")?;
     } else {
         let look = sink::Look {
@@ -84,7 +80,7 @@ fn write(
         };
         let [base, new] = [base, new].map(|run| run.about.to_string());
         let text = sink::comparison(comparison, &base, &new, look);
-        output.write_all(text.as_bytes())?;
+        sink::Encoded(&mut output).write_all(text.as_bytes())?;
     }
     output.flush()
 }
@@ -134,6 +130,7 @@ struct Json<'a> {
 /// A recorded run.
 struct Run {
     profile: Profile,
+    identity: Identity,
     about: About,
     starved: Starved,
 }
@@ -150,8 +147,8 @@ impl Starved {
     fn add(&mut self, zombie: &Zombie) {
         if let Some(runqueue_ns) = zombie.phases.and_then(|phases| phases.runqueue_ns) {
             self.zombies += 1;
-            self.zombie_ns += zombie.zombie_ns;
-            self.runqueue_ns += runqueue_ns;
+            self.zombie_ns = self.zombie_ns.saturating_add(zombie.zombie_ns);
+            self.runqueue_ns = self.runqueue_ns.saturating_add(runqueue_ns);
         }
     }
 
@@ -201,6 +198,7 @@ impl Run {
     /// Reads it whole, but keeps its profile only.
     fn read(path: &Path) -> anyhow::Result<Self> {
         let mut recording = Recording::open(path)?;
+        let identity = Identity::of(&recording, path);
         let start = recording.start().cloned();
         let nanos = |ts: jiff::Timestamp| i64::try_from(ts.as_nanosecond()).unwrap_or(i64::MAX);
         let begin = start.as_ref().map(|start| nanos(start.ts));
@@ -229,17 +227,15 @@ impl Run {
                         &interval.histogram,
                     );
                 }
-                Line::Loss(loss) => {
-                    lost.ring_full += loss.lost.ring_full;
-                    lost.map_full += loss.lost.map_full;
-                    lost.missed += loss.lost.missed;
-                }
+                Line::Loss(loss) => lost = lost.plus(&loss.lost),
                 Line::Summary(end) => summary = Some(end),
                 Line::Start(_) | Line::Alive(_) => {}
             }
         }
         let remarks = recording.remarks();
-        let so_far = last.zip(begin).map_or(0, |(last, begin)| last - begin);
+        let so_far = last
+            .zip(begin)
+            .map_or(0, |(last, begin)| last.saturating_sub(begin));
         let duration_ns = summary
             .as_ref()
             .map_or(so_far.max(0) as u64, |end| end.duration_ns);
@@ -252,10 +248,10 @@ impl Run {
             "{}: has neither zombies nor intervals to compare: record without -s, or with -i 1s",
             recording.name()
         );
-        let damaged = remarks.cut.is_some() || remarks.corrupt > 0;
         Ok(Self {
             profile,
             starved,
+            identity,
             about: About {
                 file: recording.name().to_owned(),
                 kernel: start.as_ref().map(|start| start.kernel.clone()),
@@ -265,7 +261,7 @@ impl Run {
                 alive: counts.map(|counts| counts.alive).or(alive),
                 filtered: counts.map(|counts| counts.filtered.saturating_sub(counts.autoreaped)),
                 lost: counts.map_or(lost, |counts| counts.lost),
-                damaged: damaged.then(|| remarks.to_string()),
+                damaged: (!remarks.is_whole()).then(|| remarks.to_string()),
                 single_zombies,
             },
         })
@@ -284,18 +280,21 @@ impl Run {
 /// What should be known before anything is made of the comparison.
 fn warnings(base: &Run, new: &Run, comparison: &Comparison) -> Vec<String> {
     let mut warnings = Vec::new();
+    if base.identity.is_same_run(&new.identity) {
+        warnings.push(format!(
+            "{} and {} are the same run: a run does not differ from itself",
+            sink::visible(&base.about.file),
+            sink::visible(&new.about.file)
+        ));
+    }
     for run in [base, new] {
-        let About { file, lost, .. } = &run.about;
+        let lost = &run.about.lost;
+        let file = sink::visible(&run.about.file);
         if let Some(damaged) = &run.about.damaged {
             warnings.push(format!("{file}: {damaged}"));
         }
         if !lost.is_none() {
-            let Lost {
-                ring_full,
-                map_full,
-                missed,
-            } = lost;
-            let count = ring_full + map_full + missed;
+            let count = lost.total();
             warnings.push(format!(
                 "{file}: {count} zombies were lost and are in no figure"
             ));

@@ -8,7 +8,7 @@ use crate::{
     cli::{BufferSize, DEFAULT_MAX_ZOMBIES, DoctorArgs},
     exit_code::ExitCode,
     kernel::{BackendCheck, Capabilities, Config, Confinement, Examination, Scope},
-    sink::{BAD, GOOD, HEADING},
+    sink::{self, BAD, GOOD, HEADING, encode, visible},
     source::proc::Proc,
 };
 
@@ -63,11 +63,11 @@ pub fn run(args: &DoctorArgs) -> io::Result<ExitCode> {
             examination: &examination,
             proc: &proc,
         };
-        serde_json::to_writer(&mut out, &report)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out))
+        sink::to_json(&mut out, &report).and_then(|()| writeln!(out))
     } else {
-        write_text(&mut out, &examination, &proc)
+        let mut text = Vec::new();
+        write_text(&mut text, &examination, &proc)?;
+        out.write_all(encode(&String::from_utf8_lossy(&text)).as_bytes())
     };
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
@@ -111,12 +111,12 @@ pub fn write_text(
         Some(false) => bad("too old: needs 5.10 or later"),
         None => "of unknown version".to_owned(),
     };
-    line(out, "kernel", &format!("{kernel} ({verdict})"))?;
+    line(out, "kernel", &format!("{} ({verdict})", visible(kernel)))?;
 
     let text = match (&btf.path, btf.bytes, &btf.problem) {
         (Some(path), Some(bytes), _) => format!(
             "{} ({:.1} MB, {})",
-            path.display(),
+            sink::path(path),
             bytes as f64 / 1e6,
             good("has every field")
         ),
@@ -149,15 +149,15 @@ pub fn write_text(
     let text = match lockdown.as_deref() {
         None => "not known (securityfs is not mounted or not readable)".to_owned(),
         Some("confidentiality") => bad("confidentiality: programs may not read kernel memory"),
-        Some(mode) => mode.to_owned(),
+        Some(mode) => visible(mode),
     };
     line(out, "lockdown", &text)?;
 
     let text = match tracefs {
-        Some(path) if *tracefs_is_readable => path.display().to_string(),
+        Some(path) if *tracefs_is_readable => sink::path(path),
         Some(path) => format!(
             "{} (not readable: the tracepoint backend needs CAP_DAC_READ_SEARCH)",
-            path.display()
+            sink::path(path)
         ),
         None => "not mounted (the tracepoint backend mounts it for itself, as root)".to_owned(),
     };
@@ -172,10 +172,12 @@ pub fn write_text(
     let mounted = cgroups.as_ref().map(|cgroups| (&cgroups.v2, cgroups.v1));
     let text = match mounted {
         None => "not known: /proc does not show what is mounted".to_owned(),
-        Some((Some(path), false)) => format!("{} (v2): containers by their paths", path.display()),
+        Some((Some(path), false)) => {
+            format!("{} (v2): containers by their paths", sink::path(path))
+        }
         Some((Some(path), true)) => format!(
             "{} (v2), and v1 beside it: a container that is in v1 alone shows by its host name only",
-            path.display()
+            sink::path(path)
         ),
         Some((None, true)) => {
             "v1 alone: no paths, and containers by their host names only".to_owned()
@@ -235,7 +237,7 @@ fn held(capabilities: Option<&Capabilities>, confinement: &Confinement) -> Strin
 
 fn about(backend: &BackendCheck) -> String {
     match &backend.problem {
-        Some(problem) => format!("{} {problem}", bad("no ")),
+        Some(problem) => format!("{} {}", bad("no "), visible(problem)),
         None => {
             let tax = match backend.syscall_tax_ns {
                 0 => "no system call is slower".to_owned(),
@@ -255,9 +257,9 @@ fn line(out: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
 }
 
 fn good(text: &str) -> String {
-    format!("{GOOD}{text}{GOOD:#}")
+    format!("{GOOD}{}{GOOD:#}", visible(text))
 }
 
 fn bad(text: &str) -> String {
-    format!("{BAD}{text}{BAD:#}")
+    format!("{BAD}{}{BAD:#}", visible(text))
 }

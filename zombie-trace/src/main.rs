@@ -10,13 +10,14 @@ use zombie_trace::{
     exit_code::ExitCode,
     inspect, notice, privilege,
     privilege::Purpose,
-    ps, report, run, serve, signals,
+    ps, report, run, serve, signals, sink,
 };
 
 fn main() -> ExitCode {
+    sink::use_locale();
     let cli = match Cli::from_args(env::args_os()).and_then(Cli::with_distinct_files) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(error) => return usage(&error),
     };
     // Before any file is opened, or a thread started.
     let outcome = privilege::restrict(purpose(&cli)).and_then(|()| {
@@ -59,6 +60,20 @@ fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Shows help, or what is wrong with the arguments. The message repeats them: where they hold anything
+/// that must be escaped, all of it is, and has no colours.
+fn usage(error: &clap::Error) -> ExitCode {
+    let is_plain = |arg: std::ffi::OsString| {
+        let text = arg.to_string_lossy();
+        text.is_ascii() && notice::safe(&text) == text
+    };
+    if !error.use_stderr() || env::args_os().all(is_plain) {
+        error.exit()
+    }
+    notice::say(error.render().to_string().trim_end());
+    ExitCode::Usage
+}
+
 /// Messages for whoever looks into how the tool works: `-v` tells what is attached, `-vv` what the
 /// programs in the kernel do.
 fn init_log(cli: &Cli) {
@@ -72,7 +87,8 @@ fn init_log(cli: &Cli) {
         .target(env_logger::Target::Pipe(Box::new(notice::Stderr)))
         .format(|out, record| {
             let (now, level) = (Timestamp::now(), record.level());
-            writeln!(out, "[{now:.3} {level}] {}", record.args())
+            let text = notice::safe(&record.args().to_string());
+            writeln!(out, "[{now:.3} {level:<5}] {text}")
         })
         .init();
 }

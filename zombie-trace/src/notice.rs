@@ -16,7 +16,7 @@ use crate::{
     kernel::{Backend, KernelError},
     lifecycle::Growing,
     pipeline::NewLoss,
-    sink::{human, printable},
+    sink::{encode, human, printable, visible},
     source::proc::Limit,
 };
 
@@ -141,9 +141,36 @@ fn is_about_open_files(text: &str) -> bool {
     text.contains("(os error 24)") || text.contains("EMFILE")
 }
 
-/// On stderr. A run goes on without the message if nobody reads it.
+/// Writes to stderr. A run goes on without the message if nobody reads it.
+///
+/// Whatever names the text holds, it can't move the cursor, and no line of it looks like another
+/// message or like a command to a log: lines after the first are indented.
 pub fn say(text: &str) {
-    let _ = Stderr.write_all(format!("{text}\n").as_bytes());
+    write(&safe(text));
+}
+
+/// Text that is safe to write to stderr, as [`say`] does.
+pub fn safe(text: &str) -> String {
+    let mut safe = String::new();
+    for (index, line) in text.replace('\t', "  ").lines().enumerate() {
+        if index > 0 {
+            safe.push('\n');
+            if !line.is_empty() && !line.starts_with("  ") {
+                safe.push_str("  ");
+            }
+        }
+        safe.push_str(&visible(line));
+    }
+    safe
+}
+
+/// A command to GitHub's runner, whose parts are escaped.
+pub(crate) fn workflow_command(line: &str) {
+    write(line);
+}
+
+fn write(text: &str) {
+    let _ = Stderr.write_all(format!("{}\n", encode(text)).as_bytes());
 }
 
 /// Standard error, which makes nobody wait for long: a terminal can be stopped, and a pipe full.
@@ -216,6 +243,22 @@ mod tests {
             lost(&loss(3, 3)),
             "lost 3 records: the output is not read, or not fast enough"
         );
+    }
+
+    #[test]
+    fn no_name_can_fake_a_message() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("a\tb", "a  b"),
+            ("\x1b]0;pwned\x07", r"\x1b]0;pwned\x07"),
+            ("\u{202e}\u{9b}", r"\u{202e}\u{9b}"),
+            ("::error::x", r"\x3a:error::x"),
+            ("a\n::error::x", "a\n  \\x3a:error::x"),
+            ("a\nzombie-trace: b\n\n  c", "a\n  zombie-trace: b\n\n  c"),
+            ("a\rb", r"a\x0db"),
+        ] {
+            assert_eq!(safe(text), expected);
+        }
     }
 
     #[test]

@@ -87,7 +87,7 @@ struct Seen {
     gap: Option<Gap>,
 }
 
-fn write(args: &PsArgs, processes: &[Process], mut output: Output, rows: usize) -> io::Result<()> {
+fn write(args: &PsArgs, processes: &[Process], output: Output, rows: usize) -> io::Result<()> {
     if args.json {
         let mut json = sink::Json::new(output, true);
         for process in processes {
@@ -99,6 +99,7 @@ fn write(args: &PsArgs, processes: &[Process], mut output: Output, rows: usize) 
         width: output.width(),
         color: output.colored(args.color),
     };
+    let mut output = sink::Encoded(output);
     output.write_all(sink::process_table(processes, look, rows).as_bytes())?;
     output.flush()
 }

@@ -16,7 +16,7 @@ use crate::{
     notice::{self, say, warn},
     session::{Session, Trouble, until},
     signals::{Inherited, Signals},
-    sink::Start,
+    sink::{self, Start},
     source::{CgroupPaths, monotonic_now, proc, wall_clock},
 };
 
@@ -289,9 +289,9 @@ pub(crate) fn scope(args: &ScopeArgs) -> anyhow::Result<Scope> {
         pid.get()
     };
     let cgroup = match &args.cgroup {
-        Some(path) => {
-            Some(Cgroup::from_path(path).with_context(|| format!("--cgroup {}", path.display()))?)
-        }
+        Some(path) => Some(
+            Cgroup::from_path(path).with_context(|| format!("--cgroup {}", sink::path(path)))?,
+        ),
         None => None,
     };
     let mut known = CgroupPaths::new();

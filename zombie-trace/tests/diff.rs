@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use serde_json::Value;
@@ -40,6 +41,9 @@ fn recording(run: &Run, stream: bool) -> Vec<u8> {
 /// 2000 zombies that last so many times as long as usual.
 fn run(slower: f64) -> Run {
     let mut run = support::calm();
+    // No run starts when another does.
+    static RUNS: AtomicU32 = AtomicU32::new(1);
+    run.start.tracer_pid = RUNS.fetch_add(1, Ordering::Relaxed);
     for (zombie, n) in run.zombies.iter_mut().zip(0..) {
         zombie.ts += jiff::SignedDuration::from_millis(n);
         zombie.zombie_ns = (zombie.zombie_ns as f64 * slower) as u64;
@@ -91,6 +95,33 @@ fn the_same_and_a_slower_run() {
     let found = json(&base, &slow);
     assert_eq!(found["verdict"], "worse");
     assert_eq!(json(&slow, &base)["verdict"], "better");
+}
+
+#[test]
+fn a_run_compared_with_itself_is_warned_of() {
+    let files = Files::new();
+    let bytes = recording(&run(1.0), true);
+    let [base, copy] = ["base", "copy"].map(|name| files.write(name, &bytes));
+    for new in [&base, &copy] {
+        let found = json(&base, new);
+        let warning = found["warnings"][0].as_str().unwrap();
+        assert!(warning.contains("are the same run"), "{warning}");
+    }
+}
+
+#[test]
+fn lines_cut_from_the_middle_are_warned_of() {
+    let files = Files::new();
+    let base = files.record("base", &run(1.0));
+    let whole = String::from_utf8(recording(&run(1.0), true)).unwrap();
+    let lines: Vec<_> = whole.lines().collect();
+    let cut = [&lines[..500], &lines[800..]].concat().join("\n");
+    let new = files.write("new", cut.as_bytes());
+    let found = json(&base, &new);
+    assert_eq!(
+        found["new"]["damaged"],
+        "300 of 2000 zombie lines are missing"
+    );
 }
 
 #[test]
@@ -241,7 +272,7 @@ fn without_zombies_or_intervals_there_is_nothing_to_compare() {
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("record without -s, or with -i 1s"), "{told}");
     let output = diff(Path::new("-"), Path::new("-"), &[]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let empty = files.write("empty", b"");
     let output = diff(&base, &empty, &[]);
     assert_eq!(output.status.code(), Some(1));

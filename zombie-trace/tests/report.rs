@@ -344,6 +344,100 @@ fn what_cannot_be_read_is_an_error() {
 }
 
 #[test]
+fn lines_cut_from_the_middle_make_a_run_incomplete() {
+    let files = Files::new();
+    for (kind, run, missing) in [
+        (
+            "zombie",
+            support::calm(),
+            "300 of 2000 zombie lines are missing",
+        ),
+        (
+            "alive",
+            support::eventful(),
+            "1 of 1 alive lines is missing",
+        ),
+        ("loss", support::eventful(), "they count 0 of 124 losses"),
+        (
+            "interval",
+            support::eventful(),
+            "they count 123 of 126 processes",
+        ),
+    ] {
+        let name = kind;
+        let whole = recording(&run);
+        files.write(name, &whole);
+        assert!(
+            !stderr(&files.report(&[name])).contains("missing"),
+            "{name}"
+        );
+        let of_kind = |line: &str| line.contains(&format!("\"type\":\"{kind}\""));
+        let mut left_out = 0;
+        let lines = whole.lines().filter(|line| {
+            // Of the zombies a part from the middle, of the rest all or the first.
+            let most = if kind == "zombie" { 300 } else { 1 };
+            let is_cut = of_kind(line) && left_out < most;
+            left_out += u64::from(is_cut);
+            !is_cut
+        });
+        let cut: Vec<_> = lines.collect();
+        files.write(name, cut.join("\n") + "\n");
+        let output = files.report(&[name, "--json"]);
+        assert!(stderr(&output).contains(missing), "{}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["complete"], false, "{name}");
+        assert_eq!(report["runs"][0]["complete"], false);
+        assert_eq!(report["runs"][0]["missing_lines"], left_out);
+        let text = String::from_utf8(files.report(&[name]).stdout).unwrap();
+        assert!(
+            text.contains(missing) && text.contains("INCOMPLETE"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_run_that_is_given_twice_is_warned_of() {
+    let files = Files::new();
+    files.write("run", recording(&support::calm()));
+    fs::hard_link(files.path("run"), files.path("link")).unwrap();
+    fs::copy(files.path("run"), files.path("copy")).unwrap();
+    for second in ["run", "./run", "link", "copy"] {
+        let output = files.report(&["run", second]);
+        assert!(output.status.success());
+        let warning =
+            format!("warning: {second} holds the same run as run: its figures count twice");
+        assert!(stderr(&output).contains(&warning), "{}", stderr(&output));
+    }
+    let mut other = support::calm();
+    other.start.tracer_pid += 1;
+    files.write("other", recording(&other));
+    assert_eq!(stderr(&files.report(&["run", "other"])), "");
+    // Of which standard input is no file.
+    let output = files
+        .command(&["-", "-"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("standard input can be read once"));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_damage() {
+    let files = Files::new();
+    let text = recording(&support::calm());
+    files.write("run", "\u{feff}".to_owned() + &text);
+    let output = files.report(&["run", "--json"]);
+    assert_eq!(stderr(&output), "");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["complete"], &report["zombie_ns"]["count"]),
+        (&json!(true), &json!(2000))
+    );
+}
+
+#[test]
 fn conditions_decide_the_status() {
     let files = Files::new();
     files.write("run", recording(&support::calm()));

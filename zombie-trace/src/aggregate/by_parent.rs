@@ -31,8 +31,8 @@ impl Parent {
     /// Takes in the children of another.
     pub(super) fn merge(&mut self, other: &Self) {
         self.times.merge(&other.times);
-        self.autoreaped += other.autoreaped;
-        self.alive += other.alive;
+        self.autoreaped = self.autoreaped.saturating_add(other.autoreaped);
+        self.alive = self.alive.saturating_add(other.alive);
         if let Some(times) = other.phases {
             self.add(times);
         }

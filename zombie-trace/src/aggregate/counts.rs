@@ -24,6 +24,22 @@ pub struct Counts {
     pub suspicious: u64,
 }
 
+impl Counts {
+    /// Both together; a recording can hold any numbers, so sums stop at the largest.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            exits: self.exits.saturating_add(other.exits),
+            reaped: self.reaped.saturating_add(other.reaped),
+            autoreaped: self.autoreaped.saturating_add(other.autoreaped),
+            alive: self.alive.saturating_add(other.alive),
+            pre_existing: self.pre_existing.saturating_add(other.pre_existing),
+            filtered: self.filtered.saturating_add(other.filtered),
+            lost: self.lost.plus(&other.lost),
+            suspicious: self.suspicious.saturating_add(other.suspicious),
+        }
+    }
+}
+
 /// Counts of what could not be reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
@@ -53,6 +69,16 @@ impl Lost {
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.ring_full + self.map_full + self.missed
+        let counts = [self.ring_full, self.map_full, self.missed];
+        counts.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Both together.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            ring_full: self.ring_full.saturating_add(other.ring_full),
+            map_full: self.map_full.saturating_add(other.map_full),
+            missed: self.missed.saturating_add(other.missed),
+        }
     }
 }

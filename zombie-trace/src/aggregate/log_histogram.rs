@@ -29,7 +29,8 @@ impl<const B: u32> LogHistogram<B> {
 
     /// Takes in a number several times.
     pub fn record_n(&mut self, value: u64, count: u64) {
-        self.counts[bucket(value, B)] += count;
+        let sum = &mut self.counts[bucket(value, B)];
+        *sum = sum.saturating_add(count);
     }
 
     /// The range and count of each bucket, from the first that is not empty to the last.

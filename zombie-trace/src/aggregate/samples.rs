@@ -2,6 +2,9 @@ use hdrhistogram::Histogram;
 
 /// The largest value that a histogram that grows by itself can take: 146 years of ns.
 const HISTOGRAM_MAX: u64 = i64::MAX as u64 / 2;
+/// As many numbers are taken into a histogram at the most: it adds its counts up unchecked. Only a
+/// recording that was tampered with has more.
+const MOST_IN_HISTOGRAM: u64 = 1 << 62;
 
 /// A set of numbers of which percentiles are asked: a short one is kept as it is, a long one as a
 /// histogram of so many significant digits. Count, sum, minimum and maximum are always exact.
@@ -38,10 +41,10 @@ impl Samples {
     }
 
     pub(super) fn record(&mut self, value: u64) {
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         self.min = self.min.min(value);
         self.max = self.max.max(value);
-        self.sum += u128::from(value);
+        self.sum = self.sum.saturating_add(value.into());
         match &mut self.values {
             Values::Exact(values) if values.len() < self.exact => values.push(value),
             _ => record_rounded(self.rounded(), value),
@@ -54,12 +57,18 @@ impl Samples {
             (0..count).for_each(|_| self.record(value));
             return;
         }
-        self.count += count;
+        if count == 0 {
+            return;
+        }
+        self.count = self.count.saturating_add(count);
         self.min = self.min.min(value);
         self.max = self.max.max(value);
-        self.sum += u128::from(value) * u128::from(count);
-        self.rounded()
-            .record_n(value.min(HISTOGRAM_MAX), count)
+        let sum = u128::from(value) * u128::from(count);
+        self.sum = self.sum.saturating_add(sum);
+        let histogram = self.rounded();
+        let room = MOST_IN_HISTOGRAM.saturating_sub(histogram.len());
+        histogram
+            .record_n(value.min(HISTOGRAM_MAX), count.min(room))
             .expect("it grows by itself up to this");
     }
 
@@ -80,14 +89,17 @@ impl Samples {
 
     /// Takes in another set; where that is a histogram its percentiles keep their precision.
     pub(super) fn merge(&mut self, other: &Self) {
-        let (count, sum) = (self.count + other.count, self.sum + other.sum);
+        let count = self.count.saturating_add(other.count);
+        let sum = self.sum.saturating_add(other.sum);
         let (min, max) = (self.min.min(other.min), self.max.max(other.max));
         match &other.values {
             Values::Exact(values) => values.iter().for_each(|&value| self.record(value)),
-            Values::Rounded(histogram) => self
-                .rounded()
-                .add(&**histogram)
-                .expect("it grows by itself"),
+            Values::Rounded(histogram) => {
+                let rounded = self.rounded();
+                if rounded.len() + histogram.len() <= MOST_IN_HISTOGRAM {
+                    rounded.add(&**histogram).expect("it grows by itself");
+                }
+            }
         }
         (self.count, self.sum, self.min, self.max) = (count, sum, min, max);
     }
@@ -115,7 +127,8 @@ impl Samples {
 
     pub(super) fn mean(&self) -> Option<u64> {
         let mean = self.sum.checked_div(u128::from(self.count))?;
-        Some(u64::try_from(mean).expect("no mean is above the maximum"))
+        // The count stops at the largest number, the sum goes on.
+        Some(u64::try_from(mean).unwrap_or(u64::MAX).min(self.max))
     }
 
     /// The smallest of the numbers that at least so many thousandths of them do not exceed (the
@@ -189,6 +202,25 @@ mod tests {
                     one_by_one.max()
                 )
             );
+        }
+    }
+
+    #[test]
+    fn counts_beyond_all_numbers_do_not_panic() {
+        let mut samples = samples(10, []);
+        for value in [u64::MAX, 7, u64::MAX] {
+            samples.record_n(value, u64::MAX);
+        }
+        let mut merged = Samples::new(10, 3);
+        merged.merge(&samples);
+        merged.merge(&samples);
+        for samples in [samples, merged] {
+            assert_eq!((samples.count(), samples.sum()), (u64::MAX, u64::MAX));
+            assert_eq!(
+                [samples.min(), samples.mean(), samples.max()],
+                [Some(7), Some(u64::MAX), Some(u64::MAX)]
+            );
+            assert!(samples.permille(500) >= Some(7));
         }
     }
 

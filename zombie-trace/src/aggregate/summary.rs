@@ -121,6 +121,11 @@ impl PhaseTotals {
         times.reduce(add).map(Self::from)
     }
 
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.times().into_iter().fold(0, u64::saturating_add)
+    }
+
     /// In the order of [`Phase::ALL`].
     pub fn times(&self) -> [u64; 5] {
         [

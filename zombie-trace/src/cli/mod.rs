@@ -86,7 +86,7 @@ Examples:
   zombie-trace report --fail-if 'p99>50ms' host*.jsonl
 
 Exit status:
-  0  all went well, also if a recording is cut or damaged
+  0  success, even if a recording is cut, damaged or lacks lines
   1  a file cannot be read or written, or is no recording
   2  the command line makes no sense
   3  a condition of --fail-if holds";
@@ -354,10 +354,15 @@ pub enum Task {
     /// Tell what recorded runs show, as text, page or data
     ///
     /// FILE is what --json -o FILE has written, also compressed with zstd; '-' is standard input.
-    /// Several runs are summed up, each from its own begin. A recording that is cut, or damaged
-    /// here and there, is reported as far as it can be read. A run recorded with --summary and
-    /// --interval has statistics over time, but lists no zombies. An output file replaces an old one
-    /// when it is complete.
+    /// Several runs are summed up, each from its own start. A recording that is cut or damaged is
+    /// read up to and past the damage, with a warning; so is one that lacks lines which its summary
+    /// counts, and its run is incomplete. A run that is given twice is warned of. A run recorded
+    /// with --summary and --interval has statistics over time, but lists no zombies. An output file
+    /// replaces an old one when it is complete.
+    ///
+    /// Names of processes and files are shown with control characters escaped. Text is ASCII where
+    /// the locale (LC_ALL, LC_CTYPE, LANG) is set and is not UTF-8. In CSV, a cell that a
+    /// spreadsheet would take for a formula starts with a quote.
     Report(ReportArgs),
 
     /// Tell whether zombies last longer in one recorded run than in another
@@ -431,7 +436,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub perfetto: Option<PathBuf>,
 
-    /// Write a row for each zombie; '-' to stdout, in the place of text
+    /// Write one row per zombie; '-' to stdout, instead of text
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub csv: Option<PathBuf>,
 
@@ -566,12 +571,27 @@ impl Cli {
                     "--json and --csv - both write to standard output: give --csv a file",
                 );
             }
+            let is_stdin = |path: &&PathBuf| path.as_path() == Path::new("-");
+            if report.files.iter().filter(is_stdin).count() > 1 {
+                return usage(
+                    ErrorKind::ArgumentConflict,
+                    "standard input can be read once: give '-' once, and the others as files",
+                );
+            }
             if report.perfetto.is_some() && report.files.len() > 1 {
                 return usage(
                     ErrorKind::ArgumentConflict,
                     "--perfetto can show one run: give one FILE",
                 );
             }
+        }
+        if let Some(Task::Diff(diff)) = &cli.task
+            && [&diff.base, &diff.new].map(|path| path.as_path()) == [Path::new("-"); 2]
+        {
+            return usage(
+                ErrorKind::ArgumentConflict,
+                "BASE and NEW are both standard input: give one of them as a file",
+            );
         }
         if !cli.command.is_empty() && cli.scope.tree.is_some() {
             return usage(

@@ -236,7 +236,7 @@ pub fn compare(base: &Profile, new: &Profile) -> Comparison {
         by_parent,
         only_base: only(base, new),
         only_new: only(new, base),
-        of_others: base.of_others + new.of_others,
+        of_others: base.of_others.saturating_add(new.of_others),
     }
 }
 

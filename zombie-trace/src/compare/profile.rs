@@ -16,6 +16,10 @@ const MAX_PARENTS: usize = 32;
 const BUCKET_WIDTH: f64 = 1.0 / 32.0;
 /// As many names of others are remembered, so that none is taken for new later.
 const MAX_OTHERS: usize = 4096;
+/// No run has more zombies, nor takes longer: a recording that says so was tampered with. Sums of
+/// [`MAX_BLOCKS`] blocks drawn at random must still be numbers.
+const MOST_ZOMBIES: u64 = 1 << 53;
+const LONGEST_RUN: u64 = 1 << 56;
 
 /// The zombie times of a run in the order of their ends, in consecutive blocks, overall and by the
 /// parent's command name.
@@ -32,6 +36,10 @@ pub struct Profile {
     pub(super) of_others: u64,
     /// The length of each block, ns.
     pub(super) spans: Vec<u64>,
+    /// Their sum.
+    duration_ns: u64,
+    /// How many zombies the buckets of intervals have.
+    in_buckets: u64,
     /// Blocks are halved in number by twos, so this is a power of two.
     units_per_block: u64,
     units_in_last: u64,
@@ -104,19 +112,22 @@ impl Profile {
         self.has_intervals = true;
         for &(start, end, count) in histogram {
             let middle = start + end.saturating_sub(1).saturating_sub(start) / 2;
+            let count = count.min(MOST_ZOMBIES - self.in_buckets);
+            self.in_buckets += count;
             self.overall.add(block, scale::step(middle), count);
         }
         if let (Some(min), Some(mean), Some(max)) = (times.min, times.mean, times.max) {
             let sum = u128::from(mean) * u128::from(times.count);
-            self.overall.extend(times.count, sum, min, max);
+            self.overall
+                .extend(times.count, sum, min.min(max), max.max(min));
         }
     }
 
     /// The run has lasted so long, and nothing more happened.
     pub fn end(&mut self, duration_ns: u64) {
-        let so_far: u64 = self.spans.iter().sum();
+        let duration_ns = duration_ns.min(LONGEST_RUN);
         if let Some(last) = self.spans.last_mut() {
-            *last += duration_ns.saturating_sub(so_far);
+            *last += duration_ns.saturating_sub(self.duration_ns);
         }
     }
 
@@ -152,18 +163,16 @@ impl Profile {
         }
         self.units_in_last += 1;
         let block = self.spans.len() - 1;
-        self.spans[block] = self.spans[block].saturating_add(ns);
+        let ns = ns.min(LONGEST_RUN - self.duration_ns);
+        self.duration_ns += ns;
+        self.spans[block] += ns;
         block
     }
 
     /// Makes one block of every two.
     fn join(&mut self) {
         self.units_per_block *= 2;
-        self.spans = self
-            .spans
-            .chunks(2)
-            .map(|pair| pair.iter().fold(0, |sum: u64, ns| sum.saturating_add(*ns)))
-            .collect();
+        self.spans = self.spans.chunks(2).map(|pair| pair.iter().sum()).collect();
         for times in self.parents.values_mut().chain([&mut self.overall]) {
             times.join();
         }
@@ -203,8 +212,8 @@ impl Times {
     }
 
     fn extend(&mut self, count: u64, sum: u128, min: u64, max: u64) {
-        self.count += count;
-        self.sum += sum;
+        self.count = self.count.saturating_add(count);
+        self.sum = self.sum.saturating_add(sum);
         self.min = self.min.min(min);
         self.max = self.max.max(max);
     }
@@ -320,6 +329,27 @@ mod tests {
             );
         }
         assert_eq!(Profile::default().overall.summary(), ZombieTimes::default());
+    }
+
+    #[test]
+    fn numbers_of_no_run_are_no_trouble() {
+        let mut profile = Profile::begin(i64::MIN);
+        let times = ZombieTimes {
+            count: u64::MAX,
+            min: Some(u64::MAX),
+            mean: Some(u64::MAX),
+            max: Some(1),
+            ..ZombieTimes::default()
+        };
+        for _ in 0..3 * MAX_BLOCKS {
+            let bucket = (u64::MAX, 0, u64::MAX);
+            profile.interval(u64::MAX, &times, &[bucket, (0, u64::MAX, u64::MAX)]);
+        }
+        profile.end(u64::MAX);
+        let summary = profile.zombie_ns();
+        assert_eq!((summary.count, summary.max), (u64::MAX, Some(u64::MAX)));
+        assert!(summary.p50.is_some());
+        super::super::compare(&profile, &profile);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{IntoDeserializer as _, value},
+    de::{Error as _, IntoDeserializer as _, value},
 };
 
 pub use query::{ContainerQuery, ContainerQueryError, patterns};
@@ -21,10 +21,13 @@ pub struct Container {
     pub runtime: Option<Runtime>,
     /// Its id, of 64 hexadecimal digits with most runtimes; a name with systemd-nspawn, LXC, runc
     /// and crun. `None` if only the pod or the host name is known.
+    #[serde(default, deserialize_with = "name")]
     pub id: Option<Arc<str>>,
     /// UID of its Kubernetes pod; for a static pod the hash of its manifest.
+    #[serde(default, deserialize_with = "name")]
     pub pod_uid: Option<Arc<str>>,
     /// Host name of its UTS namespace.
+    #[serde(default, deserialize_with = "name")]
     pub hostname: Option<Arc<str>>,
 }
 
@@ -67,6 +70,18 @@ fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Runtime>, 
         Runtime::deserialize(name).ok()
     };
     Ok(name.and_then(known))
+}
+
+/// `NAME_MAX` (include/uapi/linux/limits.h): each of them is, or is part of, the name of a directory.
+const LONGEST_NAME: usize = 255;
+
+/// A name in a recording, which is no longer than the kernel's: statistics keep many of them.
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
+    let name = Option::<Cow<'_, str>>::deserialize(deserializer)?;
+    match name.as_ref().map_or(0, |name| name.len()) {
+        0..=LONGEST_NAME => Ok(name.map(Arc::from)),
+        length => Err(D::Error::invalid_length(length, &"at most 255 bytes")),
+    }
 }
 
 /// As many digits of an id are shown to people, as by the engines themselves.

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, str::FromStr};
 
-use zombie_trace_common::scope::{NamePattern, name};
+use zombie_trace_common::scope::{CGROUP_NAME_LEN, NamePattern, name};
 
 use super::{
     Container,
@@ -21,6 +21,12 @@ pub enum ContainerQueryError {
     /// Neither a host name nor an id is as long.
     #[error("too long: ids and host names have at most 64 characters")]
     TooLong,
+    /// The cgroup of such a container would have a name that is too long.
+    #[error(
+        "too many dashes: systemd writes each as four characters in the name of a cgroup: give the \
+         container's id or --cgroup instead"
+    )]
+    TooManyDashes,
     /// Neither a host name nor an id contains it.
     #[error("{0:?} is in no id and no host name: for a path of cgroups use --cgroup")]
     Character(char),
@@ -43,7 +49,12 @@ impl FromStr for ContainerQuery {
         if text.len() > LONG_ID {
             return Err(ContainerQueryError::TooLong);
         }
-        Ok(Self(text.to_owned()))
+        let query = Self(text.to_owned());
+        let fits = |(name, _): &(Vec<u8>, NamePattern)| name.len() <= CGROUP_NAME_LEN;
+        match query.patterns().iter().all(fits) {
+            true => Ok(query),
+            false => Err(ContainerQueryError::TooManyDashes),
+        }
     }
 }
 
@@ -134,8 +145,6 @@ pub fn patterns(queries: &[ContainerQuery]) -> HashMap<Vec<u8>, NamePattern> {
 
 #[cfg(test)]
 mod tests {
-    use zombie_trace_common::scope::CGROUP_NAME_LEN;
-
     use super::*;
 
     const ID: &str = "b2a102854b4969b2ce98dc329c86b4fb2b06e4ad2cc8da9d8a7578c9cd2004a2";
@@ -270,5 +279,21 @@ mod tests {
         assert_eq!(error("a/b"), ContainerQueryError::Character('/'));
         assert_eq!(error("wéb"), ContainerQueryError::Character('é'));
         assert_eq!(error(&"a".repeat(65)), ContainerQueryError::TooLong);
+        let dashes = format!("a{}", "-".repeat(63));
+        assert_eq!(error(&dashes), ContainerQueryError::TooManyDashes);
+        assert!("a-".repeat(17).parse::<ContainerQuery>().is_ok());
+    }
+
+    #[test]
+    fn every_pattern_fits_the_kernel_s_key() {
+        for dashes in 0..64 {
+            let text = format!("a{}", "-".repeat(dashes));
+            let Ok(query) = text.parse::<ContainerQuery>() else {
+                assert!(dashes > 30, "{dashes}");
+                continue;
+            };
+            let patterns = patterns(&[query]);
+            assert!(patterns.keys().all(|name| name.len() <= CGROUP_NAME_LEN));
+        }
     }
 }

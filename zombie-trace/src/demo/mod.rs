@@ -28,7 +28,9 @@ use nix::{
 pub use kind::{Kind, Which};
 
 use self::process::Made;
-use crate::{cli::DemoArgs, exit_code::ExitCode, filter::Pid, ps, source::proc::Proc};
+use crate::{
+    cli::DemoArgs, exit_code::ExitCode, filter::Pid, ps, sink::encode, source::proc::Proc,
+};
 
 /// Makes the zombies, says what they are and how to look at them, and cleans up.
 ///
@@ -84,7 +86,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(encode(text).as_bytes())?;
     stdout.flush()
 }
 

@@ -3,6 +3,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use thiserror::Error;
 
 use super::{Judged, Verdict};
+use crate::sink::{self, visible};
 
 /// How it is told what has become of conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +22,7 @@ impl fmt::Display for Format {
         match self {
             Self::Text => f.write_str("text"),
             Self::Github => f.write_str("github"),
-            Self::Junit(path) => write!(f, "junit={}", path.display()),
+            Self::Junit(path) => write!(f, "junit={}", sink::path(path)),
         }
     }
 }
@@ -83,7 +84,7 @@ fn github(judged: &Judged) -> Option<String> {
     };
     let title = percent_encoded("zombie-trace --fail-if", "%\r\n:,");
     let message = format!("{condition}{holds}: {}", judged.explanation());
-    let message = percent_encoded(&message, "%\r\n");
+    let message = percent_encoded(&visible(&message), "%\r\n");
     Some(format!("::{command} title={title}::{message}\n"))
 }
 

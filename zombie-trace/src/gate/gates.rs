@@ -5,7 +5,7 @@ use std::{
 
 use super::{Condition, Format, Judged, Verdict, render};
 use crate::{
-    notice::say,
+    notice::{say, workflow_command},
     sink::{Access, NewFile, Replacement},
 };
 
@@ -61,7 +61,10 @@ impl Gates {
             ref format => format,
         };
         for line in render(&judged, on_stderr).lines() {
-            say(line);
+            match on_stderr {
+                Format::Github => workflow_command(line),
+                _ => say(line),
+            }
         }
         if let Some((mut file, replacement)) = self.junit {
             file.write_all(render(&judged, &self.format).as_bytes())?;

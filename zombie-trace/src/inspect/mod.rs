@@ -23,7 +23,7 @@ use crate::{
     lifecycle::{Alive, Lifecycle, Place, Zombie},
     notice::{say, warn},
     privilege::raised,
-    sink::{HEADING, escaped, human, printable, time_of_day, wrap},
+    sink::{HEADING, encode, human, printable, time_of_day, visible, wrap},
     source::{
         monotonic_now,
         proc::{self, Existing, Proc},
@@ -93,7 +93,10 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 /// That nobody reads on is fine.
 fn write(args: &InspectArgs, text: &str) -> anyhow::Result<()> {
     let mut out = anstream::AutoStream::new(io::stdout(), args.color.into()).lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out
+        .write_all(encode(text).as_bytes())
+        .and_then(|()| out.flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")
         }
@@ -110,7 +113,7 @@ fn line(text: &mut String, name: &str, value: &str) {
     let width = terminal_size::terminal_size()
         .filter(|_| io::stdout().is_terminal())
         .map(|(width, _)| usize::from(width.0).saturating_sub(INDENT).max(20));
-    let value = wrap(value, width).replace('\n', &format!("\n{}", " ".repeat(INDENT)));
+    let value = wrap(&visible(value), width).replace('\n', &format!("\n{}", " ".repeat(INDENT)));
     let _ = writeln!(text, "  {name:<14}{value}");
 }
 
@@ -223,7 +226,7 @@ fn told(container: &Container) -> String {
         .as_ref()
         .map(|uid| format!("in pod {uid}"));
     let parts = [runtime, id, pod.as_deref()];
-    escaped(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
+    visible(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
 fn tree(text: &mut String, proc: &Proc, pid: u32) {

@@ -7,6 +7,13 @@ use std::collections::HashMap;
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_LEN: usize = 24;
+/// The kernel nests anonymous members 3 deep (`struct page`).
+const MAX_DEPTH: u32 = 16;
+/// The largest structure of the kernel has some 300 members. Without this bound, anonymous members
+/// that hold each other could be looked at for ever.
+const MAX_MEMBERS: u32 = 1 << 16;
+const CUT: BtfError = BtfError::Malformed("it ends in the middle of a type");
+const OUT_OF_RANGE: BtfError = BtfError::Malformed("an offset is out of range");
 
 /// Why a field's offset can't be told.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,6 +128,9 @@ impl<'a> Btf<'a> {
             }
             at = entry.tail + btf.tail_len(&entry);
         }
+        if at > types.len() {
+            return Err(CUT);
+        }
         Ok(btf)
     }
 
@@ -136,6 +146,7 @@ impl<'a> Btf<'a> {
                 name: name.to_owned(),
             })?;
         let mut bits = 0;
+        let mut left = MAX_MEMBERS;
         for part in parts {
             let missing = || BtfError::NoField {
                 path: path.to_owned(),
@@ -146,8 +157,10 @@ impl<'a> Btf<'a> {
                 Some((member, index)) => (member, index.parse().map_err(|_| missing())?),
                 None => (part, 0_u32),
             };
-            let found = self.member(id, member.as_bytes(), 0)?.ok_or_else(missing)?;
-            bits += found.1;
+            let found = self
+                .member(id, member.as_bytes(), 0, &mut left)?
+                .ok_or_else(missing)?;
+            bits = sum(bits, found.1)?;
             id = self.resolve(found.0)?;
             if part.ends_with(']') {
                 let array = self.get(id)?;
@@ -155,7 +168,11 @@ impl<'a> Btf<'a> {
                     return Err(missing());
                 }
                 id = self.resolve(word(self.types, array.tail)?)?;
-                bits += index * self.get(id)?.size_or_type * 8;
+                let size = self.get(id)?.size_or_type;
+                let begin = index
+                    .checked_mul(size)
+                    .and_then(|bytes| bytes.checked_mul(8));
+                bits = sum(bits, begin.ok_or(OUT_OF_RANGE)?)?;
             }
         }
         if bits % 8 == 0 {
@@ -177,14 +194,23 @@ impl<'a> Btf<'a> {
             .then(|| proto.len.saturating_sub(1))
     }
 
-    /// Type and bit offset of a member, looked for in anonymous members too.
-    fn member(&self, id: u32, name: &[u8], depth: u32) -> Result<Option<(u32, u32)>, BtfError> {
-        const MAX_DEPTH: u32 = 16;
+    /// Type and bit offset of a member, looked for in anonymous members too; `left` is how many more
+    /// members may be looked at.
+    fn member(
+        &self,
+        id: u32,
+        name: &[u8],
+        depth: u32,
+        left: &mut u32,
+    ) -> Result<Option<(u32, u32)>, BtfError> {
         let owner = self.get(id)?;
         if !matches!(owner.kind, kind::STRUCT | kind::UNION) || depth > MAX_DEPTH {
             return Ok(None);
         }
         for at in (0..owner.len).map(|index| owner.tail + index * 12) {
+            *left = left.checked_sub(1).ok_or(BtfError::Malformed(
+                "its anonymous members hold each other, or are too many",
+            ))?;
             let (member_name, member_type) = (word(self.types, at)?, word(self.types, at + 4)?);
             let mut bits = word(self.types, at + 8)?;
             if owner.has_bit_sizes {
@@ -196,9 +222,9 @@ impl<'a> Btf<'a> {
             }
             if member_name.is_empty()
                 && let Some((found, inner)) =
-                    self.member(self.resolve(member_type)?, name, depth + 1)?
+                    self.member(self.resolve(member_type)?, name, depth + 1, left)?
             {
-                return Ok(Some((found, bits + inner)));
+                return Ok(Some((found, sum(bits, inner)?)));
             }
         }
         Ok(None)
@@ -263,7 +289,11 @@ fn word(bytes: &[u8], at: usize) -> Result<u32, BtfError> {
         .get(at..at + 4)
         .and_then(|bytes| bytes.try_into().ok())
         .map(u32::from_ne_bytes)
-        .ok_or(BtfError::Malformed("it ends in the middle of a type"))
+        .ok_or(CUT)
+}
+
+fn sum(a: u32, b: u32) -> Result<u32, BtfError> {
+    a.checked_add(b).ok_or(OUT_OF_RANGE)
 }
 
 #[cfg(test)]
@@ -385,5 +415,90 @@ mod tests {
             assert!(Btf::parse(&bytes[..len]).is_err(), "cut at {len}");
         }
         assert!(Btf::parse(&[0xff; 64]).is_err());
+    }
+
+    #[test]
+    fn anonymous_members_that_hold_each_other_do_not_hang() {
+        let mut btf = Builder::new();
+        // Its own id is 1.
+        let members: Vec<_> = (0..1000).map(|_| ("", 1, 0)).collect();
+        let members = btf.members(&members);
+        btf.add("outer", kind::STRUCT, 1000, 8, &members);
+        let bytes = btf.build();
+        let error = Btf::parse(&bytes).unwrap().offset("outer.x").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "malformed BTF: its anonymous members hold each other, or are too many"
+        );
+    }
+
+    #[test]
+    fn offsets_beyond_all_numbers_are_refused() {
+        let mut btf = Builder::new();
+        let int = btf.add("int", kind::INT, 0, u32::MAX, &[32]);
+        let array = btf.add("", kind::ARRAY, 0, 0, &[int, int, 4]);
+        let members = btf.members(&[("list", array, u32::MAX)]);
+        btf.add("outer", kind::STRUCT, 1, 8, &members);
+        let bytes = btf.build();
+        let btf = Btf::parse(&bytes).unwrap();
+        assert_eq!(btf.offset("outer.list[4]"), Err(OUT_OF_RANGE));
+    }
+
+    /// Runs with `ZOMBIE_TRACE_FUZZ=1000` in the long test; see tests/fuzz.rs.
+    #[test]
+    fn corrupt_btf_is_refused_or_read() {
+        let number = |name: &str| Some(std::env::var(name).ok()?.parse().unwrap());
+        let seed: u64 = number("ZOMBIE_TRACE_FUZZ_SEED").unwrap_or(1);
+        let count = number("ZOMBIE_TRACE_FUZZ").unwrap_or(300);
+        // That of the kernel takes long to read.
+        let kernel = std::fs::read("/sys/kernel/btf/vmlinux").ok();
+        let kernel = kernel.filter(|_| count >= 1000);
+        for seed in seed..seed + count {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut bytes = match &kernel {
+                Some(kernel) if random.u8(..) < 16 => kernel.clone(),
+                _ => example(),
+            };
+            for _ in 0..random.usize(1..20) {
+                match random.u8(..8) {
+                    0 => bytes.truncate(random.usize(1..=bytes.len())),
+                    1 => bytes.push(random.u8(..)),
+                    2..5 => {
+                        // A number: an id, a length or an offset.
+                        let at = random.usize(..=bytes.len() / 4) * 4;
+                        let numbers = [0, 1, 2, 5, 0xffff, 0x7fff_ffff, u32::MAX, random.u32(..)];
+                        let number = random.choice(numbers).unwrap_or(0).to_ne_bytes();
+                        if let Some(word) = bytes.get_mut(at..at + 4) {
+                            word.copy_from_slice(&number);
+                        }
+                    }
+                    _ => {
+                        let at = random.usize(..bytes.len());
+                        bytes[at] ^= 1 << random.u8(..8);
+                    }
+                }
+            }
+            let read = std::panic::catch_unwind(|| {
+                let Ok(btf) = Btf::parse(&bytes) else { return };
+                for path in [
+                    "outer.first",
+                    "outer.hidden",
+                    "outer.list[2].y",
+                    "outer.nothing",
+                    "task_struct.se.exec_start",
+                    "task_struct.nothing",
+                    "sighand_struct.action[16].sa.sa_flags",
+                ] {
+                    let _ = btf.offset(path);
+                }
+                let _ = btf.tracepoint_args("exit");
+                let _ = btf.tracepoint_args("sched_process_exit");
+            });
+            assert!(
+                read.is_ok(),
+                "repeat: ZOMBIE_TRACE_FUZZ=1 ZOMBIE_TRACE_FUZZ_SEED={seed} cargo test --package \
+                 zombie-trace --lib corrupt_btf"
+            );
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     aggregate::Lost,
     container::Container,
     lifecycle::{Alive, Comm, Zombie},
-    sink::escaped,
+    sink::visible,
 };
 
 /// How full the machine's table of pids is.
@@ -127,8 +127,8 @@ impl Totals {
         // Anybody names processes and containers, and labels reach terminals, logs and mails.
         let parent = parent.map(Comm::to_str).unwrap_or_default();
         let labels = Labels {
-            parent: &escaped(&parent),
-            container: &escaped(container.map_or("", Container::name)),
+            parent: &visible(&parent),
+            container: &visible(container.map_or("", Container::name)),
         };
         self.series.series(labels, uid, ts)
     }

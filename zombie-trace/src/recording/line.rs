@@ -1,7 +1,7 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use super::SCHEMA;
 use crate::{
@@ -39,8 +39,50 @@ pub struct Start {
     pub backend: String,
     /// The tracer's own pid.
     pub tracer_pid: u32,
-    /// The traced command, if there was one.
+    /// The traced command, if there was one; cut where it is very long.
+    #[serde(default, deserialize_with = "short_command")]
     pub command: Option<Vec<String>>,
+}
+
+/// A command is kept up to this many bytes: an argument alone can be 128 KiB.
+const LONGEST_COMMAND: usize = 64 << 10;
+
+/// Keeps the first [`LONGEST_COMMAND`] bytes, and `…` for the rest.
+fn short_command<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    struct Arguments;
+
+    impl<'de> de::Visitor<'de> for Arguments {
+        type Value = Option<Vec<String>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of arguments or null")
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut arguments = Vec::new();
+            let mut room = LONGEST_COMMAND;
+            while let Some(argument) = seq.next_element::<Cow<'_, str>>()? {
+                // An empty one takes memory, too.
+                let size = argument.len() + size_of::<String>();
+                if size <= room {
+                    room -= size;
+                    arguments.push(argument.into_owned());
+                } else if room > 0 {
+                    room = 0;
+                    arguments.push("…".to_owned());
+                }
+            }
+            Ok(Some(arguments))
+        }
+    }
+
+    deserializer.deserialize_any(Arguments)
 }
 
 /// What was lost since the last such line.
@@ -92,9 +134,15 @@ struct Format {
     version: Option<String>,
 }
 
+/// No line about one process or one loss that zombie-trace writes comes near: a path of cgroups has
+/// at most 4 KiB, which JSON can make 24. A summary is longer: it lists parents.
+const LONGEST_RECORD: usize = 64 << 10;
+
 /// Why a line can't be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LineError {
+    /// It is longer than any that zombie-trace writes.
+    TooLong,
     /// It is no JSON object, or not of the fields that its type has.
     Json,
     /// It begins a recording of another format.
@@ -109,7 +157,11 @@ impl From<serde_json::Error> for LineError {
 
 /// A line without its newline; `None` if its type is not known, as of a newer version.
 pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, LineError> {
-    Ok(Some(match &*kind(line)? {
+    let kind = kind(line)?;
+    if line.len() > LONGEST_RECORD && matches!(&*kind, "zombie" | "alive" | "loss") {
+        return Err(LineError::TooLong);
+    }
+    Ok(Some(match &*kind {
         "zombie" => Line::Zombie(serde_json::from_slice(line)?),
         "alive" => Line::Alive(serde_json::from_slice(line)?),
         "loss" => Line::Loss(serde_json::from_slice(line)?),
@@ -126,13 +178,13 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, LineError> {
             Line::Start(serde_json::from_slice(line)?)
         }
         _ => {
-            serde_json::from_slice::<serde::de::IgnoredAny>(line)?;
+            serde_json::from_slice::<de::IgnoredAny>(line)?;
             return Ok(None);
         }
     }))
 }
 
-/// The type of a line, which is at its begin as we write it, but need not be.
+/// The type of a line: zombie-trace writes it first, but it may stand anywhere.
 fn kind(line: &[u8]) -> Result<Cow<'_, str>, LineError> {
     if let Some(rest) = line.strip_prefix(br#"{"type":""#) {
         let end = rest.iter().position(|byte| !byte.is_ascii_lowercase());

@@ -1,11 +1,13 @@
 //! Recorded runs, read back line by line.
 //!
-//! Nothing is kept but the current line. What can be read is read: a damaged line is counted, and an
-//! end that is not that of a run is remembered. See [`Remarks`].
+//! Only the current line is kept. Reading goes on past a damaged line, and notes it. It notes, too,
+//! that the end is missing, or that lines are which the summary counts. See [`Remarks`].
 
 mod error;
+mod identity;
 mod line;
 mod source;
+mod tally;
 
 use std::{
     ffi::OsStr,
@@ -15,16 +17,22 @@ use std::{
 };
 
 pub use error::RecordingError;
+pub use identity::Identity;
 pub use line::{Interval, Line, Loss, Start};
+pub use tally::Missing;
 
-use self::line::LineError;
-use crate::sink::SCHEMA;
+use self::{line::LineError, tally::Tally};
+use crate::sink::{SCHEMA, visible};
 
-/// No line that zombie-trace writes comes near.
-const LONGEST_LINE: u64 = 16 << 20;
+/// A bound on memory. The longest line is the summary of a run with as many parents and containers
+/// as are kept apart, of some 2 MiB.
+const LONGEST_LINE: u64 = 8 << 20;
 
-/// If so many lines at the beginning are none of ours it is something else.
+/// A file whose first lines, as many as this, are damaged is not a recording.
 const PATIENCE: u64 = 100;
+
+/// The byte order mark that some editors put first.
+const BOM: &[u8] = "\u{feff}".as_bytes();
 
 /// A recorded run: JSON Lines, as they are or compressed with zstd.
 ///
@@ -38,6 +46,7 @@ pub struct Recording {
     first: Option<Line>,
     /// How many lines of a known type were read.
     known: u64,
+    tally: Tally,
     remarks: Remarks,
     ended: bool,
 }
@@ -51,10 +60,27 @@ pub struct Remarks {
     pub corrupt: u64,
     /// Which was the first of those, from 1.
     pub first_corrupt: Option<u64>,
+    /// The first of those that were longer than any that zombie-trace writes.
+    pub first_too_long: Option<u64>,
     /// How many were of a type that this version does not know.
     pub unknown: u64,
     /// Why it is not the whole of a run.
     pub cut: Option<Cut>,
+    /// Lines that are not there, though the summary counts what they are about.
+    pub missing: Vec<Missing>,
+}
+
+impl Remarks {
+    /// All lines of the run are there and can be read.
+    pub fn is_whole(&self) -> bool {
+        self.cut.is_none() && self.corrupt == 0 && self.missing.is_empty()
+    }
+
+    /// How many lines are not there though the summary counts what they are about.
+    pub fn missing_lines(&self) -> u64 {
+        let lines = self.missing.iter().map(|missing| missing.lines());
+        lines.fold(0, u64::saturating_add)
+    }
 }
 
 /// Where a recording ends before its run does.
@@ -82,7 +108,7 @@ impl fmt::Display for Cut {
 }
 
 impl fmt::Display for Remarks {
-    /// In a line, for people; nothing if there is nothing to be said.
+    /// In one line, for people; empty if the recording is whole.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         if let Some(cut) = self.cut {
@@ -91,12 +117,23 @@ impl fmt::Display for Remarks {
         }
         if let Some(first) = self.first_corrupt {
             match self.corrupt {
+                1 if self.first_too_long == Some(first) => {
+                    write!(f, "{separator}line {first} is too long and left out")
+                }
                 1 => write!(f, "{separator}line {first} is damaged and left out"),
                 n => write!(
                     f,
                     "{separator}{n} lines, the first of them line {first}, are damaged and left out"
                 ),
             }?;
+            separator = "; ";
+            if let Some(line) = self.first_too_long.filter(|_| self.corrupt > 1) {
+                write!(f, "{separator}line {line} is too long")?;
+            }
+        }
+        for missing in &self.missing {
+            write!(f, "{separator}{missing}")?;
+            separator = "; ";
         }
         Ok(())
     }
@@ -124,7 +161,10 @@ impl Recording {
         };
         match source::open(path) {
             Ok(input) => Self::begin(name, input),
-            Err(error) => Err(RecordingError::Io { name, error }),
+            Err(error) => Err(RecordingError::Io {
+                name: visible(&name),
+                error,
+            }),
         }
     }
 
@@ -139,7 +179,10 @@ impl Recording {
         let name = name.into();
         match source::decompressed(input) {
             Ok(input) => Self::begin(name, input),
-            Err(error) => Err(RecordingError::Io { name, error }),
+            Err(error) => Err(RecordingError::Io {
+                name: visible(&name),
+                error,
+            }),
         }
     }
 
@@ -151,6 +194,7 @@ impl Recording {
             start: None,
             first: None,
             known: 0,
+            tally: Tally::default(),
             remarks: Remarks {
                 cut: Some(Cut::NoSummary),
                 ..Remarks::default()
@@ -186,6 +230,7 @@ impl Recording {
             match line::parse(&self.line) {
                 Ok(Some(line)) => {
                     self.known += 1;
+                    self.tally.line(&line);
                     self.check(&line)?;
                     return Ok(Some(line));
                 }
@@ -193,9 +238,9 @@ impl Recording {
                 Ok(None) => self.remarks.unknown += 1,
                 Err(LineError::Schema { schema, version }) => {
                     return Err(RecordingError::Schema {
-                        name: self.name.clone(),
+                        name: visible(&self.name),
                         schema,
-                        version,
+                        version: visible(&version),
                     });
                 }
                 Err(LineError::Json) if !whole => {
@@ -205,20 +250,27 @@ impl Recording {
                         cut => cut,
                     });
                 }
-                Err(LineError::Json) => {
+                Err(error) => {
+                    let line = self.remarks.lines;
                     self.remarks.corrupt += 1;
-                    self.remarks.first_corrupt.get_or_insert(self.remarks.lines);
+                    self.remarks.first_corrupt.get_or_insert(line);
+                    if error == LineError::TooLong {
+                        self.remarks.first_too_long.get_or_insert(line);
+                    }
                     if self.known == 0 && self.remarks.corrupt >= PATIENCE {
                         return Err(self.not_a_recording());
                     }
                 }
             }
         }
+        if self.remarks.cut.is_none() {
+            self.remarks.missing = self.tally.missing(self.remarks.corrupt);
+        }
         if self.known == 0 {
             let nothing = self.remarks.lines == 0 && self.remarks.cut == Some(Cut::NoSummary);
             return Err(if nothing {
                 RecordingError::Empty {
-                    name: self.name.clone(),
+                    name: visible(&self.name),
                 }
             } else {
                 self.not_a_recording()
@@ -227,7 +279,7 @@ impl Recording {
         Ok(None)
     }
 
-    /// Reads the next line; tells whether it ends with a newline.
+    /// Reads the next line; true if it ends with a newline.
     fn read_line(&mut self) -> Result<bool, RecordingError> {
         self.line.clear();
         let limit = &mut (&mut self.input).take(LONGEST_LINE);
@@ -238,16 +290,7 @@ impl Recording {
                 return Ok(true);
             }
             Ok(_) => {}
-            Err(error) => match error.kind() {
-                io::ErrorKind::UnexpectedEof => self.cut(Cut::InFrame),
-                io::ErrorKind::InvalidData | io::ErrorKind::Other => self.cut(Cut::Damaged),
-                _ => {
-                    return Err(RecordingError::Io {
-                        name: self.name.clone(),
-                        error,
-                    });
-                }
-            },
+            Err(error) => self.broken_off(error)?,
         }
         if self.line.is_empty() {
             return Ok(true);
@@ -255,23 +298,40 @@ impl Recording {
         self.remarks.lines += 1;
         let whole = self.line.pop_if(|&mut last| last == b'\n').is_some();
         if !whole && self.line.len() as u64 == LONGEST_LINE {
+            self.remarks
+                .first_too_long
+                .get_or_insert(self.remarks.lines);
             self.skip_line()?;
             return Ok(true);
+        }
+        if self.remarks.lines == 1 && self.line.starts_with(BOM) {
+            self.line.drain(..BOM.len());
         }
         Ok(whole)
     }
 
-    /// Skips the rest of an endless line, of which the begin is left: it can't be read.
+    /// Skips the rest of a line that is too long, and leaves what can't be read as one.
     fn skip_line(&mut self) -> Result<(), RecordingError> {
-        let failed = |error, name: &str| RecordingError::Io {
-            name: name.to_owned(),
-            error,
-        };
-        self.input
-            .skip_until(b'\n')
-            .map_err(|error| failed(error, &self.name))?;
-        self.line.truncate(1);
-        self.line[0] = b'?';
+        self.line.clear();
+        self.line.push(b'?');
+        match self.input.skip_until(b'\n') {
+            Ok(_) => Ok(()),
+            Err(error) => self.broken_off(error),
+        }
+    }
+
+    /// Whether what can't be read is the rest of compressed data, or the file.
+    fn broken_off(&mut self, error: io::Error) -> Result<(), RecordingError> {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.cut(Cut::InFrame),
+            io::ErrorKind::InvalidData | io::ErrorKind::Other => self.cut(Cut::Damaged),
+            _ => {
+                return Err(RecordingError::Io {
+                    name: visible(&self.name),
+                    error,
+                });
+            }
+        }
         Ok(())
     }
 
@@ -286,7 +346,7 @@ impl Recording {
     fn check(&mut self, line: &Line) -> Result<(), RecordingError> {
         match line {
             Line::Start(_) if self.known > 1 => Err(RecordingError::Mixed {
-                name: self.name.clone(),
+                name: visible(&self.name),
                 line: self.remarks.lines,
             }),
             Line::Start(start) => {
@@ -303,7 +363,7 @@ impl Recording {
 
     fn not_a_recording(&self) -> RecordingError {
         RecordingError::NotARecording {
-            name: self.name.clone(),
+            name: visible(&self.name),
         }
     }
 }

@@ -10,6 +10,9 @@ use zstd::Decoder;
 /// The first bytes of what is compressed with zstd (RFC 8878, 3.1.1).
 const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 const BUFFER: usize = 64 * 1024;
+/// What a frame may ask for to be decompressed, as a power of two: a bound on memory. Levels up to 20
+/// of zstd(1) need no more; zombie-trace's own files need 2 MiB.
+const LARGEST_WINDOW_LOG2: u32 = 25;
 
 /// Opens a file, or standard input for `-`.
 pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
@@ -26,10 +29,9 @@ pub(super) fn decompressed(mut input: impl Read + 'static) -> io::Result<Box<dyn
     let compressed = begin == MAGIC;
     let input = BufReader::with_capacity(BUFFER, io::Cursor::new(begin).chain(input));
     Ok(if compressed {
-        Box::new(BufReader::with_capacity(
-            BUFFER,
-            Decoder::with_buffer(input)?,
-        ))
+        let mut decoder = Decoder::with_buffer(input)?;
+        decoder.window_log_max(LARGEST_WINDOW_LOG2)?;
+        Box::new(BufReader::with_capacity(BUFFER, decoder))
     } else {
         Box::new(input)
     })

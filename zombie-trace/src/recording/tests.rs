@@ -212,6 +212,78 @@ fn an_endless_line_is_a_damaged_one() {
 }
 
 #[test]
+fn lines_about_one_process_are_bounded() {
+    let with_cgroup = |len: usize| {
+        zombie().replace(
+            "\"cgroup\":null",
+            &format!("\"cgroup\":\"{}\"", "/x".repeat(len)),
+        )
+    };
+    let (lines, remarks) =
+        read(START.to_owned() + &with_cgroup(2_000) + &with_cgroup(40_000) + SUMMARY);
+    assert_eq!((lines.len(), remarks.corrupt), (3, 1));
+    assert_eq!(remarks.first_too_long, Some(3));
+    assert_eq!(remarks.to_string(), "line 3 is too long and left out");
+    // No name of a cgroup is as long.
+    let container = r#""container":{"runtime":null,"id":"ID","pod_uid":null,"hostname":null}"#;
+    for (len, corrupt) in [(255, 0), (256, 1)] {
+        let container = container.replace("ID", &"x".repeat(len));
+        let zombie = zombie().replace("\"container\":null", &container);
+        assert!(zombie.contains("xxx"));
+        assert_eq!(
+            read(START.to_owned() + &zombie + SUMMARY).1.corrupt,
+            corrupt,
+            "{len}"
+        );
+    }
+}
+
+#[test]
+fn a_long_command_is_cut() {
+    let argument = "x".repeat(50_000);
+    let long = START.replace("\"-j8\"", &format!("\"{argument}\",\"{argument}\",\"-j8\""));
+    let (lines, remarks) = read(long + SUMMARY);
+    assert_eq!(
+        remarks,
+        Remarks {
+            lines: 2,
+            ..Remarks::default()
+        }
+    );
+    let Line::Start(start) = &lines[0] else {
+        panic!("{lines:?}")
+    };
+    let command = start.command.as_ref().unwrap();
+    assert_eq!(command.len(), 3);
+    assert_eq!((&*command[0], &*command[2]), ("make", "…"));
+    let empty = START.replace("\"-j8\"", &["\"\""; 100_000].join(","));
+    let (lines, _) = read(empty);
+    assert!(
+        matches!(&lines[0], Line::Start(start) if start.command.as_ref().unwrap().len() < 5000)
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    let text = "\u{feff}".to_owned() + START + &zombie() + SUMMARY;
+    let (lines, remarks) = read(text.clone());
+    assert_eq!((lines.len(), remarks.corrupt), (3, 0));
+    assert_eq!(read(compressed(&text)).1, remarks);
+}
+
+#[test]
+fn lines_cut_from_the_middle_are_noticed() {
+    let summary = SUMMARY.replace("\"exits\":0,\"reaped\":0", "\"exits\":121,\"reaped\":121");
+    let whole = START.to_owned() + &zombie().repeat(121) + &summary;
+    assert!(read(whole).1.is_whole());
+    let (_, remarks) = read(START.to_owned() + &zombie().repeat(73) + &summary);
+    assert_eq!(remarks.cut, None);
+    assert_eq!(remarks.missing, [Missing::Zombies { lines: 48, of: 121 }]);
+    assert_eq!(remarks.to_string(), "48 of 121 zombie lines are missing");
+    assert_eq!(remarks.missing_lines(), 48);
+}
+
+#[test]
 fn what_a_newer_minor_version_adds_is_no_mistake() {
     let newer = zombie().replace("\"wait4\"", "\"telepathy\"").replace(
         "\"flags\":[]",

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     Report, Run, TimesFrom,
-    still::{self, Still},
+    still::{Causes, Still},
     timeline::Timeline,
     worst::Worst,
 };
@@ -22,6 +22,9 @@ use crate::{
 
 /// Beyond this a time is a mistake, not a length of a run.
 const LONGEST_RUN: u64 = 1 << 56;
+/// Of runs whose zombies are not listed, as many parents and as many containers are kept: a bound on
+/// memory, however many runs there are.
+const MOST_OF_SUMMARIES: usize = 8192;
 
 /// Sums runs up.
 #[derive(Default)]
@@ -32,7 +35,7 @@ pub(crate) struct Collector {
     worst: Worst,
     runs: Vec<Run>,
     counts: Counts,
-    left: Vec<Alive>,
+    causes: Causes,
     /// Of runs whose zombies are not listed.
     parents: Vec<ParentSummary>,
     containers: Vec<ContainerSummary>,
@@ -73,11 +76,11 @@ impl Collector {
             Line::Zombie(zombie) => self.zombie(run, zombie),
             Line::Alive(alive) => {
                 run.at(alive.ts);
-                run.still.alive(alive.clone());
+                run.still.alive(alive);
             }
             Line::Loss(loss) => {
                 run.at(loss.ts);
-                run.counts.lost = add_lost(run.counts.lost, loss.lost);
+                run.counts.lost = run.counts.lost.plus(&loss.lost);
             }
             Line::Interval(interval) => self.interval(run, interval),
             Line::Summary(summary) => {
@@ -111,17 +114,15 @@ impl Collector {
     /// What an interval tells is in the lines of its zombies, if those are written.
     fn interval(&mut self, run: &mut RunCollector, interval: &Interval) {
         let end = run.at_end_of(interval);
-        run.in_intervals = add(
-            run.in_intervals,
-            Counts {
-                exits: interval.exits,
-                reaped: interval.reaped,
-                autoreaped: interval.autoreaped,
-                filtered: interval.filtered,
-                lost: interval.lost,
-                ..Counts::default()
-            },
-        );
+        run.in_intervals = run.in_intervals.plus(&Counts {
+            exits: interval.exits,
+            reaped: interval.reaped,
+            autoreaped: interval.autoreaped,
+            filtered: interval.filtered,
+            lost: interval.lost,
+            ..Counts::default()
+        });
+        // As many as there are at the end.
         run.in_intervals.alive = interval.alive;
         run.intervals |= interval.zombie_ns.count > 0 || !run.zombies;
         if run.zombies {
@@ -155,11 +156,12 @@ impl Collector {
     }
 
     /// The run has been read. Gives the zombies that are left, and when the run ended.
+    #[expect(clippy::vec_box, reason = "as Still gives them")]
     pub(crate) fn end(
         &mut self,
         mut run: RunCollector,
         recording: &Recording,
-    ) -> (Vec<Alive>, u64) {
+    ) -> (Vec<Box<Alive>>, u64) {
         let start = recording.start();
         let remarks = recording.remarks();
         let end_ts = run.summary.as_ref().map(|summary| summary.ts);
@@ -183,11 +185,11 @@ impl Collector {
                 let mut counts = run.counts;
                 counts.pre_existing += left.len() as u64 - alive;
                 counts.alive = alive;
-                counts.exits = counts.reaped
-                    + counts.autoreaped
-                    + alive
-                    + counts.lost.map_full
-                    + counts.lost.missed;
+                let Lost {
+                    map_full, missed, ..
+                } = counts.lost;
+                let ended = [counts.reaped, counts.autoreaped, alive, map_full, missed];
+                counts.exits = ended.into_iter().fold(0, u64::saturating_add);
                 counts
             }
         };
@@ -195,12 +197,15 @@ impl Collector {
             && times_from != TimesFrom::Zombies
         {
             self.parents.extend(summary.by_parent.iter().cloned());
+            worst_first(&mut self.parents);
+            self.parents.truncate(MOST_OF_SUMMARIES);
             self.containers.extend(summary.by_container.iter().cloned());
+            worst_containers_first(&mut self.containers);
+            self.containers.truncate(MOST_OF_SUMMARIES);
             self.times = summary.zombie_ns;
         }
-        self.counts = add(self.counts, counts);
-        self.counts.alive += counts.alive;
-        self.left.extend(left.iter().cloned());
+        self.counts = self.counts.plus(&counts);
+        self.causes.add(&left);
         self.end = self.end.max(run.last);
         self.runs.push(Run {
             file: recording.name().to_owned(),
@@ -215,9 +220,10 @@ impl Collector {
                 .map_or(end, |summary| summary.duration_ns),
             exits: counts.exits,
             lost: counts.lost,
-            complete: run.summary.is_some_and(|summary| summary.complete) && remarks.corrupt == 0,
+            complete: run.summary.is_some_and(|summary| summary.complete) && remarks.is_whole(),
             cut: remarks.cut.map(|cut| cut.to_string()),
             corrupt_lines: remarks.corrupt,
+            missing_lines: remarks.missing_lines(),
             times_from,
             remarks: remarks.to_string(),
         });
@@ -226,7 +232,8 @@ impl Collector {
 
     /// All runs have been read.
     pub(crate) fn finish(mut self) -> Report {
-        let duration_ns = self.runs.iter().map(|run| run.duration_ns).sum();
+        let durations = self.runs.iter().map(|run| run.duration_ns);
+        let duration_ns = durations.fold(0, u64::saturating_add);
         let end = self.end.unwrap_or(Timestamp::UNIX_EPOCH);
         let mut summary =
             self.aggregate
@@ -243,15 +250,13 @@ impl Collector {
         worst_first(&mut summary.by_parent);
         summary.by_container.append(&mut self.containers);
         worst_containers_first(&mut summary.by_container);
-        self.left
-            .sort_by_key(|alive| (std::cmp::Reverse(alive.age_ns), alive.pid));
         let phases = PhaseTotals::sum(summary.by_parent.iter().map(|parent| &parent.phases));
         Report {
             phases,
             by_comm: self.by_comm.summary(),
             worst: self.worst.into_zombies(),
-            causes: still::causes(&self.left),
-            oldest_ns: self.left.first().map(|alive| alive.age_ns),
+            oldest_ns: self.causes.oldest_ns(),
+            causes: self.causes.most_frequent_first(),
             timeline: self.timeline.series(),
             runs: self.runs,
             summary,
@@ -275,27 +280,5 @@ impl RunCollector {
         self.begin
             .get_or_insert(interval.ts.saturating_sub(duration).unwrap_or(interval.ts));
         self.at(interval.ts)
-    }
-}
-
-/// All but the living, of which there are as many as there are at the end.
-fn add(a: Counts, b: Counts) -> Counts {
-    Counts {
-        exits: a.exits + b.exits,
-        reaped: a.reaped + b.reaped,
-        autoreaped: a.autoreaped + b.autoreaped,
-        alive: a.alive,
-        pre_existing: a.pre_existing + b.pre_existing,
-        filtered: a.filtered + b.filtered,
-        lost: add_lost(a.lost, b.lost),
-        suspicious: a.suspicious + b.suspicious,
-    }
-}
-
-fn add_lost(a: Lost, b: Lost) -> Lost {
-    Lost {
-        ring_full: a.ring_full + b.ring_full,
-        map_full: a.map_full + b.map_full,
-        missed: a.missed + b.missed,
     }
 }

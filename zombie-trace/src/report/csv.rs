@@ -4,7 +4,7 @@ use csv::Writer;
 
 use crate::{
     lifecycle::{Comm, Zombie},
-    sink::Medium,
+    sink::{Medium, visible},
 };
 
 /// The keys of a `zombie` line, with those of its container and its phases in their places.
@@ -41,15 +41,19 @@ const TITLES: [&str; 30] = [
     "reap_ns",
 ];
 
-/// A row a zombie, below a row of titles. What is not known is empty.
-pub(super) struct Csv<W: Medium>(Writer<W>);
+/// One row per zombie, below a row of titles. What is not known is empty.
+pub(super) struct Csv<W: Medium> {
+    out: Writer<W>,
+    /// Control characters are made visible there.
+    is_terminal: bool,
+}
 
 impl<W: Medium> Csv<W> {
     /// Writes the titles.
-    pub(super) fn new(out: W) -> io::Result<Self> {
+    pub(super) fn new(out: W, is_terminal: bool) -> io::Result<Self> {
         let mut out = Writer::from_writer(out);
         out.write_record(TITLES).map_err(io_error)?;
-        Ok(Self(out))
+        Ok(Self { out, is_terminal })
     }
 
     pub(super) fn zombie(&mut self, zombie: &Zombie) -> io::Result<()> {
@@ -86,16 +90,24 @@ impl<W: Medium> Csv<W> {
         self.known(phases.and_then(|phases| phases.runqueue_ns))?;
         self.known(phases.and_then(|phases| phases.tracer_ns))?;
         self.known(phases.and_then(|phases| phases.reap_ns))?;
-        self.0.write_record(None::<&[u8]>).map_err(io_error)
+        self.out.write_record(None::<&[u8]>).map_err(io_error)
     }
 
     pub(super) fn finish(self) -> io::Result<()> {
-        let out = self.0.into_inner();
+        let out = self.out.into_inner();
         out.map_err(|error| error.into_error())?.end()
     }
 
     fn field(&mut self, value: impl fmt::Display) -> io::Result<()> {
-        self.0.write_field(value.to_string()).map_err(io_error)
+        let mut text = value.to_string();
+        if self.is_terminal {
+            text = visible(&text);
+        }
+        // A spreadsheet takes these for the start of a formula; the quote makes it text.
+        if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+            text.insert(0, '\'');
+        }
+        self.out.write_field(text).map_err(io_error)
     }
 
     fn known(&mut self, value: Option<impl fmt::Display>) -> io::Result<()> {
@@ -129,7 +141,7 @@ mod tests {
 
     fn rows(zombies: &[Zombie]) -> Vec<Vec<String>> {
         let mut out = Vec::new();
-        let mut csv = Csv::new(&mut out).unwrap();
+        let mut csv = Csv::new(&mut out, false).unwrap();
         for zombie in zombies {
             csv.zombie(zombie).unwrap();
         }
@@ -167,6 +179,43 @@ mod tests {
         assert_eq!((cell("zombie_ns"), cell("core_dumped")), ("18234", "false"));
         assert_eq!((cell("how"), cell("flags")), ("wait4", "reparented traced"));
         assert_eq!((cell("notify_ns"), cell("runqueue_ns")), ("", "17"));
+    }
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for (comm, cell) in [
+            ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+            ("+1", "'+1"),
+            ("-sh", "'-sh"),
+            ("@SUM(1)", "'@SUM(1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "'\r=1"),
+            ("a=1", "a=1"),
+        ] {
+            let zombie = Zombie {
+                comm: comm.into(),
+                ..zombie()
+            };
+            assert_eq!(rows(&[zombie])[1][3], cell);
+        }
+    }
+
+    #[test]
+    fn a_terminal_gets_no_control_characters() {
+        let mut out = Vec::new();
+        let mut csv = Csv::new(&mut out, true).unwrap();
+        let zombie = Zombie {
+            comm: "\x1b[2J\r=1".into(),
+            cgroup: Some("/\u{9b}".into()),
+            ..zombie()
+        };
+        csv.zombie(&zombie).unwrap();
+        csv.finish().unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(r"\x1b[2J\x0d=1"), "{text}");
+        assert!(text.contains(r"/\u{9b}"), "{text}");
+        let is_control = |char: &char| char.is_control() && *char != '\n';
+        assert_eq!(text.chars().find(is_control), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{CauseSummary, Report, Run, Series};
 use crate::{
     aggregate::{CommSummary, PhaseTotals, Summary},
     lifecycle::Zombie,
+    sink::to_json,
 };
 
 #[derive(Serialize)]
@@ -63,7 +64,8 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         timeline: &report.timeline,
         runs: &report.runs,
     };
-    let mut line = serde_json::to_vec(&object)?;
+    let mut line = Vec::new();
+    to_json(&mut line, &object)?;
     line.push(b'\n');
     out.write_all(&line)?;
     out.flush()

@@ -30,8 +30,8 @@ use crate::{
     gate::{Figures, Gates},
     lifecycle::Zombie,
     notice::warn,
-    recording::{Line, Recording},
-    sink::{Access, Look, NewFile, Output, Replacement, write_file},
+    recording::{Identity, Line, Recording},
+    sink::{Access, Encoded, Look, NewFile, Output, Replacement, visible, write_file},
 };
 
 /// All that is told.
@@ -71,6 +71,8 @@ pub(crate) struct Run {
     pub(crate) complete: bool,
     pub(crate) cut: Option<String>,
     pub(crate) corrupt_lines: u64,
+    /// Lines that are not there, though the summary counts what they are about.
+    pub(crate) missing_lines: u64,
     pub(crate) times_from: TimesFrom,
     #[serde(skip)]
     pub(crate) remarks: String,
@@ -99,6 +101,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|path| Recording::open(path))
         .collect::<Result<Vec<_>, _>>()?;
+    warn_of_copies(args, &recordings);
     let gates = Gates::open(&args.fail_if, &args.format)
         .with_context(|| format!("cannot open --format {}", args.format))?;
     let report = match read(args, recordings) {
@@ -106,7 +109,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         report => report?,
     };
     for run in report.runs.iter().filter(|run| !run.remarks.is_empty()) {
-        warn(&format!("{}: {}", run.file, run.remarks));
+        warn(&format!("{}: {}", visible(&run.file), run.remarks));
     }
     if let Some(path) = &args.html {
         write_file(path, html::page(&report).as_bytes())
@@ -134,6 +137,22 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Warns of each recording that holds the same run as one before it.
+fn warn_of_copies(args: &ReportArgs, recordings: &[Recording]) {
+    let mut runs: Vec<(Identity, &str)> = Vec::new();
+    for (recording, path) in recordings.iter().zip(&args.files) {
+        let run = Identity::of(recording, path);
+        match runs.iter().find(|(known, _)| known.is_same_run(&run)) {
+            Some((_, first)) => warn(&format!(
+                "{} holds the same run as {}: its figures count twice",
+                visible(recording.name()),
+                visible(first)
+            )),
+            None => runs.push((run, recording.name())),
+        }
+    }
+}
+
 /// Reads all of them, and writes what is written meanwhile.
 fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report> {
     let mut collector = Collector::default();
@@ -141,7 +160,8 @@ fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report>
         Some(path) => {
             let problem = || format!("cannot write to --csv {}", path.display());
             let (output, replacement) = open_csv(path).with_context(problem)?;
-            let csv = Csv::new(output).with_context(problem)?;
+            let is_terminal = output.width().is_some();
+            let csv = Csv::new(output, is_terminal).with_context(problem)?;
             Some((csv, path.display(), replacement))
         }
         None => None,
@@ -209,7 +229,7 @@ fn write(args: &ReportArgs, report: &Report) -> io::Result<()> {
         width: output.width(),
         color: output.colored(args.color),
     };
-    text::write(report, look, &mut output)
+    text::write(report, look, &mut Encoded(output))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -20,7 +20,7 @@ pub(super) fn write(report: &Report, look: Look, out: &mut impl Medium) -> io::R
     Text::new(&mut *out, look, None).summary(&report.summary)?;
     if let Some(phases) = &report.phases {
         writeln!(out, "\n{}", heading("where the zombies' time went", look))?;
-        let total: u64 = phases.times().iter().sum();
+        let total = phases.total();
         for (phase, time) in Phase::ALL.into_iter().zip(phases.times()) {
             let share = time as f64 * 100.0 / total.max(1) as f64;
             let (name, time) = (phase.as_str(), human(time));

@@ -8,6 +8,8 @@ const MOST_BINS: usize = 512;
 const MOST_COLUMNS: usize = 128;
 /// The width of bins at first, some ms.
 const FIRST_WIDTH: u64 = 1 << 20;
+/// With this, the bins reach to the end of all numbers.
+const MAX_WIDTH: u64 = 1 << 55;
 
 /// Each power of two of lifetimes is parted in so many ranges.
 pub(crate) const PARTS: usize = 8;
@@ -96,7 +98,7 @@ impl Timeline {
     /// So many were reaped at `at`, after about so long a life as zombies.
     pub(crate) fn reaped(&mut self, at: u64, zombie_ns: u64, count: u64) {
         let bin = self.bin(at);
-        bin.reaped += count;
+        bin.reaped = bin.reaped.saturating_add(count);
         let lifetimes = &mut bin.lifetimes[range(zombie_ns)];
         *lifetimes = lifetimes.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         bin.max = bin.max.max(zombie_ns);
@@ -120,11 +122,13 @@ impl Timeline {
     /// There were so many zombies at `at`, the end of so long an interval, of which nothing else is
     /// known.
     pub(crate) fn told(&mut self, at: u64, interval: u64, alive: u64) {
+        // Beyond it is a mistake, and the width must stay a number.
+        let interval = interval.min(MAX_WIDTH);
         while self.width < interval {
             self.double();
         }
         let bin = self.bin(at);
-        bin.told.0 += alive;
+        bin.told.0 = bin.told.0.saturating_add(alive);
         bin.told.1 += 1;
     }
 
@@ -205,9 +209,9 @@ impl Bin {
 
     fn take_in(&mut self, other: &Self) {
         self.spend(other.spent);
-        self.told.0 += other.told.0;
+        self.told.0 = self.told.0.saturating_add(other.told.0);
         self.told.1 += other.told.1;
-        self.reaped += other.reaped;
+        self.reaped = self.reaped.saturating_add(other.reaped);
         for (sum, count) in self.lifetimes.iter_mut().zip(other.lifetimes.iter()) {
             *sum = sum.saturating_add(*count);
         }
@@ -231,7 +235,9 @@ fn column(bins: &[Bin]) -> Column {
         Some(middle.min(max))
     };
     Column {
-        reaped: bins.iter().map(|bin| bin.reaped).sum(),
+        reaped: bins
+            .iter()
+            .fold(0, |sum, bin| sum.saturating_add(bin.reaped)),
         p50_ns: percentile(50),
         p90_ns: percentile(90),
         p99_ns: percentile(99),
@@ -342,6 +348,10 @@ mod tests {
         timeline.existed(0, u64::MAX);
         timeline.reaped(u64::MAX, u64::MAX, 1);
         timeline.existed(5, 3);
+        timeline.told(7, u64::MAX, u64::MAX);
+        timeline.told(8, u64::MAX, u64::MAX);
+        timeline.reaped(9, 1, u64::MAX);
+        timeline.reaped(9, 1, u64::MAX);
         assert_eq!(
             timeline.series().columns.last().unwrap().max_ns,
             Some(u64::MAX)

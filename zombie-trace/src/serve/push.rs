@@ -23,7 +23,7 @@ use super::{collector::Collector, resolver::Resolver};
 use crate::{
     metrics,
     notice::{say, warn},
-    sink::{Metrics, escaped},
+    sink::{Metrics, visible},
     source::{monotonic_now, wall_clock},
 };
 
@@ -195,7 +195,7 @@ fn accepted(content_type: Option<&str>, answer: &[u8]) -> Result<(), Failure> {
         lasting: true,
         ..Failure::from(reason)
     };
-    let shown = |text: &str| escaped(&text.chars().take(SHOWN).collect::<String>());
+    let shown = |text: &str| visible(&text.chars().take(SHOWN).collect::<String>());
     let kind = content_type.and_then(|kind| kind.split(';').next());
     // Some say nothing at all, which is what a full success looks like.
     if let Some(kind) = kind

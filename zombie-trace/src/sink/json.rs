@@ -2,6 +2,7 @@ use std::io::{self, Write as _};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter};
 
 use super::{Loss, Medium, Sink, Start};
 use crate::{
@@ -11,6 +12,48 @@ use crate::{
 
 /// The version of the lines' format. Fields may be added to it; none changes its meaning.
 pub const SCHEMA: u32 = 1;
+
+/// Writes an object. Strings have no control or format characters, of which JSON asks for the escape
+/// only below U+0020: a terminal obeys U+009B, too, and U+202E reorders what is shown. Nor have they
+/// `##`, which is a command to the log of a build.
+pub(crate) fn to_json(out: &mut impl io::Write, value: &impl Serialize) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(out, Visible);
+    Ok(value.serialize(&mut serializer)?)
+}
+
+struct Visible;
+
+impl Formatter for Visible {
+    fn write_string_fragment<W>(&mut self, out: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + io::Write,
+    {
+        let is_plain = |byte| matches!(byte, b' '..=b'~');
+        if fragment.bytes().all(is_plain) && !fragment.contains("##") {
+            return CompactFormatter.write_string_fragment(out, fragment);
+        }
+        let mut last = None;
+        for char in fragment.chars() {
+            let is_command = char == '#' && last == Some('#');
+            last = Some(char);
+            if is_shown(char) && !is_command {
+                out.write_all(char.encode_utf8(&mut [0; 4]).as_bytes())?;
+            } else {
+                for unit in char.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// It can be printed, or belongs to the character before. Quotes and what else JSON escapes are in no
+/// fragment.
+fn is_shown(char: char) -> bool {
+    let text = ['a', char];
+    char.is_ascii_graphic() || String::from_iter(text).escape_debug().eq(text)
+}
 
 /// Writes JSON Lines: an object a line, `type` and `ts` first.
 ///
@@ -41,7 +84,7 @@ impl<W: Medium> Json<W> {
             write!(self.line, r#","schema":{SCHEMA}"#)?;
         }
         let brace = self.line.len();
-        serde_json::to_writer(&mut self.line, body)?;
+        to_json(&mut self.line, body)?;
         // Its fields go on where ours end; no body is without.
         self.line[brace] = b',';
         self.line.push(b'\n');
@@ -216,5 +259,19 @@ mod tests {
         };
         let lines = lines(true, |json| json.zombie(&zombie).unwrap());
         assert_eq!(lines[0]["comm"], "\x1b[31m\"\n\u{202e}");
+    }
+
+    #[test]
+    fn no_string_holds_what_a_terminal_obeys() {
+        let text = "\x1b[31m\u{9b}31m\u{202e}\u{7f}\u{e0041}\" ##[x] naïve e\u{301} 日本";
+        let mut out = Vec::new();
+        to_json(&mut out, &text).unwrap();
+        let json = String::from_utf8(out).unwrap();
+        assert_eq!(
+            json,
+            r##""\u001b[31m\u009b31m\u202e\u007f\udb40\udc41\" #\u0023[x] naïve e"##.to_owned()
+                + "\u{301} 日本\""
+        );
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 }

@@ -15,14 +15,17 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 pub use color_when::ColorWhen;
+pub(crate) use json::to_json;
 pub use json::{Json, SCHEMA};
 pub use metrics::Metrics;
 pub use new_file::{Access, NewFile, Replacement, write_file};
 pub use output::{Medium, Output, Screen};
 pub use queue::{Progress, Queue};
 pub(crate) use text::style::{BAD, GOOD, HEADING, paint};
-pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table};
-pub(crate) use text::{escaped, human, printable, status, time_of_day, visible, wrap};
+pub use text::{
+    Encoded, Intervals, Look, Process, Table, Text, comparison, process_table, use_locale,
+};
+pub(crate) use text::{encode, human, path, printable, status, time_of_day, visible, wrap};
 
 use crate::{
     aggregate::{Interval, Lost, Summary},
@@ -133,6 +136,7 @@ pub fn new(options: Options, output: impl Medium + Send + 'static) -> Box<dyn Si
         width: screen.width,
         color: screen.colored(options.color),
     };
+    let output = Encoded(output);
     let zone = || TimeZone::try_system().unwrap_or(TimeZone::UTC);
     if options.intervals {
         let zone = options.timestamps.then(zone);

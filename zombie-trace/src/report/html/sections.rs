@@ -133,7 +133,7 @@ pub(super) fn phases(report: &Report) -> String {
     let Some(phases) = &report.phases else {
         return String::new();
     };
-    let total: u64 = phases.times().iter().sum();
+    let total = phases.total();
     let mut bars = String::new();
     let mut legend = String::new();
     for (phase, time) in Phase::ALL.into_iter().zip(phases.times()) {

@@ -1,13 +1,21 @@
+//! The one escape for everything that reaches a terminal or a log.
+
 use std::borrow::Cow;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::charset::{ellipsis, encode};
+
 /// The text with all that could move the cursor, colour, reorder or hide other text made visible:
 /// control characters as `\x1b`, what else is not printable (bidi and format characters, spaces
 /// other than the plain one) as `\u{202e}`.
+///
+/// A log of continuous integration carries commands, too: those of GitHub's runner start a line with
+/// `::` and a name, older ones, Azure's and TeamCity's contain `##`. The text holds neither: the
+/// first `:` becomes `\x3a`, the second `#` becomes `\x23`. Escaped text stays as it is.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Cow::Borrowed(text);
+        return without_commands(text).map_or(Cow::Borrowed(text), Cow::Owned);
     }
     let mut escaped = String::new();
     for char in text.chars() {
@@ -20,21 +28,44 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
             _ => escaped.extend(format!("a{char}").escape_debug().skip(1)),
         }
     }
-    Cow::Owned(escaped)
+    Cow::Owned(without_commands(&escaped).unwrap_or(escaped))
+}
+
+/// [`None`] if there are none.
+fn without_commands(text: &str) -> Option<String> {
+    if !text.contains("::") && !text.contains("##") {
+        return None;
+    }
+    let mut safe = String::with_capacity(text.len() + 3);
+    for (at, char) in text.char_indices() {
+        let (before, from) = text.split_at(at);
+        // Wrapped text can start a line at any word.
+        let starts_word = before.is_empty() || before.ends_with(' ');
+        let is_command = from.strip_prefix("::").is_some_and(|name| {
+            starts_word && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        });
+        match char {
+            ':' if is_command => safe.push_str("\\x3a"),
+            '#' if safe.ends_with('#') => safe.push_str("\\x23"),
+            _ => safe.push(char),
+        }
+    }
+    Some(safe)
 }
 
 /// The number of columns that an escaped text takes.
 pub(super) fn width(text: &str) -> usize {
-    text.width()
+    encode(text).width()
 }
 
-/// The text cut to so many columns, with `…` at the end if anything is missing.
+/// The text cut to so many columns, with `…` or `...` at the end if anything is missing.
 pub(super) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
-    if width(text) <= columns {
-        return Cow::Borrowed(text);
+    let text = encode(text);
+    if text.width() <= columns {
+        return text;
     }
-    let Some(room) = columns.checked_sub(1) else {
-        return Cow::Borrowed("");
+    let Some(room) = columns.checked_sub(ellipsis().width()) else {
+        return Cow::Owned(".".repeat(columns));
     };
     let mut used = 0;
     let end = text
@@ -44,7 +75,7 @@ pub(super) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
             used > room
         })
         .map_or(text.len(), |(index, _)| index);
-    Cow::Owned(format!("{}…", &text[..end]))
+    Cow::Owned(format!("{}{}", &text[..end], ellipsis()))
 }
 
 #[cfg(test)]
@@ -85,6 +116,24 @@ mod tests {
         ];
         for (text, expected) in texts {
             assert_eq!(escape(text), expected);
+        }
+    }
+
+    #[test]
+    fn no_text_is_a_command_to_a_log() {
+        for (text, expected) in [
+            ("::error::pwned", r"\x3a:error::pwned"),
+            ("a ::stop-commands::x", r"a \x3a:stop-commands::x"),
+            ("a\n::set-env name=x::y", r"a\x0a::set-env name=x::y"),
+            ("##[add-mask]x", r"#\x23[add-mask]x"),
+            ("####vso[x]", r"#\x23#\x23vso[x]"),
+            (
+                "sshd ::1 a::b std::io C# #1 ::",
+                "sshd ::1 a::b std::io C# #1 ::",
+            ),
+        ] {
+            assert_eq!(escape(text), expected);
+            assert_eq!(escape(&escape(text)), expected);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Text for people: a row a zombie, or a line an interval, and a summary at the end.
 
+mod charset;
 mod columns;
 mod comparison;
 mod duration;
@@ -18,6 +19,8 @@ mod worst_parents;
 
 use std::io;
 
+pub(crate) use charset::encode;
+pub use charset::{Encoded, use_locale};
 pub use comparison::comparison;
 pub(crate) use duration::human;
 pub use intervals::Intervals;
@@ -43,9 +46,9 @@ pub(crate) fn visible(text: &str) -> String {
     escape::escape(text).into_owned()
 }
 
-/// Any text likewise.
-pub(crate) fn escaped(text: &str) -> String {
-    escape::escape(text).into_owned()
+/// A path likewise.
+pub(crate) fn path(path: &std::path::Path) -> String {
+    visible(&path.to_string_lossy())
 }
 
 /// How text looks.
