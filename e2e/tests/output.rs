@@ -433,7 +433,8 @@ fn typo() -> Outcome {
     let directory = context::fresh_path("typo");
     fs::create_dir(&directory).map_err(|error| error.to_string())?;
     let script = context::fresh_path("script");
-    fs::write(&script, "#!/no/such/interpreter\n").map_err(|error| error.to_string())?;
+    // That no kernel executes it shows only when it is tried.
+    fs::write(&script, "neither a script nor a program\n").map_err(|error| error.to_string())?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
         .map_err(|error| error.to_string())?;
     let script = script.to_str().expect("UTF-8");
@@ -451,6 +452,9 @@ fn typo() -> Outcome {
     }
     let read = |path: &Path| fs::read(path).map_err(|error| error.to_string());
     ensure!(read(&old)? == b"the last recording\n", "it is overwritten");
+    let never = directory.join("never.jsonl");
+    not_started(&into(&never).command(["./typo"]).run()?)?;
+    ensure!(!never.exists(), "a recording of nothing");
     Report::parse(&read(&new)?)?;
     // Without its end, the frame would be an error.
     let text = zstd::decode_all(&read(&compressed)?[..]).map_err(|error| error.to_string())?;

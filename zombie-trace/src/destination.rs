@@ -21,6 +21,9 @@ use crate::{
 /// How long a stopped run waits for its output to be read.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long it waits after a second stop: for what is written without anybody to wait for.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// How long it waits at the least.
 const LEAST: Duration = Duration::from_millis(500);
 
@@ -87,11 +90,9 @@ impl Destination {
             tokio::select! {
                 ended = self.progress.ended() => return ended,
                 _ = signals.stop(true) => {
-                    if is_stopped {
-                        return Err(unread());
-                    }
+                    let patience = if is_stopped { AT_ONCE } else { GRACE };
                     is_stopped = true;
-                    deadline = deadline.min(Instant::now() + GRACE);
+                    deadline = deadline.min(Instant::now() + patience);
                 }
                 () = sleep_until(deadline) => {
                     if is_stopped || self.progress.written() == written {
@@ -170,13 +171,17 @@ mod tests {
         (reader, destination)
     }
 
-    /// What comes of waiting without any time passing.
+    /// What comes of waiting without any time passing, but for what a second stop leaves.
     fn at_once(destination: &Destination, stops: usize, is_stopped: bool) -> Poll<io::Result<()>> {
         let mut signals = Signals::of(vec![STOP; stops]);
         let end = is_stopped.then(|| Deadline::after(GRACE));
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().build().unwrap();
         let _guard = runtime.enter();
+        if stops > usize::from(!is_stopped) {
+            let finish = destination.finish(&mut signals, end);
+            return Poll::Ready(runtime.block_on(finish));
+        }
         let mut finish = pin!(destination.finish(&mut signals, end));
         finish
             .as_mut()

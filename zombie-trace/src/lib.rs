@@ -36,3 +36,4 @@ mod session;
 pub mod signals;
 pub mod sink;
 pub mod source;
+mod users;

@@ -99,6 +99,7 @@ async fn trace(cli: &Cli, inherited: &Inherited, mut signals: Signals) -> anyhow
     {
         outcome = Err(Trouble::Output(error));
     }
+    let mut status = outcome.as_ref().ok().copied().flatten();
     let mut ending = None;
     if let Ok(ended) = outcome {
         if let Some(terminal) = &terminal {
@@ -113,11 +114,9 @@ async fn trace(cli: &Cli, inherited: &Inherited, mut signals: Signals) -> anyhow
         }
     }
     // The command goes on whatever becomes of our output.
-    let status = match (&outcome, &mut traced) {
-        (Ok(status), _) => *status,
-        (Err(_), Some(traced)) => Some(outlive(traced, &mut signals, deadline).await?),
-        (Err(_), None) => None,
-    };
+    if let (None, Err(_), Some(traced)) = (status, &outcome, &mut traced) {
+        status = Some(outlive(traced, &mut signals, deadline).await?);
+    }
     let mut trouble = outcome.err();
     if !matches!(trouble, Some(Trouble::Output(_))) {
         let mut written = destination.finish(&mut signals, session.end()).await;

@@ -417,6 +417,11 @@ impl Session {
         Ok(remains)
     }
 
+    /// For a run without a summary: [`finish`](Self::finish) must not be called after this.
+    pub(crate) fn close_maps(&mut self) {
+        self.tracer.close_maps();
+    }
+
     /// When it must be over, if somebody has said stop.
     pub(crate) fn end(&self) -> Option<Deadline> {
         self.end

@@ -1,31 +1,36 @@
-use nix::{
-    errno::Errno,
-    unistd::{Uid, User},
-};
+use std::{io, sync::Arc};
+
+use nix::unistd::User;
 use thiserror::Error;
+
+use crate::users;
 
 /// Finds a user by name or, failing that, by number.
 pub(super) fn resolve(text: &str) -> Result<User, UserError> {
-    if let Some(user) = User::from_name(text)? {
-        return Ok(user);
-    }
-    let uid = text.parse().map_err(|_| UserError::Unknown)?;
-    User::from_uid(Uid::from_raw(uid))?.ok_or(UserError::Unknown)
+    users::find(text)?.ok_or(UserError::Unknown)
 }
 
 /// Why there is no such user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum UserError {
     /// Neither a name nor a number in the user database.
     #[error("no such user: `getent passwd` lists them")]
     Unknown,
     /// The user database could not be read.
     #[error("the user database cannot be read: {0}")]
-    Lookup(#[from] Errno),
+    Lookup(#[source] Arc<io::Error>),
+}
+
+impl From<io::Error> for UserError {
+    fn from(error: io::Error) -> Self {
+        Self::Lookup(Arc::new(error))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::unistd::Uid;
+
     use super::*;
 
     #[test]
@@ -37,7 +42,7 @@ mod tests {
     #[test]
     fn unknown() {
         for text in ["", "no such user", "4294967294", "-1"] {
-            assert_eq!(resolve(text), Err(UserError::Unknown), "{text}");
+            assert!(matches!(resolve(text), Err(UserError::Unknown)), "{text}");
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Another user's identity and environment.
 
 use std::{
-    ffi::{CString, OsStr, OsString},
+    ffi::{OsStr, OsString},
     io,
     os::unix::ffi::OsStrExt as _,
 };
 
-use nix::unistd::{Gid, Uid, User, getgrouplist, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, User, setgid, setgroups, setuid};
+
+use crate::users;
 
 /// What `su -` and sudo set for root and for others.
 const ROOT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -28,11 +30,10 @@ pub(super) struct Login {
 impl Login {
     /// Looked up before the fork: afterwards it would not be safe.
     pub(super) fn of(user: &User) -> io::Result<Self> {
-        let name = CString::new(user.name.as_str())?;
         Ok(Self {
             user: user.uid,
             group: user.gid,
-            groups: getgrouplist(&name, user.gid)?,
+            groups: users::groups_of(user)?,
             environment: environment(user, std::env::vars_os()),
         })
     }

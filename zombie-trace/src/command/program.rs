@@ -23,14 +23,17 @@ use super::{
     login::Login,
     spawn::{Failure, Stage},
 };
-use crate::exit_code::ExitCode;
+use crate::{
+    exit_code::ExitCode,
+    sink::{self, visible},
+};
 
 /// Where execvp(3) looks if there is no PATH.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// COMMAND could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", name.display())]
+#[error("{}: {reason}", visible(&name.to_string_lossy()))]
 pub struct StartError {
     name: OsString,
     reason: String,
@@ -173,19 +176,23 @@ fn examine(paths: &[PathBuf]) -> Result<(), (String, u8)> {
     for path in paths {
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => {
-                refusal.get_or_insert_with(|| format!("{} is a directory", path.display()));
+                refusal.get_or_insert_with(|| format!("{} is a directory", sink::path(path)));
             }
             Ok(found) if !found.is_file() => {
-                refusal.get_or_insert_with(|| format!("{} is not a regular file", path.display()));
+                refusal
+                    .get_or_insert_with(|| format!("{} is not a regular file", sink::path(path)));
             }
             Ok(found) if found.permissions().mode() & 0o111 == 0 => {
                 refusal.get_or_insert_with(|| {
-                    format!("{0} is not executable: run `chmod +x {0}`", path.display())
+                    format!(
+                        "{0} is not executable: run `chmod +x {0}`",
+                        sink::path(path)
+                    )
                 });
             }
             Ok(_) => return interpretable(path),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                refusal.get_or_insert_with(|| format!("{}: {error}", path.display()));
+                refusal.get_or_insert_with(|| format!("{}: {error}", sink::path(path)));
             }
             Err(_) => {}
         }
@@ -202,7 +209,7 @@ fn interpretable(path: &Path) -> Result<(), (String, u8)> {
         Some(interpreter) if !interpreter.exists() => Err((
             format!(
                 "its interpreter was not found: {} asks for {:?}",
-                path.display(),
+                sink::path(path),
                 interpreter
             ),
             127,

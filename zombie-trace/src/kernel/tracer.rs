@@ -337,6 +337,14 @@ impl Tracer {
         self.missed_exits.as_ref().map_or(0, read)
     }
 
+    /// Closes the maps that only the end of a run is read from: after this, [`states`](Self::states) has
+    /// none.
+    pub fn close_maps(&mut self) {
+        for name in ["SLOTS", "DISPLACED"] {
+            drop(self.ebpf.take_map(name));
+        }
+    }
+
     /// What its maps take of the kernel's memory, bytes, as the kernel reckons it (`memlock` in
     /// /proc/PID/fdinfo).
     pub fn map_bytes(&self) -> u64 {

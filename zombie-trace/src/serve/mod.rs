@@ -64,6 +64,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 
     let runtime = event_loop()?;
     let (mut session, metrics, backend) = runtime.block_on(async { begin(args) })?;
+    session.close_maps();
     privileges::give_up(&Release::running(), args.user.as_ref())?;
     let port = collector.as_ref().map(|collector| collector.port());
     sandbox::enter(port, args.quiet)?;

@@ -234,7 +234,10 @@ pub(crate) fn steal_reap(args: &[String]) {
     aim.stop();
     thief.reap();
     for child in children {
-        child.truth().how("waitid").flag_maybe("bounded-end").emit();
+        let mut truth = child.truth().how("waitid").flag_maybe("bounded-end");
+        // The tracepoint backend may have to leave open who did it.
+        truth.how.push("unknown".into());
+        truth.emit();
     }
     thief.truth().emit();
     bait.truth().emit();
