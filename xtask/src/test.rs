@@ -183,12 +183,19 @@ fn plain_tests() -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
+/// As many mutated recordings and BTF files as take some minutes. A failure prints its seed.
 fn fuzzing() -> Result<Vec<String>> {
-    run_command(
-        in_root(cargo())
-            .args(["test", "--locked", "--package", "zombie-trace"])
-            .args(["--", "--ignored"]),
-    )?;
+    for (count, target) in [
+        ("10000", &["--test", "fuzz"][..]),
+        ("1000", &["--lib", "corrupt_btf"]),
+    ] {
+        run_command(
+            in_root(cargo())
+                .args(["test", "--locked", "--package", "zombie-trace"])
+                .args(target)
+                .env("ZOMBIE_TRACE_FUZZ", count),
+        )?;
+    }
     Ok(Vec::new())
 }
 
