@@ -103,7 +103,7 @@ fn doctor_agrees() -> Outcome {
                     "start: {}",
                     report.start()
                 );
-                let attached = format!("attached (backend {backend})");
+                let attached = format!("attached (backend {backend}, ±");
                 if !run.stderr.contains(&attached) {
                     return run.fail(format!("no {attached:?}"));
                 }
@@ -119,9 +119,14 @@ fn doctor_agrees() -> Outcome {
     Ok(())
 }
 
-/// One line, with the reason for each better one; none if there is no better one.
+/// With `-v` one line, with the reason for each better one; none if there is no better one.
 fn auto_says_why() -> Outcome {
     let run = Tracer::json(["--backend", "auto", "-d", "1ms"]).run()?;
+    run.expect_code(0)?;
+    if run.stderr.lines().count() != 1 || !run.stderr.starts_with("attached (backend ") {
+        return run.fail("one short line");
+    }
+    let run = Tracer::json(["--backend", "auto", "-d", "1ms", "-v"]).run()?;
     run.expect_code(0)?;
     let used = run.report()?.start()["backend"].clone();
     let lines: Vec<_> = run

@@ -107,6 +107,14 @@ pub(crate) fn growing(growing: &Growing, limits: &[Limit]) -> String {
     text
 }
 
+/// Every hook is live. Scripts wait for this line.
+pub(crate) fn attached(backend: Backend) -> String {
+    format!(
+        "attached (backend {backend}, ±{} µs)",
+        backend.error_ns() / 1000
+    )
+}
+
 /// Why a backend is used though there are better ones, in a line.
 pub(crate) fn fallback(used: Backend, refusals: &[(Backend, KernelError)]) -> String {
     let reasons: Vec<_> = refusals

@@ -61,11 +61,12 @@ async fn trace(cli: &Cli, inherited: &Inherited, mut signals: Signals) -> anyhow
     let (mut destination, output) = Destination::open(cli)?;
     let gates = Gates::open(&cli.fail_if, &cli.format)
         .with_context(|| format!("cannot open --format {}", cli.format))?;
+    let backend = tracer.backend();
     let start = start_line(cli, &tracer);
     let mut session = Session::begin(cli, tracer, output)?;
     session.warn_of_hidden();
     if !cli.quiet {
-        say(&format!("attached (backend {})", start.backend));
+        say(&notice::attached(backend));
     }
 
     let mut traced = None;
@@ -207,7 +208,8 @@ pub(crate) fn attach(
         min_zombie_ns: min.map_or(0, TimeSpan::as_nanos),
         debug: verbose > 1,
     })?;
-    if !quiet && !tracer.refusals().is_empty() {
+    // Otherwise `doctor` says it.
+    if !quiet && verbose > 0 && !tracer.refusals().is_empty() {
         say(&notice::fallback(tracer.backend(), tracer.refusals()));
     }
     Ok(tracer)

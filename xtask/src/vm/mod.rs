@@ -76,6 +76,10 @@ const AGREE: &str = "backend::agree";
 const OF_BACKENDS: &str = "backend::";
 /// The tests about the causes of zombies, which no backend changes.
 const OF_CAUSES: &str = "cause::";
+/// The attacks, which no backend may fall for.
+const OF_ATTACKS: &str = "attack::";
+/// Moves everybody's clock.
+const CLOCK_STEP: &str = "fault::clock-step";
 /// The tests that run with each backend in turn.
 const OF_PROCESSES: &str = "catalogue::";
 
@@ -230,6 +234,8 @@ fn runs(args: &VmArgs, is_last: bool) -> Vec<(Option<&'static str>, &str)> {
         None if args.all => [(None, OF_BACKENDS), (None, OF_CAUSES)]
             .into_iter()
             .chain(forced(OF_PROCESSES))
+            .chain(forced(OF_ATTACKS))
+            .chain(is_last.then_some((None, CLOCK_STEP)))
             .collect(),
         // What every change has to pass. The whole catalogue passes by while the backends are compared.
         None if is_last => vec![(None, OF_CAUSES), (None, AGREE)],
@@ -238,7 +244,7 @@ fn runs(args: &VmArgs, is_last: bool) -> Vec<(Option<&'static str>, &str)> {
 }
 
 fn chooses_backend(filter: &str) -> bool {
-    [OF_BACKENDS, OF_CAUSES]
+    [OF_BACKENDS, OF_CAUSES, CLOCK_STEP]
         .iter()
         .any(|tests| filter.starts_with(tests))
 }
@@ -345,7 +351,7 @@ mod tests {
             all: true,
             ..VmArgs::default()
         });
-        assert_eq!(all.len(), 2 * 5 * 2);
+        assert_eq!(all.len(), 2 * (2 * 8 + 1));
         for command in [
             "cargo xtask vm --kernel 5.10 --shift 0 --seed 1 backend::",
             "cargo xtask vm --kernel 5.10 --shift 1 --seed 1 cause::",

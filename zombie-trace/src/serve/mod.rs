@@ -32,9 +32,9 @@ use crate::{
     cli::ServeArgs,
     exit_code::ExitCode,
     filter::Filter,
-    kernel::{self, Release},
+    kernel::{self, Backend, Release},
     metrics::Totals,
-    notice::say,
+    notice::{self, say},
     pipeline::Pipeline,
     run::{attach, scope},
     session::{Session, Trouble},
@@ -71,7 +71,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
     let exporter = Exporter::start(listener, collector, metrics)?;
     if !args.quiet {
-        say(&format!("attached (backend {backend})"));
+        say(&notice::attached(backend));
         say(&format!("serving http://{address}/metrics"));
     }
     let outcome = runtime.block_on(async {
@@ -100,15 +100,19 @@ fn event_loop() -> anyhow::Result<Runtime> {
 }
 
 /// What needs privileges.
-fn begin(args: &ServeArgs) -> anyhow::Result<(Session, Metrics, &'static str)> {
+fn begin(args: &ServeArgs) -> anyhow::Result<(Session, Metrics, Backend)> {
     let scope = scope(&args.scope)?;
     let tracer = attach(scope, args.filter.min, &args.tuning, args.quiet, 0)?;
-    let backend = tracer.backend().name();
+    let backend = tracer.backend();
     let started = wall_clock().timestamp(monotonic_now());
-    let metrics = Metrics::new(Totals::new(args.max_series as usize, backend, started));
+    let metrics = Metrics::new(Totals::new(
+        args.max_series as usize,
+        backend.name(),
+        started,
+    ));
     // Figures only: no zombie is reported by itself, and /proc not asked for causes.
     let never = u64::MAX;
-    let error_ns = tracer.backend().error_ns();
+    let error_ns = backend.error_ns();
     let sink = Box::new(metrics.clone());
     let pipeline = Pipeline::new(error_ns, never, Filter::from(&args.filter), sink);
     let session = Session::of(pipeline, tracer)?;
