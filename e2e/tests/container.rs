@@ -20,7 +20,11 @@ use crate::{
 
 const BUSYBOX: &str = "/bin/busybox";
 const TINI: &str = "/usr/bin/tini-static";
-const HOST_NAME: &str = "zt-box";
+
+/// A name that no other test's container has.
+fn host_name() -> String {
+    format!("zt-box-{}", std::process::id())
+}
 
 pub(crate) fn tests() -> Vec<Test> {
     let cannot_run = || {
@@ -57,7 +61,7 @@ impl Busybox {
                 "capabilities": {"bounding": admin, "effective": admin, "permitted": admin},
             },
             "root": {"path": "rootfs"},
-            "hostname": HOST_NAME,
+            "hostname": host_name(),
             "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
             "linux": {
                 "cgroupsPath": format!("/zt-e2e/{id}"),
@@ -79,7 +83,7 @@ impl Busybox {
     }
 
     fn container(&self) -> Value {
-        json!({"runtime": null, "id": self.id, "pod_uid": null, "hostname": HOST_NAME})
+        json!({"runtime": null, "id": self.id, "pod_uid": null, "hostname": host_name()})
     }
 }
 
@@ -193,7 +197,7 @@ fn all_of(report: &Report, busybox: &Busybox) -> Outcome {
             .as_str()
             .is_some_and(|comm| comm.starts_with("runc"));
         ensure!(
-            own || record["container"]["hostname"] == HOST_NAME,
+            own || record["container"]["hostname"] == host_name(),
             "{record}"
         );
     }
@@ -238,7 +242,7 @@ fn with_init() -> Outcome {
                   until [ -s /pid ]; do sleep 0.05; done; read pid </pid; \
                   while [ -d /proc/$pid ]; do sleep 0.05; done";
     let busybox = Busybox::new(&["/bin/tini", "--", "/bin/sh", "-c", script])?;
-    let tracer = Tracer::json(["--container", HOST_NAME]).start()?;
+    let tracer = Tracer::json(["--container", &host_name()]).start()?;
     wait(busybox.start()?)?;
     let report = tracer.stop()?.report()?;
 
@@ -260,7 +264,7 @@ fn with_init() -> Outcome {
     ensure!(
         by_container.as_array().map(Vec::len) == Some(1)
             && by_container[0]["id"] == busybox.id
-            && by_container[0]["hostname"] == HOST_NAME
+            && by_container[0]["hostname"] == host_name()
             && by_container[0]["reaped"] == report.count("reaped"),
         "{by_container}"
     );

@@ -218,7 +218,7 @@ fn in_exec() -> Outcome {
 
 fn descendants_live_on() -> Outcome {
     const COMMAND: &str =
-        "trap '' TERM; sleep 600 >/dev/null 2>&1 & echo \"sleeper $! \"; trap - TERM; wait";
+        "trap '' TERM; sleep 600 >/dev/null 2>&1 & trap - TERM; echo \"sleeper $! \"; wait";
     let mut running = Tracer::json([""; 0]).command([SH, "-c", COMMAND]).start()?;
     running.wait_stdout("sleeper ")?;
     running.signal(libc::SIGTERM);
