@@ -523,8 +523,7 @@ impl Drop for Demo {
     }
 }
 
-/// Its thousand children are reaped after a few looks at /proc, each of which reads some files of
-/// every process: not after one for each child.
+/// Cleaning up after a thousand children takes a few scans of /proc, not one scan per child.
 fn demo_scans_once() -> Outcome {
     const SCANS: u64 = 10;
     let mut demo = Demo::start(None, "burst")?;

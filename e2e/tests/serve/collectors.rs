@@ -103,7 +103,7 @@ fn resident(pid: u32) -> Result<u64, String> {
     number.ok_or_else(|| format!("{path}: {status}"))
 }
 
-/// Reads on, so that the other side is not stopped by what it has sent.
+/// Keeps reading, so that the other side never blocks in its write.
 fn read_all(mut stream: TcpStream) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink()).map(drop)
 }

@@ -128,7 +128,7 @@ impl Files {
         }
     }
 
-    /// Two arguments for the same file, of which one would overwrite the other.
+    /// Two arguments name the same file, so one would overwrite the other.
     pub(super) fn conflict(&self) -> Option<String> {
         for (number, output) in self.outputs.iter().enumerate() {
             if let Some(input) = self.inputs.iter().find(|input| input.is(output)) {

@@ -90,10 +90,10 @@ mod tests {
         user.dir = "/home/jo".into();
         user.shell = "".into();
         let ours = [
-            ("PATH", "/root/bin"),
+            ("PATH", "/opt/own/bin"),
             ("TERM", "xterm"),
             ("LC_ALL", "C.UTF-8"),
-            ("LD_PRELOAD", "/root/x.so"),
+            ("LD_PRELOAD", "/opt/own/x.so"),
             ("SUDO_COMMAND", "/bin/secret"),
             ("USER", "root"),
             ("TOKEN", "secret"),

@@ -15,7 +15,7 @@ unsafe impl<T: Send> Send for Mapping<T> {}
 unsafe impl<T: Sync> Sync for Mapping<T> {}
 
 impl<T: Pod> Mapping<T> {
-    /// Maps an array of so many values, which the kernel keeps at distances of 8 bytes.
+    /// Maps an array of `length` values. The kernel aligns each to 8 bytes.
     pub(super) fn new(fd: impl AsFd, length: usize) -> nix::Result<Self> {
         Self::with(fd, length, ProtFlags::PROT_READ)
     }

@@ -496,7 +496,7 @@ fn misses_of_exit(ebpf: &Ebpf) -> Option<Misses> {
     Misses::of(ebpf.program(attach::EXIT.program)?.fd().ok()?).ok()
 }
 
-/// Maps an array of so many values for reading.
+/// Maps an array of `length` values for reading.
 fn share<T: aya::Pod>(ebpf: &Ebpf, name: &str, length: usize) -> Result<Mapping<T>, KernelError> {
     Mapping::new(array(ebpf, name)?.fd(), length)
         .map_err(|error| KernelError::io(format!("map {name}"), error.into()))

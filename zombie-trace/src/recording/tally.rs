@@ -134,7 +134,7 @@ impl Tally {
         }
     }
 
-    /// What is missing beyond `damaged` lines, of which another remark is made.
+    /// What is missing beyond the `damaged` lines, which have a remark of their own.
     ///
     /// Each count is the least that a run can have written: what a filter left out and what was lost
     /// is subtracted. Without a summary nothing can be said.
@@ -200,7 +200,7 @@ mod tests {
         missed: 1,
     };
 
-    /// 10 reaped, of which 2 were lost and 1 was filtered, 4 autoreaped, and 2 alive.
+    /// 10 reaped (2 of them lost, 1 filtered), 4 autoreaped, and 2 alive.
     fn run() -> Vec<Line> {
         let mut aggregate = Aggregate::default();
         let alive = [false, true, false].map(|pre_existing| {

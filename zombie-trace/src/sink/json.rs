@@ -13,9 +13,9 @@ use crate::{
 /// The version of the lines' format. Fields may be added to it; none changes its meaning.
 pub const SCHEMA: u32 = 1;
 
-/// Writes an object. Strings have no control or format characters, of which JSON asks for the escape
-/// only below U+0020: a terminal obeys U+009B, too, and U+202E reorders what is shown. Nor have they
-/// `##`, which is a command to the log of a build.
+/// Writes an object, with all control and format characters in strings escaped. JSON requires that
+/// only below U+0020, but a terminal also obeys U+009B, and U+202E reorders what it shows. `##` is
+/// escaped too: it starts a command in some build logs.
 pub(crate) fn to_json(out: &mut impl io::Write, value: &impl Serialize) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, Visible);
     Ok(value.serialize(&mut serializer)?)

@@ -58,7 +58,7 @@ pub(super) fn width(text: &str) -> usize {
     encode(text).width()
 }
 
-/// The text cut to so many columns, with `…` or `...` at the end if anything is missing.
+/// The text, cut to this many columns. A cut text ends in `…` or `...`.
 pub(super) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     let text = encode(text);
     if text.width() <= columns {
