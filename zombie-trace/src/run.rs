@@ -55,7 +55,7 @@ async fn trace(cli: &Cli, inherited: &Inherited, mut signals: Signals) -> anyhow
     // The verifier may take its time: whoever does not want to wait for it gets away.
     let tracer = tokio::select! {
         biased;
-        stop = signals.stop(program.is_some()) => return Ok(stop.exit_code()),
+        stop = signals.stop(false) => return Ok(stop.exit_code()),
         tracer = attach_aside(cli, scope)? => tracer?,
     };
     let (mut destination, output) = Destination::open(cli)?;
@@ -74,7 +74,7 @@ async fn trace(cli: &Cli, inherited: &Inherited, mut signals: Signals) -> anyhow
     // Why COMMAND does not run, if so.
     let mut refused = None;
     if let Some(program) = program {
-        if let Some(stop) = signals.stopped(true) {
+        if let Some(stop) = signals.stopped(false) {
             refused = Some(stop.exit_code());
         } else {
             match Traced::start(program, inherited, terminal.as_ref()) {

@@ -51,11 +51,11 @@ Conditions of --fail-if, of the zombies that are listed (alive: in scope):
   rate                             how many each second: rate<100/s
 
 Signals:
-  Ctrl-C, SIGTERM and SIGHUP end a run within 5 s, with the summary. COMMAND gets
-  them too, and SIGKILL if it still runs 3 s later. A second one kills COMMAND and
-  ends the run at once. COMMAND also gets SIGQUIT (Ctrl-\\), SIGUSR1, SIGUSR2,
-  SIGALRM and real-time signals. Without COMMAND, SIGQUIT ends the run, and the
-  others do nothing.
+  Ctrl-C, SIGTERM and SIGHUP end a run within 5 s, with the summary. COMMAND
+  gets them too, and SIGKILL if it still runs 3 s later. A second one kills
+  COMMAND and ends the run at once. COMMAND also gets SIGQUIT (Ctrl-\\),
+  SIGUSR1, SIGUSR2, SIGALRM and real-time signals. Without COMMAND, SIGQUIT
+  ends the run, and the others do nothing.
 
 Exit status:
   0  all went well, also after Ctrl-C
@@ -66,8 +66,8 @@ Exit status:
   With COMMAND, its own status is passed on: 128+n if signal n killed it (137 if
   it outlived a stop), 127 if it or its interpreter was not found, 126 if it
   could not be executed. 3 and 4 replace only 0.
-  A signal that comes before the run has started ends it with 128+n, such as
-  130 after Ctrl-C. COMMAND is then not started.";
+  Ctrl-C, SIGTERM, SIGHUP and SIGQUIT before the run has started end it with
+  128+n, such as 130 after Ctrl-C. COMMAND is then not started.";
 
 const PS_EXIT: &str = "\
 Exit status:

@@ -136,6 +136,21 @@ impl FromStr for Collector {
             return Ok(Self::FromEnvironment);
         }
         let uri: Uri = text.parse().map_err(|_| CollectorError::Unreadable)?;
+        // A password with a `/` or `#` in it makes its first part look like a port.
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        let name = uri.host().unwrap_or_default();
+        let port = host
+            .strip_prefix(name)
+            .and_then(|rest| match rest.strip_prefix(':') {
+                Some(port) => port.parse::<u16>().ok().filter(|port| *port > 0),
+                None => rest.is_empty().then_some(80),
+            });
+        if name.is_empty() || port.is_none() || uri.path().contains('@') {
+            return Err(CollectorError::Authority);
+        }
         match uri.scheme_str() {
             Some("http") if uri.query().is_none() => Ok(Self::At(uri)),
             Some("https") => Err(CollectorError::Encrypted),
@@ -150,6 +165,12 @@ pub enum CollectorError {
     /// Not a URL of that kind.
     #[error("not a URL such as http://localhost:4318")]
     Unreadable,
+    /// Host, port, user or password.
+    #[error(
+        "its host or its port (1 to 65535) is not valid; in a user or password, write `/` as %2F, `#` \
+         as %23, `?` as %3F and `@` as %40"
+    )]
+    Authority,
     /// TLS.
     #[error(
         "https is not supported: push by http to an OpenTelemetry Collector on this machine, \
@@ -161,6 +182,29 @@ pub enum CollectorError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_never_taken_for_a_port() {
+        for text in [
+            "http://user:S3cr/3t@127.0.0.1:1",
+            "http://user:S3cr#3t@127.0.0.1:1",
+            "http://user:S3cr3t/",
+            "http://user:S3cr3t@127.0.0.1:99999",
+            "http://user:S3cr3t@:1",
+            "http://127.0.0.1:0",
+        ] {
+            let error = text.parse::<Collector>().unwrap_err();
+            assert_eq!(error, CollectorError::Authority, "{text}");
+            assert!(!error.to_string().contains("S3cr"));
+        }
+        for text in [
+            "http://user:S3cr%2F3t@127.0.0.1:1",
+            "http://[::1]:4318/otlp",
+            "http://collector",
+        ] {
+            assert!(text.parse::<Collector>().is_ok(), "{text}");
+        }
+    }
 
     #[test]
     fn addresses() {

@@ -42,6 +42,13 @@ pub enum Missing {
         /// How many there must be.
         of: u64,
     },
+    /// Lines of processes that are gone: there are more than the summary counts.
+    Surplus {
+        /// How many there are.
+        found: u64,
+        /// How many there can be.
+        of: u64,
+    },
     /// Lines of zombies that were alive at the end.
     Alive {
         /// How many are missing.
@@ -71,6 +78,8 @@ impl Missing {
         match self {
             Self::Zombies { lines, .. } | Self::Alive { lines, .. } => lines,
             Self::Losses { .. } | Self::Intervals { .. } => 1,
+            // Some that belong there may be missing; nobody can say how many.
+            Self::Surplus { .. } => 0,
         }
     }
 }
@@ -80,6 +89,13 @@ impl fmt::Display for Missing {
         let (lines, of, kind) = match *self {
             Self::Zombies { lines, of } => (lines, of, "zombie"),
             Self::Alive { lines, of } => (lines, of, "alive"),
+            Self::Surplus { found, of } => {
+                return write!(
+                    f,
+                    "{found} zombie lines, but the summary counts {of}: some are not of this run, or \
+                     are there twice"
+                );
+            }
             Self::Losses { found, of } => {
                 return write!(
                     f,
@@ -151,9 +167,12 @@ impl Tally {
             (lines_left > 0).then_some(lines_left)
         };
         if self.lists_processes {
-            let of = counts
-                .reaped
-                .saturating_add(counts.autoreaped)
+            let most = counts.reaped.saturating_add(counts.autoreaped);
+            if self.zombies > most {
+                let (found, of) = (self.zombies, most);
+                missing.push(Missing::Surplus { found, of });
+            }
+            let of = most
                 .saturating_sub(counts.filtered)
                 .saturating_sub(counts.lost.ring_full);
             if let Some(lines) = lacking(of, self.zombies) {
@@ -265,6 +284,13 @@ mod tests {
             };
             assert_eq!(missing(&lines, 0), expected, "{cut}");
         }
+    }
+
+    #[test]
+    fn lines_that_are_there_twice_are_noticed() {
+        let twice = [&run()[..11], &run()[..]].concat();
+        let surplus = Missing::Surplus { found: 22, of: 14 };
+        assert_eq!(missing(&twice, 0), [surplus]);
     }
 
     #[test]

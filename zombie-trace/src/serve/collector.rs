@@ -141,7 +141,8 @@ fn without_credentials(url: Uri) -> anyhow::Result<(Uri, Option<HeaderValue>)> {
     let Some((credentials, host)) = authority.rsplit_once('@') else {
         return Ok((url, None));
     };
-    let decoded = percent_decoded(credentials).context("the user or password in the OTLP URL")?;
+    let decoded = percent_decoded(credentials)
+        .context("the user or password in the OTLP URL is not percent-encoded")?;
     let mut header = HeaderValue::try_from(format!("Basic {}", BASE64.encode(&decoded)))?;
     header.set_sensitive(true);
     let host = host.parse()?;

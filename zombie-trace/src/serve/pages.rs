@@ -106,10 +106,15 @@ impl Pages {
 fn is_local<B>(request: &Request<B>) -> bool {
     let named = request.headers().get_all(HOST).into_iter();
     let named = named.map(|host| {
-        Uri::try_from(host.as_bytes())
-            .ok()?
-            .host()
-            .map(str::to_owned)
+        let uri = Uri::try_from(host.as_bytes()).ok()?;
+        let authority = uri.authority()?;
+        // Nothing but a port may follow, and no user go before.
+        let rest = authority.as_str().strip_prefix(authority.host())?;
+        let is_port = |rest: &str| {
+            rest.strip_prefix(':')
+                .is_some_and(|port| port.parse::<u16>().is_ok())
+        };
+        (rest.is_empty() || is_port(rest)).then(|| authority.host().to_owned())
     });
     let target = request.uri().host().map(|host| Some(host.to_owned()));
     named.chain(target).all(|host| {
@@ -210,6 +215,9 @@ mod tests {
             "127.0.0.1.example",
             "10.0.0.1:9816",
             "a b",
+            "[::1].rebound.example",
+            "rebound.example@localhost",
+            "localhost:port",
         ] {
             assert_eq!(named(&pages, host, "/metrics"), 403, "{host}");
             assert_eq!(named(&pages, host, "/healthz"), 403, "{host}");

@@ -1,7 +1,7 @@
 //! Giving privileges up. What is open stays usable: the ring buffer, the counters and the iterators
 //! are descriptors and mapped memory.
 
-use std::{collections::HashSet, fs, ops::RangeInclusive, process};
+use std::{collections::HashSet, fs, ops::RangeInclusive};
 
 use anyhow::{Context as _, bail};
 use caps::{CapSet, Capability, CapsHashSet};
@@ -101,7 +101,7 @@ fn unused() -> u32 {
             &fs::read_to_string(database).unwrap_or_default(),
         ));
     }
-    first_unused(process::id(), |id| used.contains(&id))
+    first_unused(fastrand::u32(..), |id| used.contains(&id))
 }
 
 /// The third field of each line of passwd(5) or group(5).
@@ -111,10 +111,10 @@ fn account_ids(database: &str) -> impl Iterator<Item = u32> {
 }
 
 /// Two that start at the same time begin at different IDs.
-fn first_unused(pid: u32, is_used: impl Fn(u32) -> bool) -> u32 {
+fn first_unused(start: u32, is_used: impl Fn(u32) -> bool) -> u32 {
     let (first, last) = UNASSIGNED.into_inner();
     let count = last - first + 1;
-    let ids = (0..count).map(|n| first + (pid % count + n) % count);
+    let ids = (0..count).map(|n| first + (start % count + n) % count);
     ids.into_iter().find(|id| !is_used(*id)).unwrap_or(NOBODY)
 }
 

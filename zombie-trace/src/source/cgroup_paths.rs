@@ -130,9 +130,9 @@ impl CgroupPaths {
             Ok(opened) => opened,
             Err(Errno::EPERM) if !self.denied => {
                 self.denied = true;
-                log::warn!(
-                    "the paths of most cgroups stay unknown: looking them up needs \
-                     CAP_DAC_READ_SEARCH"
+                log::info!(
+                    "some cgroups stay without a path: this process does not have \
+                     CAP_DAC_READ_SEARCH (any more)"
                 );
                 return None;
             }
