@@ -413,7 +413,7 @@ fn a_run_that_is_given_twice_is_warned_of() {
     other.start.tracer_pid += 1;
     files.write("other", recording(&other));
     assert_eq!(stderr(&files.report(&["run", "other"])), "");
-    // Of which standard input is no file.
+    // Standard input is not a file.
     let output = files
         .command(&["-", "-"])
         .stdin(Stdio::null())

@@ -55,7 +55,7 @@ pub(super) fn render(summary: &Summary, look: Look) -> String {
 
 /// The descendants that run on; nothing if there are none.
 pub(super) fn running(running: &[Running]) -> String {
-    /// So many are named.
+    /// At most this many are named.
     const NAMED: usize = 5;
     if running.is_empty() {
         return String::new();
