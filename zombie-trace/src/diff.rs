@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
 use crate::{
-    aggregate::Lost,
+    aggregate::{Lost, Quantile},
     cli::DiffArgs,
     compare::{Change, Comparison, Profile, compare},
     exit_code::ExitCode,
@@ -98,9 +98,12 @@ fn judge(
     }
     let changes = &comparison.overall.changes;
     let Change { interval, .. } = match condition.metric() {
-        Metric::P50 => changes.p50,
-        Metric::P90 => changes.p90,
-        Metric::P99 => changes.p99,
+        Metric::Percentile(percentile) => match percentile {
+            Quantile::P50 => changes.p50,
+            Quantile::P90 => changes.p90,
+            Quantile::P99 => changes.p99,
+            _ => return verdict,
+        },
         Metric::Rate => changes.rate,
         _ => return verdict,
     };
@@ -129,6 +132,8 @@ struct Json<'a> {
 
 /// A recorded run.
 struct Run {
+    oldest_ns: Option<u64>,
+    zombie_time_ns: u64,
     profile: Profile,
     identity: Identity,
     about: About,
@@ -244,11 +249,13 @@ impl Run {
         profile.end(duration_ns);
         let counts = summary.as_ref().map(|end| end.counts);
         ensure!(
-            profile.count() > 0 || summary.is_none_or(|end| end.zombie_ns.count == 0),
+            profile.count() > 0 || summary.as_ref().is_none_or(|end| end.zombie_ns.count == 0),
             "{}: has neither zombies nor intervals to compare: record without -s, or with -i 1s",
             recording.name()
         );
         Ok(Self {
+            oldest_ns: summary.as_ref().and_then(|end| end.oldest_ns),
+            zombie_time_ns: summary.as_ref().map_or(0, |end| end.zombie_time_ns),
             profile,
             starved,
             identity,
@@ -268,10 +275,14 @@ impl Run {
     }
 
     fn figures(&self) -> gate::Figures {
+        let zombie_ns = self.profile.zombie_ns();
         gate::Figures {
-            zombie_ns: self.profile.zombie_ns(),
+            zombie_ns,
+            times: None,
+            count: zombie_ns.count,
             alive: self.about.alive.unwrap_or(0),
-            oldest_ns: None,
+            oldest_ns: self.oldest_ns,
+            zombie_time_ns: self.zombie_time_ns,
             duration: Duration::from_nanos(self.about.duration_ns),
         }
     }

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod command;
 pub mod compare;
 pub mod container;
+mod census;
 mod crowd;
 pub mod deadline;
 pub mod decode;

@@ -10,19 +10,20 @@ use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
 use crate::{
     accounts::{self, Accounts, Remains},
-    aggregate::{Aggregate, Counts, Lost},
+    aggregate::{Aggregate, Counts, Lost, ParentKey, RunFacts},
+    census::{Census, Counted},
     cause::Diagnosis,
     decode::Event,
     filter::Filter,
     gate::Figures,
-    lifecycle::{Alive, Comm, Lifecycle, Overdue, Place, RunQueueClocks, TaskId, WallClock},
+    lifecycle::{Alive, Comm, Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
     metrics::{Pids, Standing},
     sink::{Loss, Running, Sink, Start},
     source::{Places, monotonic_now, proc, wall_clock},
 };
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Ending {
     /// What was lost and not reported before.
     pub lost: Option<NewLoss>,
@@ -56,6 +57,9 @@ pub struct Pipeline {
     /// Records that came through the ring buffer and were not listed.
     filtered: u64,
     pre_existing: u64,
+    /// What was found at the last look at each zombie that was looked at and is not gone.
+    found: HashMap<TaskId, Diagnosis>,
+    command_lines: CommandLines,
     /// Lines that the output had no room for.
     unwritten: u64,
     /// What the `loss` lines have reported.
@@ -67,22 +71,33 @@ pub struct Pipeline {
 impl Pipeline {
     /// A run begins. `error_ns` is the backend's error for exact lifetimes.
     ///
-    /// A zombie is reported when it has been one for `alive_after_ns`.
+    /// A zombie is reported when it has been one for `alive_after_ns`. `command_line` reads that of a
+    /// process of this pid and command name.
     pub fn new(
         error_ns: u64,
         alive_after_ns: u64,
         filter: Filter,
         sink: Box<dyn Sink + Send>,
+        command_line: CommandLine,
     ) -> Self {
+        let begun = monotonic_now();
+        let wall = wall_clock();
+        let run = RunFacts {
+            begin: Some(wall.timestamp(begun)),
+            error_ns,
+            tracer_pid: Some(std::process::id()),
+        };
         Self {
+            found: HashMap::new(),
+            command_lines: CommandLines::new(command_line),
             overdue: Overdue::new(alive_after_ns),
             lifecycle: Lifecycle::new(error_ns),
             filter,
-            aggregate: Aggregate::default(),
+            aggregate: Aggregate::new(run),
             sink,
             places: Places::new(),
-            begun: monotonic_now(),
-            wall: wall_clock(),
+            begun,
+            wall,
             filtered: 0,
             pre_existing: 0,
             unwritten: 0,
@@ -135,9 +150,15 @@ impl Pipeline {
     /// Lists a process that is gone, if it is to be listed.
     fn record(&mut self, record: &Record) -> io::Result<()> {
         let place = self.places.of(record);
-        let zombie = self.lifecycle.zombie(record, &self.wall, place);
+        let found = self.found.remove(&identity(record));
+        let zombie = self
+            .lifecycle
+            .zombie(record, &self.wall, place)
+            .because(found.as_ref());
         let listing = self.filter.listing(&zombie);
-        self.aggregate.zombie(&zombie, listing);
+        if self.aggregate.zombie(&zombie, !listing.is_filtered()) {
+            self.name_parent((zombie.ppid, zombie.parent_comm));
+        }
         if listing.is_filtered() {
             self.filtered += u64::from(record.flags & flags::PRE_EXISTING == 0);
             return Ok(());
@@ -227,24 +248,43 @@ impl Pipeline {
         self.sink.wants_standing()
     }
 
-    /// Tells what is now.
-    pub fn standing(
-        &mut self,
-        existing: &[SnapshotEntry],
-        counters: &Counters,
-        missed_exits: u64,
-    ) -> io::Result<()> {
+    /// Looks at everything that exists: those that are zombies.
+    pub fn census<'a>(&mut self, existing: &'a [SnapshotEntry]) -> Census<'a> {
         self.begin_batch();
         let now = monotonic_now();
         let zombies = existing.iter().filter(|entry| accounts::is_zombie(entry));
-        let none = HashMap::new();
-        let mut living: Vec<_> = zombies
-            .map(|entry| self.living(entry, now, &none))
+        let zombies = zombies
+            .map(|entry| {
+                let place = self.places.of(&entry.record);
+                let alive = self.lifecycle.alive(&entry.record, now, &self.wall, place);
+                Counted {
+                    id: identity(&entry.record),
+                    entry,
+                    alive: Alive {
+                        watched_ns: Some(now.saturating_sub(self.begun)),
+                        ..alive
+                    },
+                }
+            })
             .collect();
-        living.retain(|alive| self.filter.passes_alive(alive));
-        self.sink.standing(&Standing {
+        Census {
             ts: self.wall.timestamp(now),
-            living,
+            now,
+            zombies,
+        }
+    }
+
+    /// Tells what is now.
+    pub fn standing(
+        &mut self,
+        census: &Census<'_>,
+        counters: &Counters,
+        missed_exits: u64,
+    ) -> io::Result<()> {
+        let living = census.zombies.iter().map(|zombie| zombie.alive.clone());
+        self.sink.standing(&Standing {
+            ts: census.ts,
+            living: living.collect(),
             autoreaped: counters.autoreaped,
             lost: accounts::lost(counters, missed_exits),
             pids: proc::pids().map(|pids| Pids {
@@ -254,37 +294,24 @@ impl Pipeline {
         })
     }
 
-    /// Which of the zombies that exist have come to an age at which they are reported.
-    pub fn due<'a>(&mut self, existing: &'a [SnapshotEntry]) -> Vec<&'a SnapshotEntry> {
-        let now = monotonic_now();
-        let zombies: Vec<_> = existing
-            .iter()
-            .filter(|entry| accounts::is_zombie(entry))
-            .map(|entry| {
-                let place = Place::default();
-                let alive = self.lifecycle.alive(&entry.record, now, &self.wall, place);
-                (identity(&entry.record), alive.age_ns, entry)
-            })
-            .collect();
-        let due: HashSet<TaskId> = self
-            .overdue
-            .due(zombies.iter().map(|(id, age, _)| (*id, *age)))
-            .into_iter()
-            .collect();
-        let zombies = zombies.into_iter().filter(|(id, ..)| due.contains(id));
-        zombies.map(|(.., entry)| entry).collect()
+    /// Which of the zombies that exist have come to an age at which they are reported: their indices.
+    pub fn due(&mut self, census: &Census<'_>) -> Vec<usize> {
+        let ages = census.zombies.iter().map(|one| (one.id, one.alive.age_ns));
+        let due: HashSet<TaskId> = self.overdue.due(ages).into_iter().collect();
+        let is_due = |(_, one): &(usize, &Counted<'_>)| due.contains(&one.id);
+        let zombies = census.zombies.iter().enumerate().filter(is_due);
+        zombies.map(|(index, _)| index).collect()
     }
 
-    /// Reports zombies that still exist.
+    /// Reports those of the zombies, with what was found.
     pub fn alive(
         &mut self,
-        zombies: &[&SnapshotEntry],
+        census: &Census<'_>,
+        due: &[usize],
         diagnoses: &HashMap<u32, Diagnosis>,
     ) -> io::Result<()> {
-        self.begin_batch();
-        let now = monotonic_now();
-        for entry in zombies {
-            let alive = self.living(entry, now, diagnoses);
+        for counted in due.iter().map(|&index| &census.zombies[index]) {
+            let alive = self.explained(counted, diagnoses);
             if self.filter.passes_alive(&alive) && !self.lacks_room() {
                 self.sink.alive(&alive)?;
             }
@@ -292,17 +319,22 @@ impl Pipeline {
         self.end_batch()
     }
 
-    fn living(
-        &mut self,
-        entry: &SnapshotEntry,
-        now: u64,
-        diagnoses: &HashMap<u32, Diagnosis>,
-    ) -> Alive {
-        let record = &entry.record;
-        let place = self.places.of(record);
-        self.lifecycle
-            .alive(record, now, &self.wall, place)
-            .because(diagnoses.get(&record.pid))
+    /// A zombie with why it is there, by this look or, if that found nothing, by an earlier one.
+    fn explained(&mut self, counted: &Counted<'_>, diagnoses: &HashMap<u32, Diagnosis>) -> Alive {
+        if let Some(diagnosis) = diagnoses.get(&counted.alive.pid) {
+            self.found.insert(counted.id, diagnosis.clone());
+        }
+        let known = self.found.get(&counted.id);
+        counted.alive.clone().because(known)
+    }
+
+    /// Reads a parent's command line, while it is there.
+    fn name_parent(&mut self, parent: ParentKey) {
+        if let (Some(pid), Some(comm)) = parent
+            && let Some(cmdline) = self.command_lines.read(pid, comm, monotonic_now())
+        {
+            self.aggregate.named(parent, &cmdline);
+        }
     }
 
     /// The end of the run: lists what is still there and writes the summary.
@@ -312,19 +344,15 @@ impl Pipeline {
         for record in &remains.released {
             self.record(&accounts::close(record, now, remains.infers_autoreap))?;
         }
-        let mut zombies: Vec<_> = remains
-            .existing
-            .iter()
-            .filter(|entry| accounts::is_zombie(entry))
-            .collect();
-        zombies.sort_by_key(|entry| entry.record.zombie_time);
-        for entry in zombies {
-            let alive = self.living(entry, now, &remains.diagnoses);
-            if self.filter.passes_alive(&alive) {
-                self.aggregate.alive(&alive);
-                if !self.lacks_room() {
-                    self.sink.alive(&alive)?;
-                }
+        let census = self.census(&remains.existing);
+        let mut zombies: Vec<_> = census.zombies.iter().collect();
+        zombies.sort_by_key(|one| one.entry.record.zombie_time);
+        for counted in zombies {
+            let alive = self.explained(counted, &remains.diagnoses);
+            self.aggregate.alive(&alive);
+            self.name_parent((alive.ppid, alive.parent_comm));
+            if self.filter.passes_alive(&alive) && !self.lacks_room() {
+                self.sink.alive(&alive)?;
             }
         }
         let mut counts = Accounts::of(remains).counts();
@@ -347,8 +375,48 @@ impl Pipeline {
             lost,
             complete: summary.complete,
             suspicious: counts.suspicious,
-            figures: Figures::from(&summary),
+            figures: Figures {
+                times: Some(self.aggregate.exact_times().clone()),
+                ..Figures::new(&summary)
+            },
         })
+    }
+}
+
+/// Reads the command line of a process of this pid and command name; `None` if there is no such process
+/// any more.
+pub type CommandLine = Box<dyn Fn(u32, Comm) -> Option<String> + Send>;
+
+/// Reads command lines, but not more than so many a second: where thousands of short-lived parents
+/// come by, none of them matters by itself.
+struct CommandLines {
+    read: CommandLine,
+    second: u64,
+    in_second: u32,
+}
+
+impl CommandLines {
+    const MOST_A_SECOND: u32 = 200;
+
+    fn new(read: CommandLine) -> Self {
+        Self {
+            read,
+            second: 0,
+            in_second: 0,
+        }
+    }
+
+    /// `now`: monotonic, in ns.
+    fn read(&mut self, pid: u32, comm: Comm, now: u64) -> Option<String> {
+        let second = now / 1_000_000_000;
+        if second != self.second {
+            (self.second, self.in_second) = (second, 0);
+        }
+        if self.in_second >= Self::MOST_A_SECOND {
+            return None;
+        }
+        self.in_second += 1;
+        (self.read)(pid, comm)
     }
 }
 

@@ -24,7 +24,8 @@ use crate::{
     deadline::{Deadline, END},
     decode::Event,
     kernel::{Adopted, KernelError, Tracer},
-    lifecycle::{Comm, Growth, RunQueueClocks},
+    census::Census,
+    lifecycle::{Growth, RunQueueClocks},
     notice::{self, warn, warn_of_loss},
     pipeline::{Ending, Pipeline},
     privilege::raised,
@@ -127,7 +128,13 @@ impl Session {
         let sink = sink::new(cli.sink(), output);
         let alive_after = cli.alive_after.as_nanos();
         let error_ns = tracer.backend().error_ns();
-        let mut pipeline = Pipeline::new(error_ns, alive_after, cli.filter(), sink);
+        let mut pipeline = Pipeline::new(
+            error_ns,
+            alive_after,
+            cli.filter(),
+            sink,
+            Box::new(proc::command_line),
+        );
         let interval = cli.interval.map(|length| every(length.into()));
         if interval.is_some() {
             pipeline = pipeline.with_intervals();
@@ -271,16 +278,22 @@ impl Session {
     /// them took; a diagnosis is seldom, as it comes with each doubling of an age.
     fn report_alive(&mut self) -> Result<Duration, Trouble> {
         let begin = thread_cpu_time();
-        let existing = self.tell_standing()?;
-        if !existing.is_empty() {
-            self.warn_of_growth(&existing);
+        let (counters, existing) = self.existing()?;
+        let census = self.pipeline.census(&existing);
+        if self.pipeline.wants_standing() {
+            let missed = self.missed();
+            self.pipeline.standing(&census, &counters, missed)?;
         }
-        let due = self.pipeline.due(&existing);
+        if !census.zombies.is_empty() {
+            self.warn_of_growth(&census);
+        }
+        let due = self.pipeline.due(&census);
         let took = thread_cpu_time().saturating_sub(begin);
         if !due.is_empty() {
             let patience = Deadline::after(DIAGNOSIS);
-            let diagnoses = diagnose(&mut self.tracer, self.proc.as_ref(), &due, patience)?;
-            self.pipeline.alive(&due, &diagnoses)?;
+            let zombies: Vec<_> = due.iter().map(|&at| census.zombies[at].entry).collect();
+            let diagnoses = diagnose(&mut self.tracer, self.proc.as_ref(), &zombies, patience)?;
+            self.pipeline.alive(&census, &due, &diagnoses)?;
         }
         Ok(took)
     }
@@ -295,23 +308,12 @@ impl Session {
         Ok((counters, existing))
     }
 
-    /// Tells what is now, if that is of use; gives what is dying or a zombie.
-    fn tell_standing(&mut self) -> Result<Vec<SnapshotEntry>, Trouble> {
-        let (counters, existing) = self.existing()?;
-        if self.pipeline.wants_standing() {
-            let missed = self.missed();
-            self.pipeline.standing(&existing, &counters, missed)?;
-        }
-        Ok(existing)
-    }
-
-    fn warn_of_growth(&mut self, existing: &[SnapshotEntry]) {
-        let mut counts: HashMap<_, usize> = HashMap::new();
-        for entry in existing.iter().filter(|entry| accounts::is_zombie(entry)) {
-            let parent = (entry.record.ppid, Comm::new(entry.record.parent_comm));
-            *counts.entry(parent).or_default() += 1;
-        }
-        counts.remove(&(0, Comm::from("")));
+    fn warn_of_growth(&mut self, census: &Census<'_>) {
+        let parents = census.parents();
+        let counts = parents
+            .iter()
+            .map(|parent| ((parent.ppid, parent.comm), parent.zombies))
+            .collect();
         let mut limits = self.proc.as_ref().map(Proc::limits);
         for growing in self.growth.report(monotonic_now(), &counts) {
             let limits = match &mut limits {
@@ -357,7 +359,13 @@ impl Session {
         // Or else there could be more and more.
         self.tracer.close();
         self.drain(usize::MAX)?;
-        self.tell_standing().map(drop)
+        if self.pipeline.wants_standing() {
+            let (counters, existing) = self.existing()?;
+            let census = self.pipeline.census(&existing);
+            let missed = self.missed();
+            self.pipeline.standing(&census, &counters, missed)?;
+        }
+        Ok(())
     }
 
     /// The end: what has happened until now is waited for, listed and summed up. A second stop ends the

@@ -1,32 +1,9 @@
-use std::{cmp::Reverse, sync::Arc};
+use std::sync::Arc;
 
 use foldhash::HashMap;
-use serde::{Deserialize, Serialize};
 
-use super::by_parent::Parent;
+use super::{ContainerSummary, group::Group, worst_first};
 use crate::container::Container;
-
-/// The listed zombies of one container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContainerSummary {
-    /// The container; all of it `None` for those that are not kept apart.
-    #[serde(flatten)]
-    pub container: Container,
-    /// Zombies that were reaped.
-    pub reaped: u64,
-    /// Processes that the kernel released at once, listed or not.
-    pub autoreaped: u64,
-    /// Zombies that are still there.
-    pub alive: u64,
-    /// The median of the zombie times, to two digits where there are many.
-    pub p50_ns: Option<u64>,
-    /// What 99 % of them do not exceed, to two digits where there are many.
-    pub p99_ns: Option<u64>,
-    /// The longest, exact.
-    pub max_ns: Option<u64>,
-    /// Their sum, exact.
-    pub total_ns: u64,
-}
 
 /// As many are kept apart at the most: a bound on memory, of some 5 MiB.
 const MOST: usize = 512;
@@ -35,12 +12,12 @@ const MOST: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct ByContainer {
     /// By what tells a container from every other.
-    groups: HashMap<Arc<str>, (Container, Parent)>,
+    groups: HashMap<Arc<str>, (Container, Group)>,
 }
 
 impl ByContainer {
     /// What is known of a container's zombies.
-    pub(super) fn group(&mut self, container: &Container) -> &mut Parent {
+    pub(super) fn group(&mut self, container: &Container) -> &mut Group {
         let key = container.key();
         let full = self.groups.len() >= MOST && !self.groups.contains_key(&key);
         let (key, container) = if full {
@@ -58,40 +35,25 @@ impl ByContainer {
         group
     }
 
-    /// The largest total first.
+    /// The most zombie time first.
     pub(super) fn summary(&self) -> Vec<ContainerSummary> {
         let mut containers: Vec<_> = self
             .groups
             .values()
             .map(|(container, group)| ContainerSummary {
                 container: container.clone(),
-                reaped: group.times.count(),
-                autoreaped: group.autoreaped,
-                alive: group.alive,
-                p50_ns: group.times.permille(500),
-                p99_ns: group.times.permille(990),
-                max_ns: group.times.max(),
-                total_ns: group.times.sum(),
+                group: group.summary(),
             })
             .collect();
-        worst_containers_first(&mut containers);
+        worst_first(&mut containers);
         containers
     }
-}
-
-/// Puts the containers with the largest totals first.
-pub fn worst_containers_first(containers: &mut [ContainerSummary]) {
-    containers.sort_by(|one, other| {
-        let key = |it: &ContainerSummary| Reverse((it.total_ns, it.alive, it.reaped));
-        key(one)
-            .cmp(&key(other))
-            .then_with(|| one.container.cmp(&other.container))
-    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{filter::fixtures, lifecycle::Zombie};
 
     fn container(id: &str, hostname: Option<&str>) -> Container {
         Container {
@@ -101,21 +63,31 @@ mod tests {
         }
     }
 
+    fn record(containers: &mut ByContainer, container: &Container, zombie_ns: u64) {
+        let zombie = Zombie {
+            zombie_ns,
+            ..fixtures::zombie()
+        };
+        containers
+            .group(container)
+            .zombie(&zombie, zombie_ns, true);
+    }
+
     #[test]
     fn what_is_known_of_a_container_is_kept() {
         let mut containers = ByContainer::default();
         for hostname in [Some("node"), Some("web"), None] {
-            containers.group(&container("a", hostname)).times.record(5);
+            record(&mut containers, &container("a", hostname), 5);
         }
         let named = Container {
             id: None,
             ..container("", Some("web"))
         };
-        containers.group(&named).times.record(100);
+        record(&mut containers, &named, 100);
         let summary = containers.summary();
         let found: Vec<_> = summary
             .iter()
-            .map(|it| (it.container.clone(), it.reaped, it.total_ns))
+            .map(|it| (it.container.clone(), it.group.reaped, it.group.total_ns))
             .collect();
         let known = container("a", Some("web"));
         assert_eq!(found, [(named, 1, 100), (known, 3, 15)]);
@@ -125,12 +97,11 @@ mod tests {
     fn they_are_bounded_and_their_sum_is_kept() {
         let mut containers = ByContainer::default();
         for number in 0..2 * MOST {
-            let container = container(&number.to_string(), None);
-            containers.group(&container).times.record(1);
+            record(&mut containers, &container(&number.to_string(), None), 1);
         }
         let summary = containers.summary();
         assert_eq!(summary.len(), MOST + 1);
-        let reaped: u64 = summary.iter().map(|it| it.reaped).sum();
+        let reaped: u64 = summary.iter().map(|it| it.group.reaped).sum();
         assert_eq!(reaped, 2 * MOST as u64);
         assert_eq!(summary[0].container, Container::default());
     }

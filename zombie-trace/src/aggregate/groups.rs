@@ -2,7 +2,8 @@ use std::{cmp::Reverse, hash::Hash};
 
 use foldhash::HashMap;
 
-use super::by_parent::Parent;
+use super::group::Group;
+use crate::lifecycle::{Alive, Zombie};
 
 /// As many are kept apart at the most, and as many with a histogram: a bound on memory, of some
 /// 5 MiB.
@@ -13,14 +14,14 @@ pub(super) const MOST_HISTOGRAMS: usize = 128;
 /// ones are put together.
 #[derive(Debug)]
 pub(super) struct Groups<K> {
-    groups: HashMap<K, Parent>,
+    groups: HashMap<K, Group>,
     /// How many of them have a histogram.
     histograms: usize,
     /// Of those that are not kept apart any more, and that have nothing known in common.
     others: K,
 }
 
-impl<K: Copy + Eq + Hash + Ord> Groups<K> {
+impl<K: Clone + Eq + Hash + Ord> Groups<K> {
     pub(super) fn new(others: K) -> Self {
         Self {
             groups: HashMap::default(),
@@ -29,31 +30,32 @@ impl<K: Copy + Eq + Hash + Ord> Groups<K> {
         }
     }
 
-    /// The group of that key.
-    pub(super) fn get(&mut self, key: K) -> &mut Parent {
-        if self.groups.len() >= MOST && !self.groups.contains_key(&key) {
+    /// The group of that key; gives whether it is new.
+    pub(super) fn get(&mut self, key: &K) -> (&mut Group, bool) {
+        let is_new = !self.groups.contains_key(key);
+        if self.groups.len() >= MOST && is_new {
             self.fold();
         }
-        self.groups.entry(key).or_default()
+        (self.groups.entry(key.clone()).or_default(), is_new)
     }
 
-    /// Takes a zombie time into the group of that key, which it gives.
-    pub(super) fn record(&mut self, key: K, zombie_ns: u64) -> &mut Parent {
-        let group = self.get(key);
-        let was_exact = !group.times.is_rounded();
-        group.times.record(zombie_ns);
-        let mut kept = key;
-        if was_exact && group.times.is_rounded() {
+    /// Takes in a process that is gone. Gives whether the group is new.
+    pub(super) fn zombie(&mut self, key: &K, zombie: &Zombie, in_run: u64, is_exact: bool) -> bool {
+        let (group, is_new) = self.get(key);
+        let had_histogram = group.has_histogram();
+        group.zombie(zombie, in_run, is_exact);
+        if group.has_histogram() && !had_histogram {
             self.histograms += 1;
             if self.histograms > MOST_HISTOGRAMS {
                 self.fold();
-                // It may be among the others now.
-                if !self.groups.contains_key(&key) {
-                    kept = self.others;
-                }
             }
         }
-        self.groups.entry(kept).or_default()
+        is_new
+    }
+
+    /// Takes in a zombie that still exists.
+    pub(super) fn alive(&mut self, key: &K, alive: &Alive, in_run: u64) {
+        self.get(key).0.alive(alive, in_run);
     }
 
     /// How many have a histogram.
@@ -62,24 +64,26 @@ impl<K: Copy + Eq + Hash + Ord> Groups<K> {
         self.histograms
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (K, &Parent)> {
-        self.groups.iter().map(|(&key, group)| (key, group))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &Group)> {
+        self.groups.iter()
     }
 
     /// Keeps the worse half apart, and the sum of the others.
     fn fold(&mut self) {
         let mut others = self.groups.remove(&self.others).unwrap_or_default();
         let mut groups: Vec<_> = self.groups.drain().collect();
-        groups.sort_unstable_by_key(|(key, group)| (Reverse(group.times.sum()), *key));
+        groups.sort_unstable_by(|(key, group), (other_key, other)| {
+            (Reverse(group.zombie_time()), key).cmp(&(Reverse(other.zombie_time()), other_key))
+        });
         for (_, group) in groups.drain(groups.len() / 2..) {
             others.merge(&group);
         }
         self.groups.extend(groups);
-        self.groups.insert(self.others, others);
+        self.groups.insert(self.others.clone(), others);
         self.histograms = self
             .groups
             .values()
-            .filter(|group| group.times.is_rounded())
+            .filter(|group| group.has_histogram())
             .count();
     }
 }

@@ -1,68 +1,107 @@
 //! Counts, percentiles and histograms over a run. Pure.
 
-mod by_comm;
 mod by_container;
-mod by_parent;
 mod counts;
+mod group;
 mod groups;
 mod interval;
 mod log_histogram;
+mod rows;
 mod samples;
 mod summary;
 
-use std::{cmp::Reverse, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use by_comm::{ByComm, CommSummary};
-pub use by_container::{ContainerSummary, worst_containers_first};
 pub use counts::{Counts, Lost};
+pub use group::GroupSummary;
 pub use interval::Interval;
 pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};
-pub use summary::{ParentSummary, PhaseTotals, Summary, ZombieTimes};
+pub use rows::{CauseSummary, CommSummary, ContainerSummary, ParentSummary, Row, worst_first};
+pub use samples::{Quantile, Samples};
+pub use summary::{PhaseTotals, Summary, ZombieTimes};
 
-use self::{by_container::ByContainer, groups::Groups, interval::Since, samples::Samples};
+use self::{by_container::ByContainer, groups::Groups, interval::Since};
 use crate::{
-    filter::Listing,
-    lifecycle::{Alive, Comm, Zombie},
+    cause::Cause,
+    lifecycle::{Alive, Comm, Flag, Zombie},
 };
 
 /// Zombie times up to this many are kept as they are, which makes their percentiles exact.
 const EXACT_TIMES: usize = 4096;
 const DIGITS: u8 = 3;
+/// The number of characters of a command line that is kept.
+const LONGEST_CMDLINE: usize = 512;
 
-/// What a run has seen so far.
-///
-/// Zombies that were there when the run began are in none of it.
+/// What a run has seen so far: everything in scope, listed or not.
 #[derive(Debug)]
 pub struct Aggregate {
+    run: RunFacts,
     times: Samples,
+    /// Zombies that were reaped, but whose time is not exact.
+    inexact: u64,
+    listed: u64,
+    zombie_time: u64,
+    /// The age of the oldest zombie that is left.
+    oldest: Option<u64>,
     histogram: Log2Histogram,
     /// By pid and name, so that neither a pid used again nor an exec mixes two parents.
     parents: Groups<ParentKey>,
+    commands: Groups<Option<Comm>>,
+    causes: Groups<Option<Cause>>,
     containers: ByContainer,
     /// Only if intervals are asked for.
     since: Option<Since>,
 }
 
-type ParentKey = (Option<u32>, Option<Comm>);
+/// What has to be known of a run to sum it up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunFacts {
+    /// When it began: zombie time before does not count.
+    pub begin: Option<Timestamp>,
+    /// The backend's error for a zombie time that is exact, in ns.
+    pub error_ns: u64,
+    /// The tracer's own pid, which is no row.
+    pub tracer_pid: Option<u32>,
+}
+
+/// A parent: its pid and command name.
+pub type ParentKey = (Option<u32>, Option<Comm>);
 
 /// Who is not kept apart any more, and who is not known.
 const OTHERS: ParentKey = (None, None);
 
 impl Default for Aggregate {
     fn default() -> Self {
-        Self {
-            times: Samples::new(EXACT_TIMES, DIGITS),
-            histogram: Log2Histogram::default(),
-            parents: Groups::new(OTHERS),
-            containers: ByContainer::default(),
-            since: None,
-        }
+        Self::new(RunFacts::default())
     }
 }
 
 impl Aggregate {
+    /// Of this run.
+    pub fn new(run: RunFacts) -> Self {
+        Self {
+            run,
+            times: Samples::new(EXACT_TIMES, DIGITS),
+            inexact: 0,
+            listed: 0,
+            zombie_time: 0,
+            oldest: None,
+            histogram: Log2Histogram::default(),
+            parents: Groups::new(OTHERS),
+            commands: Groups::new(None),
+            causes: Groups::new(None),
+            containers: ByContainer::default(),
+            since: None,
+        }
+    }
+
+    /// What follows is of another run, which is summed up together with those before.
+    pub fn next_run(&mut self, run: RunFacts) {
+        self.run = run;
+    }
+
     /// From now on, intervals are asked for.
     pub fn begin_intervals(&mut self) {
         self.since = Some(Since::new());
@@ -80,89 +119,171 @@ impl Aggregate {
         Some(since.end(counts, ts, nanos(elapsed)))
     }
 
-    /// Takes in a process that is gone.
-    ///
-    /// Only a listed one counts, but an autoreaped one counts for its parent even if it was not
-    /// listed for being autoreaped.
-    pub fn zombie(&mut self, zombie: &Zombie, listing: Listing) {
-        if zombie.pre_existing() || listing == Listing::Filtered {
-            return;
-        }
+    /// Takes in a process that is gone. Gives whether its parent is seen for the first time.
+    pub fn zombie(&mut self, zombie: &Zombie, is_listed: bool) -> bool {
+        self.listed += u64::from(is_listed);
+        let is_exact = self.is_exact(zombie);
+        let in_run = self.in_run(zombie.ts, zombie.zombie_ns, &zombie.flags);
         if let Some(container) = &zombie.container {
             let group = self.containers.group(container);
-            if zombie.autoreaped() {
-                group.autoreaped += 1;
-            } else {
-                group.times.record(zombie.zombie_ns);
-            }
+            group.zombie(zombie, in_run, is_exact);
         }
-        let key = (zombie.ppid, zombie.parent_comm);
+        self.commands
+            .zombie(&Some(zombie.comm), zombie, in_run, is_exact);
+        let is_new = zombie.ppid.is_none_or(|ppid| Some(ppid) != self.run.tracer_pid)
+            && self.parents.zombie(
+                &(zombie.ppid, zombie.parent_comm),
+                zombie,
+                in_run,
+                is_exact,
+            );
         if zombie.autoreaped() {
-            self.parents.get(key).autoreaped += 1;
-            return;
+            return is_new;
         }
-        let parent = self.parents.record(key, zombie.zombie_ns);
-        parent.phases(zombie.phases.as_ref());
+        self.causes.zombie(&zombie.cause, zombie, in_run, is_exact);
+        self.zombie_time = self.zombie_time.saturating_add(in_run);
+        if zombie.pre_existing() {
+            return is_new;
+        }
+        if !is_exact {
+            self.inexact += 1;
+            return is_new;
+        }
         self.times.record(zombie.zombie_ns);
         self.histogram.record(zombie.zombie_ns);
         if let Some(since) = &mut self.since {
             since.record(zombie.zombie_ns);
         }
+        is_new
     }
 
-    /// Takes in a zombie that passed the filter and is still there at the end of the run.
-    ///
-    /// To be called once for each.
+    /// Takes in a zombie that is still there at the end of the run. To be called once for each.
     pub fn alive(&mut self, alive: &Alive) {
-        if !alive.pre_existing() {
-            self.parents.get((alive.ppid, alive.parent_comm)).alive += 1;
-            if let Some(container) = &alive.container {
-                self.containers.group(container).alive += 1;
-            }
+        let in_run = self.in_run(alive.ts, alive.age_ns, &alive.flags);
+        self.zombie_time = self.zombie_time.saturating_add(in_run);
+        self.oldest = self.oldest.max(Some(alive.age_ns));
+        if alive.ppid.is_none_or(|ppid| Some(ppid) != self.run.tracer_pid) {
+            self.parents
+                .alive(&(alive.ppid, alive.parent_comm), alive, in_run);
         }
+        self.commands.alive(&Some(alive.comm), alive, in_run);
+        self.causes.alive(&alive.cause, alive, in_run);
+        if let Some(container) = &alive.container {
+            self.containers.group(container).alive(alive, in_run);
+        }
+    }
+
+    /// The command line of a parent that has children in scope.
+    pub fn named(&mut self, parent: ParentKey, cmdline: &str) {
+        let cut: String = cmdline.chars().take(LONGEST_CMDLINE).collect();
+        self.parents.get(&parent).0.named(&cut.into());
     }
 
     /// Takes in so many zombies that lasted about so long, of parents that are not known apart.
     pub fn times(&mut self, zombie_ns: u64, count: u64) {
         self.times.record_n(zombie_ns, count);
         self.histogram.record_n(zombie_ns, count);
+        let time = zombie_ns.saturating_mul(count);
+        self.zombie_time = self.zombie_time.saturating_add(time);
+    }
+
+    /// Takes in a run that is summed up, whose zombies are not listed.
+    pub fn summed(&mut self, other: &Summary) {
+        for row in &other.by_parent {
+            self.parents
+                .get(&(row.ppid, row.comm))
+                .0
+                .summed(&row.group);
+        }
+        for row in &other.by_comm {
+            self.commands.get(&row.comm).0.summed(&row.group);
+        }
+        for row in &other.by_container {
+            self.containers.group(&row.container).summed(&row.group);
+        }
+        for row in &other.by_cause {
+            self.causes.get(&row.group.cause).0.summed(&row.group);
+        }
+        self.zombie_time = self.zombie_time.saturating_add(other.zombie_time_ns);
+        self.oldest = self.oldest.max(other.oldest_ns);
+        self.inexact = self.inexact.saturating_add(other.inexact);
+        self.listed = self.listed.saturating_add(other.listed);
+        self.name_parents(other);
+    }
+
+    /// Takes over the parents' command lines, which only a summary has.
+    pub fn name_parents(&mut self, other: &Summary) {
+        for row in &other.by_parent {
+            if let Some(cmdline) = &row.cmdline {
+                self.named((row.ppid, row.comm), cmdline);
+            }
+        }
     }
 
     /// The end of the run, at `ts`, after `duration`.
     pub fn summary(&self, counts: Counts, ts: Timestamp, duration: Duration) -> Summary {
-        let mut by_parent: Vec<_> = self
-            .parents
-            .iter()
-            .map(|((ppid, comm), parent)| parent.summary(ppid, comm))
-            .collect();
-        worst_first(&mut by_parent);
+        let parents = self.parents.iter().map(|((ppid, comm), group)| {
+            let (ppid, comm, cmdline) = (*ppid, *comm, group.cmdline());
+            ParentSummary {
+                ppid,
+                comm,
+                cmdline,
+                group: group.summary(),
+            }
+        });
+        let commands = self.commands.iter().map(|(comm, group)| CommSummary {
+            comm: *comm,
+            group: group.summary(),
+        });
+        let causes = self.causes.iter().map(|(_, group)| CauseSummary {
+            group: group.summary(),
+        });
         Summary {
             ts,
             duration_ns: nanos(duration),
             counts,
             complete: counts.lost.is_none(),
+            listed: self.listed,
+            zombie_time_ns: self.zombie_time,
+            oldest_ns: self.oldest,
+            inexact: self.inexact,
             zombie_ns: ZombieTimes::from(&self.times),
-            by_parent,
+            by_parent: ranked(parents),
+            by_comm: ranked(commands),
             by_container: self.containers.summary(),
+            by_cause: ranked(causes),
             histogram: self.histogram.clone(),
         }
     }
+
+    /// The zombie times that are exact.
+    pub fn exact_times(&self) -> &Samples {
+        &self.times
+    }
+
+    /// Whether the error is below a tenth of the zombie time, or no more than that of the hooks.
+    fn is_exact(&self, zombie: &Zombie) -> bool {
+        const INEXACT: [Flag; 2] = [Flag::ApproximateStart, Flag::BoundedEnd];
+        zombie.error_ns <= self.run.error_ns
+            || zombie.error_ns < zombie.zombie_ns / 10
+            || !zombie.flags.iter().any(|flag| INEXACT.contains(flag))
+    }
+
+    /// The part of a time up to `ts` that lies in the run.
+    fn in_run(&self, ts: Timestamp, time: u64, flags: &[Flag]) -> u64 {
+        // Of the others all of it does, whatever becomes of the wall clock.
+        let Some(begin) = self.run.begin.filter(|_| flags.contains(&Flag::PreExisting)) else {
+            return time;
+        };
+        let since = ts.duration_since(begin).as_nanos();
+        time.min(u64::try_from(since).unwrap_or(0))
+    }
 }
 
-/// Puts the parents with the largest totals first.
-pub fn worst_first(parents: &mut [ParentSummary]) {
-    parents.sort_by_key(|parent| {
-        (
-            Reverse((
-                parent.total_ns,
-                parent.alive,
-                parent.reaped,
-                parent.autoreaped,
-            )),
-            parent.ppid,
-            parent.comm,
-        )
-    });
+fn ranked<R: Row>(rows: impl Iterator<Item = R>) -> Vec<R> {
+    let mut rows: Vec<_> = rows.collect();
+    worst_first(&mut rows);
+    rows
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -210,13 +331,13 @@ mod tests {
                 zombie_ns: u64::from(ppid),
                 ..zombie()
             };
-            aggregate.zombie(&zombie, Listing::Listed);
+            aggregate.zombie(&zombie, true);
         }
         let summary = summary(&aggregate);
         assert!(summary.by_parent.len() <= groups::MOST);
-        let reaped: u64 = summary.by_parent.iter().map(|parent| parent.reaped).sum();
+        let reaped: u64 = summary.by_parent.iter().map(|parent| parent.group.reaped).sum();
         assert_eq!(reaped, u64::from(runs));
-        let total: u64 = summary.by_parent.iter().map(|parent| parent.total_ns).sum();
+        let total: u64 = summary.by_parent.iter().map(|parent| parent.group.total_ns).sum();
         assert_eq!(total, u64::from(runs) * (u64::from(runs) + 1) / 2);
         let worst = summary
             .by_parent
@@ -235,12 +356,12 @@ mod tests {
                     zombie_ns: time * 1000,
                     ..zombie()
                 };
-                aggregate.zombie(&zombie, Listing::Listed);
+                aggregate.zombie(&zombie, true);
             }
             assert!(aggregate.parents.histograms() <= groups::MOST_HISTOGRAMS);
         }
         let reaped = summary(&aggregate);
-        let reaped: u64 = reaped.by_parent.iter().map(|parent| parent.reaped).sum();
+        let reaped: u64 = reaped.by_parent.iter().map(|parent| parent.group.reaped).sum();
         assert_eq!(reaped, 200 * groups::MOST_HISTOGRAMS as u64);
     }
 
@@ -273,7 +394,7 @@ mod tests {
     #[test]
     fn only_what_is_listed_counts() {
         let mut aggregate = Aggregate::default();
-        aggregate.zombie(&lasting(10), Listing::Listed);
+        aggregate.zombie(&lasting(10), true);
         aggregate.zombie(&lasting(1000), Listing::Filtered);
         let summary = summary(&aggregate);
         assert_eq!(summary.zombie_ns.count, 1);
@@ -289,14 +410,14 @@ mod tests {
             ..lasting(0)
         };
         let mut aggregate = Aggregate::default();
-        aggregate.zombie(&autoreaped, Listing::Listed);
+        aggregate.zombie(&autoreaped, true);
         aggregate.zombie(&autoreaped, Listing::Autoreaped);
         aggregate.zombie(&autoreaped, Listing::Filtered);
         let summary = summary(&aggregate);
         assert_eq!(summary.zombie_ns.count, 0);
         let parent = &summary.by_parent[0];
         assert_eq!(
-            (parent.reaped, parent.autoreaped, parent.p50_ns),
+            (parent.group.reaped, parent.autoreaped, parent.p50_ns),
             (0, 2, None)
         );
     }
@@ -308,7 +429,7 @@ mod tests {
             how: How::AutoreapOnReparent,
             ..lasting(7)
         };
-        aggregate.zombie(&zombie, Listing::Listed);
+        aggregate.zombie(&zombie, true);
         let summary = summary(&aggregate);
         assert_eq!(summary.zombie_ns.count, 1);
         assert_eq!(summary.by_parent[0].reaped, 1);
@@ -323,7 +444,7 @@ mod tests {
                 flags: flags.clone(),
                 ..zombie()
             },
-            Listing::Listed,
+            true,
         );
         aggregate.alive(&Alive { flags, ..alive() });
         let summary = summary(&aggregate);
@@ -338,9 +459,9 @@ mod tests {
             ppid: Some(ppid),
             ..lasting(zombie_ns)
         };
-        aggregate.zombie(&child_of(1, 50), Listing::Listed);
-        aggregate.zombie(&child_of(2, 30), Listing::Listed);
-        aggregate.zombie(&child_of(2, 30), Listing::Listed);
+        aggregate.zombie(&child_of(1, 50), true);
+        aggregate.zombie(&child_of(2, 30), true);
+        aggregate.zombie(&child_of(2, 30), true);
         aggregate.alive(&Alive {
             ppid: Some(4),
             ..alive()
@@ -364,13 +485,13 @@ mod tests {
     #[test]
     fn a_parent_that_execs_is_two() {
         let mut aggregate = Aggregate::default();
-        aggregate.zombie(&zombie(), Listing::Listed);
+        aggregate.zombie(&zombie(), true);
         aggregate.zombie(
             &Zombie {
                 parent_comm: Some("make".into()),
                 ..zombie()
             },
-            Listing::Listed,
+            true,
         );
         assert_eq!(summary(&aggregate).by_parent.len(), 2);
     }

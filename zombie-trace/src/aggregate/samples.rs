@@ -8,8 +8,8 @@ const MOST_IN_HISTOGRAM: u64 = 1 << 62;
 
 /// A set of numbers of which percentiles are asked: a short one is kept as it is, a long one as a
 /// histogram of so many significant digits. Count, sum, minimum and maximum are always exact.
-#[derive(Debug)]
-pub(super) struct Samples {
+#[derive(Clone, Debug)]
+pub struct Samples {
     values: Values,
     exact: usize,
     digits: u8,
@@ -19,7 +19,7 @@ pub(super) struct Samples {
     sum: u128,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Values {
     Exact(Vec<u64>),
     Rounded(Box<Histogram<u64>>),
@@ -131,23 +131,46 @@ impl Samples {
         Some(u64::try_from(mean).unwrap_or(u64::MAX).min(self.max))
     }
 
-    /// The smallest of the numbers that at least so many thousandths of them do not exceed (the
-    /// nearest-rank percentile).
-    pub(super) fn permille(&self, permille: u64) -> Option<u64> {
+    /// As [`quantile`](Self::quantile), of so many thousandths.
+    pub(super) fn permille(&self, permille: u32) -> Option<u64> {
+        self.quantile(Quantile(permille * (Quantile::ALL / 1000)))
+    }
+
+    /// The smallest of the numbers that at least this part of them does not exceed (the nearest-rank
+    /// percentile).
+    pub fn quantile(&self, Quantile(part): Quantile) -> Option<u64> {
         if self.count == 0 {
             return None;
         }
         Some(match &self.values {
             Values::Exact(values) => {
-                let rank = (self.count * permille).div_ceil(1000).max(1);
+                let all = u64::from(Quantile::ALL);
+                let rank = (self.count * u64::from(part)).div_ceil(all).max(1);
                 let mut values = values.clone();
                 *values.select_nth_unstable(rank as usize - 1).1
             }
             Values::Rounded(histogram) => histogram
-                .value_at_quantile(permille as f64 / 1000.0)
+                .value_at_quantile(f64::from(part) / f64::from(Quantile::ALL))
                 .clamp(self.min, self.max),
         })
     }
+}
+
+/// A part of a set, in [`Quantile::ALL`]ths: 99 % are 990,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Quantile(pub(crate) u32);
+
+impl Quantile {
+    /// All of it.
+    pub(crate) const ALL: u32 = 1_000_000;
+    /// The median.
+    pub const P50: Self = Self(500_000);
+    /// 90 %.
+    pub const P90: Self = Self(900_000);
+    /// 99 %.
+    pub const P99: Self = Self(990_000);
+    /// 99.9 %.
+    pub const P999: Self = Self(999_000);
 }
 
 fn record_rounded(histogram: &mut Histogram<u64>, value: u64) {

@@ -1,8 +1,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSummary, Counts, Log2Histogram, samples::Samples};
-use crate::lifecycle::{Comm, Phase, longest};
+use super::{
+    CauseSummary, CommSummary, ContainerSummary, Counts, Log2Histogram, ParentSummary,
+    samples::Samples,
+};
+use crate::lifecycle::{Phase, longest};
 
 /// The end of a run: the JSON object `summary` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,13 +20,32 @@ pub struct Summary {
     pub counts: Counts,
     /// Nothing was lost.
     pub complete: bool,
-    /// The zombie times of the listed processes that were reaped.
+    /// Processes that are gone and were listed.
+    #[serde(default)]
+    pub listed: u64,
+    /// The part of all zombies' time that lies in the run, in ns: of those that were reaped, of those
+    /// that are still zombies, and of those that were before the run.
+    #[serde(default)]
+    pub zombie_time_ns: u64,
+    /// The age of the oldest zombie that is left at the end of the run, in ns.
+    #[serde(default)]
+    pub oldest_ns: Option<u64>,
+    /// Zombies that were reaped, but whose time is not exact: they are in no percentile.
+    #[serde(default)]
+    pub inexact: u64,
+    /// The zombie times that are exact.
     pub zombie_ns: ZombieTimes,
-    /// The same by parent, the largest total first.
+    /// Processes by parent, the most zombie time first. The tracer's own children are in none.
     pub by_parent: Vec<ParentSummary>,
+    /// The same by command name.
+    #[serde(default)]
+    pub by_comm: Vec<CommSummary>,
     /// The same by container, of those that are in one.
     #[serde(default)]
     pub by_container: Vec<ContainerSummary>,
+    /// Zombies by why they lingered.
+    #[serde(default)]
+    pub by_cause: Vec<CauseSummary>,
     /// The zombie times in powers of two, in ns.
     #[serde(skip)]
     pub histogram: Log2Histogram,
@@ -65,31 +87,6 @@ impl From<&Samples> for ZombieTimes {
             max: times.max(),
         }
     }
-}
-
-/// The listed children of one parent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ParentSummary {
-    /// The parent, in the tracer's pid namespace.
-    pub ppid: Option<u32>,
-    /// Its command name.
-    pub comm: Option<Comm>,
-    /// Zombies that were reaped.
-    pub reaped: u64,
-    /// Children that the kernel released at once, listed or not.
-    pub autoreaped: u64,
-    /// Zombies that are still there.
-    pub alive: u64,
-    /// The median of the zombie times, to two digits where there are many.
-    pub p50_ns: Option<u64>,
-    /// What 99 % of them do not exceed, to two digits where there are many.
-    pub p99_ns: Option<u64>,
-    /// The longest, exact.
-    pub max_ns: Option<u64>,
-    /// Their sum, exact.
-    pub total_ns: u64,
-    /// Where that time went, of the zombies whose phases are known; `None` if there is none.
-    pub phases: Option<PhaseTotals>,
 }
 
 /// The sum of each of [`Phases`](crate::lifecycle::Phases), in ns.

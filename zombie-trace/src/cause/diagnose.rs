@@ -8,7 +8,10 @@ use super::{
 /// Why the zombie is still there, as far as the facts prove it.
 pub fn diagnose(facts: Facts<'_>) -> Diagnosis {
     let (cause, finding) = find(facts);
-    Diagnosis { cause, finding }
+    Diagnosis {
+        cause,
+        finding: finding.into(),
+    }
 }
 
 fn find(Facts { zombie, parent }: Facts<'_>) -> (Cause, String) {

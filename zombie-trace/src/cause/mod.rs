@@ -5,7 +5,7 @@
 mod diagnose;
 mod facts;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -17,7 +17,7 @@ pub use facts::{
 };
 
 /// Why a zombie is still there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
     /// Its leader has ended, but other threads of it run on: nobody can reap it yet.
     LeaderWithThreads,
@@ -179,7 +179,7 @@ pub struct Diagnosis {
     /// Why it is still there.
     pub cause: Cause,
     /// What was found: a clause without a full stop, that names the parent or the tracer.
-    pub finding: String,
+    pub finding: Arc<str>,
 }
 
 impl Diagnosis {
@@ -196,16 +196,14 @@ impl Diagnosis {
             finding: format!(
                 "{}: its handler ran {runs} {times} for {deaths} deaths since we look",
                 self.finding
-            ),
+            )
+            .into(),
         }
     }
 
-    /// The finding, and what usually helps: what JSON calls `cause_text`.
-    pub fn text(&self) -> String {
-        match self.cause.fix() {
-            Some(fix) => format!("{}; {fix}", self.finding),
-            None => self.finding.clone(),
-        }
+    /// What usually helps, as an imperative sentence without a full stop.
+    pub fn advice(&self) -> Option<Arc<str>> {
+        self.cause.fix().map(Arc::from)
     }
 }
 
@@ -219,11 +217,11 @@ mod tests {
     fn a_handler_that_ran_too_seldom() {
         let left = |cause| Diagnosis {
             cause,
-            finding: "it handles SIGCHLD".to_owned(),
+            finding: "it handles SIGCHLD".into(),
         };
         let sharper = left(Cause::HandlerLeavesIt).with_handler(1, 10);
         assert_eq!(sharper.cause, Cause::SignalsCoalesced);
-        assert!(sharper.text().contains("ran 1 time for 10 deaths"));
+        assert!(sharper.finding.contains("ran 1 time for 10 deaths"));
         for (cause, runs) in [(Cause::HandlerLeavesIt, 10), (Cause::NeverWaits, 0)] {
             assert_eq!(left(cause).with_handler(runs, 10), left(cause));
         }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Listing;
 use crate::{
     aggregate::{Aggregate, Counts, Interval},
     lifecycle::{Alive, How, Zombie},
@@ -36,6 +35,8 @@ pub(crate) fn zombie() -> Zombie {
         reaper_container: None,
         flags: Vec::new(),
         phases: None,
+        cause: None,
+        cause_text: None,
     }
 }
 
@@ -66,6 +67,9 @@ pub(crate) fn alive() -> Alive {
         error_ns: 300,
         cause: None,
         cause_text: None,
+        advice: None,
+        runtime: None,
+        watched_ns: None,
         cgroup: None,
         container: None,
         parent_container: None,
@@ -82,7 +86,7 @@ pub(crate) fn interval() -> Interval {
             zombie_ns,
             ..zombie()
         };
-        aggregate.zombie(&zombie, Listing::Listed);
+        aggregate.zombie(&zombie, true);
     }
     let counts = Counts {
         exits: 4,

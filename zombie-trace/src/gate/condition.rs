@@ -25,17 +25,17 @@ pub enum Comparison {
 impl Condition {
     /// Parses what a single run can be judged by.
     pub fn of_a_run(text: &str) -> Result<Self, ConditionError> {
-        parse(text, Metric::OF_A_RUN, false)
+        parse(text, Allowed::OfARun, false)
     }
 
     /// Parses what the zombies that exist now can be judged by.
     pub fn of_now(text: &str) -> Result<Self, ConditionError> {
-        parse(text, Metric::OF_NOW, false)
+        parse(text, Allowed::OfNow, false)
     }
 
     /// Parses what two runs can be judged by: a change, or a limit for the second.
     pub fn of_two_runs(text: &str) -> Result<Self, ConditionError> {
-        parse(text, Metric::OF_A_RUN, true)
+        parse(text, Allowed::OfARun, true)
     }
 
     /// What it is about.
@@ -106,12 +106,18 @@ impl FromStr for Condition {
 
     /// The whole grammar, whatever a condition is for.
     fn from_str(text: &str) -> Result<Self, ConditionError> {
-        let all = const { &[Metric::OF_A_RUN, &[Metric::Age]] };
-        parse(text, &all.concat(), true)
+        parse(text, Allowed::OfARun, true)
     }
 }
 
-fn parse(text: &str, allowed: &[Metric], change: bool) -> Result<Condition, ConditionError> {
+/// What a condition can be about.
+#[derive(Clone, Copy)]
+enum Allowed {
+    OfARun,
+    OfNow,
+}
+
+fn parse(text: &str, allowed: Allowed, change: bool) -> Result<Condition, ConditionError> {
     let error = |byte: usize, problem| ConditionError {
         at: text[..byte].chars().count() + 1,
         problem,
@@ -119,11 +125,16 @@ fn parse(text: &str, allowed: &[Metric], change: bool) -> Result<Condition, Cond
     let begin = text.len() - text.trim_start().len();
     let rest = &text[begin..];
     let name = &rest[..rest
-        .find(|char: char| !char.is_alphanumeric())
+        .find(|char: char| !char.is_alphanumeric() && !"._".contains(char))
         .unwrap_or(rest.len())];
-    let metric = Metric::named(name).filter(|metric| allowed.contains(metric));
+    let metric = Metric::named(name)
+        .map_err(|why| error(begin, Problem::Percentile(name.to_owned(), why)))?
+        .filter(|metric| matches!(allowed, Allowed::OfARun) || metric.is_of_now());
     let metric = metric.ok_or_else(|| {
-        let allowed = allowed.iter().map(|metric| metric.name()).collect();
+        let allowed = match allowed {
+            Allowed::OfARun => Metric::OF_A_RUN,
+            Allowed::OfNow => Metric::OF_NOW,
+        };
         error(begin, Problem::Metric(name.to_owned(), allowed))
     })?;
 
@@ -167,7 +178,10 @@ pub struct ConditionError {
 pub enum Problem {
     /// What can't be compared here, and what can.
     #[error("'{0}' is not known: it can be {list}", list = .1.join(", "))]
-    Metric(String, Vec<&'static str>),
+    Metric(String, &'static [&'static str]),
+    /// A percentile that is none.
+    #[error("'{0}': {1}")]
+    Percentile(String, &'static str),
     /// Neither `>` nor `<`.
     #[error("needs > or <, such as in p99>50ms or alive>10")]
     Comparison,

@@ -1,51 +1,65 @@
 use std::time::Duration;
 
 use super::{Metric, Value};
-use crate::aggregate::{Summary, ZombieTimes};
+use crate::aggregate::{Quantile, Samples, Summary, ZombieTimes};
 
 /// What conditions are judged by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Figures {
-    /// The zombie times of the listed processes that were reaped.
+    /// The exact zombie times.
     pub zombie_ns: ZombieTimes,
-    /// How many zombies there are still.
+    /// The same, for percentiles that those do not have; `None` if only those are known.
+    pub times: Option<Samples>,
+    /// How many zombies were reaped.
+    pub count: u64,
+    /// How many zombies are left.
     pub alive: u64,
-    /// The age of the oldest of them, if it is known, in ns.
+    /// The age of the oldest of them, in ns; `None` if there is none.
     pub oldest_ns: Option<u64>,
+    /// The zombie time of all, in ns.
+    pub zombie_time_ns: u64,
     /// How long the run lasted.
     pub duration: Duration,
 }
 
 impl Figures {
+    /// Those of a summary.
+    pub fn new(summary: &Summary) -> Self {
+        Self {
+            zombie_ns: summary.zombie_ns,
+            times: None,
+            count: summary.counts.reaped,
+            alive: summary.counts.alive,
+            oldest_ns: summary.oldest_ns,
+            zombie_time_ns: summary.zombie_time_ns,
+            duration: Duration::from_nanos(summary.duration_ns),
+        }
+    }
+
     /// The figure that this metric is about; [`None`] if it is not known.
     pub fn get(&self, metric: Metric) -> Option<Value> {
         let times = &self.zombie_ns;
         let time = match metric {
-            Metric::P50 => times.p50,
-            Metric::P90 => times.p90,
-            Metric::P99 => times.p99,
-            Metric::P999 => times.p999,
+            Metric::Percentile(quantile) => match quantile {
+                Quantile::P50 => times.p50,
+                Quantile::P90 => times.p90,
+                Quantile::P99 => times.p99,
+                Quantile::P999 => times.p999,
+                _ => self.times.as_ref()?.quantile(quantile),
+            },
             Metric::Max => times.max,
             Metric::Mean => times.mean,
-            Metric::Age => self.oldest_ns,
-            Metric::Count => return Some(Value::Number(times.count)),
+            // Where there is no zombie none is old.
+            Metric::Oldest if self.alive == 0 => Some(self.oldest_ns.unwrap_or(0)),
+            Metric::Oldest => self.oldest_ns,
+            Metric::ZombieTime => Some(self.zombie_time_ns),
+            Metric::Count => return Some(Value::Number(self.count)),
             Metric::Alive => return Some(Value::Number(self.alive)),
             Metric::Rate => {
-                let rate = times.count as f64 / self.duration.as_secs_f64();
+                let rate = self.count as f64 / self.duration.as_secs_f64();
                 return rate.is_finite().then_some(Value::Rate(rate));
             }
         };
         time.map(Value::Time)
-    }
-}
-
-impl From<&Summary> for Figures {
-    fn from(summary: &Summary) -> Self {
-        Self {
-            zombie_ns: summary.zombie_ns,
-            alive: summary.counts.alive,
-            oldest_ns: None,
-            duration: Duration::from_nanos(summary.duration_ns),
-        }
     }
 }

@@ -1,73 +1,146 @@
-use std::fmt;
+use std::{fmt, str::FromStr as _};
+
+use crate::aggregate::Quantile;
 
 /// What a condition is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {
-    /// The median of the zombie times.
-    P50,
-    /// What 90 % of them do not exceed.
-    P90,
-    /// What 99 % of them do not exceed.
-    P99,
-    /// What 99.9 % of them do not exceed.
-    P999,
-    /// The longest.
+    /// A percentile of the exact zombie times.
+    Percentile(Quantile),
+    /// The longest of them.
     Max,
-    /// The arithmetic mean.
+    /// Their arithmetic mean.
     Mean,
-    /// How many zombies were listed.
+    /// How many zombies were reaped.
     Count,
-    /// How many there are still.
+    /// How many zombies are left.
     Alive,
-    /// How many were listed each second.
+    /// The age of the oldest zombie that is left.
+    Oldest,
+    /// How many zombies were reaped each second.
     Rate,
-    /// The age of the oldest that exists now.
-    Age,
+    /// The zombie time of all processes.
+    ZombieTime,
 }
 
 impl Metric {
-    /// What is known of a run.
-    pub const OF_A_RUN: &[Self] = &[
-        Self::P50,
-        Self::P90,
-        Self::P99,
-        Self::P999,
-        Self::Max,
-        Self::Mean,
-        Self::Count,
-        Self::Alive,
-        Self::Rate,
+    /// What is known of a run, as it is written.
+    pub(super) const OF_A_RUN: &[&str] = &[
+        "p50",
+        "p95",
+        "p99.9",
+        "max",
+        "mean",
+        "count",
+        "alive",
+        "oldest",
+        "rate",
+        "zombie_time",
     ];
 
     /// What is known of the zombies that exist now.
-    pub const OF_NOW: &[Self] = &[Self::Alive, Self::Age];
+    pub(super) const OF_NOW: &[&str] = &["alive", "oldest"];
 
-    pub(super) fn named(name: &str) -> Option<Self> {
-        [Self::OF_A_RUN, Self::OF_NOW]
-            .concat()
-            .into_iter()
-            .find(|metric| metric.name() == name)
+    /// The metric of this name; an error says what is wrong with a percentile.
+    pub(super) fn named(name: &str) -> Result<Option<Self>, &'static str> {
+        if let Some(digits) = name.strip_prefix('p')
+            && digits.starts_with(|char: char| char.is_ascii_digit())
+        {
+            return digits.parse().map(Self::Percentile).map(Some);
+        }
+        Ok(Some(match name {
+            "max" => Self::Max,
+            "mean" => Self::Mean,
+            "count" => Self::Count,
+            "alive" => Self::Alive,
+            // What it was called before.
+            "oldest" | "age" => Self::Oldest,
+            "rate" => Self::Rate,
+            "zombie_time" => Self::ZombieTime,
+            _ => return Ok(None),
+        }))
     }
 
-    /// As it is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::P50 => "p50",
-            Self::P90 => "p90",
-            Self::P99 => "p99",
-            Self::P999 => "p999",
-            Self::Max => "max",
-            Self::Mean => "mean",
-            Self::Count => "count",
-            Self::Alive => "alive",
-            Self::Rate => "rate",
-            Self::Age => "age",
-        }
+    /// Whether it is known of the zombies that exist now.
+    pub(super) fn is_of_now(self) -> bool {
+        matches!(self, Self::Alive | Self::Oldest)
     }
 }
 
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Self::Percentile(quantile) => return write!(f, "p{quantile}"),
+            Self::Max => "max",
+            Self::Mean => "mean",
+            Self::Count => "count",
+            Self::Alive => "alive",
+            Self::Oldest => "oldest",
+            Self::Rate => "rate",
+            Self::ZombieTime => "zombie_time",
+        })
+    }
+}
+
+impl std::str::FromStr for Quantile {
+    type Err = &'static str;
+
+    /// Reads per cent: `50`, `95`, `99.95`; what follows two digits is a fraction without its point:
+    /// `999` is 99.9.
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        const WRONG: &str = "a percentile is above 0 and below 100, such as p50, p99 or p99.95";
+        const TOO_FINE: &str = "a percentile has at most four decimals, such as p99.9999";
+        let (whole, fraction) = match text.split_once('.') {
+            Some((_, "")) => return Err(WRONG),
+            Some(parts) => parts,
+            None => text.split_at(text.len().min(2)),
+        };
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || whole.len() > 2 || !digits(whole) || !digits(fraction) {
+            return Err(WRONG);
+        }
+        if fraction.len() > 4 {
+            return Err(TOO_FINE);
+        }
+        let number = u32::from_str(&format!("{whole}{fraction:0<4}")).map_err(|_| WRONG)?;
+        if number == 0 {
+            return Err(WRONG);
+        }
+        Ok(Self(number))
+    }
+}
+
+impl fmt::Display for Quantile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, fraction) = (self.0 / 10_000, self.0 % 10_000);
+        let fraction = format!("{fraction:04}");
+        match fraction.trim_end_matches('0') {
+            "" => write!(f, "{whole}"),
+            fraction => write!(f, "{whole}.{fraction}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles() {
+        for (text, parts, shown) in [
+            ("50", 500_000, "50"),
+            ("5", 50_000, "5"),
+            ("95", 950_000, "95"),
+            ("999", 999_000, "99.9"),
+            ("99.95", 999_500, "99.95"),
+            ("9999", 999_900, "99.99"),
+            ("0.5", 5_000, "0.5"),
+        ] {
+            let quantile: Quantile = text.parse().unwrap();
+            assert_eq!((quantile.0, &*quantile.to_string()), (parts, shown));
+        }
+        for text in ["0", "00", "100.5", "99.", "99.99999", "9x", ""] {
+            assert!(text.parse::<Quantile>().is_err(), "{text}");
+        }
     }
 }

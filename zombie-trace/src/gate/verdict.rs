@@ -36,8 +36,8 @@ impl Judged {
             }
             Verdict::NoData => {
                 let why = match metric {
-                    Metric::Age => "there was no zombie",
-                    _ => "none was reaped",
+                    Metric::Oldest => "the recording does not have it",
+                    _ => "no zombie with an exact time was reaped",
                 };
                 return format!("{metric} is not known, as {why}");
             }

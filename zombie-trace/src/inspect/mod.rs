@@ -414,7 +414,7 @@ fn about_reaping(text: &mut String, seen: &Reaping) {
         let times = times.map(|(name, time)| format!("{name} {}", human(time)));
         line(text, "zombie time", &times.join("  "));
     }
-    if let Some(phases) = summary.by_parent.first().and_then(|parent| parent.phases) {
+    if let Some(phases) = summary.by_parent.first().and_then(|parent| parent.group.phases) {
         let (phase, share) = phases.worst();
         line(text, "mostly", &format!("{share} % {}", phase.as_str()));
     }

@@ -78,7 +78,7 @@ impl Watch {
             let never = u64::MAX;
             let error_ns = tracer.backend().error_ns();
             let sink = Box::new(seen.clone());
-            Session::of(Pipeline::new(error_ns, never, filter, sink), tracer)
+            Session::of(Pipeline::new(error_ns, never, filter, sink, Box::new(crate::source::proc::command_line)), tracer)
         })?;
         Ok(Self {
             runtime,

@@ -38,8 +38,19 @@ pub struct Alive {
     /// Why it is still there, as a code; `None` if it went away before it was looked at, or is
     /// not visible in our pid namespace.
     pub cause: Option<Cause>,
-    /// The same in plain words, with what usually helps.
-    pub cause_text: Option<String>,
+    /// What was found, in plain words.
+    pub cause_text: Option<Arc<str>>,
+    /// What helps, in plain words.
+    #[serde(default)]
+    pub advice: Option<Arc<str>>,
+    /// What the parent is written in, if that is known: `go`, `node`, `python`, `java`, `php`, `ruby`,
+    /// `perl`, `shell`, `rust` or `c`.
+    #[serde(default)]
+    pub runtime: Option<Arc<str>>,
+    /// How long the parent has been watched, in ns: since the run began, or as long as it has been
+    /// there.
+    #[serde(default)]
+    pub watched_ns: Option<u64>,
     /// Path in the cgroup v2 hierarchy.
     pub cgroup: Option<Arc<str>>,
     /// Its container; `None` if it was in none, or its cgroup was gone before it could be looked up.
@@ -56,7 +67,8 @@ impl Alive {
     pub fn because(self, diagnosis: Option<&Diagnosis>) -> Self {
         Self {
             cause: diagnosis.map(|diagnosis| diagnosis.cause),
-            cause_text: diagnosis.map(Diagnosis::text),
+            cause_text: diagnosis.map(|diagnosis| Arc::clone(&diagnosis.finding)),
+            advice: diagnosis.and_then(Diagnosis::advice),
             ..self
         }
     }

@@ -130,6 +130,8 @@ impl Lifecycle {
             reaper_container: place.reaper_container.filter(|_| reaper.is_some()),
             flags: flags_of(record.flags),
             phases: Phases::of(record),
+            cause: None,
+            cause_text: None,
         }
     }
 
@@ -163,6 +165,9 @@ impl Lifecycle {
             error_ns,
             cause: None,
             cause_text: None,
+            advice: None,
+            runtime: None,
+            watched_ns: None,
             cgroup: place.cgroup,
             container: place.container,
             parent_container: place.parent_container,

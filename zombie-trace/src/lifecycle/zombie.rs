@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Comm, Phases, flags};
-use crate::container::Container;
+use crate::{
+    cause::{Cause, Diagnosis},
+    container::Container,
+};
 
 /// One process that ended and is gone: the JSON object `zombie` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,9 +60,25 @@ pub struct Zombie {
     pub flags: Vec<Flag>,
     /// Where the zombie time went; `None` unless it was reaped by a wait, at exact times.
     pub phases: Option<Phases>,
+    /// Why it lingered, by the last look at it while it was a zombie; `None` if it was not looked at.
+    #[serde(default)]
+    pub cause: Option<Cause>,
+    /// What was found then, in plain words.
+    #[serde(default)]
+    pub cause_text: Option<Arc<str>>,
 }
 
 impl Zombie {
+    /// With why it lingered.
+    #[must_use]
+    pub fn because(self, diagnosis: Option<&Diagnosis>) -> Self {
+        Self {
+            cause: diagnosis.map(|diagnosis| diagnosis.cause),
+            cause_text: diagnosis.map(|diagnosis| Arc::clone(&diagnosis.finding)),
+            ..self
+        }
+    }
+
     /// Exit code other than 0, or killed by a signal.
     pub fn failed(&self) -> bool {
         self.signal.is_some() || self.exit_code.is_some_and(|code| code != 0)

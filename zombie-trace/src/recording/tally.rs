@@ -16,6 +16,8 @@ pub(super) struct Tally {
     alive: (Option<Timestamp>, u64),
     /// Some line is about a single process: the run was not recorded with `--summary`.
     lists_processes: bool,
+    /// Not all processes were to be listed.
+    is_filtered: bool,
     /// What the loss lines add up to.
     lost: Lost,
     /// How many processes ended by the interval lines; `None` without such a line.
@@ -28,8 +30,6 @@ pub(super) struct Tally {
 struct End {
     ts: Timestamp,
     counts: Counts,
-    /// Of all parents together, those that the list of zombies must have.
-    alive: u64,
 }
 
 /// Lines that a recording lacks, though its summary counts what they are about.
@@ -139,11 +139,9 @@ impl Tally {
                 *sum = sum.saturating_add(ended);
             }
             Line::Summary(summary) => {
-                let parents = summary.by_parent.iter();
                 self.end = Some(End {
                     ts: summary.ts,
                     counts: summary.counts,
-                    alive: parents.fold(0, |sum, parent| sum.saturating_add(parent.alive)),
                 });
             }
             Line::Start(_) => {}
@@ -155,7 +153,7 @@ impl Tally {
     /// Each count is the least that a run can have written: what a filter left out and what was lost
     /// is subtracted. Without a summary nothing can be said.
     pub(super) fn missing(&self, damaged: u64) -> Vec<Missing> {
-        let Some(End { ts, counts, alive }) = self.end else {
+        let Some(End { ts, counts }) = self.end else {
             return Vec::new();
         };
         let mut missing = Vec::new();
@@ -179,7 +177,8 @@ impl Tally {
                 missing.push(Missing::Zombies { lines, of });
             }
             // Those that a filter leaves out of the list are counted nowhere.
-            let is_filtered = counts.filtered > counts.autoreaped;
+            let is_filtered = self.is_filtered || counts.filtered > counts.autoreaped;
+            let alive = counts.alive;
             let found = match self.alive.0 {
                 Some(last) if last >= ts => self.alive.1,
                 _ => 0,

@@ -12,34 +12,24 @@ use super::{
 };
 use crate::{
     aggregate::{
-        Aggregate, ByComm, ContainerSummary, Counts, Lost, ParentSummary, PhaseTotals, Summary,
-        ZombieTimes, worst_containers_first, worst_first,
+        Aggregate, Counts, Lost, PhaseTotals, RunFacts, Summary, ZombieTimes,
     },
-    filter::Listing,
     lifecycle::{Alive, Zombie},
     recording::{Interval, Line, Recording, Start},
 };
 
 /// Beyond this a time is a mistake, not a length of a run.
 const LONGEST_RUN: u64 = 1 << 56;
-/// Of runs whose zombies are not listed, as many parents and as many containers are kept: a bound on
-/// memory, however many runs there are.
-const MOST_OF_SUMMARIES: usize = 8192;
-
 /// Sums runs up.
 #[derive(Default)]
 pub(crate) struct Collector {
     aggregate: Aggregate,
-    by_comm: ByComm,
     timeline: Timeline,
     worst: Worst,
     runs: Vec<Run>,
     counts: Counts,
     causes: Causes,
-    /// Of runs whose zombies are not listed.
-    parents: Vec<ParentSummary>,
-    containers: Vec<ContainerSummary>,
-    /// Of the last of those.
+    /// Of the last run whose zombies are not listed.
     times: ZombieTimes,
     end: Option<Timestamp>,
 }
@@ -61,7 +51,12 @@ pub(crate) struct RunCollector {
 
 impl Collector {
     /// A run begins.
-    pub(crate) fn begin(&self, start: Option<&Start>) -> RunCollector {
+    pub(crate) fn begin(&mut self, start: Option<&Start>) -> RunCollector {
+        self.aggregate.next_run(RunFacts {
+            begin: start.map(|start| start.ts),
+            error_ns: 0,
+            tracer_pid: start.map(|start| start.tracer_pid),
+        });
         RunCollector {
             begin: start.map(|start| start.ts),
             last: start.map(|start| start.ts),
@@ -94,8 +89,7 @@ impl Collector {
         run.zombies = true;
         let end = run.at(zombie.ts);
         run.still.reaped(zombie);
-        self.aggregate.zombie(zombie, Listing::Listed);
-        self.by_comm.zombie(zombie);
+        self.aggregate.zombie(zombie, true);
         if !zombie.autoreaped() {
             self.worst.zombie(zombie);
         }
@@ -196,12 +190,7 @@ impl Collector {
         if let Some(summary) = &run.summary
             && times_from != TimesFrom::Zombies
         {
-            self.parents.extend(summary.by_parent.iter().cloned());
-            worst_first(&mut self.parents);
-            self.parents.truncate(MOST_OF_SUMMARIES);
-            self.containers.extend(summary.by_container.iter().cloned());
-            worst_containers_first(&mut self.containers);
-            self.containers.truncate(MOST_OF_SUMMARIES);
+            self.aggregate.summed(summary);
             self.times = summary.zombie_ns;
         }
         self.counts = self.counts.plus(&counts);
@@ -235,6 +224,11 @@ impl Collector {
         let durations = self.runs.iter().map(|run| run.duration_ns);
         let duration_ns = durations.fold(0, u64::saturating_add);
         let end = self.end.unwrap_or(Timestamp::UNIX_EPOCH);
+        // Of a run that is summed up only the percentiles in its summary are known.
+        let is_exact = self
+            .runs
+            .iter()
+            .all(|run| run.times_from != TimesFrom::Summary);
         let mut summary =
             self.aggregate
                 .summary(self.counts, end, Duration::from_nanos(duration_ns));
@@ -246,14 +240,10 @@ impl Collector {
         {
             summary.zombie_ns = self.times;
         }
-        summary.by_parent.append(&mut self.parents);
-        worst_first(&mut summary.by_parent);
-        summary.by_container.append(&mut self.containers);
-        worst_containers_first(&mut summary.by_container);
-        let phases = PhaseTotals::sum(summary.by_parent.iter().map(|parent| &parent.phases));
+        let phases = PhaseTotals::sum(summary.by_comm.iter().map(|row| &row.group.phases));
         Report {
             phases,
-            by_comm: self.by_comm.summary(),
+            times: is_exact.then(|| self.aggregate.exact_times().clone()),
             worst: self.worst.into_zombies(),
             oldest_ns: self.causes.oldest_ns(),
             causes: self.causes.most_frequent_first(),

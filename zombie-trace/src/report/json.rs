@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::{CauseSummary, Report, Run, Series};
 use crate::{
-    aggregate::{CommSummary, PhaseTotals, Summary},
+    aggregate::{PhaseTotals, Summary},
     lifecycle::Zombie,
     sink::to_json,
 };
@@ -21,7 +21,6 @@ struct Object<'a> {
     /// Powers of two: from, below, how many.
     histogram: Vec<[u64; 3]>,
     phases: &'a Option<PhaseTotals>,
-    by_comm: &'a [CommSummary],
     worst: Vec<Dated<'a>>,
     causes: &'a [CauseSummary],
     timeline: &'a Series,
@@ -53,7 +52,6 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         summary: &report.summary,
         histogram: histogram.collect(),
         phases: &report.phases,
-        by_comm: &report.by_comm,
         worst: worst
             .map(|zombie| Dated {
                 ts: zombie.ts,

@@ -13,7 +13,6 @@ mod worst;
 use std::{
     io::{self, BufWriter},
     path::Path,
-    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -24,7 +23,7 @@ use self::{
     collect::Collector, csv::Csv, perfetto::Perfetto, still::CauseSummary, timeline::Series,
 };
 use crate::{
-    aggregate::{CommSummary, Lost, PhaseTotals, Summary},
+    aggregate::{Lost, PhaseTotals, Samples, Summary},
     cli::ReportArgs,
     exit_code::ExitCode,
     gate::{Figures, Gates},
@@ -41,8 +40,8 @@ pub(crate) struct Report {
     pub(crate) summary: Summary,
     /// Where the zombies' time went, if that is known of any.
     pub(crate) phases: Option<PhaseTotals>,
-    /// The largest total first.
-    pub(crate) by_comm: Vec<CommSummary>,
+    /// The exact zombie times; `None` if only those of the summary are known.
+    pub(crate) times: Option<Samples>,
     /// The longest first.
     pub(crate) worst: Vec<Zombie>,
     /// Why zombies are left, the most frequent first.
@@ -122,10 +121,8 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let figures = Figures {
-        zombie_ns: report.summary.zombie_ns,
-        alive: report.summary.counts.alive,
-        oldest_ns: report.oldest_ns,
-        duration: Duration::from_nanos(report.summary.duration_ns),
+        times: report.times.clone(),
+        ..Figures::new(&report.summary)
     };
     let failed = gates
         .judge(|condition| condition.judge(&figures))

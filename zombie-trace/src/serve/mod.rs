@@ -114,7 +114,13 @@ fn begin(args: &ServeArgs) -> anyhow::Result<(Session, Metrics, Backend)> {
     let never = u64::MAX;
     let error_ns = backend.error_ns();
     let sink = Box::new(metrics.clone());
-    let pipeline = Pipeline::new(error_ns, never, Filter::from(&args.filter), sink);
+    let pipeline = Pipeline::new(
+        error_ns,
+        never,
+        Filter::from(&args.filter),
+        sink,
+        Box::new(crate::source::proc::command_line),
+    );
     let session = Session::of(pipeline, tracer)?;
     Ok((session, metrics, backend))
 }

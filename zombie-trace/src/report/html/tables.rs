@@ -33,14 +33,14 @@ pub(super) fn parents(report: &Report) -> String {
         [
             text(&name(parent.comm.as_ref())),
             pid(parent.ppid),
-            number(parent.reaped),
-            number(parent.autoreaped),
-            number(parent.alive),
-            time(parent.p50_ns),
-            time(parent.p99_ns),
-            time(parent.max_ns),
-            time(Some(parent.total_ns)),
-            mostly(parent.phases.as_ref()),
+            number(parent.group.reaped),
+            number(parent.group.autoreaped),
+            number(parent.group.alive),
+            time(parent.group.p50_ns),
+            time(parent.group.p99_ns),
+            time(parent.group.max_ns),
+            time(Some(parent.group.total_ns)),
+            mostly(parent.group.phases.as_ref()),
         ]
         .concat()
     });
@@ -68,17 +68,17 @@ pub(super) fn commands(report: &Report) -> String {
         ("Total", true),
         ("Mostly", false),
     ];
-    let names = &report.by_comm;
+    let names = &report.summary.by_comm;
     let rows = names.iter().take(MOST_ROWS).map(|of_name| {
         [
             text(&name(of_name.comm.as_ref())),
-            number(of_name.reaped),
-            number(of_name.autoreaped),
-            time(of_name.p50_ns),
-            time(of_name.p99_ns),
-            time(of_name.max_ns),
-            time(Some(of_name.total_ns)),
-            mostly(of_name.phases.as_ref()),
+            number(of_name.group.reaped),
+            number(of_name.group.autoreaped),
+            time(of_name.group.p50_ns),
+            time(of_name.group.p99_ns),
+            time(of_name.group.max_ns),
+            time(Some(of_name.group.total_ns)),
+            mostly(of_name.group.phases.as_ref()),
         ]
         .concat()
     });
@@ -116,13 +116,13 @@ pub(super) fn containers(report: &Report) -> String {
             text(&escape(container.name())),
             text(&known(container.hostname.as_deref())),
             text(&known(container.runtime.map(Runtime::as_str))),
-            number(group.reaped),
-            number(group.autoreaped),
-            number(group.alive),
-            time(group.p50_ns),
-            time(group.p99_ns),
-            time(group.max_ns),
-            time(Some(group.total_ns)),
+            number(group.group.reaped),
+            number(group.group.autoreaped),
+            number(group.group.alive),
+            time(group.group.p50_ns),
+            time(group.group.p99_ns),
+            time(group.group.max_ns),
+            time(Some(group.group.total_ns)),
         ]
         .concat()
     });

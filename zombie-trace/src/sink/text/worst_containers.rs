@@ -31,10 +31,10 @@ fn cells(group: &ContainerSummary) -> [String; 6] {
     let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), human);
     [
         escape(group.container.name()).into_owned(),
-        group.reaped.to_string(),
-        group.alive.to_string(),
-        time(group.p99_ns),
-        time(group.max_ns),
-        human(group.total_ns),
+        group.group.reaped.to_string(),
+        group.group.alive.to_string(),
+        time(group.group.p99_ns),
+        time(group.group.max_ns),
+        human(group.group.total_ns),
     ]
 }

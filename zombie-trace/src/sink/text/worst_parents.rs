@@ -51,14 +51,14 @@ fn cells(parent: &ParentSummary) -> [String; 10] {
             || "?".to_owned(),
             |comm| escape(&comm.to_str()).into_owned(),
         ),
-        parent.reaped.to_string(),
-        parent.autoreaped.to_string(),
-        parent.alive.to_string(),
-        time(parent.p50_ns),
-        time(parent.p99_ns),
-        time(parent.max_ns),
-        human(parent.total_ns),
-        parent.phases.map_or_else(
+        parent.group.reaped.to_string(),
+        parent.group.autoreaped.to_string(),
+        parent.group.alive.to_string(),
+        time(parent.group.p50_ns),
+        time(parent.group.p99_ns),
+        time(parent.group.max_ns),
+        human(parent.group.total_ns),
+        parent.group.phases.map_or_else(
             || "-".to_owned(),
             |phases| {
                 let (phase, share) = phases.worst();

@@ -18,7 +18,7 @@ pub use view::{Gap, Proc, ProcError};
 
 use std::{
     collections::HashMap,
-    io,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::mpsc,
     thread,
@@ -161,6 +161,24 @@ impl Proc {
             .filter_map(parent)
             .collect())
     }
+}
+
+/// The command line of a process, its arguments parted by spaces; `None` if there is none of this name,
+/// or it has none. Its owner can set it to anything.
+pub fn command_line(pid: u32, name: Comm) -> Option<String> {
+    /// Longer ones are cut: nobody reads them, and each costs.
+    const LONGEST: u64 = 4096;
+    let directory = directory(pid);
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(directory.join("cmdline")).ok()?;
+    file.take(LONGEST).read_to_end(&mut bytes).ok()?;
+    let now = std::fs::read(directory.join("comm")).ok()?;
+    if Comm::from_bytes(now.strip_suffix(b"\n").unwrap_or(&now)) != name {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// Whether there is such a process or thread, as the kernel says it: whatever /proc shows.

@@ -1,0 +1,216 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{PhaseTotals, samples::Samples};
+use crate::{
+    cause::Cause,
+    lifecycle::{Alive, Phases, Zombie},
+};
+
+/// Most parents have few children, and there can be very many parents: a histogram, of some
+/// 10 KiB, is only for those that have many.
+const EXACT_TIMES: usize = 64;
+const DIGITS: u8 = 2;
+/// No finding that we write comes near, in bytes.
+const LONGEST_TEXT: usize = 2048;
+
+/// Processes that have something in common: their parent, command name, container or cause.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// The zombie times that are exact.
+    times: Samples,
+    inexact: u64,
+    autoreaped: u64,
+    alive: u64,
+    oldest: Option<u64>,
+    zombie_time: u64,
+    total: u64,
+    /// The sum of each phase, of those that have phases.
+    phases: Option<[u64; 5]>,
+    cause: Option<LastCause>,
+    cmdline: Option<Arc<str>>,
+}
+
+/// What was found at the last look that found something.
+#[derive(Clone, Debug)]
+struct LastCause {
+    cause: Cause,
+    text: Option<Arc<str>>,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            times: Samples::new(EXACT_TIMES, DIGITS),
+            inexact: 0,
+            autoreaped: 0,
+            alive: 0,
+            oldest: None,
+            zombie_time: 0,
+            total: 0,
+            phases: None,
+            cause: None,
+            cmdline: None,
+        }
+    }
+}
+
+impl Group {
+    /// Takes in a process that is gone, which was a zombie for `in_run` ns of the run.
+    pub(super) fn zombie(&mut self, zombie: &Zombie, in_run: u64, is_exact: bool) {
+        if zombie.autoreaped() {
+            self.autoreaped += u64::from(!zombie.pre_existing());
+            return;
+        }
+        self.zombie_time = self.zombie_time.saturating_add(in_run);
+        self.found(zombie.cause, zombie.cause_text.as_ref());
+        if zombie.pre_existing() {
+            return;
+        }
+        self.total = self.total.saturating_add(zombie.zombie_ns);
+        if is_exact {
+            self.times.record(zombie.zombie_ns);
+        } else {
+            self.inexact += 1;
+        }
+        self.phases(zombie.phases.as_ref());
+    }
+
+    /// Takes in a zombie that still exists, and was one for `in_run` ns of the run.
+    pub(super) fn alive(&mut self, alive: &Alive, in_run: u64) {
+        self.alive += 1;
+        self.oldest = self.oldest.max(Some(alive.age_ns));
+        self.zombie_time = self.zombie_time.saturating_add(in_run);
+        self.found(alive.cause, alive.cause_text.as_ref());
+    }
+
+    /// Takes in the parent's command line.
+    pub(super) fn named(&mut self, cmdline: &Arc<str>) {
+        self.cmdline.get_or_insert_with(|| Arc::clone(cmdline));
+    }
+
+    /// Takes in processes that another run has summed up.
+    pub(super) fn summed(&mut self, other: &GroupSummary) {
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        add(&mut self.inexact, other.reaped);
+        add(&mut self.autoreaped, other.autoreaped);
+        add(&mut self.alive, other.alive);
+        add(&mut self.zombie_time, other.zombie_time_ns);
+        add(&mut self.total, other.total_ns);
+        self.oldest = self.oldest.max(other.oldest_ns);
+        self.found(other.cause, other.cause_text.as_ref());
+        if let Some(phases) = &other.phases {
+            self.add(phases.times());
+        }
+    }
+
+    /// Takes in the processes of another group.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.times.merge(&other.times);
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        add(&mut self.inexact, other.inexact);
+        add(&mut self.autoreaped, other.autoreaped);
+        add(&mut self.alive, other.alive);
+        add(&mut self.zombie_time, other.zombie_time);
+        add(&mut self.total, other.total);
+        self.oldest = self.oldest.max(other.oldest);
+        if let Some(times) = other.phases {
+            self.add(times);
+        }
+    }
+
+    fn found(&mut self, cause: Option<Cause>, text: Option<&Arc<str>>) {
+        if let Some(cause) = cause {
+            // A recording can hold anything, and there are many groups.
+            let text = text.filter(|text| text.len() <= LONGEST_TEXT).cloned();
+            self.cause = Some(LastCause { cause, text });
+        }
+    }
+
+    fn phases(&mut self, phases: Option<&Phases>) {
+        if let Some(phases) = phases {
+            self.add(phases.times());
+        }
+    }
+
+    fn add(&mut self, times: [u64; 5]) {
+        let sums = self.phases.get_or_insert_default();
+        for (sum, time) in sums.iter_mut().zip(times) {
+            *sum = sum.saturating_add(time);
+        }
+    }
+
+    /// Whether its percentiles take a histogram.
+    pub(super) fn has_histogram(&self) -> bool {
+        self.times.is_rounded()
+    }
+
+    pub(super) fn zombie_time(&self) -> u64 {
+        self.zombie_time
+    }
+
+    pub(super) fn cmdline(&self) -> Option<Arc<str>> {
+        self.cmdline.clone()
+    }
+
+    pub(super) fn summary(&self) -> GroupSummary {
+        GroupSummary {
+            zombie_time_ns: self.zombie_time,
+            alive: self.alive,
+            oldest_ns: self.oldest,
+            reaped: self.times.count().saturating_add(self.inexact),
+            autoreaped: self.autoreaped,
+            p50_ns: self.times.permille(500),
+            p99_ns: self.times.permille(990),
+            max_ns: self.times.max(),
+            total_ns: self.total,
+            phases: self.phases.map(PhaseTotals::from),
+            cause: self.cause.as_ref().map(|last| last.cause),
+            cause_text: self.cause.as_ref().and_then(|last| last.text.clone()),
+        }
+    }
+}
+
+/// What the processes of one parent, command name, container or cause have in common in a summary.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSummary {
+    /// The part of their zombie time that lies in the run, in ns: of those that were reaped, of those
+    /// that are still zombies, and of those that were before the run.
+    #[serde(default)]
+    pub zombie_time_ns: u64,
+    /// Zombies that are still there, also those from before the run.
+    pub alive: u64,
+    /// The age of the oldest of them at the end of the run, in ns.
+    #[serde(default)]
+    pub oldest_ns: Option<u64>,
+    /// Zombies that were reaped, without those from before the run.
+    pub reaped: u64,
+    /// Processes that the kernel released at once.
+    pub autoreaped: u64,
+    /// The median of the exact zombie times, to two digits where there are many.
+    pub p50_ns: Option<u64>,
+    /// What 99 % of them do not exceed, to two digits where there are many.
+    pub p99_ns: Option<u64>,
+    /// The longest of them.
+    pub max_ns: Option<u64>,
+    /// The sum of the zombie times of those that were reaped, in ns.
+    pub total_ns: u64,
+    /// Where that time went, of the zombies whose phases are known; `None` if there is none.
+    #[serde(default)]
+    pub phases: Option<PhaseTotals>,
+    /// Why a zombie of them lingered, by the last look that found a cause; `None` if none was looked
+    /// at.
+    #[serde(default)]
+    pub cause: Option<Cause>,
+    /// The same in words.
+    #[serde(default)]
+    pub cause_text: Option<Arc<str>>,
+}
+
+impl GroupSummary {
+    /// What is ranked by: zombie time, then the number of processes.
+    pub fn rank(&self) -> impl Ord + use<> {
+        std::cmp::Reverse((self.zombie_time_ns, self.alive, self.reaped, self.autoreaped))
+    }
+}
