@@ -392,15 +392,16 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_listed_counts() {
+    fn what_is_not_listed_counts_all_the_same() {
         let mut aggregate = Aggregate::default();
         aggregate.zombie(&lasting(10), true);
-        aggregate.zombie(&lasting(1000), Listing::Filtered);
+        aggregate.zombie(&lasting(1000), false);
         let summary = summary(&aggregate);
-        assert_eq!(summary.zombie_ns.count, 1);
-        assert_eq!(summary.zombie_ns.max, Some(10));
-        assert_eq!(summary.by_parent[0].reaped, 1);
-        assert_eq!(summary.by_parent[0].total_ns, 10);
+        assert_eq!((summary.listed, summary.zombie_ns.count), (1, 2));
+        assert_eq!(summary.zombie_ns.max, Some(1000));
+        let parent = &summary.by_parent[0].group;
+        assert_eq!((parent.reaped, parent.total_ns), (2, 1010));
+        assert_eq!((summary.zombie_time_ns, parent.zombie_time_ns), (1010, 1010));
     }
 
     #[test]
@@ -411,15 +412,83 @@ mod tests {
         };
         let mut aggregate = Aggregate::default();
         aggregate.zombie(&autoreaped, true);
-        aggregate.zombie(&autoreaped, Listing::Autoreaped);
-        aggregate.zombie(&autoreaped, Listing::Filtered);
+        aggregate.zombie(&autoreaped, false);
         let summary = summary(&aggregate);
         assert_eq!(summary.zombie_ns.count, 0);
-        let parent = &summary.by_parent[0];
+        let parent = &summary.by_parent[0].group;
         assert_eq!(
-            (parent.group.reaped, parent.autoreaped, parent.p50_ns),
+            (parent.reaped, parent.autoreaped, parent.p50_ns),
             (0, 2, None)
         );
+        assert_eq!((summary.by_cause.len(), summary.by_comm.len()), (0, 1));
+    }
+
+    #[test]
+    fn what_is_not_exact_is_in_no_percentile() {
+        let mut aggregate = Aggregate::new(RunFacts {
+            error_ns: 25_000,
+            ..RunFacts::default()
+        });
+        for (zombie_ns, error_ns, flag) in [
+            (1_000, 25_000, Flag::BoundedEnd),
+            (1_000_000, 99_999, Flag::ApproximateStart),
+            (1_000_000, 100_000, Flag::BoundedEnd),
+            (5_000_000, 5_000_000, Flag::BoundedEnd),
+        ] {
+            let zombie = Zombie {
+                error_ns,
+                flags: vec![flag],
+                ..lasting(zombie_ns)
+            };
+            aggregate.zombie(&zombie, true);
+        }
+        let summary = summary(&aggregate);
+        assert_eq!((summary.inexact, summary.zombie_ns.count), (2, 2));
+        assert_eq!(summary.zombie_ns.max, Some(1_000_000));
+        assert_eq!(summary.by_parent[0].group.reaped, 4);
+        assert_eq!(summary.zombie_time_ns, 7_001_000);
+    }
+
+    #[test]
+    fn our_own_process_is_no_row() {
+        let mut aggregate = Aggregate::new(RunFacts {
+            tracer_pid: zombie().ppid,
+            ..RunFacts::default()
+        });
+        aggregate.zombie(&lasting(10), true);
+        aggregate.alive(&alive());
+        let summary = summary(&aggregate);
+        assert!(summary.by_parent.is_empty());
+        assert_eq!(summary.zombie_time_ns, 3_000_000_010);
+    }
+
+    #[test]
+    fn rows_by_command_and_cause() {
+        let mut aggregate = Aggregate::default();
+        aggregate.zombie(&lasting(10), true);
+        aggregate.alive(&Alive {
+            comm: "worker".into(),
+            cause: Some(Cause::NeverWaits),
+            cause_text: Some("the parent does not wait".into()),
+            ..alive()
+        });
+        let summary = summary(&aggregate);
+        let commands = summary.by_comm.iter();
+        let commands: Vec<_> = commands
+            .map(|row| (row.comm.unwrap().to_str().into_owned(), row.group.alive))
+            .collect();
+        assert_eq!(commands, [("worker".to_owned(), 1), ("sleep".to_owned(), 0)]);
+        let causes = summary.by_cause.iter();
+        let causes: Vec<_> = causes
+            .map(|row| (row.group.cause, row.group.zombie_time_ns))
+            .collect();
+        assert_eq!(
+            causes,
+            [(Some(Cause::NeverWaits), 3_000_000_000), (None, 10)]
+        );
+        let parent = &summary.by_parent[0].group;
+        assert_eq!(parent.cause, Some(Cause::NeverWaits));
+        assert_eq!(parent.oldest_ns, Some(3_000_000_000));
     }
 
     #[test]
@@ -432,28 +501,42 @@ mod tests {
         aggregate.zombie(&zombie, true);
         let summary = summary(&aggregate);
         assert_eq!(summary.zombie_ns.count, 1);
-        assert_eq!(summary.by_parent[0].reaped, 1);
+        assert_eq!(summary.by_parent[0].group.reaped, 1);
     }
 
     #[test]
-    fn pre_existing_are_in_nothing() {
+    fn of_pre_existing_zombies_the_time_in_the_run_counts() {
+        let begin: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        let ts: Timestamp = "2026-01-02T03:04:07Z".parse().unwrap();
         let flags = vec![Flag::PreExisting];
-        let mut aggregate = Aggregate::default();
+        let mut aggregate = Aggregate::new(RunFacts {
+            begin: Some(begin),
+            ..RunFacts::default()
+        });
         aggregate.zombie(
             &Zombie {
+                ts,
                 flags: flags.clone(),
-                ..zombie()
+                ..lasting(480_000_000_000)
             },
             true,
         );
-        aggregate.alive(&Alive { flags, ..alive() });
+        aggregate.alive(&Alive {
+            ts,
+            flags,
+            age_ns: 480_000_000_000,
+            ..alive()
+        });
         let summary = summary(&aggregate);
-        assert_eq!(summary.zombie_ns.count, 0);
-        assert!(summary.by_parent.is_empty());
+        assert_eq!((summary.zombie_ns.count, summary.inexact), (0, 0));
+        assert_eq!(summary.zombie_time_ns, 4_000_000_000);
+        let parent = &summary.by_parent[0].group;
+        assert_eq!((parent.reaped, parent.alive), (0, 1));
+        assert_eq!(parent.oldest_ns, Some(480_000_000_000));
     }
 
     #[test]
-    fn worst_total_comes_first_then_the_living() {
+    fn most_zombie_time_comes_first() {
         let mut aggregate = Aggregate::default();
         let child_of = |ppid, zombie_ns| Zombie {
             ppid: Some(ppid),
@@ -462,24 +545,19 @@ mod tests {
         aggregate.zombie(&child_of(1, 50), true);
         aggregate.zombie(&child_of(2, 30), true);
         aggregate.zombie(&child_of(2, 30), true);
-        aggregate.alive(&Alive {
-            ppid: Some(4),
-            ..alive()
-        });
-        aggregate.alive(&Alive {
-            ppid: Some(3),
-            ..alive()
-        });
-        aggregate.alive(&Alive {
-            ppid: Some(4),
-            ..alive()
-        });
+        for (ppid, age_ns) in [(4, 40), (3, 40), (4, 40), (3, 39)] {
+            aggregate.alive(&Alive {
+                ppid: Some(ppid),
+                age_ns,
+                ..alive()
+            });
+        }
         let order: Vec<_> = summary(&aggregate)
             .by_parent
             .iter()
             .map(|p| p.ppid)
             .collect();
-        assert_eq!(order, [Some(2), Some(1), Some(4), Some(3)]);
+        assert_eq!(order, [Some(4), Some(3), Some(2), Some(1)]);
     }
 
     #[test]

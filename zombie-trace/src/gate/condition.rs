@@ -61,8 +61,10 @@ impl Condition {
     /// Whether it holds; a change of nothing else is never known.
     pub fn judge(self, figures: &Figures) -> Verdict {
         match figures.get(self.metric) {
-            Some(actual) if !self.is_change() => self.compare(actual),
-            _ => Verdict::NoData,
+            _ if self.is_change() => Verdict::NoData,
+            Some(actual) => self.compare(actual),
+            None if figures.count == 0 => Verdict::NoData,
+            None => Verdict::Unknown,
         }
     }
 
@@ -233,8 +235,11 @@ mod tests {
                 p999: Some(2_000_000),
                 max: Some(3_000_000),
             },
+            times: None,
+            count: 200,
             alive: 4,
             oldest_ns: Some(7_000_000_000),
+            zombie_time_ns: 90_000_000_000,
             duration: Duration::from_secs(20),
         }
     }
@@ -243,7 +248,7 @@ mod tests {
         match condition(text).judge(figures) {
             Verdict::Holds(_) => Some(true),
             Verdict::DoesNotHold(_) => Some(false),
-            Verdict::NoData => None,
+            Verdict::NoData | Verdict::Unknown => None,
         }
     }
 
@@ -386,7 +391,7 @@ mod tests {
             change: bool,
             sign: bool,
         ) {
-            let metric = Metric::OF_A_RUN[metric];
+            let metric = Metric::named(Metric::OF_A_RUN[metric]).unwrap().unwrap();
             let decimal = f64::from(thousandths) / 1000.0;
             let limit = match metric {
                 _ if change => Value::Change(if sign { decimal } else { -decimal }),

@@ -52,40 +52,25 @@ pub enum FormatError {
     NoFile,
 }
 
-/// What is told. As text and for GitHub that is only what holds and what can't be judged.
+/// A line for each condition, or a document.
 pub fn render(judged: &[Judged], format: &Format) -> String {
     match format {
-        Format::Text => judged.iter().filter_map(text).collect(),
-        Format::Github => judged.iter().filter_map(github).collect(),
+        Format::Text => judged.iter().map(|one| one.line() + "\n").collect(),
+        Format::Github => judged.iter().map(github).collect(),
         Format::Junit(_) => junit(judged),
     }
 }
 
-fn text(judged: &Judged) -> Option<String> {
-    let Judged { condition, verdict } = judged;
-    let (severity, holds) = match verdict {
-        Verdict::Holds(_) => ("", " holds"),
-        Verdict::NoData => ("warning: ", ""),
-        Verdict::DoesNotHold(_) => return None,
-    };
-    let explanation = judged.explanation();
-    Some(format!(
-        "zombie-trace: {severity}--fail-if '{condition}'{holds}: {explanation}\n"
-    ))
-}
-
-/// `::error title={title}::{message}`, each part with its own characters escaped.
-fn github(judged: &Judged) -> Option<String> {
-    let Judged { condition, verdict } = judged;
-    let (command, holds) = match verdict {
-        Verdict::Holds(_) => ("error", " holds"),
-        Verdict::NoData => ("warning", ""),
-        Verdict::DoesNotHold(_) => return None,
-    };
+/// `::error title={title}::{message}`, each part with its own characters escaped; plain text for what
+/// passes.
+fn github(judged: &Judged) -> String {
+    let line = judged.line();
+    if !judged.failed() {
+        return line + "\n";
+    }
     let title = percent_encoded("zombie-trace --fail-if", "%\r\n:,");
-    let message = format!("{condition}{holds}: {}", judged.explanation());
-    let message = percent_encoded(&visible(&message), "%\r\n");
-    Some(format!("::{command} title={title}::{message}\n"))
+    let message = percent_encoded(&visible(&line), "%\r\n");
+    format!("::error title={title}::{message}\n")
 }
 
 fn percent_encoded(text: &str, special: &str) -> String {
@@ -117,8 +102,8 @@ fn junit(judged: &[Judged]) -> String {
         let name = xml_escaped(&one.condition.to_string());
         let explanation = xml_escaped(&one.explanation());
         let outcome = match one.verdict {
-            Verdict::Holds(_) => {
-                format!(r#"<failure type="condition" message="{name} holds: {explanation}"/>"#)
+            Verdict::Holds(_) | Verdict::Unknown => {
+                format!(r#"<failure type="condition" message="{explanation}"/>"#)
             }
             Verdict::NoData => format!(r#"<skipped message="{explanation}"/>"#),
             Verdict::DoesNotHold(_) => format!("<system-out>{explanation}</system-out>"),
@@ -169,12 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn text_tells_what_holds_and_what_is_unknown() {
+    fn text_has_a_line_for_each() {
         assert_eq!(
             render(&judged(), &Format::Text),
-            "zombie-trace: --fail-if 'p99>50ms' holds: p99 is 62.3 ms\n\
-             zombie-trace: warning: --fail-if 'max>1s': max is not known, as none was reaped\n\
-             zombie-trace: --fail-if 'p50>+20%' holds: p50 has changed by +24.0%\n"
+            "FAIL p99 = 62.3 ms (limit 50 ms)\n\
+             PASS alive = 4 (at least 1)\n\
+             PASS max: no zombie was reaped (limit 1 s)\n\
+             FAIL p50 changed by +24.0% (limit +20%)\n"
         );
     }
 
@@ -182,10 +168,10 @@ mod tests {
     fn github_gets_workflow_commands() {
         assert_eq!(
             render(&judged(), &Format::Github),
-            "::error title=zombie-trace --fail-if::p99>50ms holds: p99 is 62.3 ms\n\
-             ::warning title=zombie-trace --fail-if::max>1s: max is not known, as none was \
-             reaped\n\
-             ::error title=zombie-trace --fail-if::p50>+20%25 holds: p50 has changed by +24.0%25\n"
+            "::error title=zombie-trace --fail-if::FAIL p99 = 62.3 ms (limit 50 ms)\n\
+             PASS alive = 4 (at least 1)\n\
+             PASS max: no zombie was reaped (limit 1 s)\n\
+             ::error title=zombie-trace --fail-if::FAIL p50 changed by +24.0%25 (limit +20%25)\n"
         );
         assert_eq!(
             percent_encoded("a:b,c%\r\n", "%\r\n:,"),
@@ -221,13 +207,13 @@ mod tests {
         assert_eq!(
             found.collect::<Vec<_>>(),
             [
-                ("p99>50ms", "failure", "p99>50ms holds: p99 is 62.3 ms"),
-                ("alive<1", "system-out", "alive is 4"),
-                ("max>1s", "skipped", "max is not known, as none was reaped"),
+                ("p99>50ms", "failure", "p99 = 62.3 ms (limit 50 ms)"),
+                ("alive<1", "system-out", "alive = 4 (at least 1)"),
+                ("max>1s", "skipped", "max: no zombie was reaped (limit 1 s)"),
                 (
                     "p50>+20%",
                     "failure",
-                    "p50>+20% holds: p50 has changed by +24.0%"
+                    "p50 changed by +24.0% (limit +20%)"
                 ),
             ]
         );

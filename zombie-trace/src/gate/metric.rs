@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr as _};
+use std::{fmt, str::FromStr};
 
 use crate::aggregate::Quantile;
 
@@ -82,7 +82,7 @@ impl fmt::Display for Metric {
     }
 }
 
-impl std::str::FromStr for Quantile {
+impl FromStr for Quantile {
     type Err = &'static str;
 
     /// Reads per cent: `50`, `95`, `99.95`; what follows two digits is a fraction without its point:

@@ -63,6 +63,15 @@ impl Value {
         }
     }
 
+    /// Exact, with a space before the unit of time: `50 ms`.
+    pub fn spaced(self) -> String {
+        let text = self.to_string();
+        match (self, text.find(|char: char| char.is_ascii_alphabetic())) {
+            (Self::Time(_), Some(unit)) => format!("{} {}", &text[..unit], &text[unit..]),
+            _ => text,
+        }
+    }
+
     /// Whether it is more, less or the same; [`None`] for another kind of value.
     pub(super) fn compare(self, other: Self) -> Option<std::cmp::Ordering> {
         match (self, other) {

@@ -1,4 +1,4 @@
-use super::{Condition, Metric, Value};
+use super::{Comparison, Condition, Metric, Value};
 
 /// What becomes of a condition, with the figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -7,8 +7,12 @@ pub enum Verdict {
     Holds(Value),
     /// It does not.
     DoesNotHold(Value),
-    /// The figure is not known. So it does not hold.
+    /// There is nothing that the figure could be about: no zombie was reaped, or a change can't be told
+    /// from noise. The gate passes.
     NoData,
+    /// What the figure is about is there, but the figure is not known. The gate fails: nobody may take
+    /// it for judged.
+    Unknown,
 }
 
 /// A condition and what became of it.
@@ -21,35 +25,47 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// It holds: the gate has failed.
+    /// The gate has failed.
     pub fn failed(&self) -> bool {
-        matches!(self.verdict, Verdict::Holds(_))
+        matches!(self.verdict, Verdict::Holds(_) | Verdict::Unknown)
     }
 
-    /// What the figure is, in plain words.
+    /// `PASS p99 = 12.3 ms (limit 50 ms)`, or `FAIL` and the same.
+    pub fn line(&self) -> String {
+        let word = if self.failed() { "FAIL" } else { "PASS" };
+        format!("{word} {}", self.explanation())
+    }
+
+    /// What the figure is, and what it may be: `p99 = 12.3 ms (limit 50 ms)`.
     pub fn explanation(&self) -> String {
         let metric = self.condition.metric();
+        let limit = match self.condition.comparison() {
+            Comparison::More => "limit",
+            Comparison::Less => "at least",
+        };
+        let limit = format!("({limit} {})", self.condition.limit().spaced());
         let actual = match self.verdict {
             Verdict::Holds(actual) | Verdict::DoesNotHold(actual) => actual,
             Verdict::NoData if self.condition.is_change() => {
-                return format!("how {metric} has changed can't be told: there is too little data");
+                return format!("{metric}: too little data to tell a change {limit}");
             }
-            Verdict::NoData => {
+            Verdict::NoData => return format!("{metric}: no zombie was reaped {limit}"),
+            Verdict::Unknown => {
                 let why = match metric {
-                    Metric::Oldest => "the recording does not have it",
-                    _ => "no zombie with an exact time was reaped",
+                    Metric::Percentile(_) | Metric::Max | Metric::Mean => "no exact times are known",
+                    _ => "the recording does not have it",
                 };
-                return format!("{metric} is not known, as {why}");
+                return format!("{metric} can't be judged: {why} {limit}");
             }
         };
         // To a few digits it can look like the limit that it is beyond.
         let shown = match actual.human() {
-            shown if shown == self.condition.limit().human() => actual.to_string(),
+            shown if shown == self.condition.limit().human() => actual.spaced(),
             shown => shown,
         };
         match actual {
-            Value::Change(_) => format!("{metric} has changed by {shown}"),
-            _ => format!("{metric} is {shown}"),
+            Value::Change(_) => format!("{metric} changed by {shown} {limit}"),
+            _ => format!("{metric} = {shown} {limit}"),
         }
     }
 }
@@ -58,23 +74,35 @@ impl Judged {
 mod tests {
     use super::*;
 
-    fn explanation(condition: &str, verdict: Verdict) -> String {
+    fn line(condition: &str, verdict: Verdict) -> String {
         let condition = condition.parse().unwrap();
-        Judged { condition, verdict }.explanation()
+        Judged { condition, verdict }.line()
     }
 
     #[test]
-    fn figures_are_short_unless_that_would_hide_the_difference() {
-        let time = |ns| explanation("p99>50ms", Verdict::Holds(Value::Time(ns)));
-        assert_eq!(time(62_314_517), "p99 is 62.3 ms");
-        assert_eq!(time(50_000_001), "p99 is 50000001ns");
+    fn each_gate_has_a_line() {
+        let holds = |ns| line("p99>50ms", Verdict::Holds(Value::Time(ns)));
+        assert_eq!(holds(200_000_000), "FAIL p99 = 200 ms (limit 50 ms)");
+        assert_eq!(holds(50_000_001), "FAIL p99 = 50000001 ns (limit 50 ms)");
         assert_eq!(
-            explanation("p99>+20%", Verdict::Holds(Value::Change(24.0))),
-            "p99 has changed by +24.0%"
+            line("p99.95>1500ms", Verdict::DoesNotHold(Value::Time(1_000))),
+            "PASS p99.95 = 1.00 µs (limit 1500 ms)"
         );
         assert_eq!(
-            explanation("max>1s", Verdict::NoData),
-            "max is not known, as none was reaped"
+            line("rate<100/s", Verdict::Holds(Value::Rate(80.0))),
+            "FAIL rate = 80.00/s (at least 100/s)"
+        );
+        assert_eq!(
+            line("p99>+20%", Verdict::Holds(Value::Change(24.0))),
+            "FAIL p99 changed by +24.0% (limit +20%)"
+        );
+        assert_eq!(
+            line("max>1s", Verdict::NoData),
+            "PASS max: no zombie was reaped (limit 1 s)"
+        );
+        assert_eq!(
+            line("p95>1s", Verdict::Unknown),
+            "FAIL p95 can't be judged: no exact times are known (limit 1 s)"
         );
     }
 }

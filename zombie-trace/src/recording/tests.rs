@@ -67,7 +67,7 @@ fn every_line_is_read_as_it_was_written() {
     ];
     let alive = crate::lifecycle::Alive {
         cause: Some(Cause::ParentStopped),
-        cause_text: Some("stopped".to_owned()),
+        cause_text: Some("stopped".into()),
         ..fixtures::alive()
     };
     let mut out = Vec::new();

@@ -192,6 +192,8 @@ impl Collector {
         {
             self.aggregate.summed(summary);
             self.times = summary.zombie_ns;
+        } else if let Some(summary) = &run.summary {
+            self.aggregate.name_parents(summary);
         }
         self.counts = self.counts.plus(&counts);
         self.causes.add(&left);
@@ -220,7 +222,7 @@ impl Collector {
     }
 
     /// All runs have been read.
-    pub(crate) fn finish(mut self) -> Report {
+    pub(crate) fn finish(self) -> Report {
         let durations = self.runs.iter().map(|run| run.duration_ns);
         let duration_ns = durations.fold(0, u64::saturating_add);
         let end = self.end.unwrap_or(Timestamp::UNIX_EPOCH);

@@ -1,6 +1,6 @@
 //! The zombies that exist, and why.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -33,7 +33,7 @@ pub(crate) struct CauseSummary {
     /// The age of the oldest of them, ns.
     pub(crate) oldest_ns: u64,
     /// What is said of the oldest, with what usually helps.
-    pub(crate) text: Option<String>,
+    pub(crate) text: Option<Arc<str>>,
 }
 
 impl Still {
@@ -149,7 +149,7 @@ mod tests {
             pid,
             age_ns: second as u64 * 1_000_000_000 - u64::from(pid),
             cause: Some(cause),
-            cause_text: Some(format!("of {pid}")),
+            cause_text: Some(format!("of {pid}").into()),
             ..fixtures::alive()
         }
     }
@@ -202,7 +202,7 @@ mod tests {
         for round in 0..2 {
             for pid in 0..2_000 {
                 still.alive(&Alive {
-                    cause_text: Some("x".repeat(60_000)),
+                    cause_text: Some("x".repeat(60_000).into()),
                     ..alive(pid, 1 + round, Cause::NeverWaits)
                 });
             }

@@ -257,7 +257,7 @@ mod tests {
             alive: Alive {
                 pid,
                 cause: Some(Cause::NeverWaits),
-                cause_text: Some("the parent 4242 (bash) does not wait".to_owned()),
+                cause_text: Some("the parent 4242 (bash) does not wait".into()),
                 ..alive()
             },
             tty: 136 << 8 | 3,
@@ -302,7 +302,7 @@ mod tests {
         let processes: Vec<_> = (0..12)
             .map(|parent| {
                 let mut process = process(parent);
-                process.alive.cause_text = Some(format!("parent {parent}"));
+                process.alive.cause_text = Some(format!("parent {parent}").into());
                 process
             })
             .collect();

@@ -71,24 +71,28 @@ fn cells(parent: &ParentSummary) -> [String; 10] {
 #[cfg(test)]
 mod tests {
     use super::{super::escape::width, *};
-    use crate::aggregate::PhaseTotals;
+    use crate::aggregate::{GroupSummary, PhaseTotals};
 
     fn parent(ppid: u32) -> ParentSummary {
         ParentSummary {
             ppid: Some(ppid),
             comm: Some("systemd-journal".into()),
-            reaped: 1_234_567,
-            autoreaped: 12,
-            alive: 3,
-            p50_ns: Some(18_234),
-            p99_ns: Some(1_234_567),
-            max_ns: Some(123_456_789),
-            total_ns: 99_900_000_000,
-            phases: Some(PhaseTotals {
-                parent_not_waiting_ns: 99_000_000_000,
-                reap_ns: 900_000_000,
-                ..PhaseTotals::default()
-            }),
+            cmdline: None,
+            group: GroupSummary {
+                reaped: 1_234_567,
+                autoreaped: 12,
+                alive: 3,
+                p50_ns: Some(18_234),
+                p99_ns: Some(1_234_567),
+                max_ns: Some(123_456_789),
+                total_ns: 99_900_000_000,
+                phases: Some(PhaseTotals {
+                    parent_not_waiting_ns: 99_000_000_000,
+                    reap_ns: 900_000_000,
+                    ..PhaseTotals::default()
+                }),
+                ..GroupSummary::default()
+            },
         }
     }
 
@@ -113,9 +117,7 @@ mod tests {
     #[test]
     fn no_times_without_zombies() {
         let parent = ParentSummary {
-            p50_ns: None,
-            p99_ns: None,
-            max_ns: None,
+            group: GroupSummary::default(),
             ..parent(1)
         };
         assert_eq!(cells(&parent)[5..8], ["-", "-", "-"]);
