@@ -536,7 +536,7 @@ fn the_page_holds_no_markup_of_a_recording() {
             container.hostname = Some(evil.into());
         }
     }
-    run.alive[0].cause_text = Some(evil.to_owned());
+    run.alive[0].cause_text = Some(evil.into());
     let name = "<script>.jsonl";
     files.write(name, recording(&run));
     files.told(&[name, "--html", "page.html"]);

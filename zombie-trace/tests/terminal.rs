@@ -36,7 +36,7 @@ fn recordings(name: &str) -> (tempfile::TempDir, Vec<String>) {
             }
         }
         run.alive[0].comm = name.into();
-        run.alive[0].cause_text = Some(name.to_owned());
+        run.alive[0].cause_text = Some(name.into());
         let mut out = Vec::new();
         run.play(&mut Json::new(&mut out, true));
         let file = format!("{name}{pid}");

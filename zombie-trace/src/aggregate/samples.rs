@@ -121,7 +121,8 @@ impl Samples {
         (self.count > 0).then_some(self.max)
     }
 
-    pub(super) fn sum(&self) -> u64 {
+    #[cfg(test)]
+    fn sum(&self) -> u64 {
         u64::try_from(self.sum).unwrap_or(u64::MAX)
     }
 

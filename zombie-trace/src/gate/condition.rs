@@ -304,7 +304,7 @@ mod tests {
                 p50: Some(8_000),
                 ..base.zombie_ns
             },
-            ..base
+            ..base.clone()
         };
         let judge = |text| condition(text).judge_change(&base, &new);
         assert_eq!(judge("p99>+20%"), Verdict::Holds(Value::Change(25.0)));

@@ -247,7 +247,6 @@ impl Collector {
             phases,
             times: is_exact.then(|| self.aggregate.exact_times().clone()),
             worst: self.worst.into_zombies(),
-            oldest_ns: self.causes.oldest_ns(),
             causes: self.causes.most_frequent_first(),
             timeline: self.timeline.series(),
             runs: self.runs,

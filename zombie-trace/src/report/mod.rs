@@ -46,8 +46,6 @@ pub(crate) struct Report {
     pub(crate) worst: Vec<Zombie>,
     /// Why zombies are left, the most frequent first.
     pub(crate) causes: Vec<CauseSummary>,
-    /// The age of the oldest that is left.
-    pub(crate) oldest_ns: Option<u64>,
     /// Each run from its own begin, one over the other.
     pub(crate) timeline: Series,
     /// What was read.

@@ -125,11 +125,6 @@ impl Causes {
         }
     }
 
-    /// The age of the oldest of all.
-    pub(super) fn oldest_ns(&self) -> Option<u64> {
-        self.0.iter().map(|cause| cause.oldest_ns).max()
-    }
-
     /// Each cause.
     pub(super) fn most_frequent_first(self) -> Vec<CauseSummary> {
         let mut causes = self.0;

@@ -85,7 +85,7 @@ fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -> Run {
     };
     let (early, late) = zombies.split_at(zombies.len() / 2);
     for zombie in early {
-        aggregate.zombie(zombie, filter.listing(zombie));
+        aggregate.zombie(zombie, filter.passes(zombie));
     }
     let early = Counts {
         exits: early.len() as u64,
@@ -94,7 +94,7 @@ fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -> Run {
     };
     interval_ends(&mut aggregate, early, 6);
     for zombie in late {
-        aggregate.zombie(zombie, filter.listing(zombie));
+        aggregate.zombie(zombie, filter.passes(zombie));
     }
     alive.iter().for_each(|alive| aggregate.alive(alive));
 
@@ -234,6 +234,8 @@ fn zombie() -> Zombie {
             tracer_ns: Some(0),
             reap_ns: Some(6_234),
         }),
+        cause: None,
+        cause_text: None,
     }
 }
 
@@ -252,6 +254,9 @@ fn alive() -> Vec<Alive> {
         error_ns: 300,
         cause: None,
         cause_text: None,
+        advice: None,
+        runtime: None,
+        watched_ns: None,
         cgroup: None,
         container: Some(Container {
             hostname: Some("web-1".into()),
