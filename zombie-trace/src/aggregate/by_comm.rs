@@ -3,7 +3,7 @@ use std::cmp::Reverse;
 use serde::Serialize;
 
 use super::{ParentSummary, PhaseTotals, groups::Groups};
-use crate::lifecycle::{Comm, Zombie};
+use crate::model::{Comm, Zombie};
 
 /// The listed processes of a run by their own command name.
 ///
@@ -86,10 +86,7 @@ impl ByComm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        filter::fixtures::zombie,
-        lifecycle::{Flag, How},
-    };
+    use crate::model::{Flag, How, fixtures::zombie};
 
     #[test]
     fn names_by_total() {

@@ -1,5 +1,5 @@
 use super::{ParentSummary, PhaseTotals, samples::Samples};
-use crate::lifecycle::{Comm, Phases};
+use crate::model::{Comm, Phases};
 
 /// Most parents have few children, and there can be very many parents: a histogram, of some
 /// 10 KiB, is only for those that have many.

@@ -3,7 +3,8 @@
 mod by_comm;
 mod by_container;
 mod by_parent;
-mod counts;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod groups;
 mod interval;
 mod log_histogram;
@@ -16,7 +17,6 @@ use jiff::Timestamp;
 
 pub use by_comm::{ByComm, CommSummary};
 pub use by_container::{ContainerSummary, worst_containers_first};
-pub use counts::{Counts, Lost};
 pub use interval::Interval;
 pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};
 pub use summary::{ParentSummary, PhaseTotals, Summary, ZombieTimes};
@@ -24,7 +24,7 @@ pub use summary::{ParentSummary, PhaseTotals, Summary, ZombieTimes};
 use self::{by_container::ByContainer, groups::Groups, interval::Since, samples::Samples};
 use crate::{
     filter::Listing,
-    lifecycle::{Alive, Comm, Zombie},
+    model::{Alive, Comm, Counts, Zombie},
 };
 
 /// Zombie times up to this many are kept as they are, which makes their percentiles exact.
@@ -172,9 +172,9 @@ fn nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        filter::fixtures::{alive, zombie},
-        lifecycle::{Flag, How},
+    use crate::model::{
+        Flag, How, Lost,
+        fixtures::{alive, zombie},
     };
 
     fn summary(aggregate: &Aggregate) -> Summary {

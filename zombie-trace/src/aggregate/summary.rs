@@ -1,8 +1,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSummary, Counts, Log2Histogram, samples::Samples};
-use crate::lifecycle::{Comm, Phase, longest};
+use super::{ContainerSummary, Log2Histogram, samples::Samples};
+use crate::model::{Comm, Counts, Phase, longest};
 
 /// The end of a run: the JSON object `summary` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ pub struct ParentSummary {
     pub phases: Option<PhaseTotals>,
 }
 
-/// The sum of each of [`Phases`](crate::lifecycle::Phases), in ns.
+/// The sum of each of [`Phases`](crate::model::Phases), in ns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are those of Phases")]
 pub struct PhaseTotals {
