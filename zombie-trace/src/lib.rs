@@ -1,40 +1,26 @@
 //! Exact exit-to-reap latency of every process, from the kernel's own events.
 //!
-//! Data flows one way: `kernel` (hooks) → `source` (raw bytes) → `decode` → `lifecycle` →
-//! `filter` → `aggregate` → `sink`. From `decode` on everything but the sinks is pure.
+//! Imports point downwards in this list; `tests/layers.rs` checks it. `kernel` and `system` talk to the
+//! machine. The modules between `system` and `model` are pure: values in, values out.
 
-pub mod accounts;
 pub mod aggregate;
+pub mod args;
 pub mod cause;
 pub mod cli;
-pub mod command;
+pub mod commands;
 pub mod compare;
 pub mod container;
-mod census;
-mod crowd;
-pub mod deadline;
-pub mod decode;
-pub mod demo;
-mod destination;
-pub mod diff;
-pub mod doctor;
 pub mod exit_code;
 pub mod filter;
 pub mod gate;
-pub mod inspect;
 pub mod kernel;
 pub mod lifecycle;
 pub mod metrics;
-pub mod notice;
-pub mod pipeline;
-pub mod privilege;
-pub mod ps;
+pub mod model;
 pub mod recording;
-pub mod report;
 pub mod run;
-pub mod serve;
-mod session;
-pub mod signals;
 pub mod sink;
-pub mod source;
-mod users;
+pub mod stderr;
+pub mod system;
+pub mod text;
+pub mod value;

@@ -6,15 +6,16 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use zombie_trace::{
     cli::{Cli, Task},
-    demo, diff, doctor,
+    commands::{demo, diff, doctor, inspect, ps, report, serve, trace},
     exit_code::ExitCode,
-    inspect, notice, privilege,
-    privilege::Purpose,
-    ps, report, run, serve, signals, sink,
+    run::signals,
+    stderr,
+    system::privilege::{self, Purpose},
+    text,
 };
 
 fn main() -> ExitCode {
-    sink::use_locale();
+    text::use_locale();
     let cli = match Cli::from_args(env::args_os()).and_then(Cli::with_distinct_files) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            notice::fail(&error);
+            stderr::fail(&error);
             ExitCode::Error
         }
     }
@@ -56,7 +57,7 @@ fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Task::Ps(args)) => ps::run(args),
         Some(Task::Report(args)) => report::run(args),
         Some(Task::Serve(args)) => serve::run(args),
-        None => run::run(cli),
+        None => trace::run(&cli.trace),
     }
 }
 
@@ -65,29 +66,29 @@ fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
 fn usage(error: &clap::Error) -> ExitCode {
     let is_plain = |arg: std::ffi::OsString| {
         let text = arg.to_string_lossy();
-        text.is_ascii() && notice::safe(&text) == text
+        text.is_ascii() && stderr::safe(&text) == text
     };
     if !error.use_stderr() || env::args_os().all(is_plain) {
         error.exit()
     }
-    notice::say(error.render().to_string().trim_end());
+    stderr::say(error.render().to_string().trim_end());
     ExitCode::Usage
 }
 
 /// Messages for whoever looks into how the tool works: `-v` tells what is attached, `-vv` what the
 /// programs in the kernel do.
 fn init_log(cli: &Cli) {
-    let level = match cli.verbose {
+    let level = match cli.trace.verbose {
         0 => log::LevelFilter::Warn,
         1 => log::LevelFilter::Info,
         _ => log::LevelFilter::Debug,
     };
     env_logger::Builder::new()
         .filter_module("zombie_trace", level)
-        .target(env_logger::Target::Pipe(Box::new(notice::Stderr)))
+        .target(env_logger::Target::Pipe(Box::new(stderr::Stderr)))
         .format(|out, record| {
             let (now, level) = (Timestamp::now(), record.level());
-            let text = notice::safe(&record.args().to_string());
+            let text = stderr::safe(&record.args().to_string());
             writeln!(out, "[{now:.3} {level:<5}] {text}")
         })
         .init();

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use clap::error::ErrorKind;
 use zombie_trace::{
-    cli::{BackendChoice, Cli, Collector, DEFAULT_MAX_ZOMBIES, Task},
+    args::{BackendChoice, DEFAULT_MAX_ZOMBIES},
+    cli::{Cli, Task},
+    commands::serve::CollectorChoice,
     gate::Format,
     kernel::Backend,
-    sink::ColorWhen,
+    text::ColorWhen,
 };
 
 fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
@@ -72,15 +74,19 @@ fn two_runs_to_compare() {
 #[test]
 fn nothing_asked_for() {
     let cli = accepted(&[]);
-    assert!(cli.scope.pid.is_empty() && cli.scope.ppid.is_empty() && cli.scope.tree.is_none());
-    assert!(cli.command.is_empty());
-    assert_eq!(cli.tuning.backend, BackendChoice::Auto);
-    assert!(!cli.strict && cli.tuning.btf.is_none() && cli.task.is_none());
-    assert_eq!(cli.color, ColorWhen::Auto);
-    assert_eq!(cli.tuning.max_zombies, DEFAULT_MAX_ZOMBIES);
-    assert_eq!(cli.tuning.buffer.bytes(), 4 << 20);
-    assert_eq!(cli.filter(), Default::default());
-    assert_eq!(cli.sink(), Default::default());
+    assert!(
+        cli.trace.scope.pid.is_empty()
+            && cli.trace.scope.ppid.is_empty()
+            && cli.trace.scope.tree.is_none()
+    );
+    assert!(cli.trace.command.is_empty());
+    assert_eq!(cli.trace.tuning.backend, BackendChoice::Auto);
+    assert!(!cli.trace.strict && cli.trace.tuning.btf.is_none() && cli.task.is_none());
+    assert_eq!(cli.trace.color, ColorWhen::Auto);
+    assert_eq!(cli.trace.tuning.max_zombies, DEFAULT_MAX_ZOMBIES);
+    assert_eq!(cli.trace.tuning.buffer.bytes(), 4 << 20);
+    assert_eq!(cli.trace.filter(), Default::default());
+    assert_eq!(cli.trace.sink(), Default::default());
 }
 
 #[test]
@@ -120,6 +126,7 @@ fn short_and_long() {
     assert_eq!(short, long);
     assert_eq!(
         short
+            .trace
             .scope
             .pid
             .iter()
@@ -127,12 +134,12 @@ fn short_and_long() {
             .collect::<Vec<_>>(),
         [1, 2]
     );
-    assert_eq!(short.filter.min.unwrap().as_nanos(), 10_000_000);
-    assert_eq!(short.duration.unwrap().as_nanos(), 90_000_000_000);
-    assert_eq!(short.output.as_deref(), Some(Path::new("file")));
-    assert_eq!(short.user.unwrap().name, "root");
-    assert_eq!(short.command, ["make", "-j8"]);
-    assert_eq!(short.verbose, 2);
+    assert_eq!(short.trace.filter.min.unwrap().as_nanos(), 10_000_000);
+    assert_eq!(short.trace.duration.unwrap().as_nanos(), 90_000_000_000);
+    assert_eq!(short.trace.output.as_deref(), Some(Path::new("file")));
+    assert_eq!(short.trace.user.unwrap().name, "root");
+    assert_eq!(short.trace.command, ["make", "-j8"]);
+    assert_eq!(short.trace.verbose, 2);
 }
 
 #[test]
@@ -155,20 +162,20 @@ fn long_only() {
         "never",
         "-q",
     ]);
-    assert_eq!(cli.scope.tree.unwrap().get(), 7);
-    assert_eq!(cli.filter.parent_comm.len(), 2);
-    assert!(cli.json && cli.quiet);
-    assert_eq!(cli.tuning.backend, BackendChoice::Tracepoint);
-    assert_eq!(cli.tuning.max_zombies, 4_194_304);
-    assert_eq!(cli.tuning.buffer.bytes(), 8 << 20);
-    assert_eq!(cli.color, ColorWhen::Never);
+    assert_eq!(cli.trace.scope.tree.unwrap().get(), 7);
+    assert_eq!(cli.trace.filter.parent_comm.len(), 2);
+    assert!(cli.trace.json && cli.trace.quiet);
+    assert_eq!(cli.trace.tuning.backend, BackendChoice::Tracepoint);
+    assert_eq!(cli.trace.tuning.max_zombies, 4_194_304);
+    assert_eq!(cli.trace.tuning.buffer.bytes(), 8 << 20);
+    assert_eq!(cli.trace.color, ColorWhen::Never);
 }
 
 #[test]
 fn what_follows_the_dashes_is_the_commands() {
     let cli = accepted(&["--", "sh", "-c", "exit 3", "--", "--json"]);
-    assert_eq!(cli.command, ["sh", "-c", "exit 3", "--", "--json"]);
-    assert!(!cli.json);
+    assert_eq!(cli.trace.command, ["sh", "-c", "exit 3", "--", "--json"]);
+    assert!(!cli.trace.json);
 }
 
 #[test]
@@ -237,7 +244,7 @@ fn a_user_is_for_a_command() {
 #[test]
 fn conditions_are_refused_with_the_place_of_the_mistake() {
     let cli = accepted(&["--fail-if", "p99>50ms", "--fail-if=alive > 0", "--", "make"]);
-    let conditions: Vec<_> = cli.fail_if.iter().map(ToString::to_string).collect();
+    let conditions: Vec<_> = cli.trace.fail_if.iter().map(ToString::to_string).collect();
     assert_eq!(conditions, ["p99>50ms", "alive>0"]);
     for (condition, expected) in [
         ("p98>50ms", "at character 1: 'p98' is not known"),
@@ -261,10 +268,14 @@ fn conditions_are_refused_with_the_place_of_the_mistake() {
 
 #[test]
 fn intervals_are_a_summary_over_time() {
-    let sink = accepted(&["-i", "1s"]).sink();
+    let sink = accepted(&["-i", "1s"]).trace.sink();
     assert!(sink.intervals && !sink.summary_only && !sink.json);
     assert_eq!(
-        accepted(&["--interval=100ms"]).interval.unwrap().as_nanos(),
+        accepted(&["--interval=100ms"])
+            .trace
+            .interval
+            .unwrap()
+            .as_nanos(),
         100_000_000
     );
 }
@@ -272,7 +283,7 @@ fn intervals_are_a_summary_over_time() {
 #[test]
 fn formats_are_for_conditions() {
     let cli = accepted(&["--fail-if", "max>1s", "--format", "junit=report.xml"]);
-    assert_eq!(cli.format, Format::Junit("report.xml".into()));
+    assert_eq!(cli.trace.format, Format::Junit("report.xml".into()));
     accepted(&["ps", "--fail-if", "alive>9", "--format", "github"]);
     for args in [&["--format", "github"][..], &["ps", "--format", "github"]] {
         refused(args, &["--fail-if"]);
@@ -332,7 +343,7 @@ fn doctor_is_a_task_of_its_own() {
     refused(&["-s", "doctor"], &["doctor"]);
     refused(&["doctr"], &["doctr", "--"]);
     // A command of that name is still a command.
-    assert_eq!(accepted(&["--", "doctor"]).command, ["doctor"]);
+    assert_eq!(accepted(&["--", "doctor"]).trace.command, ["doctor"]);
 }
 
 #[test]
@@ -344,7 +355,7 @@ fn every_backend_can_be_forced() {
         ("tracepoint", Some(Backend::Tracepoint)),
     ] {
         assert_eq!(
-            accepted(&["--backend", name]).tuning.backend.forced(),
+            accepted(&["--backend", name]).trace.tuning.backend.forced(),
             backend
         );
     }
@@ -362,8 +373,11 @@ fn serve_options() {
     let args = serve(&[]);
     assert_eq!(args.listen.to_string(), "127.0.0.1:9816");
     assert_eq!((args.otlp, args.max_series), (None, 1000));
-    assert_eq!(args.tuning, accepted(&[]).tuning);
-    assert_eq!(serve(&["--otlp"]).otlp, Some(Collector::FromEnvironment));
+    assert_eq!(args.tuning, accepted(&[]).trace.tuning);
+    assert_eq!(
+        serve(&["--otlp"]).otlp,
+        Some(CollectorChoice::FromEnvironment)
+    );
     let args = serve(&[
         "--otlp",
         "http://c:4318",
@@ -374,7 +388,7 @@ fn serve_options() {
         "-P",
         "7",
     ]);
-    assert!(matches!(args.otlp, Some(Collector::At(_))));
+    assert!(matches!(args.otlp, Some(CollectorChoice::At(_))));
     assert!(args.listen.address().is_ipv6() && args.filter.min.is_some());
 
     refused(
@@ -389,11 +403,14 @@ fn serve_options() {
 #[test]
 fn the_name_of_the_output_chooses_the_format() {
     for name in ["run.jsonl", "a/run.json", "run.zst", "run-1.2.zst"] {
-        assert!(accepted(&["-o", name]).sink().json, "{name}");
+        assert!(accepted(&["-o", name]).trace.sink().json, "{name}");
     }
     for name in ["run", "run.txt", "run.txt.zst", "jsonl", ".jsonl", "-"] {
-        assert!(!accepted(&["-o", name]).sink().json, "{name}");
-        assert!(accepted(&["--json", "-o", name]).sink().json, "{name}");
+        assert!(!accepted(&["-o", name]).trace.sink().json, "{name}");
+        assert!(
+            accepted(&["--json", "-o", name]).trace.sink().json,
+            "{name}"
+        );
     }
     for (args, to_stdout) in [
         (&[][..], true),
@@ -401,6 +418,10 @@ fn the_name_of_the_output_chooses_the_format() {
         (&["-o", "-", "--", "ls"], true),
         (&["-o", "x"], false),
     ] {
-        assert_eq!(accepted(args).writes_to_stdout(), to_stdout, "{args:?}");
+        assert_eq!(
+            accepted(args).trace.writes_to_stdout(),
+            to_stdout,
+            "{args:?}"
+        );
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 use support::Run;
-use zombie_trace::{lifecycle::Phases, sink::Json};
+use zombie_trace::{model::Phases, sink::Json};
 
 struct Files(tempfile::TempDir);
 

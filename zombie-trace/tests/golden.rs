@@ -11,10 +11,11 @@ use jiff::tz::TimeZone;
 use support::Run;
 use zombie_trace::{
     cli::Cli,
+    commands::doctor::{self, ProcCheck},
     compare::{Comparison, Profile, compare},
-    doctor::{self, ProcCheck},
-    kernel::{BackendCheck, BtfCheck, Capabilities, Cgroups, Confinement, Examination},
+    kernel::{BackendCheck, BtfCheck, Capabilities, Confinement, Examination},
     sink::{Intervals, Json, Look, Table, Text, comparison},
+    system::Cgroups,
 };
 
 fn check(name: &str, text: &str) {

@@ -53,7 +53,7 @@ impl ByContainer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{filter::fixtures, lifecycle::Zombie};
+    use crate::model::{Zombie, fixtures};
 
     fn container(id: &str, hostname: Option<&str>) -> Container {
         Container {
@@ -68,9 +68,7 @@ mod tests {
             zombie_ns,
             ..fixtures::zombie()
         };
-        containers
-            .group(container)
-            .zombie(&zombie, zombie_ns, true);
+        containers.group(container).zombie(&zombie, zombie_ns, true);
     }
 
     #[test]

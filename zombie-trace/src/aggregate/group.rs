@@ -3,10 +3,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{PhaseTotals, samples::Samples};
-use crate::{
-    cause::Cause,
-    lifecycle::{Alive, Phases, Zombie},
-};
+use crate::model::{Alive, Cause, Phases, Zombie};
 
 /// Most parents have few children, and there can be very many parents: a histogram, of some
 /// 10 KiB, is only for those that have many.
@@ -211,6 +208,11 @@ pub struct GroupSummary {
 impl GroupSummary {
     /// What is ranked by: zombie time, then the number of processes.
     pub fn rank(&self) -> impl Ord + use<> {
-        std::cmp::Reverse((self.zombie_time_ns, self.alive, self.reaped, self.autoreaped))
+        std::cmp::Reverse((
+            self.zombie_time_ns,
+            self.alive,
+            self.reaped,
+            self.autoreaped,
+        ))
     }
 }

@@ -3,7 +3,7 @@ use std::{cmp::Reverse, hash::Hash};
 use foldhash::HashMap;
 
 use super::group::Group;
-use crate::lifecycle::{Alive, Zombie};
+use crate::model::{Alive, Zombie};
 
 /// As many are kept apart at the most, and as many with a histogram: a bound on memory, of some
 /// 5 MiB.

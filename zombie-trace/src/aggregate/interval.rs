@@ -3,7 +3,8 @@ use std::mem;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{Counts, FineHistogram, Lost, ZombieTimes, samples::Samples};
+use super::{FineHistogram, ZombieTimes, samples::Samples};
+use crate::model::{Counts, Lost};
 
 /// As those of a run.
 const EXACT_TIMES: usize = 4096;

@@ -1,7 +1,8 @@
 //! Counts, percentiles and histograms over a run. Pure.
 
 mod by_container;
-mod counts;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod group;
 mod groups;
 mod interval;
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use counts::{Counts, Lost};
 pub use group::GroupSummary;
 pub use interval::Interval;
 pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};
@@ -23,10 +23,7 @@ pub use samples::{Quantile, Samples};
 pub use summary::{PhaseTotals, Summary, ZombieTimes};
 
 use self::{by_container::ByContainer, groups::Groups, interval::Since};
-use crate::{
-    cause::Cause,
-    lifecycle::{Alive, Comm, Flag, Zombie},
-};
+use crate::model::{Alive, Cause, Comm, Counts, Flag, Zombie};
 
 /// Zombie times up to this many are kept as they are, which makes their percentiles exact.
 const EXACT_TIMES: usize = 4096;
@@ -130,13 +127,12 @@ impl Aggregate {
         }
         self.commands
             .zombie(&Some(zombie.comm), zombie, in_run, is_exact);
-        let is_new = zombie.ppid.is_none_or(|ppid| Some(ppid) != self.run.tracer_pid)
-            && self.parents.zombie(
-                &(zombie.ppid, zombie.parent_comm),
-                zombie,
-                in_run,
-                is_exact,
-            );
+        let is_new = zombie
+            .ppid
+            .is_none_or(|ppid| Some(ppid) != self.run.tracer_pid)
+            && self
+                .parents
+                .zombie(&(zombie.ppid, zombie.parent_comm), zombie, in_run, is_exact);
         if zombie.autoreaped() {
             return is_new;
         }
@@ -162,7 +158,10 @@ impl Aggregate {
         let in_run = self.in_run(alive.ts, alive.age_ns, &alive.flags);
         self.zombie_time = self.zombie_time.saturating_add(in_run);
         self.oldest = self.oldest.max(Some(alive.age_ns));
-        if alive.ppid.is_none_or(|ppid| Some(ppid) != self.run.tracer_pid) {
+        if alive
+            .ppid
+            .is_none_or(|ppid| Some(ppid) != self.run.tracer_pid)
+        {
             self.parents
                 .alive(&(alive.ppid, alive.parent_comm), alive, in_run);
         }
@@ -190,10 +189,7 @@ impl Aggregate {
     /// Takes in a run that is summed up, whose zombies are not listed.
     pub fn summed(&mut self, other: &Summary) {
         for row in &other.by_parent {
-            self.parents
-                .get(&(row.ppid, row.comm))
-                .0
-                .summed(&row.group);
+            self.parents.get(&(row.ppid, row.comm)).0.summed(&row.group);
         }
         for row in &other.by_comm {
             self.commands.get(&row.comm).0.summed(&row.group);
@@ -272,7 +268,11 @@ impl Aggregate {
     /// The part of a time up to `ts` that lies in the run.
     fn in_run(&self, ts: Timestamp, time: u64, flags: &[Flag]) -> u64 {
         // Of the others all of it does, whatever becomes of the wall clock.
-        let Some(begin) = self.run.begin.filter(|_| flags.contains(&Flag::PreExisting)) else {
+        let Some(begin) = self
+            .run
+            .begin
+            .filter(|_| flags.contains(&Flag::PreExisting))
+        else {
             return time;
         };
         let since = ts.duration_since(begin).as_nanos();
@@ -293,9 +293,9 @@ fn nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        filter::fixtures::{alive, zombie},
-        lifecycle::{Flag, How},
+    use crate::model::{
+        Flag, How, Lost,
+        fixtures::{alive, zombie},
     };
 
     fn summary(aggregate: &Aggregate) -> Summary {
@@ -335,9 +335,17 @@ mod tests {
         }
         let summary = summary(&aggregate);
         assert!(summary.by_parent.len() <= groups::MOST);
-        let reaped: u64 = summary.by_parent.iter().map(|parent| parent.group.reaped).sum();
+        let reaped: u64 = summary
+            .by_parent
+            .iter()
+            .map(|parent| parent.group.reaped)
+            .sum();
         assert_eq!(reaped, u64::from(runs));
-        let total: u64 = summary.by_parent.iter().map(|parent| parent.group.total_ns).sum();
+        let total: u64 = summary
+            .by_parent
+            .iter()
+            .map(|parent| parent.group.total_ns)
+            .sum();
         assert_eq!(total, u64::from(runs) * (u64::from(runs) + 1) / 2);
         let worst = summary
             .by_parent
@@ -361,7 +369,11 @@ mod tests {
             assert!(aggregate.parents.histograms() <= groups::MOST_HISTOGRAMS);
         }
         let reaped = summary(&aggregate);
-        let reaped: u64 = reaped.by_parent.iter().map(|parent| parent.group.reaped).sum();
+        let reaped: u64 = reaped
+            .by_parent
+            .iter()
+            .map(|parent| parent.group.reaped)
+            .sum();
         assert_eq!(reaped, 200 * groups::MOST_HISTOGRAMS as u64);
     }
 
@@ -401,7 +413,10 @@ mod tests {
         assert_eq!(summary.zombie_ns.max, Some(1000));
         let parent = &summary.by_parent[0].group;
         assert_eq!((parent.reaped, parent.total_ns), (2, 1010));
-        assert_eq!((summary.zombie_time_ns, parent.zombie_time_ns), (1010, 1010));
+        assert_eq!(
+            (summary.zombie_time_ns, parent.zombie_time_ns),
+            (1010, 1010)
+        );
     }
 
     #[test]
@@ -477,7 +492,10 @@ mod tests {
         let commands: Vec<_> = commands
             .map(|row| (row.comm.unwrap().to_str().into_owned(), row.group.alive))
             .collect();
-        assert_eq!(commands, [("worker".to_owned(), 1), ("sleep".to_owned(), 0)]);
+        assert_eq!(
+            commands,
+            [("worker".to_owned(), 1), ("sleep".to_owned(), 0)]
+        );
         let causes = summary.by_cause.iter();
         let causes: Vec<_> = causes
             .map(|row| (row.group.cause, row.group.zombie_time_ns))

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::GroupSummary;
-use crate::{container::Container, lifecycle::Comm};
+use crate::{
+    container::Container,
+    model::{Cause, Comm},
+};
 
 /// The children of one parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +107,6 @@ impl Row for CauseSummary {
     }
 
     fn key(&self) -> impl Ord {
-        self.group.cause.map(crate::cause::Cause::code)
+        self.group.cause.map(Cause::code)
     }
 }

@@ -2,10 +2,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CauseSummary, CommSummary, ContainerSummary, Counts, Log2Histogram, ParentSummary,
-    samples::Samples,
+    CauseSummary, CommSummary, ContainerSummary, Log2Histogram, ParentSummary, samples::Samples,
 };
-use crate::lifecycle::{Phase, longest};
+use crate::model::{Counts, Phase, longest};
 
 /// The end of a run: the JSON object `summary` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,7 +88,7 @@ impl From<&Samples> for ZombieTimes {
     }
 }
 
-/// The sum of each of [`Phases`](crate::lifecycle::Phases), in ns.
+/// The sum of each of [`Phases`](crate::model::Phases), in ns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are those of Phases")]
 pub struct PhaseTotals {

@@ -1,9 +1,10 @@
 use nix::libc::{self, c_int};
 
 use super::{
-    Cause, Diagnosis, Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget,
-    ZombieFacts, facts::WNOTHREAD,
+    Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget, ZombieFacts,
+    facts::WNOTHREAD,
 };
+use crate::model::{Cause, Diagnosis};
 
 /// Why the zombie is still there, as far as the facts prove it.
 pub fn diagnose(facts: Facts<'_>) -> Diagnosis {
@@ -288,7 +289,7 @@ mod tests {
     use super::*;
     use crate::{
         cause::{Tracer, Unreadable},
-        lifecycle::Comm,
+        model::Comm,
     };
 
     fn zombie() -> ZombieFacts {

@@ -2,7 +2,7 @@ use std::fmt;
 
 use nix::libc;
 
-use crate::lifecycle::Comm;
+use crate::model::Comm;
 
 /// What is known of a zombie and its parent at one moment.
 #[derive(Clone, Copy, Debug)]

@@ -43,7 +43,7 @@ use self::{
     profile::Times,
     resample::{Estimate, quantiles, rate},
 };
-use crate::{aggregate::ZombieTimes, lifecycle::Comm};
+use crate::{aggregate::ZombieTimes, model::Comm};
 
 pub use profile::Profile;
 

@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::scale;
-use crate::{aggregate::ZombieTimes, lifecycle::Comm};
+use crate::{aggregate::ZombieTimes, model::Comm};
 
 /// A run is cut into 65 to 128 blocks once it has as many zombies, or intervals.
 pub(super) const MAX_BLOCKS: usize = 128;

@@ -1,18 +1,15 @@
 //! Which processes a run lists. Each value that can be asked for is a parsed type. Pure.
 
-#[cfg(test)]
-pub(crate) mod fixtures;
 mod listing;
 mod name_glob;
-mod pid;
-mod time_span;
 
 pub use listing::Listing;
 pub use name_glob::{NameGlob, NameGlobError};
-pub use pid::{PID_MAX_LIMIT, Pid, PidError};
-pub use time_span::{TimeSpan, TimeSpanError};
 
-use crate::lifecycle::{Alive, Comm, Zombie};
+use crate::{
+    model::{Alive, Comm, Zombie},
+    value::TimeSpan,
+};
 
 /// Decides which of the processes in scope are listed.
 ///
@@ -76,9 +73,9 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
-    use super::fixtures::{alive, zombie};
     use super::*;
-    use crate::lifecycle::How;
+    use crate::model::How;
+    use crate::model::fixtures::{alive, zombie};
 
     fn globs(patterns: &[&str]) -> Vec<NameGlob> {
         patterns.iter().map(|glob| glob.parse().unwrap()).collect()

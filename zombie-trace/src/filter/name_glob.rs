@@ -4,7 +4,7 @@ use glob::Pattern;
 use thiserror::Error;
 use zombie_trace_common::COMM_LEN;
 
-use crate::lifecycle::Comm;
+use crate::model::Comm;
 
 /// A shell pattern for command names: `*`, `?`, `[a-z]`, `[!a-z]`; letter case matters.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use std::{cmp::Ordering, fmt, str::FromStr};
 use thiserror::Error;
 
 use super::{Figures, Metric, Value, Verdict};
-use crate::filter::TimeSpanError;
+use crate::value::TimeSpanError;
 
 /// What must not be: `p99>50ms`, `alive<1`, `rate<100/s`, and of two runs `p99>+20%`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,7 +3,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use thiserror::Error;
 
 use super::{Judged, Verdict};
-use crate::sink::{self, visible};
+use crate::text::{self, visible};
 
 /// How it is told what has become of conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl fmt::Display for Format {
         match self {
             Self::Text => f.write_str("text"),
             Self::Github => f.write_str("github"),
-            Self::Junit(path) => write!(f, "junit={}", sink::path(path)),
+            Self::Junit(path) => write!(f, "junit={}", text::path(path)),
         }
     }
 }
@@ -210,11 +210,7 @@ mod tests {
                 ("p99>50ms", "failure", "p99 = 62.3 ms (limit 50 ms)"),
                 ("alive<1", "system-out", "alive = 4 (at least 1)"),
                 ("max>1s", "skipped", "max: no zombie was reaped (limit 1 s)"),
-                (
-                    "p50>+20%",
-                    "failure",
-                    "p50 changed by +24.0% (limit +20%)"
-                ),
+                ("p50>+20%", "failure", "p50 changed by +24.0% (limit +20%)"),
             ]
         );
     }

@@ -4,7 +4,6 @@
 mod condition;
 mod figures;
 mod format;
-mod gates;
 mod metric;
 mod value;
 mod verdict;
@@ -12,7 +11,6 @@ mod verdict;
 pub use condition::{Comparison, Condition, ConditionError, Problem};
 pub use figures::Figures;
 pub use format::{Format, FormatError, render};
-pub use gates::Gates;
 pub use metric::Metric;
 pub use value::Value;
 pub use verdict::{Judged, Verdict};

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::{Metric, Problem};
-use crate::{filter::TimeSpan, sink::human};
+use crate::{text::human, value::TimeSpan};
 
 /// A limit, and what is compared with it. Written as in a condition.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -52,7 +52,9 @@ impl Judged {
             Verdict::NoData => return format!("{metric}: no zombie was reaped {limit}"),
             Verdict::Unknown => {
                 let why = match metric {
-                    Metric::Percentile(_) | Metric::Max | Metric::Mean => "no exact times are known",
+                    Metric::Percentile(_) | Metric::Max | Metric::Mean => {
+                        "no exact times are known"
+                    }
                     _ => "the recording does not have it",
                 };
                 return format!("{metric} can't be judged: {why} {limit}");

@@ -1,6 +1,6 @@
 //! Whether this process may trace at all.
 
-use std::{env, fs, io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{env, fs, io, path::Path};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::{
@@ -14,7 +14,8 @@ use nix::{
 };
 use serde::Serialize;
 
-use super::{KernelError, Release};
+use super::KernelError;
+use crate::system::{Release, in_initial_user_namespace};
 
 const NEEDED: [(Capability, &str); 2] = [
     (Capability::CAP_BPF, "CAP_BPF"),
@@ -103,19 +104,6 @@ pub(super) fn check() -> Result<(), KernelError> {
         return Err(lacking(&missing.join(" and ")));
     }
     try_bpf(has_seccomp_filter(&status))
-}
-
-/// Whether our user namespace is the one that the kernel asks for capabilities in.
-pub(crate) fn in_initial_user_namespace() -> bool {
-    /// `PROC_USER_INIT_INO` (include/linux/proc_ns.h)
-    const INITIAL: u64 = 0xeffffffd;
-    match fs::metadata("/proc/self/ns/user") {
-        Ok(namespace) => namespace.ino() == INITIAL,
-        // A kernel without user namespaces.
-        Err(error) => {
-            error.kind() == io::ErrorKind::NotFound && Path::new("/proc/self/ns").exists()
-        }
-    }
 }
 
 /// Whether this is root, and not somebody who runs a program with file capabilities. Nobody else

@@ -8,11 +8,10 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Backend, Capabilities, Cgroups, Config, Confinement, KernelError, Release, Tracer, capability,
-    facts::KernelTypes,
-    tracefs,
-    tracer::{self},
+    Backend, Capabilities, Config, Confinement, KernelError, Tracer, capability,
+    facts::KernelTypes, tracefs,
 };
+use crate::system::{Cgroups, Release, pid_max};
 
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
@@ -115,7 +114,7 @@ impl Examination {
                 .find(|backend| backend.works)
                 .map(|backend| backend.name),
             backends,
-            pid_max: tracer::pid_max(),
+            pid_max: pid_max(),
             max_zombies: config.max_zombies,
             buffer_bytes: config.buffer,
             map_bytes,

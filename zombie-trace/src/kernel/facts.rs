@@ -9,7 +9,8 @@ use std::{
 use aya::Endianness;
 use zombie_trace_common::MISSING;
 
-use super::{KernelError, Release, btf::Btf, capability, offsets};
+use super::{KernelError, btf::Btf, capability, offsets};
+use crate::system::Release;
 
 /// Where the kernel shows its own BTF.
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";

@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, AsRawFd as _, OwnedFd},
 };
 
-use crate::privilege;
+use crate::system::privilege;
 
 /// How often the kernel skipped a program (`recursion_misses`, 5.12 and later).
 #[derive(Debug)]

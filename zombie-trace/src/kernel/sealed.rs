@@ -13,7 +13,7 @@ use aya::{
 use nix::libc;
 
 use super::{KernelError, misses::number};
-use crate::privilege;
+use crate::system::privilege;
 
 /// What we still read from: records, and the states of processes.
 const KEPT: [&str; 3] = ["EVENTS", "SLOTS", "DISPLACED"];

@@ -10,7 +10,7 @@ use nix::{
 };
 
 use super::{KernelError, capability};
-use crate::privilege::raised;
+use crate::system::privilege::raised;
 
 const MOUNT_POINTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 

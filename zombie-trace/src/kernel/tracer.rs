@@ -16,11 +16,9 @@ use zombie_trace_common::{
 };
 
 use super::{
-    Backend, KernelError, Release, Scope,
+    Backend, KernelError, Scope,
     attach::{self, Attachment},
-    capability,
-    clock::sample_clocks,
-    counters,
+    capability, counters,
     facts::{Facts, KernelTypes},
     mapping::{Mapping, Setting},
     misses::Misses,
@@ -28,8 +26,8 @@ use super::{
 };
 use crate::{
     container::{self, ContainerQuery},
-    deadline::Deadline,
-    decode,
+    kernel::decode,
+    system::{Release, deadline::Deadline, pid_max, sample_clocks},
 };
 
 /// How long the processes from before the hooks are looked for, at the most.
@@ -521,12 +519,6 @@ fn waiting_threads() -> u32 {
     // Its usual value on a large machine.
     const PID_MAX_LIMIT: u32 = 4_194_304;
     pid_max().unwrap_or(PID_MAX_LIMIT).clamp(1024, 65_536)
-}
-
-/// /proc/sys/kernel/pid_max: no pid is as large, so that no more processes can exist at once.
-pub(super) fn pid_max() -> Option<u32> {
-    let text = fs::read_to_string("/proc/sys/kernel/pid_max").ok()?;
-    text.trim().parse().ok()
 }
 
 fn fill(ebpf: &mut Ebpf, name: &str, pids: &[u32]) -> Result<(), KernelError> {

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::Comm;
+use crate::model::Comm;
 
 /// Tells which parents have a growing number of zombies: when one has come to so many, and again
 /// each time that the number has doubled.

@@ -2,7 +2,8 @@ use foldhash::HashMap;
 
 use zombie_trace_common::{Record, SnapshotEntry, flags, how};
 
-use super::{Alive, Comm, Flag, How, Phases, Place, RunQueueClocks, WallClock, Zombie};
+use super::{RunQueueClocks, WallClock};
+use crate::model::{Alive, Comm, Flag, How, Phases, Place, Zombie};
 
 /// Turns the kernel side's records into lifetimes.
 #[derive(Clone, Debug, Default)]
@@ -248,7 +249,7 @@ mod tests {
     use zombie_trace_common::{ClockSample, TaskNow};
 
     use super::*;
-    use crate::decode::{self, Event};
+    use crate::kernel::decode::{self, Event};
 
     const ERROR: u64 = 12_000;
     const MS: u64 = 1_000_000;

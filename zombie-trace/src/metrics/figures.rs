@@ -2,10 +2,9 @@ use jiff::Timestamp;
 
 use super::{Labels, Series, SeriesTable, Slot};
 use crate::{
-    aggregate::Lost,
     container::Container,
-    lifecycle::{Alive, Comm, Zombie},
-    sink::visible,
+    model::{Alive, Comm, Lost, Zombie},
+    text::visible,
 };
 
 /// How full the machine's table of pids is.
@@ -137,7 +136,7 @@ impl Totals {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::filter::fixtures::{alive, zombie};
+    use crate::model::fixtures::{alive, zombie};
 
     /// Of a parent that has a name to be escaped, and of one that is not known.
     pub(in super::super) fn figures() -> Figures {

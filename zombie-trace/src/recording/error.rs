@@ -2,7 +2,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::SCHEMA;
+use crate::model::SCHEMA;
 
 /// Why a recording can't be read, or not further.
 #[derive(Debug, Error)]

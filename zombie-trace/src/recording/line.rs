@@ -3,10 +3,9 @@ use std::{borrow::Cow, fmt};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de};
 
-use super::SCHEMA;
 use crate::{
-    aggregate::{Lost, Summary, ZombieTimes},
-    lifecycle::{Alive, Zombie},
+    aggregate::{Summary, ZombieTimes},
+    model::{Alive, Lost, SCHEMA, Zombie},
 };
 
 /// A line of a recording.

@@ -22,7 +22,7 @@ pub use line::{Interval, Line, Loss, Start};
 pub use tally::Missing;
 
 use self::{line::LineError, tally::Tally};
-use crate::sink::{SCHEMA, visible};
+use crate::text::visible;
 
 /// A bound on memory. The longest line is the summary of a run with as many parents and containers
 /// as are kept apart, of some 2 MiB.

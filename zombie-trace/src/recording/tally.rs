@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::Line;
-use crate::aggregate::{Counts, Lost};
+use crate::model::{Counts, Lost};
 
 /// What the lines of a recording add up to.
 #[derive(Debug, Default)]
@@ -207,8 +207,7 @@ mod tests {
     use super::*;
     use crate::{
         aggregate::Aggregate,
-        filter::fixtures,
-        lifecycle::{Alive, Flag, Zombie},
+        model::{Alive, Flag, Zombie, fixtures},
         recording::Loss,
     };
 

@@ -4,10 +4,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::{
-    aggregate::Lost,
-    cause::Cause,
-    filter::fixtures,
-    lifecycle::{Flag, How, Zombie},
+    model::{Cause, Flag, How, Lost, Zombie, fixtures},
     sink::{Json, Sink as _},
 };
 
@@ -61,11 +58,11 @@ fn every_line_is_read_as_it_was_written() {
             how: How::IoUring,
             cgroup: Some("/a\"b".into()),
             flags: vec![Flag::PreExisting, Flag::BoundedEnd],
-            phases: Some(crate::lifecycle::Phases::default()),
+            phases: Some(crate::model::Phases::default()),
             ..fixtures::zombie()
         },
     ];
-    let alive = crate::lifecycle::Alive {
+    let alive = crate::model::Alive {
         cause: Some(Cause::ParentStopped),
         cause_text: Some("stopped".into()),
         ..fixtures::alive()

@@ -7,11 +7,8 @@ use serde_json::ser::{CompactFormatter, Formatter};
 use super::{Loss, Medium, Sink, Start};
 use crate::{
     aggregate::{Interval, Summary},
-    lifecycle::{Alive, Zombie},
+    model::{Alive, SCHEMA, Zombie},
 };
-
-/// The version of the lines' format. Fields may be added to it; none changes its meaning.
-pub const SCHEMA: u32 = 1;
 
 /// Writes an object, with all control and format characters in strings escaped. JSON requires that
 /// only below U+0020, but a terminal also obeys U+009B, and U+202E reorders what it shows. `##` is
@@ -146,8 +143,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        aggregate::{Aggregate, Counts, Lost},
-        filter::fixtures::{alive, zombie},
+        aggregate::Aggregate,
+        model::{
+            Counts, Lost,
+            fixtures::{alive, zombie},
+        },
     };
 
     fn lines(stream: bool, fill: impl FnOnce(&mut Json<&mut Vec<u8>>)) -> Vec<Value> {

@@ -7,8 +7,8 @@ use std::{
 use super::{Loss, Sink, Start};
 use crate::{
     aggregate::Summary,
-    lifecycle::{Alive, Zombie},
     metrics::{Figures, Standing, Totals},
+    model::{Alive, Zombie},
 };
 
 /// Counts into figures that others read meanwhile.

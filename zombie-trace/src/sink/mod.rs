@@ -1,10 +1,9 @@
 //! Where results go. A sink knows nothing of where they come from.
 
-mod color_when;
 mod compressor;
+mod encoded;
 mod json;
 mod metrics;
-mod new_file;
 mod output;
 mod queue;
 mod text;
@@ -14,23 +13,19 @@ use std::io;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-pub use color_when::ColorWhen;
+pub use encoded::Encoded;
+pub use json::Json;
 pub(crate) use json::to_json;
-pub use json::{Json, SCHEMA};
 pub use metrics::Metrics;
-pub use new_file::{Access, NewFile, Replacement, write_file};
 pub use output::{Medium, Output, Screen};
 pub use queue::{Progress, Queue};
-pub(crate) use text::style::{BAD, GOOD, HEADING, paint};
-pub use text::{
-    Encoded, Intervals, Look, Process, Table, Text, comparison, process_table, use_locale,
-};
-pub(crate) use text::{encode, human, path, printable, status, time_of_day, visible, wrap};
+pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table};
 
 use crate::{
-    aggregate::{Interval, Lost, Summary},
-    lifecycle::{Alive, Comm, Zombie},
+    aggregate::{Interval, Summary},
     metrics::Standing,
+    model::{Alive, Comm, Lost, Zombie},
+    text::ColorWhen,
 };
 
 /// The begin of a run: the JSON object `start` but for its `type`, `ts` and `schema`.
@@ -154,8 +149,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        aggregate::{Aggregate, Counts},
-        filter::fixtures::{interval, zombie},
+        aggregate::{Aggregate, fixtures::interval},
+        model::{Counts, fixtures::zombie},
     };
 
     fn written(options: Options) -> String {

@@ -8,7 +8,8 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 use terminal_size::terminal_size_of;
 
-use super::{ColorWhen, NewFile, compressor::Compressor};
+use super::compressor::Compressor;
+use crate::{system::NewFile, text::ColorWhen};
 
 /// Beyond this much, whole lines are written without waiting for a flush.
 const ENOUGH: usize = 64 * 1024;
@@ -292,7 +293,8 @@ fn wait_until_writable(fd: BorrowedFd<'_>) -> io::Result<()> {
 mod tests {
     use std::{fs, io::Read, os::fd::OwnedFd, process::Command, thread, time::Duration};
 
-    use super::{super::Access, *};
+    use super::*;
+    use crate::system::Access;
 
     const LINE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef\n";
 

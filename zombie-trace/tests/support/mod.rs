@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use zombie_trace::{
-    aggregate::{Aggregate, Counts, Interval, Lost, Summary},
+    aggregate::{Aggregate, Interval, Summary},
     container::{Container, Runtime},
     filter::Filter,
-    lifecycle::{Alive, Flag, How, Phases, Zombie},
+    model::{Alive, Counts, Flag, How, Lost, Phases, Zombie},
     sink::{Loss, Sink, Start},
 };
 

@@ -1,6 +1,6 @@
 //! Tables of the summary: as wide as their contents need, and no wider than there is room.
 
-use super::{
+use crate::text::{
     escape::{cut, width},
     style::{self, paint},
 };

@@ -1,15 +1,15 @@
 use std::fmt::Write as _;
 
-use super::{
-    Look,
-    duration::human,
-    escape::{cut, escape, width},
-    style::{BAD, GOOD, HEADING, PLAIN, paint},
-    wrap,
-};
+use super::Look;
 use crate::{
     compare::{Change, Comparison, Pair, ParentCount, ParentPair, Verdict},
-    lifecycle::Comm,
+    model::Comm,
+    text::{
+        escape::{cut, escape, width},
+        human,
+        style::{BAD, GOOD, HEADING, PLAIN, paint},
+        wrap,
+    },
 };
 
 /// So many parents are shown in full, and as many in a line each.

@@ -1,12 +1,14 @@
 use anstyle::Style;
 use jiff::tz::TimeZone;
 
-use super::{
-    Look,
-    duration::human,
-    style::{self, paint},
+use super::Look;
+use crate::{
+    aggregate::Interval,
+    text::{
+        human,
+        style::{self, paint},
+    },
 };
-use crate::aggregate::Interval;
 
 /// A line an interval, with a header that comes again on each screen.
 #[derive(Debug)]
@@ -198,7 +200,7 @@ fn rate(number: u64, duration_ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::fixtures::interval;
+    use crate::aggregate::fixtures::interval;
 
     fn intervals(width: Option<usize>, rows: Option<usize>) -> Intervals {
         let look = Look {

@@ -1,17 +1,12 @@
 //! Text for people: a row a zombie, or a line an interval, and a summary at the end.
 
-mod charset;
 mod columns;
 mod comparison;
-mod duration;
-mod escape;
 mod fit;
 mod intervals;
 mod notes;
 mod processes;
 mod row;
-mod status;
-pub(crate) mod style;
 mod summary;
 mod table;
 mod worst_containers;
@@ -19,37 +14,16 @@ mod worst_parents;
 
 use std::io;
 
-pub(crate) use charset::encode;
-pub use charset::{Encoded, use_locale};
 pub use comparison::comparison;
-pub(crate) use duration::human;
 pub use intervals::Intervals;
-pub(crate) use processes::wrap;
 pub use processes::{Process, process_table};
-pub(crate) use row::time_of_day;
-pub(crate) use status::status;
 pub use table::Table;
 
 use super::{Loss, Medium, Running, Sink, Start};
 use crate::{
     aggregate::{Interval, Summary},
-    lifecycle::{Alive, Comm, Zombie},
+    model::{Alive, Zombie},
 };
-
-/// A command name with all that could fool a terminal made visible.
-pub(crate) fn printable(comm: &Comm) -> String {
-    visible(&comm.to_str())
-}
-
-/// Any text with all that could fool a terminal made visible.
-pub(crate) fn visible(text: &str) -> String {
-    escape::escape(text).into_owned()
-}
-
-/// A path likewise.
-pub(crate) fn path(path: &std::path::Path) -> String {
-    visible(&path.to_string_lossy())
-}
 
 /// How text looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-use super::duration::human;
-use crate::lifecycle::Flag;
+use crate::{model::Flag, text::human};
 
 /// What is special about a record, in short; with the error if the time is not exact.
 pub(super) fn notes(flags: &[Flag], error_ns: u64) -> String {

@@ -1,12 +1,15 @@
 use std::fmt::Write as _;
 
-use super::{
-    Look,
-    duration::human,
-    escape::{cut, escape, width},
-    style::{BAD, HEADING},
+use super::Look;
+use crate::{
+    model::{Alive, Cause},
+    text::{
+        escape::{cut, escape, width},
+        human,
+        style::{BAD, HEADING},
+        wrap,
+    },
 };
-use crate::{cause::Cause, lifecycle::Alive};
 
 /// A zombie as `ps` lists it.
 #[derive(Clone, Debug, PartialEq)]
@@ -201,28 +204,6 @@ fn findings(text: &mut String, processes: &[Process], look: Look) {
     }
 }
 
-/// Broken at spaces into lines of at most so many columns.
-pub(crate) fn wrap(text: &str, columns: Option<usize>) -> String {
-    let Some(columns) = columns else {
-        return text.to_owned();
-    };
-    let mut wrapped = String::new();
-    let mut used = 0;
-    for word in text.split(' ') {
-        let long = width(word);
-        if used > 0 && used + 1 + long > columns {
-            wrapped.push('\n');
-            used = 0;
-        } else if used > 0 {
-            wrapped.push(' ');
-            used += 1;
-        }
-        wrapped.push_str(word);
-        used += long;
-    }
-    wrapped
-}
-
 /// A terminal's name, as ps(1) shows it.
 fn terminal(device: u32) -> String {
     // new_encode_dev (include/linux/kdev_t.h)
@@ -250,7 +231,7 @@ fn clock(ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::fixtures::alive;
+    use crate::model::fixtures::alive;
 
     fn process(pid: u32) -> Process {
         Process {

@@ -2,17 +2,13 @@ use anstyle::Style;
 use jiff::tz::TimeZone;
 
 use super::{
-    duration::human,
-    escape::escape,
     fit::Column,
     notes::{is_approximate, notes},
-    status::status,
-    style,
 };
 use crate::{
-    cause::Cause,
     container::Container,
-    lifecycle::{Alive, Comm, How, Zombie},
+    model::{Alive, Cause, Comm, How, Zombie},
+    text::{escape::escape, human, status, style, time_of_day},
 };
 
 /// Something to show in each column.
@@ -101,13 +97,6 @@ fn plain(text: String) -> (String, Style) {
     (text, style::PLAIN)
 }
 
-/// With µs.
-pub(crate) fn time_of_day(ts: jiff::Timestamp, zone: &TimeZone) -> String {
-    ts.to_zoned_datetime(zone.clone())
-        .strftime("%H:%M:%S.%6f")
-        .to_string()
-}
-
 fn number(pid: Option<u32>) -> String {
     pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string())
 }
@@ -133,9 +122,9 @@ fn reaper(zombie: &Zombie) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        filter::fixtures::{alive, zombie},
-        lifecycle::Flag,
+    use crate::model::{
+        Flag,
+        fixtures::{alive, zombie},
     };
 
     fn text(row: &impl Row, column: Column) -> String {

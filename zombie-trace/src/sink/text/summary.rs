@@ -1,16 +1,16 @@
 use std::fmt::Write;
 
 use super::{
-    super::Running,
-    Look,
-    duration::human,
-    escape::width,
-    printable,
-    style::{self, paint},
-    worst_containers::worst_containers,
-    worst_parents::worst_parents,
+    super::Running, Look, worst_containers::worst_containers, worst_parents::worst_parents,
 };
-use crate::aggregate::{Log2Histogram, Summary, ZombieTimes};
+use crate::{
+    aggregate::{Log2Histogram, Summary, ZombieTimes},
+    text::{
+        escape::width,
+        human, printable,
+        style::{self, paint},
+    },
+};
 
 /// Where there is no limit, bars need one.
 const WIDTH: usize = 80;

@@ -3,12 +3,16 @@ use jiff::tz::TimeZone;
 
 use super::{
     Look,
-    escape::{cut, width},
     fit::{Column, Slot, fit},
     row::Row,
-    style::{self, paint},
 };
-use crate::lifecycle::{Alive, Zombie};
+use crate::{
+    model::{Alive, Zombie},
+    text::{
+        escape::{cut, width},
+        style::{self, paint},
+    },
+};
 
 /// A row a zombie, with a header that is printed once.
 #[derive(Debug)]
@@ -75,7 +79,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::fixtures::{alive, zombie};
+    use crate::model::fixtures::{alive, zombie};
 
     fn table(width: Option<usize>, color: bool) -> Table {
         Table::new(Look { width, color }, true, TimeZone::UTC)
@@ -91,9 +95,9 @@ mod tests {
             signal: Some(26),
             core_dumped: true,
             zombie_ns: 999_000_000,
-            how: crate::lifecycle::How::AutoreapOnReparent,
+            how: crate::model::How::AutoreapOnReparent,
             reaper_pid: Some(1),
-            flags: vec![crate::lifecycle::Flag::BoundedEnd; 5],
+            flags: vec![crate::model::Flag::BoundedEnd; 5],
             ..zombie()
         };
         for columns in 40..200 {

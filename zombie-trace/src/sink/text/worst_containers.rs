@@ -1,9 +1,8 @@
-use super::{
-    columns::{Columns, more},
-    duration::human,
-    escape::escape,
+use super::columns::{Columns, more};
+use crate::{
+    aggregate::ContainerSummary,
+    text::{escape::escape, human},
 };
-use crate::aggregate::ContainerSummary;
 
 /// How many are shown.
 const MOST: usize = 5;

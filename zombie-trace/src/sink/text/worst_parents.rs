@@ -1,9 +1,8 @@
-use super::{
-    columns::{Columns, more},
-    duration::human,
-    escape::escape,
+use super::columns::{Columns, more};
+use crate::{
+    aggregate::ParentSummary,
+    text::{escape::escape, human},
 };
-use crate::aggregate::ParentSummary;
 
 /// How many are shown.
 const MOST: usize = 10;
@@ -70,8 +69,11 @@ fn cells(parent: &ParentSummary) -> [String; 10] {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::escape::width, *};
-    use crate::aggregate::{GroupSummary, PhaseTotals};
+    use super::*;
+    use crate::{
+        aggregate::{GroupSummary, PhaseTotals},
+        text::escape::width,
+    };
 
     fn parent(ppid: u32) -> ParentSummary {
         ParentSummary {

@@ -1,0 +1,17 @@
+//! Options that several commands have.
+
+mod backend_choice;
+mod buffer_size;
+mod files;
+mod filter;
+mod scope;
+mod tuning;
+pub(crate) mod user;
+
+pub use backend_choice::BackendChoice;
+pub use buffer_size::{BufferSize, BufferSizeError};
+pub(crate) use files::Files;
+pub use filter::FilterArgs;
+pub use scope::ScopeArgs;
+pub use tuning::{DEFAULT_MAX_ZOMBIES, TuningArgs};
+pub use user::UserError;

@@ -1,0 +1,88 @@
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::{
+    container::ContainerQuery,
+    kernel::Scope,
+    stderr,
+    system::{Cgroup, CgroupPaths, proc},
+    text,
+    value::Pid,
+};
+
+/// Which processes it is about.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct ScopeArgs {
+    /// Only this exiting process (repeatable)
+    #[arg(short, long, value_name = "PID", allow_hyphen_values = true)]
+    #[arg(help_heading = "Scope")]
+    pub pid: Vec<Pid>,
+
+    /// Only children of this parent (repeatable)
+    #[arg(short = 'P', long, value_name = "PID", allow_hyphen_values = true)]
+    #[arg(help_heading = "Scope")]
+    pub ppid: Vec<Pid>,
+
+    /// Only descendants of PID, even if reparented
+    #[arg(
+        long,
+        value_name = "PID",
+        allow_hyphen_values = true,
+        help_heading = "Scope"
+    )]
+    pub tree: Option<Pid>,
+
+    /// Only this cgroup v2 and those below it
+    #[arg(short, long, value_name = "PATH", help_heading = "Scope")]
+    pub cgroup: Option<PathBuf>,
+
+    /// Only containers of this id or begin of one, name, or host name (repeatable)
+    #[arg(long, value_name = "ID|NAME", help_heading = "Scope")]
+    pub container: Vec<ContainerQuery>,
+}
+
+impl ScopeArgs {
+    /// The scope as the kernel side decides it. Warns of what does not exist yet.
+    ///
+    /// # Errors
+    /// `--cgroup` names no cgroup v2.
+    pub fn resolve(&self) -> anyhow::Result<Scope> {
+        let warn = |flag: &str, pid: Pid| {
+            if !proc::exists(pid.get()) {
+                stderr::warn(&format!(
+                    "{flag} {pid}: there is no such process now; waiting for it"
+                ));
+            }
+            pid.get()
+        };
+        let cgroup = match &self.cgroup {
+            Some(path) => Some(
+                Cgroup::from_path(path)
+                    .with_context(|| format!("--cgroup {}", text::path(path)))?,
+            ),
+            None => None,
+        };
+        let mut known = CgroupPaths::new();
+        if !self.container.is_empty() {
+            known.add_containers();
+        }
+        for wanted in &self.container {
+            let mut paths = known.paths();
+            if wanted.is_id_begin() && !paths.any(|path| wanted.matches_path(path)) {
+                stderr::warn(&format!(
+                    "--container {}: no cgroup v2 is of such a container now; waiting for one",
+                    wanted.as_str()
+                ));
+            }
+        }
+        Ok(Scope {
+            pids: self.pid.iter().map(|pid| warn("--pid", *pid)).collect(),
+            ppids: self.ppid.iter().map(|pid| warn("--ppid", *pid)).collect(),
+            tree: self.tree.map(|pid| warn("--tree", pid)),
+            cgroup,
+            containers: self.container.clone(),
+        })
+    }
+}

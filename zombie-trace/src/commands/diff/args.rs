@@ -1,0 +1,64 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::{
+    args::Files,
+    gate::{Condition, Format},
+    text::ColorWhen,
+};
+
+const DIFF_HELP: &str = "\
+Conditions of --fail-if:
+  p50>+20%, count<-5%   a change from BASE to NEW; of p50, p90, p99 and rate
+                        only if noise does not explain it
+  p99>50ms, alive>0     a limit, for NEW
+
+Exit status:
+  0  all went well, whether there is a difference or not
+  1  a recording cannot be read
+  2  the command line makes no sense
+  3  a condition of --fail-if holds";
+
+/// Options of `diff`.
+#[derive(Clone, Debug, PartialEq, Args)]
+#[command(max_term_width = 80, after_help = DIFF_HELP)]
+pub struct DiffArgs {
+    /// The run before: what --json -o FILE wrote, or '-' for standard input
+    pub base: PathBuf,
+
+    /// The run after
+    pub new: PathBuf,
+
+    /// Write a JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorWhen,
+
+    /// End with status 3 if this holds, such as 'p99>+20%' (repeatable)
+    #[arg(long, value_name = "COND", value_parser = Condition::of_two_runs)]
+    pub fail_if: Vec<Condition>,
+
+    /// How to tell which holds: text, github or junit=FILE
+    #[arg(long, default_value_t, requires = "fail_if")]
+    pub format: Format,
+}
+
+impl DiffArgs {
+    /// Why the options don't go together, if so.
+    pub(crate) fn conflict(&self) -> Option<&'static str> {
+        let runs = [&self.base, &self.new].map(|path| path.as_path());
+        (runs == [Path::new("-"); 2])
+            .then_some("BASE and NEW are both standard input: give one of them as a file")
+    }
+
+    /// Adds the files that the command line names.
+    pub(crate) fn add_files(&self, files: &mut Files) {
+        files.input("BASE", Some(&self.base));
+        files.input("NEW", Some(&self.new));
+        files.format(&self.format);
+    }
+}

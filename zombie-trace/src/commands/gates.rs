@@ -1,0 +1,75 @@
+use std::{
+    fs::File,
+    io::{self, Write as _},
+};
+
+use crate::{
+    gate::{Condition, Format, Judged, Verdict, render},
+    stderr::{say, workflow_command},
+    system::{Access, NewFile, Replacement},
+};
+
+/// The conditions of a run and where is told what becomes of them.
+#[derive(Debug)]
+pub(crate) struct Gates {
+    conditions: Vec<Condition>,
+    format: Format,
+    /// Opened before the run: an error must show before it, not after.
+    junit: Option<(File, Replacement)>,
+}
+
+impl Gates {
+    /// For these conditions.
+    ///
+    /// # Errors
+    /// The file of [`Format::Junit`] can't be created.
+    pub(crate) fn open(conditions: &[Condition], format: &Format) -> io::Result<Self> {
+        let junit = match format {
+            Format::Junit(path) => {
+                let (file, replacement) = NewFile::create(path, Access::Usual)?;
+                Some((file.open_at_once()?, replacement))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            conditions: conditions.to_vec(),
+            format: format.clone(),
+            junit,
+        })
+    }
+
+    /// There is nothing to judge.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
+    /// Judges each of them, tells what has become of them, and gives whether any holds.
+    ///
+    /// # Errors
+    /// The file of [`Format::Junit`] can't be written.
+    pub(crate) fn judge(self, verdict: impl Fn(Condition) -> Verdict) -> io::Result<bool> {
+        let judged: Vec<_> = self
+            .conditions
+            .into_iter()
+            .map(|condition| Judged {
+                condition,
+                verdict: verdict(condition),
+            })
+            .collect();
+        let on_stderr = match self.format {
+            Format::Junit(_) => &Format::Text,
+            ref format => format,
+        };
+        for line in render(&judged, on_stderr).lines() {
+            match on_stderr {
+                Format::Github => workflow_command(line),
+                _ => say(line),
+            }
+        }
+        if let Some((mut file, replacement)) = self.junit {
+            file.write_all(render(&judged, &self.format).as_bytes())?;
+            replacement.replace()?;
+        }
+        Ok(judged.iter().any(Judged::failed))
+    }
+}

@@ -1,0 +1,461 @@
+//! `zombie-trace inspect PID`: everything about one zombie and its parent, for a person.
+
+mod args;
+mod watch;
+
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use anyhow::{Context as _, bail};
+use caps::Capability;
+use jiff::tz::TimeZone;
+
+use self::watch::{Reaping, Watch};
+pub use args::InspectArgs;
+
+use crate::{
+    cause::{Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget, diagnose},
+    container::{Container, Runtime},
+    exit_code::ExitCode,
+    lifecycle::Lifecycle,
+    model::{Alive, Diagnosis, Place, Zombie},
+    stderr::{say, warn},
+    system::{
+        monotonic_now,
+        privilege::raised,
+        proc::{self, Existing, Proc},
+        wall_clock,
+    },
+    text::{HEADING, encode, human, printable, time_of_day, visible, wrap},
+};
+
+/// As many of a list are told of.
+const LISTED: usize = 10;
+
+/// Tells what is known of a process.
+///
+/// # Errors
+/// There is no such process; /proc can't be read, or standard output not be written; it is to be
+/// watched, and that can't be.
+pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let pid = args.pid.get();
+    let proc = Proc::open()?;
+    if let Some(gap) = proc.gap() {
+        warn(&gap.to_string());
+    }
+    let Some(leader) = proc.process_of(pid) else {
+        if proc::exists(pid) {
+            bail!("process {pid} exists, but /proc does not show it: run it as root");
+        }
+        bail!(
+            "there is no process {pid}: if it was a zombie it has been reaped ('zombie-trace ps' \
+             lists the living zombies)"
+        );
+    };
+    let mut text = String::new();
+    if leader != pid {
+        let _ = writeln!(text, "{pid} is a thread of process {leader}.\n");
+    }
+    let zombie = raised(Capability::CAP_SYS_PTRACE, || proc.zombie(leader));
+    let parent = zombie.as_ref().map_or(leader, |zombie| zombie.facts.ppid);
+    if args.duration.is_some() && parent == 0 {
+        bail!("--duration: the parent of {leader} can't be seen from here, nor watched");
+    }
+    // Before it is described: what it does meanwhile is seen, too.
+    let watch = match args.duration {
+        Some(duration) => Some((duration, Watch::begin(parent)?)),
+        None => None,
+    };
+    raised(Capability::CAP_SYS_PTRACE, || match &zombie {
+        Some(zombie) => about_zombie(&mut text, &proc, zombie),
+        None => about_living(&mut text, &proc, leader),
+    })?;
+    if let Some((duration, watch)) = watch {
+        write(args, &text)?;
+        say(&format!(
+            "watching {parent} for {}",
+            human(duration.as_nanos())
+        ));
+        text.clear();
+        about_reaping(&mut text, &watch.follow(duration)?);
+    } else if zombie.is_none() {
+        let _ = writeln!(
+            text,
+            "\nHow promptly it reaps: sudo zombie-trace inspect -d 10s {leader}"
+        );
+    }
+    write(args, &text)?;
+    Ok(ExitCode::Success)
+}
+
+/// That nobody reads on is fine.
+fn write(args: &InspectArgs, text: &str) -> anyhow::Result<()> {
+    let mut out = anstream::AutoStream::new(io::stdout(), args.color.into()).lock();
+    match out
+        .write_all(encode(text).as_bytes())
+        .and_then(|()| out.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn heading(text: &mut String, title: &str) {
+    let _ = writeln!(text, "\n{HEADING}{title}{HEADING:#}");
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    const INDENT: usize = 16;
+    let width = terminal_size::terminal_size()
+        .filter(|_| io::stdout().is_terminal())
+        .map(|(width, _)| usize::from(width.0).saturating_sub(INDENT).max(20));
+    let value = wrap(&visible(value), width).replace('\n', &format!("\n{}", " ".repeat(INDENT)));
+    let _ = writeln!(text, "  {name:<14}{value}");
+}
+
+/// Zombies as a run would list them.
+fn alive(zombies: &[Existing]) -> Vec<Alive> {
+    let cpus: HashSet<u32> = zombies.iter().map(|zombie| zombie.entry.now.cpu).collect();
+    let clocks = proc::run_queue_clocks(cpus);
+    let wall = wall_clock();
+    let now = monotonic_now();
+    let mut lifecycle = Lifecycle::new(0);
+    let alive = |zombie: &Existing| {
+        lifecycle.adopt(&zombie.entry, &clocks, &wall);
+        lifecycle.alive(&zombie.entry.record, now, &wall, Place::default())
+    };
+    zombies.iter().map(alive).collect()
+}
+
+fn about_zombie(text: &mut String, proc: &Proc, zombie: &Existing) -> anyhow::Result<()> {
+    let record = &zombie.entry.record;
+    let parents = proc.parents([zombie.facts.ppid]);
+    let parent = parents.get(zombie.facts.ppid);
+    let diagnosis = diagnose(Facts {
+        zombie: &zombie.facts,
+        parent,
+    });
+    let Some(alive) = alive(std::slice::from_ref(zombie)).pop() else {
+        return Ok(());
+    };
+    let name = printable(&alive.comm);
+    let threads = zombie.facts.live_threads.len();
+    if threads == 0 {
+        let _ = writeln!(
+            text,
+            "Process {} ({name}) has been a zombie for {} (± {}).",
+            record.pid,
+            human(alive.age_ns),
+            human(alive.error_ns)
+        );
+    } else {
+        let _ = writeln!(
+            text,
+            "Process {} ({name}) is no zombie yet: its main thread ended {} ago, others live on.",
+            record.pid,
+            human(alive.age_ns)
+        );
+    }
+
+    heading(text, "Why");
+    line(text, "cause", diagnosis.cause.code());
+    line(text, "found", &diagnosis.finding);
+    if let Some(fix) = diagnosis.cause.fix() {
+        line(text, "what helps", fix);
+    }
+
+    heading(text, "What is left of it");
+    let status = match (zombie.status_known, alive.exit_code, alive.signal) {
+        (false, ..) => "known to its owner and root only".to_owned(),
+        (_, _, Some(signal)) => format!("killed by signal {signal}"),
+        (_, Some(code), _) => format!("exit code {code}"),
+        _ => "not known".to_owned(),
+    };
+    line(text, "status", &status);
+    line(
+        text,
+        "pid",
+        &format!("{} stays taken until it is reaped", record.pid),
+    );
+    if record.ns_pid != record.pid {
+        line(
+            text,
+            "",
+            &format!("{} in its own pid namespace", record.ns_pid),
+        );
+    }
+    line(text, "user", &record.uid.to_string());
+    line(text, "CPU time", &human(zombie.cpu_ns));
+    if let Some(cgroup) = &zombie.cgroup {
+        line(
+            text,
+            "cgroup",
+            &format!("{cgroup} (it still counts in pids.current)"),
+        );
+    }
+    if let Some(container) = zombie.cgroup.as_deref().and_then(Container::of_path) {
+        line(text, "container", &told(&container));
+    }
+    if threads == 0 {
+        line(text, "memory, files", "none: given back when it ended");
+    } else {
+        line(text, "memory, files", "all of them, while a thread lives");
+    }
+
+    tree(text, proc, record.pid);
+    match parent {
+        Some(parent) => about_parent(text, proc, "Parent", parent)?,
+        None => {
+            heading(text, "Parent");
+            line(text, "", "not visible from here");
+        }
+    }
+    Ok(())
+}
+
+/// All that its path tells of a container.
+fn told(container: &Container) -> String {
+    let runtime = container.runtime.map(Runtime::as_str);
+    let id = container.id.as_deref();
+    let pod = container
+        .pod_uid
+        .as_ref()
+        .map(|uid| format!("in pod {uid}"));
+    let parts = [runtime, id, pod.as_deref()];
+    visible(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+fn tree(text: &mut String, proc: &Proc, pid: u32) {
+    heading(text, "Ancestors");
+    let mut ancestors = proc.ancestors(pid);
+    ancestors.reverse();
+    for (depth, (pid, comm)) in ancestors.iter().enumerate() {
+        let indent = " ".repeat(2 * depth + 2);
+        let _ = writeln!(text, "{indent}{pid} {}", printable(comm));
+    }
+}
+
+fn about_parent(
+    text: &mut String,
+    proc: &Proc,
+    title: &str,
+    parent: &ParentFacts,
+) -> anyhow::Result<()> {
+    heading(text, title);
+    line(
+        text,
+        "process",
+        &format!("{} ({})", parent.pid, printable(&parent.comm)),
+    );
+    if let Some(container) = proc
+        .cgroup(parent.pid)
+        .as_deref()
+        .and_then(Container::of_path)
+    {
+        line(text, "container", &told(&container));
+    }
+    let disposition = match parent.sigchld {
+        Disposition::Default => "default action: nothing happens",
+        Disposition::Ignore => "ignored",
+        Disposition::Handler => "handled",
+    };
+    let pending = if parent.pending { ", pending" } else { "" };
+    line(text, "SIGCHLD", &format!("{disposition}{pending}"));
+    let blocking = parent
+        .threads
+        .iter()
+        .filter(|thread| thread.blocks_sigchld)
+        .count();
+    let blocked = match blocking {
+        0 => "by no thread".to_owned(),
+        all if all == parent.threads.len() => "by every thread".to_owned(),
+        some => format!("by {some} of {} threads", parent.threads.len()),
+    };
+    line(text, "blocked", &blocked);
+    for (index, thread) in parent.threads.iter().take(LISTED).enumerate() {
+        let name = if index == 0 { "threads" } else { "" };
+        line(text, name, &doing(thread));
+    }
+    if parent.threads.len() > LISTED {
+        line(
+            text,
+            "",
+            &format!("… and {} more", parent.threads.len() - LISTED),
+        );
+    }
+    zombies_of(text, proc, parent.pid)
+}
+
+fn doing(thread: &ThreadFacts) -> String {
+    let state = match thread.state {
+        State::Runnable if thread.starved => "could run, but gets no CPU (R)",
+        State::Runnable => "runs (R)",
+        State::Sleeping => "sleeps (S)",
+        State::Uninterruptible => "sleeps uninterruptibly (D)",
+        State::Stopped => "is stopped (T)",
+        State::TracingStop => "is stopped by a tracer (t)",
+        State::Other => "is in some other state",
+    };
+    let place = match (&thread.wait, &thread.wchan) {
+        (Wait::For { target, .. }, _) => match target {
+            WaitTarget::Any => ", waiting for any child".to_owned(),
+            WaitTarget::Pid(pid) => format!(", waiting for process {pid}"),
+            WaitTarget::Group(0) => ", waiting for its process group".to_owned(),
+            WaitTarget::Group(group) => format!(", waiting for process group {group}"),
+            WaitTarget::Pidfd(pid) => format!(", waiting for process {pid} by a pidfd"),
+        },
+        (Wait::Unreadable(why), _) => format!("; its system call can't be read {why}"),
+        (_, Some(function)) => format!(" in {function}"),
+        (_, None) => String::new(),
+    };
+    format!("{} {state}{place}", thread.tid)
+}
+
+fn zombies_of(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> {
+    let (living, zombies) = proc.children(pid).context("cannot read /proc")?;
+    let children = living.len() + zombies.len();
+    line(
+        text,
+        "children",
+        &format!("{children}, of which {} zombies", zombies.len()),
+    );
+    Ok(())
+}
+
+fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> {
+    let parents = proc.parents([pid]);
+    let Some(process) = parents.get(pid) else {
+        let _ = writeln!(text, "Process {pid} has just ended.");
+        return Ok(());
+    };
+    let name = printable(&process.comm);
+    let (living, zombies) = proc.children(pid).context("cannot read /proc")?;
+    let _ = match (living.len(), zombies.len()) {
+        (0, 0) => writeln!(
+            text,
+            "Process {pid} ({name}) is alive, and has no children."
+        ),
+        (living, 0) => writeln!(
+            text,
+            "Process {pid} ({name}) is alive, has {living} children, and none is a zombie."
+        ),
+        (living, dead) => writeln!(
+            text,
+            "Process {pid} ({name}) is alive; {dead} of its {} children are zombies.",
+            living + dead
+        ),
+    };
+    if !zombies.is_empty() {
+        heading(text, "Its zombies");
+        let zombies: Vec<Existing> = zombies
+            .into_iter()
+            .filter_map(|pid| proc.zombie(pid))
+            .collect();
+        let diagnoses = zombies.iter().map(|zombie| {
+            diagnose(Facts {
+                zombie: &zombie.facts,
+                parent: Some(process),
+            })
+        });
+        let mut listed: Vec<(Alive, Diagnosis)> =
+            alive(&zombies).into_iter().zip(diagnoses).collect();
+        listed.sort_by_key(|(zombie, _)| std::cmp::Reverse(zombie.age_ns));
+        for (zombie, diagnosis) in listed.iter().take(LISTED) {
+            line(
+                text,
+                &zombie.pid.to_string(),
+                &format!(
+                    "{} {}: {}",
+                    printable(&zombie.comm),
+                    human(zombie.age_ns),
+                    diagnosis.cause
+                ),
+            );
+        }
+        if listed.len() > LISTED {
+            line(text, "", &format!("… and {} more", listed.len() - LISTED));
+        }
+        if let Some((_, diagnosis)) = listed.first() {
+            line(text, "found", &diagnosis.finding);
+            if let Some(fix) = diagnosis.cause.fix() {
+                line(text, "what helps", fix);
+            }
+        }
+    }
+    tree(text, proc, pid);
+    about_parent(text, proc, "As a parent", process)
+}
+
+fn about_reaping(text: &mut String, seen: &Reaping) {
+    let Some(summary) = &seen.summary else {
+        return;
+    };
+    heading(
+        text,
+        &format!("How it reaped in {}", human(summary.duration_ns)),
+    );
+    let counts = &summary.counts;
+    let left = seen.alive.len();
+    line(
+        text,
+        "children",
+        &format!(
+            "{} ended: {} reaped, {} autoreaped; {left} are zombies now",
+            counts.exits, counts.reaped, counts.autoreaped
+        ),
+    );
+    let times = &summary.zombie_ns;
+    if let (Some(p50), Some(p99), Some(max)) = (times.p50, times.p99, times.max) {
+        let times = [("p50", p50), ("p99", p99), ("max", max)];
+        let times = times.map(|(name, time)| format!("{name} {}", human(time)));
+        line(text, "zombie time", &times.join("  "));
+    }
+    if let Some(phases) = summary
+        .by_parent
+        .first()
+        .and_then(|parent| parent.group.phases)
+    {
+        let (phase, share) = phases.worst();
+        line(text, "mostly", &format!("{share} % {}", phase.as_str()));
+    }
+    let by_how: Vec<_> = seen
+        .by_how
+        .iter()
+        .map(|(how, count)| format!("{how} {count}"))
+        .collect();
+    if !by_how.is_empty() {
+        line(text, "how", &by_how.join(", "));
+    }
+    for (index, zombie) in seen.latest.iter().enumerate() {
+        let name = if index == 0 { "latest" } else { "" };
+        line(text, name, &reap(zombie));
+    }
+    let cause = |alive: &Alive| Some((alive.cause?, alive.cause_text.clone()?));
+    if let Some((cause, found)) = seen.alive.iter().find_map(cause) {
+        line(text, "left", &format!("{cause}: {found}"));
+    }
+    if !summary.complete {
+        let lost = &counts.lost;
+        let lost = lost.ring_full + lost.map_full + lost.missed;
+        line(text, "lost", &format!("{lost}: this is not all of it"));
+    }
+}
+
+fn reap(zombie: &Zombie) -> String {
+    let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
+    let time = time_of_day(zombie.ts, &zone);
+    let name = printable(&zombie.comm);
+    let (pid, how) = (zombie.pid, zombie.how.as_str());
+    if zombie.autoreaped() {
+        return format!("{time} {pid} ({name}) by {how}");
+    }
+    format!(
+        "{time} {pid} ({name}) after {} by {how}",
+        human(zombie.zombie_ns)
+    )
+}

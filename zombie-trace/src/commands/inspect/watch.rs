@@ -1,0 +1,169 @@
+//! How a parent reaps, seen while it does.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::Context as _;
+use tokio::time::Instant;
+
+use super::LISTED;
+use crate::{
+    aggregate::Summary,
+    args::{BackendChoice, BufferSize, DEFAULT_MAX_ZOMBIES, TuningArgs},
+    filter::Filter,
+    kernel::{self, Scope},
+    model::{Alive, Zombie},
+    run::{
+        attach,
+        pipeline::Pipeline,
+        session::{Session, Trouble},
+        signals::{Inherited, Signals},
+    },
+    sink::{Loss, Sink, Start},
+    value::TimeSpan,
+};
+
+/// What has been seen of a parent's children.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reaping {
+    /// The latest that were reaped, the last one last; [`LISTED`] at the most.
+    pub(super) latest: VecDeque<Zombie>,
+    /// How many were reaped in each way.
+    pub(super) by_how: BTreeMap<&'static str, u64>,
+    /// The zombies that are left.
+    pub(super) alive: Vec<Alive>,
+    /// What it came to.
+    pub(super) summary: Option<Summary>,
+}
+
+/// The hooks are live.
+pub(super) struct Watch {
+    runtime: tokio::runtime::Runtime,
+    session: Session,
+    signals: Signals,
+    seen: Seen,
+}
+
+impl Watch {
+    /// Looks at the children of this process from now on.
+    ///
+    /// # Errors
+    /// Those of a run: no privileges, a kernel that can't be traced.
+    pub(super) fn begin(parent: u32) -> anyhow::Result<Self> {
+        let tuning = TuningArgs {
+            backend: BackendChoice::default(),
+            btf: None,
+            max_zombies: DEFAULT_MAX_ZOMBIES,
+            buffer: BufferSize::default(),
+        };
+        kernel::check_open_files()?;
+        let inherited = Inherited::take().context("cannot set signals up")?;
+        let signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the event loop")?;
+        let scope = Scope {
+            ppids: vec![parent],
+            ..Scope::default()
+        };
+        let seen = Seen::default();
+        let session = runtime.block_on(async {
+            let tracer = attach(&tuning.config(scope, None, false), false)?;
+            let filter = Filter {
+                autoreaped: true,
+                ..Filter::default()
+            };
+            // At the end only: until then it is not asked why one is still there.
+            let never = u64::MAX;
+            let error_ns = tracer.backend().error_ns();
+            let sink = Box::new(seen.clone());
+            Session::new(
+                Pipeline::new(
+                    error_ns,
+                    never,
+                    filter,
+                    sink,
+                    Box::new(crate::system::proc::command_line),
+                ),
+                tracer,
+            )
+        })?;
+        Ok(Self {
+            runtime,
+            session,
+            signals,
+            seen,
+        })
+    }
+
+    /// Looks on for so long, or until somebody says stop.
+    ///
+    /// # Errors
+    /// The kernel side is not to be read any more.
+    pub(super) fn follow(mut self, duration: TimeSpan) -> anyhow::Result<Reaping> {
+        let outcome = self.runtime.block_on(async {
+            let deadline = Instant::now() + duration.into();
+            self.session
+                .follow(None, &mut self.signals, Some(deadline))
+                .await?;
+            self.session.finish().await
+        });
+        match outcome {
+            Ok(_) => Ok(self.seen.take()),
+            Err(Trouble::Output(error)) => Err(error.into()),
+            Err(Trouble::Other(error)) => Err(error),
+        }
+    }
+}
+
+/// Keeps what a page has room for.
+#[derive(Clone, Debug, Default)]
+struct Seen(Arc<Mutex<Reaping>>);
+
+impl Seen {
+    fn lock(&self) -> MutexGuard<'_, Reaping> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Reaping {
+        std::mem::take(&mut *self.lock())
+    }
+}
+
+impl Sink for Seen {
+    fn start(&mut self, _: &Start) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn zombie(&mut self, zombie: &Zombie) -> io::Result<()> {
+        let mut seen = self.lock();
+        *seen.by_how.entry(zombie.how.as_str()).or_default() += 1;
+        if seen.latest.len() == LISTED {
+            seen.latest.pop_front();
+        }
+        seen.latest.push_back(zombie.clone());
+        Ok(())
+    }
+
+    fn alive(&mut self, alive: &Alive) -> io::Result<()> {
+        self.lock().alive.push(alive.clone());
+        Ok(())
+    }
+
+    fn loss(&mut self, _: &Loss) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+        self.lock().summary = Some(summary.clone());
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

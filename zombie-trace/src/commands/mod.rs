@@ -1,0 +1,11 @@
+//! What the program can do, a module per command.
+
+pub mod demo;
+pub mod diff;
+pub mod doctor;
+mod gates;
+pub mod inspect;
+pub mod ps;
+pub mod report;
+pub mod serve;
+pub mod trace;

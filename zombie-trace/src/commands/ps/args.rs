@@ -1,0 +1,57 @@
+use clap::Args;
+
+use crate::{
+    args::{Files, FilterArgs, ScopeArgs},
+    gate::{Condition, Format},
+    text::ColorWhen,
+};
+
+const PS_EXIT: &str = "\
+Exit status:
+  0  all went well, whether there are zombies or not
+  1  /proc cannot be read, or hides processes (hidepid): what can be seen is
+     listed, and no condition is judged
+  2  the command line makes no sense
+  3  a condition of --fail-if holds";
+
+/// Options of `ps`.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(max_term_width = 80, after_help = PS_EXIT)]
+pub struct PsArgs {
+    /// Which processes are looked at.
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+
+    /// Which of them are listed.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// Write JSON Lines instead of text
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Output"
+    )]
+    pub color: ColorWhen,
+
+    /// End with status 3 if this holds: 'alive>10', 'age>1m' (repeatable)
+    #[arg(long, value_name = "COND", value_parser = Condition::of_now)]
+    #[arg(help_heading = "Output")]
+    pub fail_if: Vec<Condition>,
+
+    /// How to tell which holds: text, github or junit=FILE
+    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
+    pub format: Format,
+}
+
+impl PsArgs {
+    /// Adds the files that the command line names.
+    pub(crate) fn add_files(&self, files: &mut Files) {
+        files.format(&self.format);
+    }
+}

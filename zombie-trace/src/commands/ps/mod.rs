@@ -1,0 +1,254 @@
+//! `zombie-trace ps`: the zombies that exist now.
+
+mod args;
+
+use std::{
+    collections::HashMap,
+    io::{self, Write as _},
+};
+
+use anyhow::{Context as _, bail};
+use caps::Capability;
+
+pub use args::PsArgs;
+
+use crate::{
+    args::ScopeArgs,
+    cause::{Facts, diagnose},
+    commands::gates::Gates,
+    exit_code::ExitCode,
+    filter::Filter,
+    gate::Figures,
+    lifecycle::Lifecycle,
+    model::{Cause, Diagnosis},
+    sink::{self, Output, Process, Sink as _},
+    stderr::warn,
+    system::{
+        Cgroup, Cgroups, Subtree, monotonic_now, place_of,
+        privilege::raised,
+        proc::{self, Existing, Gap, Proc},
+        wall_clock,
+    },
+    value::Pid,
+};
+
+/// Lists them; the status says whether a condition holds.
+///
+/// # Errors
+/// /proc can't be read or does not show all processes; standard output or the file of `--format`
+/// can't be written.
+pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
+    let proc = Proc::open()?;
+    let gates = Gates::open(&args.fail_if, &args.format)
+        .with_context(|| format!("cannot open --format {}", args.format))?;
+    let Seen { processes, gap } = raised(Capability::CAP_SYS_PTRACE, || list(&proc, args))?;
+    // That there is none is not known then.
+    if gap.is_none() || !processes.is_empty() {
+        let output = Output::stdout().context("cannot open standard output")?;
+        match write(args, &processes, output, usize::MAX) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written.context("cannot write to standard output")?,
+        }
+    }
+    if let Some(gap) = gap {
+        bail!("there may be more zombies: {gap}");
+    }
+    // A leader whose threads live on can't be reaped yet: it is no zombie by our measure.
+    let zombies = processes
+        .iter()
+        .filter(|process| process.alive.cause != Some(Cause::LeaderWithThreads));
+    let ages = zombies.map(|process| process.alive.age_ns);
+    let figures = Figures {
+        alive: ages.clone().count() as u64,
+        oldest_ns: ages.max(),
+        ..Figures::default()
+    };
+    let failed = gates
+        .judge(|condition| condition.judge(&figures))
+        .with_context(|| format!("cannot write to --format {}", args.format))?;
+    Ok(if failed {
+        ExitCode::ConditionHolds
+    } else {
+        ExitCode::Success
+    })
+}
+
+/// What [`run`] shows of the descendants of a process, but with a few of their rows only.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn show_tree(proc: &Proc, root: Pid) -> anyhow::Result<()> {
+    const ROWS: usize = 5;
+    let mut args = PsArgs::default();
+    args.scope.tree = Some(root);
+    let output = Output::stdout().context("cannot open standard output")?;
+    Ok(write(&args, &list(proc, &args)?.processes, output, ROWS)?)
+}
+
+/// What /proc shows.
+struct Seen {
+    /// The oldest first.
+    processes: Vec<Process>,
+    /// Why there may be more, if so.
+    gap: Option<Gap>,
+}
+
+fn write(args: &PsArgs, processes: &[Process], output: Output, rows: usize) -> io::Result<()> {
+    if args.json {
+        let mut json = sink::Json::new(output, true);
+        for process in processes {
+            json.alive(&process.alive)?;
+        }
+        return json.flush();
+    }
+    let look = sink::Look {
+        width: output.width(),
+        color: output.colored(args.color),
+    };
+    let mut output = sink::Encoded(output);
+    output.write_all(sink::process_table(processes, look, rows).as_bytes())?;
+    output.flush()
+}
+
+fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
+    let mut in_scope = scope(proc, &args.scope)?;
+    let found = proc.existing().context("cannot read /proc")?;
+    let mut zombies = found.zombies;
+    zombies.retain(|zombie| in_scope(zombie));
+
+    let parents = proc.parents(zombies.iter().map(|zombie| zombie.facts.ppid));
+    zombies.retain(|zombie| proc.is_still_there(zombie.entry.record.pid, &zombie.facts));
+    let mut cpus: Vec<_> = zombies.iter().map(|zombie| zombie.entry.now.cpu).collect();
+    cpus.sort_unstable();
+    cpus.dedup();
+    cpus.retain(|cpu| *cpu != u32::MAX);
+    let clocks = proc::run_queue_clocks(cpus);
+    let wall = wall_clock();
+    let now = monotonic_now();
+    let filter = Filter::from(&args.filter);
+    let mut lifecycle = Lifecycle::new(0);
+    let mut processes = Vec::new();
+    for zombie in &zombies {
+        let parent = parents.get(zombie.facts.ppid);
+        let mut entry = zombie.entry;
+        if let Some(parent) = parent {
+            entry.record.parent_comm = parent.comm.to_raw();
+        }
+        lifecycle.adopt(&entry, &clocks, &wall);
+        let mut place = place_of(zombie.cgroup.as_deref());
+        place.parent_container = place_of(zombie.parent_cgroup.as_deref())
+            .container
+            .and_then(|container| container.id);
+        let diagnosis: Diagnosis = diagnose(Facts {
+            zombie: &zombie.facts,
+            parent,
+        });
+        let mut alive = lifecycle
+            .alive(&entry.record, now, &wall, place)
+            .because(Some(&diagnosis));
+        if !zombie.status_known {
+            alive.exit_code = None;
+            alive.signal = None;
+        }
+        if parent.is_none() {
+            alive.parent_comm = None;
+        }
+        if filter.passes_alive(&alive) {
+            processes.push(Process {
+                alive,
+                tty: zombie.tty,
+                cpu_ns: zombie.cpu_ns,
+                wchan: zombie.wchan.clone(),
+            });
+        }
+    }
+    processes.sort_by_key(|process| std::cmp::Reverse(process.alive.age_ns));
+    Ok(Seen {
+        processes,
+        gap: found.gap,
+    })
+}
+
+/// Whether a zombie is one of those that are asked for.
+fn scope(proc: &Proc, args: &ScopeArgs) -> anyhow::Result<impl FnMut(&Existing) -> bool> {
+    let pids: Vec<u32> = args.pid.iter().map(|pid| pid.get()).collect();
+    let ppids: Vec<u32> = args.ppid.iter().map(|pid| pid.get()).collect();
+    let containers = args.container.clone();
+    if !containers.is_empty() {
+        check_containers(&Cgroups::read()?)?;
+    }
+    let tree = match args.tree {
+        Some(root) => {
+            let parents = proc.parents_of_all().context("cannot read /proc")?;
+            Some((root.get(), parents))
+        }
+        None => None,
+    };
+    let mut cgroup = match &args.cgroup {
+        Some(path) => {
+            let subtree = Cgroup::from_path(path).and_then(Subtree::new);
+            Some(subtree.with_context(|| format!("--cgroup {}", path.display()))?)
+        }
+        None => None,
+    };
+    Ok(move |zombie: &Existing| {
+        let record = &zombie.entry.record;
+        (pids.is_empty() || pids.contains(&record.pid))
+            && (ppids.is_empty() || ppids.contains(&record.ppid))
+            && tree
+                .as_ref()
+                .is_none_or(|(root, parents)| descends(record.ppid, *root, parents))
+            && (containers.is_empty()
+                || containers.iter().any(|wanted| {
+                    let path = zombie.cgroup.as_deref();
+                    path.is_some_and(|path| wanted.matches_path(path))
+                }))
+            && cgroup.as_mut().is_none_or(|subtree| {
+                let path = zombie.cgroup.as_deref();
+                path.is_some_and(|path| subtree.contains(path, zombie.cgroup_removed))
+            })
+    })
+}
+
+/// Containers are told by the paths of cgroups v2.
+fn check_containers(cgroups: &Cgroups) -> anyhow::Result<()> {
+    match cgroups {
+        Cgroups { v2: None, .. } => {
+            bail!("--container: ps finds containers by cgroup v2, which is not mounted here")
+        }
+        Cgroups { v1: true, .. } => warn(
+            "--container: ps finds containers by cgroup v2; it misses those that are in cgroup v1 \
+             alone",
+        ),
+        Cgroups { v1: false, .. } => {}
+    }
+    Ok(())
+}
+
+fn descends(mut pid: u32, root: u32, parents: &HashMap<u32, u32>) -> bool {
+    // Pids can be reused while /proc is read: no way up is longer than there are processes.
+    for _ in 0..=parents.len() {
+        if pid == root {
+            return true;
+        }
+        match parents.get(&pid) {
+            Some(&parent) => pid = parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descent_ends_even_in_a_circle() {
+        let parents = HashMap::from([(5, 4), (4, 1), (1, 0), (8, 9), (9, 8)]);
+        assert!(descends(5, 4, &parents) && descends(4, 4, &parents));
+        assert!(descends(5, 1, &parents));
+        assert!(!descends(1, 5, &parents));
+        assert!(!descends(8, 1, &parents));
+    }
+}

@@ -1,0 +1,94 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::{
+    args::Files,
+    gate::{Condition, Format},
+    text::ColorWhen,
+};
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  zombie-trace --json -o run.jsonl -u nobody -- ./load-test
+  zombie-trace report run.jsonl --html run.html
+  zombie-trace report run.jsonl --perfetto run.json
+  zombie-trace report run.jsonl --csv - | sort -t, -k11n | tail
+  zombie-trace report --fail-if 'p99>50ms' host*.jsonl
+
+Exit status:
+  0  success, even if a recording is cut, damaged or lacks lines
+  1  a file cannot be read or written, or is no recording
+  2  the command line makes no sense
+  3  a condition of --fail-if holds";
+
+/// Options of `report`.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(max_term_width = 80, after_help = REPORT_EXAMPLES)]
+pub struct ReportArgs {
+    /// What was recorded
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Write a page for a browser, in one file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub html: Option<PathBuf>,
+
+    /// Write a trace for Perfetto's UI (ui.perfetto.dev)
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub perfetto: Option<PathBuf>,
+
+    /// Write one row per zombie; '-' to stdout, instead of text
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub csv: Option<PathBuf>,
+
+    /// Write a JSON object instead of text
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// End with status 3 if this holds, such as 'p99>50ms' (repeatable)
+    #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
+    #[arg(help_heading = "Output")]
+    pub fail_if: Vec<Condition>,
+
+    /// How to tell which holds: text, github or junit=FILE
+    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
+    pub format: Format,
+
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Output"
+    )]
+    pub color: ColorWhen,
+}
+
+impl ReportArgs {
+    /// Why the options don't go together, if so.
+    pub(crate) fn conflict(&self) -> Option<&'static str> {
+        if self.json && self.csv.as_deref() == Some(Path::new("-")) {
+            return Some("--json and --csv - both write to standard output: give --csv a file");
+        }
+        let is_stdin = |path: &&PathBuf| path.as_path() == Path::new("-");
+        if self.files.iter().filter(is_stdin).count() > 1 {
+            return Some("standard input can be read once: give '-' once, and the others as files");
+        }
+        if self.perfetto.is_some() && self.files.len() > 1 {
+            return Some("--perfetto can show one run: give one FILE");
+        }
+        None
+    }
+
+    /// Adds the files that the command line names.
+    pub(crate) fn add_files(&self, files: &mut Files) {
+        for path in &self.files {
+            files.input("FILE", Some(path));
+        }
+        files.output("--html", self.html.as_deref());
+        files.output("--perfetto", self.perfetto.as_deref());
+        files.output("--csv", self.csv.as_deref());
+        files.format(&self.format);
+    }
+}

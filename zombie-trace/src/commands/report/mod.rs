@@ -1,0 +1,242 @@
+//! `zombie-trace report`: what recorded runs tell.
+
+mod args;
+mod collect;
+mod csv;
+mod html;
+mod json;
+mod perfetto;
+mod still;
+mod text;
+mod timeline;
+mod worst;
+
+use std::{
+    io::{self, BufWriter},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use self::{
+    collect::Collector, csv::Csv, perfetto::Perfetto, still::CauseSummary, timeline::Series,
+};
+pub use args::ReportArgs;
+
+use crate::{
+    aggregate::{PhaseTotals, Samples, Summary},
+    commands::gates::Gates,
+    exit_code::ExitCode,
+    gate::Figures,
+    model::{Lost, Zombie},
+    recording::{Identity, Line, Recording},
+    sink::{Encoded, Look, Output},
+    stderr::warn,
+    system::{Access, NewFile, Replacement, write_file},
+    text::visible,
+};
+
+/// All that is told.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// Of all runs together.
+    pub(crate) summary: Summary,
+    /// Where the zombies' time went, if that is known of any.
+    pub(crate) phases: Option<PhaseTotals>,
+    /// The exact zombie times; `None` if only those of the summary are known.
+    pub(crate) times: Option<Samples>,
+    /// The longest first.
+    pub(crate) worst: Vec<Zombie>,
+    /// Why zombies are left, the most frequent first.
+    pub(crate) causes: Vec<CauseSummary>,
+    /// Each run from its own begin, one over the other.
+    pub(crate) timeline: Series,
+    /// What was read.
+    pub(crate) runs: Vec<Run>,
+}
+
+/// One of the recordings.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Run {
+    pub(crate) file: String,
+    pub(crate) start: Option<Timestamp>,
+    pub(crate) version: Option<String>,
+    pub(crate) kernel: Option<String>,
+    pub(crate) backend: Option<String>,
+    pub(crate) command: Option<Vec<String>>,
+    pub(crate) duration_ns: u64,
+    pub(crate) exits: u64,
+    pub(crate) lost: Lost,
+    /// It is whole, and nothing was lost.
+    pub(crate) complete: bool,
+    pub(crate) cut: Option<String>,
+    pub(crate) corrupt_lines: u64,
+    /// Lines that are not there, though the summary counts what they are about.
+    pub(crate) missing_lines: u64,
+    pub(crate) times_from: TimesFrom,
+    #[serde(skip)]
+    pub(crate) remarks: String,
+}
+
+/// From which lines of a run the zombie times are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TimesFrom {
+    /// From each zombie's.
+    Zombies,
+    /// From those of intervals.
+    Intervals,
+    /// From the summary alone.
+    Summary,
+}
+
+/// Reads the recordings, writes what is asked for, and tells by the status whether a condition
+/// holds.
+///
+/// # Errors
+/// A recording can't be read, or an output not be written.
+pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
+    let recordings = args
+        .files
+        .iter()
+        .map(|path| Recording::open(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    warn_of_copies(args, &recordings);
+    let gates = Gates::open(&args.fail_if, &args.format)
+        .with_context(|| format!("cannot open --format {}", args.format))?;
+    let report = match read(args, recordings) {
+        Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::Success),
+        report => report?,
+    };
+    for run in report.runs.iter().filter(|run| !run.remarks.is_empty()) {
+        warn(&format!("{}: {}", visible(&run.file), run.remarks));
+    }
+    if let Some(path) = &args.html {
+        write_file(path, html::page(&report).as_bytes())
+            .with_context(|| format!("cannot write to --html {}", path.display()))?;
+    }
+    if args.csv.as_deref() != Some(Path::new("-")) {
+        match write(args, &report) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && gates.is_empty() => {}
+            written => written.context("cannot write to standard output")?,
+        }
+    }
+    let figures = Figures {
+        times: report.times.clone(),
+        ..Figures::new(&report.summary)
+    };
+    let failed = gates
+        .judge(|condition| condition.judge(&figures))
+        .with_context(|| format!("cannot write to --format {}", args.format))?;
+    Ok(if failed {
+        ExitCode::ConditionHolds
+    } else {
+        ExitCode::Success
+    })
+}
+
+/// Warns of each recording that holds the same run as one before it.
+fn warn_of_copies(args: &ReportArgs, recordings: &[Recording]) {
+    let mut runs: Vec<(Identity, &str)> = Vec::new();
+    for (recording, path) in recordings.iter().zip(&args.files) {
+        let run = Identity::of(recording, path);
+        match runs.iter().find(|(known, _)| known.is_same_run(&run)) {
+            Some((_, first)) => warn(&format!(
+                "{} holds the same run as {}: its figures count twice",
+                visible(recording.name()),
+                visible(first)
+            )),
+            None => runs.push((run, recording.name())),
+        }
+    }
+}
+
+/// Reads all of them, and writes what is written meanwhile.
+fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report> {
+    let mut collector = Collector::default();
+    let mut csv = match &args.csv {
+        Some(path) => {
+            let problem = || format!("cannot write to --csv {}", path.display());
+            let (output, replacement) = open_csv(path).with_context(problem)?;
+            let is_terminal = output.width().is_some();
+            let csv = Csv::new(output, is_terminal).with_context(problem)?;
+            Some((csv, path.display(), replacement))
+        }
+        None => None,
+    };
+    let mut perfetto = match &args.perfetto {
+        Some(path) => {
+            let problem = || format!("cannot open --perfetto {}", path.display());
+            let (file, replacement) = NewFile::create(path, Access::Usual).with_context(problem)?;
+            let file = BufWriter::new(file.open().with_context(problem)?);
+            let perfetto = Perfetto::new(file).with_context(problem)?;
+            Some((perfetto, path, replacement))
+        }
+        None => None,
+    };
+    for mut recording in recordings {
+        let mut run = collector.begin(recording.start());
+        for line in recording.by_ref() {
+            let line = line?;
+            if let Line::Zombie(zombie) = &line {
+                if let Some((csv, path, _)) = &mut csv {
+                    csv.zombie(zombie)
+                        .with_context(|| format!("cannot write to --csv {path}"))?;
+                }
+                if let Some((perfetto, path, _)) = &mut perfetto {
+                    let end = run.at(zombie.ts);
+                    perfetto.zombie(zombie, end).with_context(|| {
+                        format!("cannot write to --perfetto {}", path.display())
+                    })?;
+                }
+            }
+            collector.line(&mut run, &line);
+        }
+        let (left, end) = collector.end(run, &recording);
+        if let Some((mut perfetto, path, replacement)) = perfetto.take() {
+            let problem = || format!("cannot write to --perfetto {}", path.display());
+            for alive in &left {
+                perfetto.alive(alive, end).with_context(problem)?;
+            }
+            perfetto.finish().with_context(problem)?;
+            replacement.replace().with_context(problem)?;
+        }
+    }
+    if let Some((csv, path, replacement)) = csv {
+        csv.finish()
+            .and_then(|()| replacement.map_or(Ok(()), Replacement::replace))
+            .with_context(|| format!("cannot write to --csv {path}"))?;
+    }
+    Ok(collector.finish())
+}
+
+fn open_csv(path: &Path) -> io::Result<(Output, Option<Replacement>)> {
+    if path == Path::new("-") {
+        return Ok((Output::stdout()?, None));
+    }
+    let (file, replacement) = NewFile::create(path, Access::Usual)?;
+    Ok((Output::create(path, file)?, Some(replacement)))
+}
+
+fn write(args: &ReportArgs, report: &Report) -> io::Result<()> {
+    let mut output = Output::stdout()?;
+    if args.json {
+        return json::write(report, &mut output);
+    }
+    let look = Look {
+        width: output.width(),
+        color: output.colored(args.color),
+    };
+    text::write(report, look, &mut Encoded(output))
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io_errors = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    io_errors
+        .into_iter()
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

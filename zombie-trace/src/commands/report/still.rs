@@ -1,0 +1,207 @@
+//! The zombies that exist, and why.
+
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::{Alive, Cause, Zombie};
+
+/// As many are kept, a bound on memory.
+const MOST: usize = 65_536;
+/// The texts of all of them together are no longer than this.
+const LONGEST_TEXTS: usize = 8 << 20;
+
+/// Those that have been reported and not been reaped since.
+#[derive(Debug, Default)]
+pub(super) struct Still {
+    alive: HashMap<u32, Box<Alive>>,
+    /// The length of their texts.
+    texts: usize,
+}
+
+/// The zombies that were left for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct CauseSummary {
+    /// The reason; `None` if they were not looked at.
+    pub(crate) cause: Option<Cause>,
+    /// How many.
+    pub(crate) count: u64,
+    /// The age of the oldest of them, ns.
+    pub(crate) oldest_ns: u64,
+    /// What is said of the oldest, with what usually helps.
+    pub(crate) text: Option<Arc<str>>,
+}
+
+impl Still {
+    /// One exists still.
+    pub(super) fn alive(&mut self, alive: &Alive) {
+        self.remove(alive.pid);
+        if self.alive.len() >= MOST {
+            return;
+        }
+        let mut alive = Box::new(alive.clone());
+        // Only charts and the text of the oldest are made of these: the paths of others can go.
+        if self.texts.saturating_add(texts(&alive)) > LONGEST_TEXTS {
+            (alive.cause_text, alive.cgroup, alive.parent_container) = (None, None, None);
+            alive.container = None;
+        }
+        self.texts += texts(&alive);
+        self.alive.insert(alive.pid, alive);
+    }
+
+    fn remove(&mut self, pid: u32) {
+        if let Some(gone) = self.alive.remove(&pid) {
+            self.texts -= texts(&gone);
+        }
+    }
+
+    /// One is gone.
+    pub(super) fn reaped(&mut self, zombie: &Zombie) {
+        if !self.alive.is_empty() {
+            self.remove(zombie.pid);
+        }
+    }
+
+    /// Those that there were at the end of the run, by age. All that are left are listed then, so
+    /// those that were reported only before are gone, and their end was not listed.
+    #[expect(
+        clippy::vec_box,
+        reason = "they move from map to vector: both at once would be too much"
+    )]
+    pub(super) fn at_end(self, end: Option<Timestamp>) -> Vec<Box<Alive>> {
+        let alive = self.alive.into_values();
+        let mut alive: Vec<_> = alive
+            .filter(|alive| end.is_none_or(|end| alive.ts >= end))
+            .collect();
+        alive.sort_by_key(|alive| (Reverse(alive.age_ns), alive.pid));
+        alive
+    }
+}
+
+/// The length of what a recording can make long.
+fn texts(alive: &Alive) -> usize {
+    let container = alive.container.as_ref();
+    let texts = [
+        alive.cause_text.as_deref(),
+        alive.cgroup.as_deref(),
+        alive.parent_container.as_deref(),
+        container.and_then(|it| it.id.as_deref()),
+        container.and_then(|it| it.pod_uid.as_deref()),
+        container.and_then(|it| it.hostname.as_deref()),
+    ];
+    texts.into_iter().flatten().map(str::len).sum()
+}
+
+/// The zombies that were left, by cause.
+#[derive(Debug, Default)]
+pub(super) struct Causes(Vec<CauseSummary>);
+
+impl Causes {
+    /// Takes in those of a run.
+    pub(super) fn add(&mut self, alive: &[Box<Alive>]) {
+        for alive in alive {
+            let known = self.0.iter_mut().find(|known| known.cause == alive.cause);
+            let known = match known {
+                Some(known) => known,
+                None => {
+                    self.0.push(CauseSummary {
+                        cause: alive.cause,
+                        count: 0,
+                        oldest_ns: alive.age_ns,
+                        text: alive.cause_text.clone(),
+                    });
+                    self.0.last_mut().expect("one was pushed")
+                }
+            };
+            known.count += 1;
+            if alive.age_ns > known.oldest_ns {
+                known.oldest_ns = alive.age_ns;
+                known.text.clone_from(&alive.cause_text);
+            }
+        }
+    }
+
+    /// Each cause.
+    pub(super) fn most_frequent_first(self) -> Vec<CauseSummary> {
+        let mut causes = self.0;
+        causes.sort_by_key(|cause| Reverse((cause.count, cause.oldest_ns)));
+        causes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fixtures;
+
+    fn alive(pid: u32, second: i64, cause: Cause) -> Alive {
+        Alive {
+            ts: Timestamp::from_second(second).unwrap(),
+            pid,
+            age_ns: second as u64 * 1_000_000_000 - u64::from(pid),
+            cause: Some(cause),
+            cause_text: Some(format!("of {pid}").into()),
+            ..fixtures::alive()
+        }
+    }
+
+    #[test]
+    fn each_once_and_not_those_that_are_gone() {
+        let mut still = Still::default();
+        for second in [5, 10] {
+            for pid in 1..=3 {
+                still.alive(&alive(pid, second, Cause::NeverWaits));
+            }
+        }
+        still.alive(&alive(4, 5, Cause::ParentStopped));
+        still.reaped(&Zombie {
+            pid: 2,
+            ..fixtures::zombie()
+        });
+        let pids = |alive: &[Box<Alive>]| alive.iter().map(|alive| alive.pid).collect::<Vec<_>>();
+        let cut = Still {
+            alive: still.alive.clone(),
+            texts: 0,
+        };
+        assert_eq!(pids(&cut.at_end(None)), [1, 3, 4]);
+        let end = Timestamp::from_second(10).unwrap();
+        assert_eq!(pids(&still.at_end(Some(end))), [1, 3]);
+    }
+
+    #[test]
+    fn causes_by_number_with_the_oldest() {
+        let all = [
+            alive(9, 30, Cause::ParentStopped),
+            alive(1, 20, Cause::NeverWaits),
+            alive(2, 10, Cause::NeverWaits),
+        ];
+        let mut causes = Causes::default();
+        causes.add(&all.map(Box::new));
+        let causes = causes.most_frequent_first();
+        assert_eq!(
+            (causes[0].cause, causes[0].count),
+            (Some(Cause::NeverWaits), 2)
+        );
+        assert_eq!(causes[0].text.as_deref(), Some("of 1"));
+        assert_eq!(causes[1].oldest_ns, 29_999_999_991);
+    }
+
+    #[test]
+    fn their_texts_are_bounded() {
+        let mut still = Still::default();
+        for round in 0..2 {
+            for pid in 0..2_000 {
+                still.alive(&Alive {
+                    cause_text: Some("x".repeat(60_000).into()),
+                    ..alive(pid, 1 + round, Cause::NeverWaits)
+                });
+            }
+        }
+        assert!(still.texts <= LONGEST_TEXTS);
+        let left = still.at_end(None);
+        let kept: usize = left.iter().map(|alive| texts(alive)).sum();
+        assert_eq!(left.len(), 2_000);
+        assert!(kept <= LONGEST_TEXTS && kept > LONGEST_TEXTS / 2, "{kept}");
+    }
+}

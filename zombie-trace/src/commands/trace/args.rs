@@ -1,0 +1,239 @@
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
+
+use clap::{ArgAction, Args, error::ErrorKind};
+use nix::unistd::User;
+
+use crate::{
+    args::{self, Files, FilterArgs, ScopeArgs, TuningArgs},
+    filter::Filter,
+    gate::{Condition, Format},
+    run::destination::Target,
+    sink,
+    text::ColorWhen,
+    value::{TimeSpan, TimeSpanError},
+};
+
+/// Options of a run.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct TraceArgs {
+    /// Which processes the run is about.
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+
+    /// Stop after this long; COMMAND gets SIGTERM, and 3 s later SIGKILL
+    #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
+    #[arg(help_heading = "Scope")]
+    pub duration: Option<TimeSpan>,
+
+    /// Run COMMAND as this user
+    ///
+    /// Much like sudo: with the user's groups and the user's HOME, LOGNAME, PATH, SHELL and USER. Of
+    /// the caller's environment only TERM, COLORTERM, LANG, LANGUAGE and LC_* are kept; `-- env
+    /// NAME=VALUE COMMAND` passes more. Open files are closed, except for standard input, output and
+    /// error. COMMAND gets a session of its own and, on a terminal, a terminal of its own, so that
+    /// it cannot type into the caller's. It reads the keyboard if standard input and output are both
+    /// the terminal.
+    #[arg(short, long, value_parser = args::user::resolve, help_heading = "Scope")]
+    pub user: Option<User>,
+
+    /// Trace this command and its whole process tree
+    #[arg(last = true, value_names = ["COMMAND", "ARGS"], help_heading = "Scope")]
+    pub command: Vec<OsString>,
+
+    /// Which of them are listed.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// List autoreaped processes too
+    #[arg(short, long, help_heading = "Filters")]
+    pub all: bool,
+
+    /// Report what has been a zombie for so long, and at each doubling
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "5s",
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = TimeSpan::positive, help_heading = "Output")]
+    pub alive_after: TimeSpan,
+
+    /// Show the wall-clock time, with µs
+    #[arg(short, long, help_heading = "Output")]
+    pub timestamps: bool,
+
+    /// Show only the summary at the end
+    ///
+    /// What became of the processes, percentiles of their zombie times, the worst parents and
+    /// containers, and what was lost. If other processes forged notifications or reaps, it says how
+    /// many were ignored.
+    #[arg(short, long, help_heading = "Output")]
+    pub summary: bool,
+
+    /// Show a line of statistics each so often, and no zombies
+    ///
+    /// Exits a second, what was reaped and autoreaped, how many zombies there are, percentiles of
+    /// the zombie times of the interval, and what was lost. In JSON, the zombies are written as well,
+    /// unless --summary is given.
+    #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = interval, help_heading = "Output")]
+    pub interval: Option<TimeSpan>,
+
+    /// Write JSON Lines instead of text
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// Write to FILE; JSON if its name ends in .jsonl, .json or .zst
+    ///
+    /// Without -o, the output goes to stdout, or to stderr with COMMAND; '-' means stdout in both
+    /// cases. A name that ends in .zst also compresses the output; .txt.zst is compressed text. A
+    /// new file replaces an existing one only when the run has begun, that is, once the hooks are
+    /// attached and COMMAND has started; to follow the file by its name, use 'tail -F'. Files of
+    /// root have mode 0600. Symbolic links are refused. A FIFO may get its reader later. If nobody
+    /// reads the output, up to 16 MiB of lines wait in memory; the rest is lost and counted as
+    /// ring_full.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+
+    /// End with status 3 if this holds, such as 'p99>50ms' (repeatable)
+    #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
+    #[arg(help_heading = "Output")]
+    pub fail_if: Vec<Condition>,
+
+    /// How to tell which holds: text, github or junit=FILE
+    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
+    pub format: Format,
+
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = false
+    )]
+    #[arg(help_heading = "Output")]
+    pub color: ColorWhen,
+
+    /// Say nothing on stderr but warnings and errors
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+
+    /// Say more on stderr; twice for even more
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
+
+    /// How the kernel side is set up.
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+
+    /// End with status 4 if anything was lost
+    #[arg(long, help_heading = "Tuning")]
+    pub strict: bool,
+}
+
+impl TraceArgs {
+    /// Why the options don't go together, if so. `ends_in_dashes`: the last argument is `--`.
+    pub(crate) fn conflict(&self, ends_in_dashes: bool) -> Option<(ErrorKind, &'static str)> {
+        if !self.command.is_empty() {
+            return self.scope.tree.map(|_| {
+                (
+                    ErrorKind::ArgumentConflict,
+                    "--tree cannot be used with COMMAND, whose own tree is traced: leave one out",
+                )
+            });
+        }
+        if ends_in_dashes {
+            return Some((
+                ErrorKind::MissingRequiredArgument,
+                "missing command: '--' must be followed by COMMAND [ARGS]...",
+            ));
+        }
+        self.user.as_ref().map(|_| {
+            (
+                ErrorKind::MissingRequiredArgument,
+                "--user is for running a command: add -- COMMAND [ARGS]...",
+            )
+        })
+    }
+
+    /// Adds the files that the command line names.
+    pub(crate) fn add_files(&self, files: &mut Files) {
+        files.tuning(&self.tuning);
+        // Without a slash, it is searched for on PATH.
+        let program = self.command.first().map(Path::new);
+        files.input(
+            "COMMAND",
+            program.filter(|path| path.parent() != Some(Path::new(""))),
+        );
+        files.output("--output", self.output.as_deref());
+        files.format(&self.format);
+    }
+
+    /// Where the output goes.
+    pub(crate) fn target(&self) -> Target {
+        match (&self.output, self.command.is_empty()) {
+            (Some(path), _) if path != Path::new("-") => Target::File(path.clone()),
+            (_, true) => Target::Stdout,
+            (Some(_), false) => Target::SharedStdout,
+            (None, false) => Target::Stderr,
+        }
+    }
+
+    /// Whether the run's output goes to standard output.
+    pub fn writes_to_stdout(&self) -> bool {
+        match &self.output {
+            Some(path) => path == Path::new("-"),
+            None => self.command.is_empty(),
+        }
+    }
+
+    /// Whether the run's output is JSON, by option or by the file's name.
+    fn writes_json(&self) -> bool {
+        self.json || self.output.as_deref().is_some_and(names_json)
+    }
+
+    /// What is to be written, and how.
+    pub fn sink(&self) -> sink::Options {
+        sink::Options {
+            json: self.writes_json(),
+            summary_only: self.summary,
+            intervals: self.interval.is_some(),
+            timestamps: self.timestamps,
+            color: self.color,
+        }
+    }
+
+    /// What is to be listed.
+    pub fn filter(&self) -> Filter {
+        Filter {
+            autoreaped: self.all,
+            ..Filter::from(&self.filter)
+        }
+    }
+}
+
+/// Compressed text has a name that says so.
+fn names_json(path: &Path) -> bool {
+    match path.extension().and_then(OsStr::to_str) {
+        Some("jsonl" | "json") => true,
+        Some("zst") => {
+            let inner = path.file_stem().map(Path::new);
+            inner.and_then(Path::extension) != Some(OsStr::new("txt"))
+        }
+        _ => false,
+    }
+}
+
+/// What is shorter would only show the beat in which the ring buffer is looked at.
+fn interval(text: &str) -> Result<TimeSpan, String> {
+    let span: TimeSpan = text
+        .parse()
+        .map_err(|error: TimeSpanError| error.to_string())?;
+    match span.as_nanos() {
+        0..100_000_000 => Err("must be 100ms or longer".to_owned()),
+        _ => Ok(span),
+    }
+}

@@ -1,0 +1,292 @@
+//! One run, from the command line to the exit status.
+
+mod args;
+
+use std::{future::Future, io, pin::pin, process::ExitStatus, thread};
+
+use anyhow::Context as _;
+use tokio::{sync::oneshot, time::Instant};
+
+pub use args::TraceArgs;
+
+use crate::{
+    commands::gates::Gates,
+    exit_code::ExitCode,
+    kernel::{self, Scope, Tracer},
+    run::{
+        attach,
+        command::{self, Program, StartError, Terminal, Traced},
+        destination::Destination,
+        notice,
+        pipeline::Pipeline,
+        session::{Session, Trouble, until},
+        signals::{Inherited, Signals},
+    },
+    sink::{self, Queue, Start},
+    stderr::{self, say},
+    system::{Release, monotonic_now, wall_clock},
+};
+
+/// Runs until Ctrl-C, for the asked time, or while the command does.
+///
+/// # Errors
+/// No privileges, a kernel that can't be traced, an output that can't be written: each names what
+/// is wrong and what to do.
+pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
+    kernel::check_open_files()?;
+    let inherited = Inherited::take().context("cannot set signals up")?;
+    let signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?
+        .block_on(trace(args, &inherited, signals))
+}
+
+async fn trace(
+    args: &TraceArgs,
+    inherited: &Inherited,
+    mut signals: Signals,
+) -> anyhow::Result<ExitCode> {
+    // Before anything else: a misspelled COMMAND must not cost the last run's recording.
+    let program = match find_program(args) {
+        Ok(program) => program,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    let terminal = match &args.user {
+        Some(user) => Terminal::open(user, signals.sender())
+            .context("--user: cannot make a terminal for COMMAND")?,
+        None => None,
+    };
+    let mut scope = args.scope.resolve()?;
+    if program.is_some() {
+        // A command is our own child, and all that it starts our descendants.
+        scope.tree = Some(std::process::id());
+    }
+    // The verifier may take its time: whoever does not want to wait for it gets away.
+    let tracer = tokio::select! {
+        biased;
+        stop = signals.stop(false) => return Ok(stop.exit_code()),
+        tracer = attach_aside(args, scope)? => tracer?,
+    };
+    let (mut destination, output) = Destination::open(&args.target())?;
+    let gates = Gates::open(&args.fail_if, &args.format)
+        .with_context(|| format!("cannot open --format {}", args.format))?;
+    let backend = tracer.backend();
+    let start = start_line(args, &tracer);
+    let mut session = begin(args, tracer, output)?;
+    session.warn_of_hidden();
+    if !args.quiet {
+        say(&notice::attached(backend));
+    }
+
+    let mut traced = None;
+    let mut outcome = session.start(&start).map(|()| None);
+    // Why COMMAND does not run, if so.
+    let mut refused = None;
+    if let Some(program) = program {
+        if let Some(stop) = signals.stopped(false) {
+            refused = Some(stop.exit_code());
+        } else {
+            match Traced::start(program, inherited, terminal.as_ref()) {
+                Ok(command) => traced = Some(command),
+                Err(error) => refused = Some(refuse(&error)),
+            }
+        }
+    }
+    if let (Some(terminal), Some(_)) = (&terminal, &traced) {
+        terminal.engage();
+    }
+    let deadline = args.duration.map(|limit| Instant::now() + limit.into());
+    if outcome.is_ok() && refused.is_none() {
+        let begun = executed(traced.as_ref());
+        let follow = session.follow(traced.as_mut(), &mut signals, deadline);
+        outcome = replacing(&mut destination, begun, follow).await;
+    }
+    if let Some(error) = traced.as_ref().and_then(Traced::start_error) {
+        refused = Some(refuse(&error));
+    }
+    if let (Ok(_), None) = (&outcome, &refused)
+        && let Err(error) = destination.begin()
+    {
+        outcome = Err(Trouble::Output(error));
+    }
+    let mut status = outcome.as_ref().ok().copied().flatten();
+    let mut ending = None;
+    if let Ok(ended) = outcome {
+        if let Some(terminal) = &terminal {
+            terminal.release();
+        }
+        // On the terminal, a summary of nothing would only hide why COMMAND does not run.
+        if refused.is_none() || args.json || args.output.is_some() {
+            outcome = session.finish().await.map(|end| {
+                ending = Some(end);
+                ended
+            });
+        }
+    }
+    // The command goes on whatever becomes of our output.
+    if let (None, Err(_), Some(traced)) = (status, &outcome, &mut traced) {
+        status = Some(outlive(traced, &mut signals, deadline).await?);
+    }
+    let mut trouble = outcome.err();
+    if !matches!(trouble, Some(Trouble::Output(_))) {
+        let mut written = destination.finish(&mut signals, session.end()).await;
+        if refused.is_some() {
+            written = written.and_then(|()| destination.keep_old());
+        }
+        if let Err(error) = written {
+            trouble.get_or_insert(Trouble::Output(error));
+        }
+    }
+    let mut failures: Vec<anyhow::Error> = Vec::new();
+    match trouble {
+        // A gate that nobody has judged must not look as if it had passed.
+        Some(Trouble::Output(error))
+            if error.kind() == io::ErrorKind::BrokenPipe && gates.is_empty() => {}
+        Some(trouble) => failures.push(explained(trouble, &destination)),
+        None => {}
+    }
+    let mut condition_holds = false;
+    if let (Some(ending), None) = (&ending, &refused) {
+        let judged = gates.judge(|condition| condition.judge(&ending.figures));
+        match judged.with_context(|| format!("cannot write to --format {}", args.format)) {
+            Ok(holds) => condition_holds = holds,
+            Err(error) => failures.push(error),
+        }
+    }
+    for error in &failures {
+        stderr::fail(error);
+    }
+    let code = refused.unwrap_or_else(|| status.map_or(ExitCode::Success, command::exit_code));
+    Ok(match code.code() {
+        0 if !failures.is_empty() => ExitCode::Error,
+        0 if condition_holds => ExitCode::ConditionHolds,
+        0 if args.strict && ending.is_some_and(|ending| !ending.complete) => ExitCode::Incomplete,
+        _ => code,
+    })
+}
+
+/// Waits until COMMAND is executed; not at all if there is none.
+fn executed(traced: Option<&Traced>) -> impl Future<Output = bool> + use<> {
+    let executed = traced.map(Traced::executed);
+    async {
+        match executed {
+            Some(executed) => executed.await,
+            None => true,
+        }
+    }
+}
+
+/// Follows the run. Its file replaces an old one as soon as the run has `begun`.
+async fn replacing<T>(
+    destination: &mut Destination,
+    begun: impl Future<Output = bool>,
+    follow: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    let (mut begun, mut follow) = (pin!(begun), pin!(follow));
+    tokio::select! {
+        biased;
+        true = &mut begun => destination.begin().map_err(Trouble::Output)?,
+        outcome = &mut follow => return outcome,
+    }
+    follow.await
+}
+
+fn explained(trouble: Trouble, destination: &Destination) -> anyhow::Error {
+    match trouble {
+        Trouble::Output(error) => {
+            anyhow::Error::new(error).context(format!("cannot write to {}", destination.name()))
+        }
+        Trouble::Other(error) => error,
+    }
+}
+
+/// As [`attach`], in a thread of its own.
+fn attach_aside(
+    args: &TraceArgs,
+    scope: Scope,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<Tracer>> + use<>> {
+    let config = args.tuning.config(scope, args.filter.min, args.verbose > 1);
+    let explain = !args.quiet && args.verbose > 0;
+    let (sender, receiver) = oneshot::channel();
+    thread::Builder::new()
+        .name("attach".into())
+        .spawn(move || {
+            // If nobody receives it any more, the program is about to end.
+            let _ = sender.send(attach(&config, explain));
+        })
+        .context("cannot start a thread")?;
+    Ok(async { receiver.await.context("loading has failed")? })
+}
+
+/// Takes in what there was before the hooks.
+fn begin(args: &TraceArgs, tracer: Tracer, output: Queue) -> anyhow::Result<Session> {
+    let sink = sink::new(args.sink(), output);
+    let error_ns = tracer.backend().error_ns();
+    let alive_after = args.alive_after;
+    let mut pipeline = Pipeline::new(
+        error_ns,
+        alive_after.as_nanos(),
+        args.filter(),
+        sink,
+        Box::new(crate::system::proc::command_line),
+    );
+    if args.interval.is_some() {
+        pipeline = pipeline.with_intervals();
+    }
+    let mut session = Session::new(pipeline, tracer)?.looking_after(alive_after.into());
+    if let Some(interval) = args.interval {
+        session = session.with_intervals(interval.into());
+    }
+    if args.writes_to_stdout() {
+        session = session.writing_to(io::stdout());
+    }
+    Ok(session)
+}
+
+fn find_program(args: &TraceArgs) -> Result<Option<Program>, StartError> {
+    let command = args.command.split_first();
+    command
+        .map(|(name, rest)| Program::find(name, rest, args.user.as_ref()))
+        .transpose()
+}
+
+fn refuse(error: &StartError) -> ExitCode {
+    say(&format!("zombie-trace: {error}"));
+    error.exit_code
+}
+
+/// Our own output has failed: the command still gets its signals, and its time.
+async fn outlive(
+    traced: &mut Traced,
+    signals: &mut Signals,
+    mut deadline: Option<Instant>,
+) -> anyhow::Result<ExitStatus> {
+    loop {
+        tokio::select! {
+            status = traced.wait() => return status.context("cannot wait for the command"),
+            received = signals.recv() => traced.receive(received),
+            () = until(deadline) => {
+                deadline = None;
+                traced.terminate();
+            }
+        }
+    }
+}
+
+fn start_line(args: &TraceArgs, tracer: &Tracer) -> Start {
+    let command: Vec<_> = args
+        .command
+        .iter()
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    Start {
+        ts: wall_clock().timestamp(monotonic_now()),
+        version: env!("CARGO_PKG_VERSION"),
+        kernel: Release::running().as_str().to_owned(),
+        backend: tracer.backend().name(),
+        tracer_pid: std::process::id(),
+        command: (!command.is_empty()).then_some(command),
+    }
+}

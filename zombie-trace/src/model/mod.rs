@@ -1,0 +1,23 @@
+//! What a run reports: the records that sinks write and recordings give back.
+
+mod alive;
+mod cause;
+mod comm;
+mod counts;
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod flags;
+mod phases;
+mod place;
+mod zombie;
+
+pub use alive::Alive;
+pub use cause::{Cause, Diagnosis};
+pub use comm::Comm;
+pub use counts::{Counts, Lost};
+pub use phases::{Phase, Phases, longest};
+pub use place::Place;
+pub use zombie::{Flag, How, Zombie};
+
+/// The version of the lines' format. Fields may be added to it; none changes its meaning.
+pub const SCHEMA: u32 = 1;

@@ -1,0 +1,13 @@
+//! One run, from the kernel's records to the output.
+
+pub mod accounts;
+mod attach;
+mod census;
+pub mod command;
+pub(crate) mod destination;
+pub mod notice;
+pub mod pipeline;
+pub(crate) mod session;
+pub mod signals;
+
+pub(crate) use attach::attach;

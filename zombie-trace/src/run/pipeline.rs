@@ -1,0 +1,427 @@
+//! From a kernel record to a line of output.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    time::Duration,
+};
+
+use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
+
+use crate::{
+    aggregate::{Aggregate, ParentKey, RunFacts},
+    filter::Filter,
+    gate::Figures,
+    kernel::decode::Event,
+    lifecycle::{Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
+    metrics::{Pids, Standing},
+    model::{Alive, Comm, Counts, Diagnosis, Lost},
+    run::{
+        accounts::{self, Accounts, Remains},
+        census::{Census, Counted},
+    },
+    sink::{Loss, Running, Sink, Start},
+    system::{Places, monotonic_now, proc, wall_clock},
+};
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// What was lost and not reported before.
+    pub lost: Option<NewLoss>,
+    /// Nothing at all was lost.
+    pub complete: bool,
+    /// How many forged notifications and reaps were ignored.
+    pub suspicious: u64,
+    /// What the run is judged by.
+    pub figures: Figures,
+}
+
+/// What was lost since the last warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewLoss {
+    /// All of it.
+    pub lost: Lost,
+    /// How many of `lost.ring_full` the output had no room for.
+    pub unwritten: u64,
+}
+
+/// Lifecycle, filter, aggregate and sink in a row.
+pub struct Pipeline {
+    lifecycle: Lifecycle,
+    overdue: Overdue,
+    filter: Filter,
+    aggregate: Aggregate,
+    sink: Box<dyn Sink + Send>,
+    places: Places,
+    begun: u64,
+    wall: WallClock,
+    /// Records that came through the ring buffer and were not listed.
+    filtered: u64,
+    pre_existing: u64,
+    /// What was found at the last look at each zombie that was looked at and is not gone.
+    found: HashMap<TaskId, Diagnosis>,
+    command_lines: CommandLines,
+    /// Lines that the output had no room for.
+    unwritten: u64,
+    /// What the `loss` lines have reported.
+    reported: Lost,
+    /// What [`NewLoss`] has reported.
+    warned: NewLoss,
+}
+
+impl Pipeline {
+    /// A run begins. `error_ns` is the backend's error for exact lifetimes.
+    ///
+    /// A zombie is reported when it has been one for `alive_after_ns`. `command_line` reads that of a
+    /// process of this pid and command name.
+    pub fn new(
+        error_ns: u64,
+        alive_after_ns: u64,
+        filter: Filter,
+        sink: Box<dyn Sink + Send>,
+        command_line: CommandLine,
+    ) -> Self {
+        let begun = monotonic_now();
+        let wall = wall_clock();
+        let run = RunFacts {
+            begin: Some(wall.timestamp(begun)),
+            error_ns,
+            tracer_pid: Some(std::process::id()),
+        };
+        Self {
+            found: HashMap::new(),
+            command_lines: CommandLines::new(command_line),
+            overdue: Overdue::new(alive_after_ns),
+            lifecycle: Lifecycle::new(error_ns),
+            filter,
+            aggregate: Aggregate::new(run),
+            sink,
+            places: Places::new(),
+            begun,
+            wall,
+            filtered: 0,
+            pre_existing: 0,
+            unwritten: 0,
+            reported: Lost::default(),
+            warned: NewLoss {
+                lost: Lost::default(),
+                unwritten: 0,
+            },
+        }
+    }
+
+    /// Intervals are asked for.
+    pub fn with_intervals(mut self) -> Self {
+        self.aggregate.begin_intervals();
+        self
+    }
+
+    /// Writes the first line.
+    pub fn start(&mut self, start: &Start) -> io::Result<()> {
+        self.sink.start(start)?;
+        self.sink.flush()
+    }
+
+    /// Takes in what there was before the tracer.
+    pub fn adopt(&mut self, entries: &[SnapshotEntry], clocks: &RunQueueClocks) {
+        for entry in entries
+            .iter()
+            .filter(|entry| accounts::is_pre_existing(&entry.record))
+        {
+            self.lifecycle.adopt(entry, clocks, &self.wall);
+            self.pre_existing += u64::from(accounts::is_zombie(entry));
+        }
+    }
+
+    /// A batch of records comes.
+    pub fn begin_batch(&mut self) {
+        self.wall = wall_clock();
+    }
+
+    /// Takes in what the ring buffer brought.
+    pub fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Record(record) => return self.record(record),
+            Event::HostName(name) => self.places.name_host(name),
+            Event::NewCgroup(cgroup) => self.places.add_cgroup(cgroup),
+        }
+        Ok(())
+    }
+
+    /// Lists a process that is gone, if it is to be listed.
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        let place = self.places.of(record);
+        let found = self.found.remove(&identity(record));
+        let zombie = self
+            .lifecycle
+            .zombie(record, &self.wall, place)
+            .because(found.as_ref());
+        let listing = self.filter.listing(&zombie);
+        if self.aggregate.zombie(&zombie, !listing.is_filtered()) {
+            self.name_parent((zombie.ppid, zombie.parent_comm));
+        }
+        if listing.is_filtered() {
+            self.filtered += u64::from(record.flags & flags::PRE_EXISTING == 0);
+            return Ok(());
+        }
+        if self.lacks_room() {
+            return Ok(());
+        }
+        self.sink.zombie(&zombie)
+    }
+
+    /// Counts a line that the output has no room for.
+    fn lacks_room(&mut self) -> bool {
+        let lacks_room = !self.sink.has_room();
+        self.unwritten += u64::from(lacks_room);
+        lacks_room
+    }
+
+    /// A batch of records is through.
+    pub fn end_batch(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+
+    /// Reports what was lost since the last time.
+    pub fn loss(&mut self, counters: &Counters, missed_exits: u64) -> io::Result<Option<NewLoss>> {
+        let mut lost = accounts::lost(counters, missed_exits);
+        lost.ring_full += self.unwritten;
+        // A full output gets it later.
+        if lost != self.reported && self.sink.has_room() {
+            self.write_loss(lost)?;
+            self.sink.flush()?;
+        }
+        Ok(self.new_loss(lost))
+    }
+
+    fn write_loss(&mut self, total: Lost) -> io::Result<()> {
+        let lost = total.since(&self.reported);
+        if lost.is_none() {
+            return Ok(());
+        }
+        self.reported = total;
+        let ts = self.wall.timestamp(monotonic_now());
+        self.sink.loss(&Loss { ts, lost })
+    }
+
+    fn new_loss(&mut self, total: Lost) -> Option<NewLoss> {
+        let new = NewLoss {
+            lost: total.since(&self.warned.lost),
+            unwritten: self.unwritten - self.warned.unwritten,
+        };
+        if new.lost.is_none() {
+            return None;
+        }
+        self.warned = NewLoss {
+            lost: total,
+            unwritten: self.unwritten,
+        };
+        Some(new)
+    }
+
+    /// An interval ends, or goes on while the output is full. The counters were read before what
+    /// exists was listed.
+    pub fn interval(&mut self, counters: &Counters, existing: &[SnapshotEntry]) -> io::Result<()> {
+        if !self.sink.has_room() {
+            return Ok(());
+        }
+        let mut counts = Accounts::so_far(counters, existing).counts();
+        counts.filtered += self.filtered;
+        counts.lost.ring_full += self.unwritten;
+        self.end_interval(counts, monotonic_now())?;
+        self.sink.flush()
+    }
+
+    fn end_interval(&mut self, counts: Counts, now: u64) -> io::Result<()> {
+        let ts = self.wall.timestamp(now);
+        match self.aggregate.end_interval(counts, ts, self.elapsed(now)) {
+            Some(interval) => self.sink.interval(&interval),
+            None => Ok(()),
+        }
+    }
+
+    fn elapsed(&self, now: u64) -> Duration {
+        Duration::from_nanos(now.saturating_sub(self.begun))
+    }
+
+    /// Whether somebody wants to know what is now.
+    pub fn wants_standing(&self) -> bool {
+        self.sink.wants_standing()
+    }
+
+    /// Looks at everything that exists: those that are zombies.
+    pub fn census<'a>(&mut self, existing: &'a [SnapshotEntry]) -> Census<'a> {
+        self.begin_batch();
+        let now = monotonic_now();
+        let zombies = existing.iter().filter(|entry| accounts::is_zombie(entry));
+        let zombies = zombies
+            .map(|entry| {
+                let place = self.places.of(&entry.record);
+                let alive = self.lifecycle.alive(&entry.record, now, &self.wall, place);
+                Counted {
+                    id: identity(&entry.record),
+                    entry,
+                    alive: Alive {
+                        watched_ns: Some(now.saturating_sub(self.begun)),
+                        ..alive
+                    },
+                }
+            })
+            .collect();
+        Census {
+            ts: self.wall.timestamp(now),
+            now,
+            zombies,
+        }
+    }
+
+    /// Tells what is now.
+    pub fn standing(
+        &mut self,
+        census: &Census<'_>,
+        counters: &Counters,
+        missed_exits: u64,
+    ) -> io::Result<()> {
+        let living = census.zombies.iter().map(|zombie| zombie.alive.clone());
+        self.sink.standing(&Standing {
+            ts: census.ts,
+            living: living.collect(),
+            autoreaped: counters.autoreaped,
+            lost: accounts::lost(counters, missed_exits),
+            pids: proc::pids().map(|pids| Pids {
+                used: pids.used,
+                max: pids.limit,
+            }),
+        })
+    }
+
+    /// Which of the zombies that exist have come to an age at which they are reported: their indices.
+    pub fn due(&mut self, census: &Census<'_>) -> Vec<usize> {
+        let ages = census.zombies.iter().map(|one| (one.id, one.alive.age_ns));
+        let due: HashSet<TaskId> = self.overdue.due(ages).into_iter().collect();
+        let is_due = |(_, one): &(usize, &Counted<'_>)| due.contains(&one.id);
+        let zombies = census.zombies.iter().enumerate().filter(is_due);
+        zombies.map(|(index, _)| index).collect()
+    }
+
+    /// Reports those of the zombies, with what was found.
+    pub fn alive(
+        &mut self,
+        census: &Census<'_>,
+        due: &[usize],
+        diagnoses: &HashMap<u32, Diagnosis>,
+    ) -> io::Result<()> {
+        for counted in due.iter().map(|&index| &census.zombies[index]) {
+            let alive = self.explained(counted, diagnoses);
+            if self.filter.passes_alive(&alive) && !self.lacks_room() {
+                self.sink.alive(&alive)?;
+            }
+        }
+        self.end_batch()
+    }
+
+    /// A zombie with why it is there, by this look or, if that found nothing, by an earlier one.
+    fn explained(&mut self, counted: &Counted<'_>, diagnoses: &HashMap<u32, Diagnosis>) -> Alive {
+        if let Some(diagnosis) = diagnoses.get(&counted.alive.pid) {
+            self.found.insert(counted.id, diagnosis.clone());
+        }
+        let known = self.found.get(&counted.id);
+        counted.alive.clone().because(known)
+    }
+
+    /// Reads a parent's command line, while it is there.
+    fn name_parent(&mut self, parent: ParentKey) {
+        if let (Some(pid), Some(comm)) = parent
+            && let Some(cmdline) = self.command_lines.read(pid, comm, monotonic_now())
+        {
+            self.aggregate.named(parent, &cmdline);
+        }
+    }
+
+    /// The end of the run: lists what is still there and writes the summary.
+    pub fn finish(&mut self, remains: &Remains) -> io::Result<Ending> {
+        self.begin_batch();
+        let now = monotonic_now();
+        for record in &remains.released {
+            self.record(&accounts::close(record, now, remains.infers_autoreap))?;
+        }
+        let census = self.census(&remains.existing);
+        let mut zombies: Vec<_> = census.zombies.iter().collect();
+        zombies.sort_by_key(|one| one.entry.record.zombie_time);
+        for counted in zombies {
+            let alive = self.explained(counted, &remains.diagnoses);
+            self.aggregate.alive(&alive);
+            self.name_parent((alive.ppid, alive.parent_comm));
+            if self.filter.passes_alive(&alive) && !self.lacks_room() {
+                self.sink.alive(&alive)?;
+            }
+        }
+        let mut counts = Accounts::of(remains).counts();
+        counts.filtered += self.filtered;
+        counts.pre_existing = self.pre_existing;
+        counts.lost.ring_full += self.unwritten;
+        self.write_loss(counts.lost)?;
+        let lost = self.new_loss(counts.lost);
+        self.end_interval(counts, now)?;
+        let ts = self.wall.timestamp(now);
+        let summary = self.aggregate.summary(counts, ts, self.elapsed(now));
+        self.sink.summary(&summary)?;
+        let running = remains.running.iter().map(|process| Running {
+            pid: process.pid,
+            comm: Comm::new(process.comm),
+        });
+        self.sink.running(&running.collect::<Vec<_>>())?;
+        self.sink.end()?;
+        Ok(Ending {
+            lost,
+            complete: summary.complete,
+            suspicious: counts.suspicious,
+            figures: Figures {
+                times: Some(self.aggregate.exact_times().clone()),
+                ..Figures::new(&summary)
+            },
+        })
+    }
+}
+
+/// Reads the command line of a process of this pid and command name; `None` if there is no such process
+/// any more.
+pub type CommandLine = Box<dyn Fn(u32, Comm) -> Option<String> + Send>;
+
+/// Reads command lines, but not more than so many a second: where thousands of short-lived parents
+/// come by, none of them matters by itself.
+struct CommandLines {
+    read: CommandLine,
+    second: u64,
+    in_second: u32,
+}
+
+impl CommandLines {
+    const MOST_A_SECOND: u32 = 200;
+
+    fn new(read: CommandLine) -> Self {
+        Self {
+            read,
+            second: 0,
+            in_second: 0,
+        }
+    }
+
+    /// `now`: monotonic, in ns.
+    fn read(&mut self, pid: u32, comm: Comm, now: u64) -> Option<String> {
+        let second = now / 1_000_000_000;
+        if second != self.second {
+            (self.second, self.in_second) = (second, 0);
+        }
+        if self.in_second >= Self::MOST_A_SECOND {
+            return None;
+        }
+        self.in_second += 1;
+        (self.read)(pid, comm)
+    }
+}
+
+fn identity(record: &Record) -> TaskId {
+    (record.task, record.start_boottime)
+}

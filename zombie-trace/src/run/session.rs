@@ -1,0 +1,560 @@
+//! The loop of a run, and its end.
+
+use std::{
+    collections::HashMap,
+    future::pending,
+    io::{self, Stdout},
+    os::fd::AsFd as _,
+    process::ExitStatus,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use caps::Capability;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::time::{self, Instant, MissedTickBehavior};
+
+use zombie_trace_common::{Counters, Record, SnapshotEntry};
+
+use crate::{
+    kernel::{Adopted, KernelError, RecordSource, Tracer, decode::Event},
+    lifecycle::{Growth, RunQueueClocks},
+    model::{Cause, Diagnosis},
+    run::{
+        accounts::{self, Remains},
+        census::Census,
+        command::Traced,
+        notice::{self, warn_of_loss},
+        pipeline::{Ending, Pipeline},
+        signals::{self, Signals},
+    },
+    sink::Start,
+    stderr::warn,
+    system::{
+        deadline::{Deadline, END},
+        monotonic_now,
+        privilege::raised,
+        proc::{self, Findings, Proc},
+        thread_cpu_time,
+    },
+};
+
+/// Waits for a moment, but not beyond the deadline. Gives the deadline, which is now once a second
+/// signal has asked for the end.
+async fn wait(deadline: Deadline) -> Deadline {
+    const MOMENT: Duration = Duration::from_millis(5);
+    deadline.or_after(MOMENT).passed().await;
+    if signals::is_urgent() {
+        deadline.or_after(Duration::ZERO)
+    } else {
+        deadline
+    }
+}
+
+/// How often the ring buffer is looked at when the kernel side does not say that it fills up.
+const TICK: Duration = Duration::from_millis(100);
+
+/// That many ticks are a second.
+const A_SECOND: u32 = (1_000 / TICK.as_millis()) as u32;
+
+/// A look at what lives on takes at most one part in so many of the time: with tens of thousands of
+/// zombies it comes less often.
+const LOOK_SHARE: u32 = 50;
+
+/// How many ticks apart losses are looked for.
+const LOSS_TICKS: u32 = 5;
+
+/// So many records at a time, so that signals are seen under any load.
+const BATCH: usize = 8192;
+
+/// How long to wait for the kernel to free what it has released, which shows the last ends. An RCU
+/// grace period is some tens of ms.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// How long to wait for programs that were under way when the table was frozen.
+const DELIVERY: Duration = Duration::from_millis(500);
+
+/// How long /proc may take to say why zombies linger.
+const DIAGNOSIS: Duration = Duration::from_secs(2);
+
+/// Why a run ends before its time.
+pub(crate) enum Trouble {
+    /// The output can't be written.
+    Output(io::Error),
+    Other(anyhow::Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<anyhow::Error> for Trouble {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<KernelError> for Trouble {
+    fn from(error: KernelError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// What lives as long as a run.
+pub(crate) struct Session {
+    tracer: Tracer,
+    source: RecordSource,
+    pipeline: Pipeline,
+    /// `None` where /proc shows the processes of others, or none: no causes then.
+    proc: Option<Proc>,
+    growth: Growth,
+    /// How many ticks apart long-lived zombies are looked for.
+    alive_ticks: u32,
+    interval: Option<time::Interval>,
+    /// Our standard output, if what we write goes there.
+    stdout: Option<Stdout>,
+    /// How many records the ring buffer has brought.
+    received: u64,
+    /// Descendants that may have been overlooked at the start.
+    overlooked: u64,
+    /// When all of it has to be over, once somebody has said stop.
+    end: Option<Deadline>,
+}
+
+impl Session {
+    /// Takes in what there was before the hooks.
+    pub(crate) fn new(mut pipeline: Pipeline, mut tracer: Tracer) -> anyhow::Result<Self> {
+        let source = RecordSource::new(tracer.take_ring_buffer()?)
+            .context("cannot wait for the ring buffer")?;
+        let Adopted { entries, unsettled } = tracer.adopt()?;
+        if unsettled > 0 {
+            warn(&notice::overlooked(unsettled));
+        }
+        let mut cpus: Vec<_> = entries.iter().map(|entry| entry.now.cpu).collect();
+        cpus.sort_unstable();
+        cpus.dedup();
+        let clocks = RunQueueClocks::new(&tracer.sample_clocks(cpus)?);
+        pipeline.adopt(&entries, &clocks);
+        Ok(Self {
+            tracer,
+            source,
+            pipeline,
+            proc: open_proc(),
+            growth: Growth::default(),
+            alive_ticks: A_SECOND,
+            interval: None,
+            stdout: None,
+            received: 0,
+            overlooked: unsettled,
+            end: None,
+        })
+    }
+
+    /// Looks for zombies of this age.
+    pub(crate) fn looking_after(self, age: Duration) -> Self {
+        Self {
+            alive_ticks: alive_ticks(age),
+            ..self
+        }
+    }
+
+    /// Reports intervals of this length.
+    pub(crate) fn with_intervals(self, length: Duration) -> Self {
+        Self {
+            interval: Some(every(length)),
+            ..self
+        }
+    }
+
+    /// Ends the run when nobody reads standard output any more, which the sink writes to.
+    pub(crate) fn writing_to(self, stdout: Stdout) -> Self {
+        Self {
+            stdout: Some(stdout),
+            ..self
+        }
+    }
+
+    /// Warns if /proc hides the processes of others, whose zombies then get no cause.
+    pub(crate) fn warn_of_hidden(&self) {
+        if let Some(gap) = self.proc.as_ref().and_then(Proc::gap) {
+            warn(&format!("some zombies get no cause: {gap}"));
+        }
+    }
+
+    /// Writes the first line.
+    pub(crate) fn start(&mut self, start: &Start) -> Result<(), Trouble> {
+        Ok(self.pipeline.start(start)?)
+    }
+
+    /// Lists what ends, until the command ends or somebody says stop. Gives the command's status.
+    pub(crate) async fn follow(
+        &mut self,
+        mut traced: Option<&mut Traced>,
+        signals: &mut Signals,
+        deadline: Option<Instant>,
+    ) -> Result<Option<ExitStatus>, Trouble> {
+        let mut tick = time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks: u32 = 0;
+        let mut deadline = deadline;
+        let mut next_look = Instant::now();
+        loop {
+            tokio::select! {
+                filled = self.source.filled() => {
+                    filled.context("cannot wait for the ring buffer")?;
+                    self.drain(BATCH)?;
+                }
+                _ = tick.tick() => {
+                    ticks = ticks.wrapping_add(1);
+                    self.drain(BATCH)?;
+                    self.tracer.flush_log();
+                    if ticks.is_multiple_of(LOSS_TICKS) {
+                        self.report_loss()?;
+                    }
+                    let now = Instant::now();
+                    if ticks.is_multiple_of(self.alive_ticks) && now >= next_look {
+                        next_look = now + self.report_alive()? * LOOK_SHARE;
+                    }
+                    self.check_reader()?;
+                }
+                () = passed(&mut self.interval) => {
+                    // The last one is told of at the end.
+                    let ends_soon = |end: Instant| end.saturating_duration_since(Instant::now()) < TICK;
+                    if !deadline.is_some_and(ends_soon) {
+                        self.report_interval()?;
+                    }
+                }
+                received = signals.recv() => {
+                    if received.is_stop(traced.is_some()) {
+                        self.must_end();
+                    }
+                    match &mut traced {
+                        Some(traced) => traced.receive(received),
+                        None if received.is_stop(false) => return Ok(None),
+                        None => {}
+                    }
+                }
+                () = until(deadline) => {
+                    self.must_end();
+                    match &mut traced {
+                        Some(traced) => {
+                            deadline = None;
+                            traced.terminate();
+                        }
+                        None => return Ok(None),
+                    }
+                }
+                status = ended(&mut traced) => {
+                    return Ok(Some(status.context("cannot wait for the command")?));
+                }
+            }
+        }
+    }
+
+    /// Takes in what the ring buffer holds, or so many records of it.
+    fn drain(&mut self, limit: usize) -> Result<(), Trouble> {
+        self.pipeline.begin_batch();
+        for _ in 0..limit {
+            match self.source.take() {
+                Some(event) => {
+                    let event = event.context("the kernel side is not the one we started")?;
+                    self.received += u64::from(matches!(event, Event::Record(_)));
+                    self.pipeline.event(&event)?;
+                }
+                None => break,
+            }
+        }
+        Ok(self.pipeline.end_batch()?)
+    }
+
+    fn report_interval(&mut self) -> Result<(), Trouble> {
+        self.drain(BATCH)?;
+        let (counters, existing) = self.existing()?;
+        Ok(self.pipeline.interval(&counters, &existing)?)
+    }
+
+    /// Reports the zombies that have come to the age for it. Gives the CPU time that the look at all of
+    /// them took; a diagnosis is seldom, as it comes with each doubling of an age.
+    fn report_alive(&mut self) -> Result<Duration, Trouble> {
+        let begin = thread_cpu_time();
+        let (counters, existing) = self.existing()?;
+        let census = self.pipeline.census(&existing);
+        if self.pipeline.wants_standing() {
+            let missed = self.missed();
+            self.pipeline.standing(&census, &counters, missed)?;
+        }
+        if !census.zombies.is_empty() {
+            self.warn_of_growth(&census);
+        }
+        let due = self.pipeline.due(&census);
+        let took = thread_cpu_time().saturating_sub(begin);
+        if !due.is_empty() {
+            let patience = Deadline::after(DIAGNOSIS);
+            let zombies: Vec<_> = due.iter().map(|&at| census.zombies[at].entry).collect();
+            let diagnoses = diagnose(&mut self.tracer, self.proc.as_ref(), &zombies, patience)?;
+            self.pipeline.alive(&census, &due, &diagnoses)?;
+        }
+        Ok(took)
+    }
+
+    /// What is dying or a zombie, and the counters before it was listed.
+    fn existing(&mut self) -> Result<(Counters, Vec<SnapshotEntry>), Trouble> {
+        let counters = self.tracer.counters();
+        let existing = match accounts::known(&counters) {
+            0 => Vec::new(),
+            _ => self.tracer.list()?,
+        };
+        Ok((counters, existing))
+    }
+
+    fn warn_of_growth(&mut self, census: &Census<'_>) {
+        let parents = census.parents();
+        let counts = parents
+            .iter()
+            .map(|parent| ((parent.ppid, parent.comm), parent.zombies))
+            .collect();
+        let mut limits = self.proc.as_ref().map(Proc::limits);
+        for growing in self.growth.report(monotonic_now(), &counts) {
+            let limits = match &mut limits {
+                Some(limits) => limits.of(growing.ppid),
+                None => proc::pids().into_iter().collect(),
+            };
+            warn(&notice::growing(&growing, &limits));
+        }
+    }
+
+    fn report_loss(&mut self) -> Result<(), Trouble> {
+        let counters = self.tracer.counters();
+        let missed = self.missed();
+        if let Some(lost) = self.pipeline.loss(&counters, missed)? {
+            warn_of_loss(&lost);
+        }
+        Ok(())
+    }
+
+    /// Somebody who reads the first lines only must not have to wait for the next zombie.
+    fn check_reader(&self) -> Result<(), Trouble> {
+        let Some(stdout) = &self.stdout else {
+            return Ok(());
+        };
+        let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+        let hung_up = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+            && fds[0]
+                .revents()
+                .is_some_and(|events| events.contains(PollFlags::POLLERR));
+        if hung_up {
+            Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn missed(&self) -> u64 {
+        self.tracer.missed_exits() + self.overlooked
+    }
+
+    /// The end of a run without a summary: takes in what there is to be known now.
+    pub(crate) fn catch_up(&mut self) -> Result<(), Trouble> {
+        // Or else there could be more and more.
+        self.tracer.close();
+        self.drain(usize::MAX)?;
+        if self.pipeline.wants_standing() {
+            let (counters, existing) = self.existing()?;
+            let census = self.pipeline.census(&existing);
+            let missed = self.missed();
+            self.pipeline.standing(&census, &counters, missed)?;
+        }
+        Ok(())
+    }
+
+    /// The end: what has happened until now is waited for, listed and summed up. A second stop ends the
+    /// waiting at once, and so does the deadline.
+    ///
+    /// Gives what it comes to.
+    pub(crate) async fn finish(&mut self) -> Result<Ending, Trouble> {
+        // If nobody has said stop, this end has a limit of its own.
+        let deadline = self.end.unwrap_or_else(|| Deadline::after(END));
+        let remains = self.settle(deadline).await?;
+        self.tracer.flush_log();
+        let ending = self.pipeline.finish(&remains)?;
+        if let Some(lost) = ending.lost {
+            warn_of_loss(&lost);
+        }
+        if ending.suspicious > 0 {
+            warn(&notice::forged(ending.suspicious));
+        }
+        Ok(ending)
+    }
+
+    /// Waits until every process that was released has been reported, then takes stock.
+    async fn settle(&mut self, mut deadline: Deadline) -> Result<Remains, Trouble> {
+        self.tracer.close();
+        let patience = deadline.or_after(SETTLE);
+        loop {
+            self.drain(usize::MAX)?;
+            // The counters first: who is released meanwhile was known.
+            let counters = self.tracer.counters();
+            let settled = accounts::known(&counters) <= self.ended()?.len() as u64;
+            if settled || patience.min(deadline).has_passed() {
+                break;
+            }
+            deadline = wait(deadline).await;
+        }
+        self.tracer.freeze();
+        let patience = deadline.or_after(DELIVERY);
+        let mut remains = loop {
+            // The programs that were under way are through soon.
+            deadline = wait(deadline).await;
+            let (remains, balanced) = self.take_stock()?;
+            if balanced || patience.min(deadline).has_passed() {
+                break remains;
+            }
+        };
+        if remains.undelivered > 0 {
+            warn(&notice::undelivered(remains.undelivered));
+        }
+        let zombies: Vec<_> = remains
+            .existing
+            .iter()
+            .filter(|entry| accounts::is_zombie(entry))
+            .collect();
+        let patience = deadline.or_after(DIAGNOSIS);
+        remains.diagnoses = diagnose(&mut self.tracer, self.proc.as_ref(), &zombies, patience)?;
+        remains.running = self.tracer.descendants()?;
+        Ok(remains)
+    }
+
+    /// For a run without a summary: [`finish`](Self::finish) must not be called after this.
+    pub(crate) fn close_maps(&mut self) {
+        self.tracer.close_maps();
+    }
+
+    /// When it must be over, if somebody has said stop.
+    pub(crate) fn end(&self) -> Option<Deadline> {
+        self.end
+    }
+
+    /// From now on the run must come to its end; gives the time by which. The first call counts.
+    pub(crate) fn must_end(&mut self) -> Deadline {
+        *self.end.get_or_insert_with(|| Deadline::after(END))
+    }
+
+    /// The dying processes and zombies that still exist.
+    fn ended(&mut self) -> Result<Vec<SnapshotEntry>, Trouble> {
+        let mut existing = self.tracer.list()?;
+        existing
+            .retain(|entry| accounts::has_ended(&entry.record) && !accounts::is_released(entry));
+        Ok(existing)
+    }
+
+    /// What there is now, and whether every process and record is accounted for.
+    fn take_stock(&mut self) -> Result<(Remains, bool), Trouble> {
+        let counters = self.tracer.counters();
+        self.drain(usize::MAX)?;
+        let undelivered = accounts::submitted(&counters).saturating_sub(self.received);
+        let existing = self.ended()?;
+        let known = accounts::known(&counters);
+        let mut released = Vec::new();
+        if known > existing.len() as u64 {
+            let records = self.tracer.states()?.into_iter().map(|state| state.record);
+            released = accounts::released_among(records, &existing);
+        }
+        let balanced = undelivered == 0 && known <= (existing.len() + released.len()) as u64;
+        let remains = Remains {
+            existing,
+            released,
+            counters,
+            undelivered,
+            missed_exits: self.missed(),
+            infers_autoreap: self.tracer.backend().infers_autoreap(),
+            ..Remains::default()
+        };
+        Ok((remains, balanced))
+    }
+}
+
+/// A tenth of the age that is waited for, but no more often than every tick and no more seldom than
+/// every second: each look is a walk over the kernel's tasks.
+fn alive_ticks(after: Duration) -> u32 {
+    let ticks = (after.as_millis() / 10 / TICK.as_millis()).clamp(1, A_SECOND.into());
+    ticks as u32
+}
+
+/// What /proc can't show is said once.
+fn open_proc() -> Option<Proc> {
+    Proc::open()
+        .inspect_err(|error| warn(&format!("no causes: {error}")))
+        .ok()
+}
+
+/// Why they are still there, by pid, as far as that is known by the deadline.
+fn diagnose(
+    tracer: &mut Tracer,
+    proc: Option<&Proc>,
+    zombies: &[&SnapshotEntry],
+    deadline: Deadline,
+) -> Result<HashMap<u32, Diagnosis>, KernelError> {
+    let Some(proc) = proc.filter(|_| !zombies.is_empty()) else {
+        return Ok(HashMap::new());
+    };
+    let copies = zombies.iter().copied().copied().collect();
+    let read = || Findings::read_by(proc, copies, deadline);
+    let Some(findings) = raised(Capability::CAP_SYS_PTRACE, read) else {
+        warn(&notice::undiagnosed(zombies.len()));
+        return Ok(HashMap::new());
+    };
+    let mut diagnoses = findings.diagnoses(|| tracer.list())?;
+    // Many zombies have few parents.
+    let mut handlers = HashMap::new();
+    for Record {
+        pid,
+        ppid,
+        parent_task,
+        ..
+    } in zombies.iter().map(|entry| entry.record)
+    {
+        let Some(diagnosis) = diagnoses.get_mut(&pid) else {
+            continue;
+        };
+        if diagnosis.cause == Cause::HandlerLeavesIt
+            && let Some(handler) = *handlers
+                .entry(parent_task)
+                .or_insert_with(|| tracer.handler_runs(parent_task, ppid))
+        {
+            *diagnosis = diagnosis.clone().with_handler(handler.runs, handler.deaths);
+        }
+    }
+    Ok(diagnoses)
+}
+
+/// The first end of an interval is that long from now; one that was missed makes the next longer.
+fn every(length: Duration) -> time::Interval {
+    let mut interval = time::interval_at(Instant::now() + length, length);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    interval
+}
+
+async fn passed(interval: &mut Option<time::Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => pending().await,
+    }
+}
+
+pub(crate) async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => time::sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+async fn ended(traced: &mut Option<&mut Traced>) -> io::Result<ExitStatus> {
+    match traced {
+        Some(traced) => traced.wait().await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,29 @@
+//! What this machine says about itself: clocks, cgroups, /proc, users, our own privileges.
+
+mod cgroup_paths;
+mod cgroups;
+mod clocks;
+mod cpu_clocks;
+mod crowd;
+pub mod deadline;
+mod host_names;
+mod new_file;
+mod places;
+pub mod privilege;
+pub mod proc;
+mod release;
+mod sysctl;
+mod user_namespace;
+pub(crate) mod users;
+
+pub use cgroup_paths::{CgroupPaths, KnownCgroup};
+pub use cgroups::{Cgroup, Cgroups, Subtree, cgroup2_mount};
+pub(crate) use clocks::thread_cpu_time;
+pub use clocks::{monotonic_now, wall_clock};
+pub use cpu_clocks::sample_clocks;
+pub use new_file::{Access, NewFile, Replacement, write_file};
+pub use places::Places;
+pub(crate) use places::of_path as place_of;
+pub use release::Release;
+pub(crate) use sysctl::pid_max;
+pub(crate) use user_namespace::in_initial_user_namespace;
