@@ -174,7 +174,7 @@ fn what_differs_besides_is_warned_of() {
     let files = Files::new();
     let base = files.record("base", &run(1.0));
     let mut other = run(1.0);
-    other.start.backend = "fentry";
+    other.start.backend = "fentry".to_owned();
     other.start.kernel = "7.3.0".to_owned();
     other.start.command = Some(vec!["make".to_owned(), "-j8".to_owned()]);
     other.summary.counts.alive = 300;

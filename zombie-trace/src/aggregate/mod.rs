@@ -29,7 +29,7 @@ use crate::model::{Alive, Cause, Comm, Counts, Flag, Zombie};
 const EXACT_TIMES: usize = 4096;
 const DIGITS: u8 = 3;
 /// The number of characters of a command line that is kept.
-const LONGEST_CMDLINE: usize = 512;
+const LONGEST_CMDLINE: usize = 256;
 
 /// What a run has seen so far: everything in scope, listed or not.
 #[derive(Debug)]

@@ -20,9 +20,9 @@ pub struct FilterArgs {
     #[arg(short = 'x', long, help_heading = "Filters")]
     pub failed: bool,
 
-    /// List only zombies that lasted this long, such as 10ms
+    /// List only zombies that lasted this long, such as 10ms; 0 for all
     #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
-    #[arg(help_heading = "Filters")]
+    #[arg(value_parser = TimeSpan::or_zero, help_heading = "Filters")]
     pub min: Option<TimeSpan>,
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use crate::{
     container::ContainerQuery,
     kernel::Scope,
+    model::ScopeLine,
     stderr,
     system::{Cgroup, CgroupPaths, proc},
     text,
@@ -44,6 +45,24 @@ pub struct ScopeArgs {
 }
 
 impl ScopeArgs {
+    /// As in the first line of JSON, without the command.
+    pub fn line(&self) -> ScopeLine {
+        let pids = |pids: &[Pid]| pids.iter().map(|pid| pid.get()).collect();
+        let cgroup = self.cgroup.as_ref();
+        ScopeLine {
+            pid: pids(&self.pid),
+            ppid: pids(&self.ppid),
+            tree: self.tree.map(Pid::get),
+            cgroup: cgroup.map(|path| path.to_string_lossy().into_owned()),
+            container: self
+                .container
+                .iter()
+                .map(|container| container.as_str().to_owned())
+                .collect(),
+            command: false,
+        }
+    }
+
     /// The scope as the kernel side decides it. Warns of what does not exist yet.
     ///
     /// # Errors

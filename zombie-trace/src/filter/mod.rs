@@ -7,7 +7,7 @@ pub use listing::Listing;
 pub use name_glob::{NameGlob, NameGlobError};
 
 use crate::{
-    model::{Alive, Comm, Zombie},
+    model::{Alive, Comm, FilterLine, Zombie},
     value::TimeSpan,
 };
 
@@ -30,6 +30,18 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// As in the first line of JSON.
+    pub fn line(&self) -> FilterLine {
+        let globs = |globs: &[NameGlob]| globs.iter().map(ToString::to_string).collect();
+        FilterLine {
+            min_ns: self.min.map_or(0, TimeSpan::as_nanos),
+            comm: globs(&self.comm),
+            parent_comm: globs(&self.parent_comm),
+            failed: self.failed,
+            all: self.autoreaped,
+        }
+    }
+
     /// What becomes of a process that is gone.
     pub fn listing(&self, zombie: &Zombie) -> Listing {
         let asked_for = self.matches(

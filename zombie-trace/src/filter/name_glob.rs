@@ -1,4 +1,4 @@
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use glob::Pattern;
 use thiserror::Error;
@@ -14,6 +14,12 @@ impl NameGlob {
     /// Whether the whole name matches; U+FFFD stands for what is not UTF-8 in it.
     pub fn matches(&self, name: &Comm) -> bool {
         self.0.matches(&name.to_str())
+    }
+}
+
+impl fmt::Display for NameGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
     }
 }
 

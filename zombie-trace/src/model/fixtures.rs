@@ -2,7 +2,26 @@
 
 use jiff::Timestamp;
 
-use super::{Alive, How, Zombie};
+use super::{Alive, FilterLine, How, ScopeLine, Start, Zombie};
+
+/// A run of everything.
+pub(crate) fn start() -> Start {
+    Start {
+        ts: "2026-01-02T03:04:05Z".parse().unwrap(),
+        version: "0.1.0".to_owned(),
+        kernel: "6.12.0".to_owned(),
+        backend: "tracepoint".to_owned(),
+        tracer_pid: 17,
+        host: Some("build-1".to_owned()),
+        boot_id: Some("0b0d5c0e-2f3c-4c5e-9d0a-5a1b2c3d4e5f".to_owned()),
+        cpus: Some(2),
+        pid_max: Some(32_768),
+        args: Some(vec!["zombie-trace".to_owned(), "--json".to_owned()]),
+        command: None,
+        scope: Some(ScopeLine::default()),
+        filter: Some(FilterLine::default()),
+    }
+}
 
 /// A child of `bash` that slept, exited with 0 and was a zombie for 18,234 ns.
 pub(crate) fn zombie() -> Zombie {

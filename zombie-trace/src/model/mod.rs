@@ -9,6 +9,7 @@ pub(crate) mod fixtures;
 mod flags;
 mod phases;
 mod place;
+mod start;
 mod zombie;
 
 pub use alive::Alive;
@@ -17,6 +18,7 @@ pub use comm::Comm;
 pub use counts::{Counts, Lost};
 pub use phases::{Phase, Phases, longest};
 pub use place::Place;
+pub use start::{FilterLine, Loss, ScopeLine, Start};
 pub use zombie::{Flag, How, Zombie};
 
 /// The version of the lines' format. Fields may be added to it; none changes its meaning.

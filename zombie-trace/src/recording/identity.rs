@@ -1,6 +1,7 @@
 use std::{ffi::OsStr, fs, path::Path};
 
-use super::{Recording, Start};
+use super::Recording;
+use crate::model::Start;
 
 /// What tells a recorded run from others, and a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, de};
 
 use crate::{
     aggregate::{Summary, ZombieTimes},
-    model::{Alive, Lost, SCHEMA, Zombie},
+    model::{Alive, Loss, Lost, SCHEMA, Start, Zombie},
 };
 
 /// A line of a recording.
@@ -23,75 +23,6 @@ pub enum Line {
     Interval(Interval),
     /// The run ends.
     Summary(Box<Summary>),
-}
-
-/// The first line.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Start {
-    /// When every hook was live.
-    pub ts: Timestamp,
-    /// The version of the program.
-    pub version: String,
-    /// `uname -r`.
-    pub kernel: String,
-    /// The backend's name.
-    pub backend: String,
-    /// The tracer's own pid.
-    pub tracer_pid: u32,
-    /// The traced command, if there was one; cut where it is very long.
-    #[serde(default, deserialize_with = "short_command")]
-    pub command: Option<Vec<String>>,
-}
-
-/// A command is kept up to this many bytes: an argument alone can be 128 KiB.
-const LONGEST_COMMAND: usize = 64 << 10;
-
-/// Keeps the first [`LONGEST_COMMAND`] bytes, and `…` for the rest.
-fn short_command<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<String>>, D::Error> {
-    struct Arguments;
-
-    impl<'de> de::Visitor<'de> for Arguments {
-        type Value = Option<Vec<String>>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of arguments or null")
-        }
-
-        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut arguments = Vec::new();
-            let mut room = LONGEST_COMMAND;
-            while let Some(argument) = seq.next_element::<Cow<'_, str>>()? {
-                // An empty one takes memory, too.
-                let size = argument.len() + size_of::<String>();
-                if size <= room {
-                    room -= size;
-                    arguments.push(argument.into_owned());
-                } else if room > 0 {
-                    room = 0;
-                    arguments.push("…".to_owned());
-                }
-            }
-            Ok(Some(arguments))
-        }
-    }
-
-    deserializer.deserialize_any(Arguments)
-}
-
-/// What was lost since the last such line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct Loss {
-    /// When it was noticed.
-    pub ts: Timestamp,
-    /// The counts.
-    #[serde(flatten)]
-    pub lost: Lost,
 }
 
 /// What happened since the last such line.

@@ -18,15 +18,15 @@ use std::{
 
 pub use error::RecordingError;
 pub use identity::Identity;
-pub use line::{Interval, Line, Loss, Start};
+pub use line::{Interval, Line};
 pub use tally::Missing;
 
 use self::{line::LineError, tally::Tally};
-use crate::text::visible;
+use crate::{model::Start, text::visible};
 
 /// A bound on memory. The longest line is the summary of a run with as many parents and containers
-/// as are kept apart, of some 2 MiB.
-const LONGEST_LINE: u64 = 8 << 20;
+/// as are kept apart, of some 7 MiB.
+const LONGEST_LINE: u64 = 16 << 20;
 
 /// A file whose first lines, as many as this, are damaged is not a recording.
 const PATIENCE: u64 = 100;

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::Line;
-use crate::model::{Counts, Lost};
+use crate::model::{Counts, FilterLine, Lost};
 
 /// What the lines of a recording add up to.
 #[derive(Debug, Default)]
@@ -144,7 +144,10 @@ impl Tally {
                     counts: summary.counts,
                 });
             }
-            Line::Start(_) => {}
+            Line::Start(start) => {
+                let filter = start.filter.as_ref();
+                self.is_filtered = filter.is_some_and(FilterLine::leaves_out_zombies);
+            }
         }
     }
 
@@ -207,8 +210,7 @@ mod tests {
     use super::*;
     use crate::{
         aggregate::Aggregate,
-        model::{Alive, Flag, Zombie, fixtures},
-        recording::Loss,
+        model::{Alive, Flag, Loss, Zombie, fixtures},
     };
 
     const LOST: Lost = Lost {

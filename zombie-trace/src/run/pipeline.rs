@@ -15,12 +15,12 @@ use crate::{
     kernel::decode::Event,
     lifecycle::{Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
     metrics::{Pids, Standing},
-    model::{Alive, Comm, Counts, Diagnosis, Lost},
+    model::{Alive, Comm, Counts, Diagnosis, Loss, Lost, Start},
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
     },
-    sink::{Loss, Running, Sink, Start},
+    sink::{Running, Sink},
     system::{Places, monotonic_now, proc, wall_clock},
 };
 

@@ -19,7 +19,7 @@ use zombie_trace_common::{Counters, Record, SnapshotEntry};
 use crate::{
     kernel::{Adopted, KernelError, RecordSource, Tracer, decode::Event},
     lifecycle::{Growth, RunQueueClocks},
-    model::{Cause, Diagnosis},
+    model::{Cause, Diagnosis, Start},
     run::{
         accounts::{self, Remains},
         census::Census,
@@ -28,7 +28,6 @@ use crate::{
         pipeline::{Ending, Pipeline},
         signals::{self, Signals},
     },
-    sink::Start,
     stderr::warn,
     system::{
         deadline::{Deadline, END},

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
 
-use super::{Loss, Medium, Sink, Start};
+use super::{Medium, Sink};
 use crate::{
     aggregate::{Interval, Summary},
-    model::{Alive, SCHEMA, Zombie},
+    model::{Alive, Loss, SCHEMA, Start, Zombie},
 };
 
 /// Writes an object, with all control and format characters in strings escaped. JSON requires that
@@ -146,7 +146,7 @@ mod tests {
         aggregate::Aggregate,
         model::{
             Counts, Lost,
-            fixtures::{alive, zombie},
+            fixtures::{alive, start, zombie},
         },
     };
 
@@ -158,17 +158,6 @@ mod tests {
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
-    }
-
-    fn start() -> Start {
-        Start {
-            ts: "2026-01-02T03:04:05Z".parse().unwrap(),
-            version: "0.1.0",
-            kernel: "6.12.0".into(),
-            backend: "tracepoint",
-            tracer_pid: 17,
-            command: None,
-        }
     }
 
     #[test]

@@ -10,8 +10,7 @@ mod text;
 
 use std::io;
 
-use jiff::{Timestamp, tz::TimeZone};
-use serde::Serialize;
+use jiff::tz::TimeZone;
 
 pub use encoded::Encoded;
 pub use json::Json;
@@ -24,38 +23,9 @@ pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table}
 use crate::{
     aggregate::{Interval, Summary},
     metrics::Standing,
-    model::{Alive, Comm, Lost, Zombie},
+    model::{Alive, Comm, Loss, Start, Zombie},
     text::ColorWhen,
 };
-
-/// The begin of a run: the JSON object `start` but for its `type`, `ts` and `schema`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Start {
-    /// When every hook was live.
-    #[serde(skip)]
-    pub ts: Timestamp,
-    /// The program's version.
-    pub version: &'static str,
-    /// `uname -r`.
-    pub kernel: String,
-    /// The backend's name.
-    pub backend: &'static str,
-    /// The tracer's own pid.
-    pub tracer_pid: u32,
-    /// The traced command, if there is one.
-    pub command: Option<Vec<String>>,
-}
-
-/// What was lost since the last such report: the JSON object `loss` but for its `type` and `ts`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Loss {
-    /// When it was noticed.
-    #[serde(skip)]
-    pub ts: Timestamp,
-    /// The counts.
-    #[serde(flatten)]
-    pub lost: Lost,
-}
 
 /// A process that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,24 +117,22 @@ pub fn new(options: Options, output: impl Medium + Send + 'static) -> Box<dyn Si
 mod tests {
     use std::{fs, time::Duration};
 
+    use jiff::Timestamp;
+
     use super::*;
     use crate::{
         aggregate::{Aggregate, fixtures::interval},
-        model::{Counts, fixtures::zombie},
+        model::{
+            Counts,
+            fixtures::{start, zombie},
+        },
     };
 
     fn written(options: Options) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
         let output = Output::file(file.path(), file.reopen().unwrap()).unwrap();
         let mut sink = new(options, output);
-        let start = Start {
-            ts: Timestamp::UNIX_EPOCH,
-            version: "0.1.0",
-            kernel: "6.12.0".to_owned(),
-            backend: "tracepoint",
-            tracer_pid: 1,
-            command: None,
-        };
+        let start = start();
         let summary = Aggregate::default().summary(
             Counts::default(),
             Timestamp::UNIX_EPOCH,

@@ -25,5 +25,5 @@ pub use new_file::{Access, NewFile, Replacement, write_file};
 pub use places::Places;
 pub(crate) use places::of_path as place_of;
 pub use release::Release;
-pub(crate) use sysctl::pid_max;
+pub(crate) use sysctl::{boot_id, cpus_online, host_name, pid_max};
 pub(crate) use user_namespace::in_initial_user_namespace;

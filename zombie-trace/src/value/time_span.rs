@@ -8,6 +8,19 @@ use thiserror::Error;
 pub struct TimeSpan(u64);
 
 impl TimeSpan {
+    /// So many ms.
+    pub const fn from_millis(ms: u32) -> Self {
+        Self(ms as u64 * 1_000_000)
+    }
+
+    /// Parses a span of which 0 needs no unit.
+    pub fn or_zero(text: &str) -> Result<Self, TimeSpanError> {
+        match text {
+            "0" => Ok(Self(0)),
+            _ => text.parse(),
+        }
+    }
+
     /// In nanoseconds.
     pub fn as_nanos(self) -> u64 {
         self.0

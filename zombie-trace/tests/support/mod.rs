@@ -7,8 +7,8 @@ use zombie_trace::{
     aggregate::{Aggregate, Interval, Summary},
     container::{Container, Runtime},
     filter::Filter,
-    model::{Alive, Counts, Flag, How, Lost, Phases, Zombie},
-    sink::{Loss, Sink, Start},
+    model::{Alive, Counts, FilterLine, Flag, How, Loss, Lost, Phases, ScopeLine, Start, Zombie},
+    sink::Sink,
 };
 
 const CONTAINER: &str = "b2a102854b4969b2ce98dc329c86b4fb2b06e4ad2cc8da9d8a7578c9cd2004a2";
@@ -116,11 +116,18 @@ fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -> Run {
     Run {
         start: Start {
             ts: ts(0),
-            version: "0.1.0",
+            version: "0.1.0".to_owned(),
             kernel: "6.12.0".to_owned(),
-            backend: "tracepoint",
+            backend: "tracepoint".to_owned(),
             tracer_pid: 4000,
+            host: Some("build-1".to_owned()),
+            boot_id: Some("0b0d5c0e-2f3c-4c5e-9d0a-5a1b2c3d4e5f".to_owned()),
+            cpus: Some(2),
+            pid_max: Some(32_768),
+            args: Some(vec!["zombie-trace".to_owned(), "--json".to_owned()]),
             command: None,
+            scope: Some(ScopeLine::default()),
+            filter: Some(FilterLine::default()),
         },
         zombies,
         alive,

@@ -15,14 +15,14 @@ use crate::{
     args::{BackendChoice, BufferSize, DEFAULT_MAX_ZOMBIES, TuningArgs},
     filter::Filter,
     kernel::{self, Scope},
-    model::{Alive, Zombie},
+    model::{Alive, Loss, Start, Zombie},
     run::{
         attach,
         pipeline::Pipeline,
         session::{Session, Trouble},
         signals::{Inherited, Signals},
     },
-    sink::{Loss, Sink, Start},
+    sink::Sink,
     value::TimeSpan,
 };
 

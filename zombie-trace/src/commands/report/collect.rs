@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     aggregate::{Aggregate, PhaseTotals, RunFacts, Summary, ZombieTimes},
-    model::{Alive, Counts, Lost, Zombie},
-    recording::{Interval, Line, Recording, Start},
+    model::{Alive, Counts, Lost, Start, Zombie},
+    recording::{Interval, Line, Recording},
 };
 
 /// Beyond this a time is a mistake, not a length of a run.

@@ -208,12 +208,21 @@ impl TraceArgs {
 
     /// What is to be listed.
     pub fn filter(&self) -> Filter {
+        let filter = Filter::from(&self.filter);
+        // Nobody reads hundreds of lines about what was reaped at once.
+        let is_quick_of_no_interest = !self.writes_json() && !self.all;
         Filter {
             autoreaped: self.all,
-            ..Filter::from(&self.filter)
+            min: filter
+                .min
+                .or_else(|| is_quick_of_no_interest.then_some(QUICK)),
+            ..filter
         }
     }
 }
+
+/// In text, zombies that were reaped sooner are not listed unless that is asked for.
+const QUICK: TimeSpan = TimeSpan::from_millis(1);
 
 /// Compressed text has a name that says so.
 fn names_json(path: &Path) -> bool {

@@ -2,7 +2,7 @@
 
 mod args;
 
-use std::{future::Future, io, pin::pin, process::ExitStatus, thread};
+use std::{ffi::OsString, future::Future, io, pin::pin, process::ExitStatus, thread};
 
 use anyhow::Context as _;
 use tokio::{sync::oneshot, time::Instant};
@@ -13,6 +13,7 @@ use crate::{
     commands::gates::Gates,
     exit_code::ExitCode,
     kernel::{self, Scope, Tracer},
+    model::{ScopeLine, Start},
     run::{
         attach,
         command::{self, Program, StartError, Terminal, Traced},
@@ -22,9 +23,9 @@ use crate::{
         session::{Session, Trouble, until},
         signals::{Inherited, Signals},
     },
-    sink::{self, Queue, Start},
+    sink::{self, Queue},
     stderr::{self, say},
-    system::{Release, monotonic_now, wall_clock},
+    system::{self, Release, monotonic_now, wall_clock},
 };
 
 /// Runs until Ctrl-C, for the asked time, or while the command does.
@@ -230,7 +231,7 @@ fn begin(args: &TraceArgs, tracer: Tracer, output: Queue) -> anyhow::Result<Sess
         alive_after.as_nanos(),
         args.filter(),
         sink,
-        Box::new(crate::system::proc::command_line),
+        Box::new(system::proc::command_line),
     );
     if args.interval.is_some() {
         pipeline = pipeline.with_intervals();
@@ -276,17 +277,28 @@ async fn outlive(
 }
 
 fn start_line(args: &TraceArgs, tracer: &Tracer) -> Start {
-    let command: Vec<_> = args
-        .command
-        .iter()
-        .map(|arg| arg.to_string_lossy().into_owned())
-        .collect();
+    let text = |args: &[OsString]| -> Vec<String> {
+        args.iter()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect()
+    };
+    let given: Vec<_> = std::env::args_os().collect();
     Start {
         ts: wall_clock().timestamp(monotonic_now()),
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: Release::running().as_str().to_owned(),
-        backend: tracer.backend().name(),
+        backend: tracer.backend().name().to_owned(),
         tracer_pid: std::process::id(),
-        command: (!command.is_empty()).then_some(command),
+        host: system::host_name(),
+        boot_id: system::boot_id(),
+        cpus: system::cpus_online(),
+        pid_max: system::pid_max(),
+        args: Some(text(&given)),
+        command: (!args.command.is_empty()).then(|| text(&args.command)),
+        scope: Some(ScopeLine {
+            command: !args.command.is_empty(),
+            ..args.scope.line()
+        }),
+        filter: Some(args.filter().line()),
     }
 }

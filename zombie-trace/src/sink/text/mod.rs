@@ -19,10 +19,10 @@ pub use intervals::Intervals;
 pub use processes::{Process, process_table};
 pub use table::Table;
 
-use super::{Loss, Medium, Running, Sink, Start};
+use super::{Medium, Running, Sink};
 use crate::{
     aggregate::{Interval, Summary},
-    model::{Alive, Zombie},
+    model::{Alive, Loss, Start, Zombie},
 };
 
 /// How text looks.
