@@ -475,8 +475,7 @@ pub(crate) fn books(report: &Report) -> Vec<String> {
         expect_equal("alive", count("alive"), still.len() as u64);
     }
 
-    // What is filtered out may or may not be in the statistics: the kernel side does not pass on
-    // what it filters, so that nothing is known of its parents.
+    // The statistics may or may not include what is not listed.
     let parents = || summary["by_parent"].as_array().into_iter().flatten();
     let of_parents = |key| parents().map(|parent| number(parent, key)).sum::<u64>();
     let by_parent = of_parents("reaped") + of_parents("autoreaped") + lost("ring_full");

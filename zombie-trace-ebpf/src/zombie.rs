@@ -9,7 +9,7 @@ use zombie_trace_common::{
 use crate::{
     control,
     current::{self, OfCurrent},
-    emit::{close, count, forget, is_too_short},
+    emit::{close, count, forget},
     globals::EXIT_CAN_BE_SKIPPED,
     maps::{SCRATCH, scratch},
     phases,
@@ -241,9 +241,7 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
         if (*record).zombie_time == 0 {
             approximate_start(state, Task::probed((*record).task));
         }
-        if let Some(reaper) = reaper
-            && !is_too_short(record)
-        {
+        if let Some(reaper) = reaper {
             (*record).reaper_pid = scope::visible_pid(reaper);
             (*record).reaper_cgroup_id = reaper.cgroup_id();
             reaper.read_comm(&raw mut (*record).reaper_comm);

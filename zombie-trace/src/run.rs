@@ -10,7 +10,7 @@ use crate::{
     command::{self, Program, StartError, Terminal, Traced},
     destination::Destination,
     exit_code::ExitCode,
-    filter::{Pid, TimeSpan},
+    filter::Pid,
     gate::Gates,
     kernel::{self, Cgroup, Config, Release, Scope, Tracer},
     notice::{self, say, warn},
@@ -194,7 +194,6 @@ fn explained(trouble: Trouble, destination: &Destination) -> anyhow::Error {
 /// Loads the hooks, and says why they are not the best ones, if so.
 pub(crate) fn attach(
     scope: Scope,
-    min: Option<TimeSpan>,
     tuning: &TuningArgs,
     quiet: bool,
     verbose: u8,
@@ -205,7 +204,6 @@ pub(crate) fn attach(
         scope,
         max_zombies: tuning.max_zombies,
         buffer: tuning.buffer.bytes(),
-        min_zombie_ns: min.map_or(0, TimeSpan::as_nanos),
         debug: verbose > 1,
     })?;
     // Otherwise `doctor` says it.
@@ -220,14 +218,14 @@ fn attach_aside(
     cli: &Cli,
     scope: Scope,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<Tracer>> + use<>> {
-    let (min, tuning) = (cli.filter.min, cli.tuning.clone());
+    let tuning = cli.tuning.clone();
     let (quiet, verbose) = (cli.quiet, cli.verbose);
     let (sender, receiver) = oneshot::channel();
     thread::Builder::new()
         .name("attach".into())
         .spawn(move || {
             // If nobody receives it any more, the program is about to end.
-            let _ = sender.send(attach(scope, min, &tuning, quiet, verbose));
+            let _ = sender.send(attach(scope, &tuning, quiet, verbose));
         })
         .context("cannot start a thread")?;
     Ok(async { receiver.await.context("loading has failed")? })

@@ -69,7 +69,7 @@ impl Watch {
         };
         let seen = Seen::default();
         let session = runtime.block_on(async {
-            let tracer = attach(scope, None, &tuning, false, 0)?;
+            let tracer = attach(scope, &tuning, false, 0)?;
             let filter = Filter {
                 autoreaped: true,
                 ..Filter::default()

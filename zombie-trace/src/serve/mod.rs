@@ -102,7 +102,7 @@ fn event_loop() -> anyhow::Result<Runtime> {
 /// What needs privileges.
 fn begin(args: &ServeArgs) -> anyhow::Result<(Session, Metrics, Backend)> {
     let scope = scope(&args.scope)?;
-    let tracer = attach(scope, args.filter.min, &args.tuning, args.quiet, 0)?;
+    let tracer = attach(scope, &args.tuning, args.quiet, 0)?;
     let backend = tracer.backend();
     let started = wall_clock().timestamp(monotonic_now());
     let metrics = Metrics::new(Totals::new(
