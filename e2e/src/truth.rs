@@ -86,6 +86,8 @@ pub struct Truth {
     pub parent_comm: Option<String>,
     /// Who reaped it.
     pub reaper_pid: Option<u32>,
+    /// The thread that reaped it.
+    pub reaper_tid: Option<u32>,
     /// The reaper's command name.
     pub reaper_comm: Option<String>,
     /// Any of these is right.

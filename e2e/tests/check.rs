@@ -197,6 +197,11 @@ fn zombie(truth: &Truth, record: &Value, ended: u64) -> Vec<String> {
     if record["how"] != "unknown" {
         expect("reaper_pid", truth.reaper_pid.map(Into::into));
         expect("reaper_comm", truth.reaper_comm.clone().map(Into::into));
+        // A wait that no hook saw may have been any thread's.
+        let unseen = record["how"] == "wait" || flags(record).contains(&"bounded-end");
+        if !(unseen && record["reaper_tid"].is_null()) {
+            expect("reaper_tid", truth.reaper_tid.map(Into::into));
+        }
     }
     if truth.expect == Expect::Autoreaped {
         expect("zombie_ns", Some(0.into()));

@@ -64,10 +64,14 @@ pub struct Record {
     pub wait_status: u32,
     /// The process whose call released it.
     pub reaper_pid: u32,
+    /// The thread of it that made the call, as the tracer's pid namespace numbers it.
+    pub reaper_tid: u32,
     /// A set of [`flags`].
     pub flags: u32,
     /// One of [`how`].
     pub how: u32,
+    /// Always 0.
+    pub reserved: u32,
     /// The leader's command name at exit.
     pub comm: [u8; COMM_LEN],
     /// The parent's (leader's) command name.
@@ -76,7 +80,7 @@ pub struct Record {
     pub reaper_comm: [u8; COMM_LEN],
 }
 
-const _: () = assert!(size_of::<Record>() == 19 * 8 + 8 * 4 + 3 * COMM_LEN);
+const _: () = assert!(size_of::<Record>() == 19 * 8 + 10 * 4 + 3 * COMM_LEN);
 const _: () = assert!(align_of::<Record>() == 8);
 
 /// Values of [`Record::flags`].

@@ -226,7 +226,7 @@ pub unsafe fn autoreaped_on_reparent(state: *mut TaskState) {
     unsafe { reaped(state, how::AUTOREAP_ON_REPARENT, bpf_ktime_get_ns(), None) }
 }
 
-/// It is reaped, by the process that `reaper` leads.
+/// It is reaped, by the running thread if `reaper` leads its process.
 ///
 /// # Safety
 /// `state` must point into the map of processes.
@@ -243,6 +243,7 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
         }
         if let Some(reaper) = reaper {
             (*record).reaper_pid = scope::visible_pid(reaper);
+            (*record).reaper_tid = scope::visible_tid(current::task());
             (*record).reaper_cgroup_id = reaper.cgroup_id();
             reaper.read_comm(&raw mut (*record).reaper_comm);
             // io_uring's waits begin unseen.

@@ -29,6 +29,7 @@ pub(crate) fn zombie() -> Zombie {
         run_ns: Some(1_000_900_000),
         how: How::Wait4,
         reaper_pid: Some(4242),
+        reaper_tid: Some(4242),
         reaper_comm: Some("bash".into()),
         cgroup: None,
         container: None,

@@ -123,6 +123,7 @@ impl Lifecycle {
                 .map(|exited| wall.boottime(exited).saturating_sub(record.start_boottime)),
             how,
             reaper_pid: reaper,
+            reaper_tid: reaper.and((record.reaper_tid != 0).then_some(record.reaper_tid)),
             reaper_comm: reaper.map(|_| Comm::new(record.reaper_comm)),
             cgroup: place.cgroup,
             container: place.container,
@@ -268,6 +269,7 @@ mod tests {
             ppid: 41,
             wait_status: 7 << 8,
             reaper_pid: 41,
+            reaper_tid: 43,
             how: how::WAIT4,
             ..Record::default()
         }
@@ -295,6 +297,7 @@ mod tests {
         assert_eq!(zombie.run_ns, Some(100 * MS));
         assert_eq!((zombie.exit_code, zombie.signal), (Some(7), None));
         assert_eq!((zombie.ppid, zombie.reaper_pid), (Some(41), Some(41)));
+        assert_eq!(zombie.reaper_tid, Some(43));
         assert_eq!(zombie.ts.to_string(), "2023-11-14T22:13:20.221Z");
         assert_eq!(zombie.flags, []);
     }
@@ -320,6 +323,7 @@ mod tests {
         });
         assert_eq!((zombie.zombie_ns, zombie.error_ns), (0, 0));
         assert_eq!((zombie.teardown_ns, zombie.reaper_pid), (None, None));
+        assert_eq!(zombie.reaper_tid, None);
     }
 
     #[test]

@@ -42,7 +42,9 @@ pub struct Zombie {
     pub how: How,
     /// The process that reaped it.
     pub reaper_pid: Option<u32>,
-    /// Its command name.
+    /// The thread that reaped it; `None` if that is not known.
+    pub reaper_tid: Option<u32>,
+    /// The reaper's command name.
     pub reaper_comm: Option<Comm>,
     /// Path in the cgroup v2 hierarchy.
     pub cgroup: Option<Arc<str>>,

@@ -144,6 +144,7 @@ fn zombies() -> Vec<Zombie> {
             zombie_ns: 1_240_000_000,
             how: How::Waitid,
             reaper_pid: Some(1),
+            reaper_tid: Some(1),
             reaper_comm: Some("systemd".into()),
             flags: vec![Flag::Reparented],
             cgroup: Some("/system.slice/journal.service".into()),
@@ -172,6 +173,7 @@ fn zombies() -> Vec<Zombie> {
             error_ns: 4_000_000,
             how: How::IoUring,
             reaper_pid: Some(77),
+            reaper_tid: Some(83),
             reaper_comm: Some("node".into()),
             flags: vec![Flag::BoundedEnd, Flag::Traced, Flag::LeaderExitedEarly],
             ..zombie()
@@ -182,6 +184,7 @@ fn zombies() -> Vec<Zombie> {
             zombie_ns: 0,
             how: How::Autoreap,
             reaper_pid: None,
+            reaper_tid: None,
             reaper_comm: None,
             ..zombie()
         },
@@ -197,6 +200,7 @@ fn zombies() -> Vec<Zombie> {
             run_ns: None,
             how: How::AutoreapOnReparent,
             reaper_pid: None,
+            reaper_tid: None,
             reaper_comm: None,
             ..zombie()
         },
@@ -221,6 +225,7 @@ fn zombie() -> Zombie {
         run_ns: Some(1_000_900_000),
         how: How::Wait4,
         reaper_pid: Some(4242),
+        reaper_tid: Some(4242),
         reaper_comm: Some("bash".into()),
         cgroup: None,
         container: None,

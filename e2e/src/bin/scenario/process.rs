@@ -25,6 +25,7 @@ struct Slot {
     forker: AtomicUsize,
     reaper: AtomicUsize,
     status: AtomicI32,
+    reaper_tid: AtomicU32,
     started: AtomicSpan,
     ended: AtomicU64,
     born: AtomicSpan,
@@ -232,6 +233,7 @@ impl Proc {
     /// Notes that the current process reaped it.
     pub(crate) fn reaped(self, span: Span, status: c_int) {
         self.slot().status.store(status, SeqCst);
+        self.slot().reaper_tid.store(sys::global_tid(), SeqCst);
         self.reaped_by(Self(CURRENT.load(SeqCst)), span);
     }
 
@@ -293,6 +295,7 @@ impl Proc {
             ppid: Some(adopter),
             parent_comm: None,
             reaper_pid: Some(adopter),
+            reaper_tid: None,
             reaper_comm: None,
             how: ["wait4", "waitid", "wait", "io_uring", "unknown"]
                 .map(String::from)
@@ -323,6 +326,7 @@ impl Proc {
             ppid: Some(forker.pid()),
             parent_comm: Some(forker.role().into()),
             reaper_pid: Some(reaper.pid()),
+            reaper_tid: Some(slot.reaper_tid.load(SeqCst)).filter(|&tid| tid != 0),
             reaper_comm: Some(reaper.role().into()),
             how: vec!["wait4".into()],
             exit_code: libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status) as u8),
@@ -348,6 +352,7 @@ pub(crate) fn main_truth() -> Truth {
         ppid: Some(reaper),
         parent_comm: None,
         reaper_pid: Some(reaper),
+        reaper_tid: None,
         reaper_comm: None,
         how: vec![
             "wait4".into(),
@@ -417,6 +422,7 @@ impl Refine for Truth {
         self.how = vec!["autoreap".into()];
         // Nobody in particular: the contract does not say whom to name.
         self.reaper_pid = None;
+        self.reaper_tid = None;
         self.reaper_comm = None;
         self.born = None;
         self.reaped = None;
