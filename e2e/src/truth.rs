@@ -92,6 +92,9 @@ pub struct Truth {
     pub reaper_comm: Option<String>,
     /// Any of these is right.
     pub how: Vec<String>,
+    /// Whether the program that its parent is now did not make it: any of these is right. Empty leaves
+    /// it unchecked.
+    pub foreign: Vec<Option<bool>>,
     /// 0–255 if it exited.
     pub exit_code: Option<u8>,
     /// The signal that killed it.

@@ -260,6 +260,10 @@ fn common(truth: &Truth, line: &Value) -> Vec<String> {
     expect("exit_code", Some(truth.exit_code.into()));
     expect("signal", Some(truth.signal.into()));
     expect("cgroup", truth.cgroup.clone().map(Into::into));
+    let foreign = line["foreign"].as_bool();
+    if !truth.foreign.is_empty() && !truth.foreign.contains(&foreign) {
+        wrong.push(format!("foreign is {foreign:?} for {:?}", truth.foreign));
+    }
     let host_name = &line["container"]["hostname"];
     if truth.host_name.is_some() && *host_name != json!(truth.host_name) {
         wrong.push(format!("hostname is {host_name} for {:?}", truth.host_name));

@@ -104,6 +104,11 @@ pub mod flags {
     /// `exit_time` is not that of `sched_process_exit`, whose program the kernel skipped: it is no
     /// later than the zombie's begin.
     pub const EXIT_UNSEEN: u32 = 1 << 8;
+    /// The program that its parent is now did not make it: the parent has called exec since, or has
+    /// adopted it.
+    pub const FOREIGN: u32 = 1 << 9;
+    /// The program that its parent is now made it. With neither of both that is not known.
+    pub const OWN: u32 = 1 << 10;
 }
 
 /// Values of [`Record::how`].

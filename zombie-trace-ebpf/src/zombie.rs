@@ -14,7 +14,7 @@ use crate::{
     maps::{SCRATCH, scratch},
     phases,
     record::{self, Insertion, describe_parent},
-    scope, table,
+    relation, scope, table,
     task::{Access, Probed, Task},
 };
 
@@ -114,6 +114,7 @@ pub unsafe fn begin<A: Access>(state: *mut TaskState, father: Task<A>, traced: b
         (*record).zombie_time = now;
         if parent.address() != (*record).parent_task {
             describe_parent(state, seldom(parent));
+            relation::foreign(state);
         }
         if traced {
             (*record).flags |= flags::TRACED;
@@ -242,6 +243,9 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
             approximate_start(state, Task::probed((*record).task));
         }
         if let Some(reaper) = reaper {
+            if reaper.tgid() == (*state).parent_now_tgid {
+                relation::at_reap(state, reaper);
+            }
             (*record).reaper_pid = scope::visible_pid(reaper);
             (*record).reaper_tid = scope::visible_tid(current::task());
             (*record).reaper_cgroup_id = reaper.cgroup_id();

@@ -298,7 +298,7 @@ impl Pipeline {
         now: u64,
         diagnoses: &HashMap<u32, Diagnosis>,
     ) -> Alive {
-        let record = &entry.record;
+        let record = &entry.record_now();
         let place = self.places.of(record);
         self.lifecycle
             .alive(record, now, &self.wall, place)

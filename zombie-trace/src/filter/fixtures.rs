@@ -20,6 +20,7 @@ pub(crate) fn zombie() -> Zombie {
         uid: 1000,
         ppid: Some(4242),
         parent_comm: Some("bash".into()),
+        foreign: Some(false),
         exit_code: Some(0),
         signal: None,
         core_dumped: false,
@@ -50,6 +51,7 @@ pub(crate) fn alive() -> Alive {
         uid,
         ppid,
         parent_comm,
+        foreign,
         exit_code,
         ..
     } = zombie();
@@ -61,6 +63,7 @@ pub(crate) fn alive() -> Alive {
         uid,
         ppid,
         parent_comm,
+        foreign,
         exit_code,
         signal: None,
         age_ns: 3_000_000_000,

@@ -111,6 +111,7 @@ impl Lifecycle {
             uid: record.uid,
             ppid: parent(record),
             parent_comm: parent(record).map(|_| Comm::new(record.parent_comm)),
+            foreign: foreign(record.flags),
             exit_code,
             signal,
             core_dumped,
@@ -158,6 +159,7 @@ impl Lifecycle {
             uid: record.uid,
             ppid: parent(record),
             parent_comm: parent(record).map(|_| Comm::new(record.parent_comm)),
+            foreign: foreign(record.flags),
             exit_code,
             signal,
             age_ns,
@@ -193,6 +195,15 @@ impl Lifecycle {
 
 fn parent(record: &Record) -> Option<u32> {
     (record.ppid != 0).then_some(record.ppid)
+}
+
+/// Whether the program that its parent is now did not make it. A new parent has adopted it.
+fn foreign(set: u32) -> Option<bool> {
+    if set & (flags::FOREIGN | flags::REPARENTED) != 0 {
+        Some(true)
+    } else {
+        (set & flags::OWN != 0).then_some(false)
+    }
 }
 
 /// Exit code, signal and whether core was dumped, from a wait status (wait(2)).
@@ -300,6 +311,43 @@ mod tests {
         assert_eq!(zombie.reaper_tid, Some(43));
         assert_eq!(zombie.ts.to_string(), "2023-11-14T22:13:20.221Z");
         assert_eq!(zombie.flags, []);
+    }
+
+    #[test]
+    fn foreign_is_what_the_kernel_side_is_certain_of() {
+        for (flags, foreign) in [
+            (0, None),
+            (flags::OWN, Some(false)),
+            (flags::FOREIGN, Some(true)),
+            (flags::OWN | flags::REPARENTED, Some(true)),
+            (flags::REPARENTED, Some(true)),
+        ] {
+            let record = Record { flags, ..record() };
+            assert_eq!(interpret(&record).foreign, foreign, "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn a_parent_that_called_exec_since_is_another_program() {
+        let relation = |now| {
+            let entry = SnapshotEntry {
+                record: Record {
+                    flags: flags::OWN | flags::TRACED,
+                    ..record()
+                },
+                now: TaskNow {
+                    relation: now,
+                    ..TaskNow::default()
+                },
+            };
+            let place = Place::default();
+            let alive = Lifecycle::new(ERROR).alive(&entry.record_now(), 300 * MS, &wall(), place);
+            assert_eq!(alive.flags, [Flag::Traced]);
+            alive.foreign
+        };
+        assert_eq!(relation(flags::FOREIGN), Some(true));
+        assert_eq!(relation(flags::OWN), Some(false));
+        assert_eq!(relation(0), None);
     }
 
     #[test]

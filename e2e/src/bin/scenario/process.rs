@@ -294,6 +294,8 @@ impl Proc {
         Truth {
             ppid: Some(adopter),
             parent_comm: None,
+            // An init's count of execs can be the maker's by chance.
+            foreign: vec![Some(true), None],
             reaper_pid: Some(adopter),
             reaper_tid: None,
             reaper_comm: None,
@@ -325,6 +327,7 @@ impl Proc {
             uid: Some(sys::getuid()),
             ppid: Some(forker.pid()),
             parent_comm: Some(forker.role().into()),
+            foreign: vec![Some(false)],
             reaper_pid: Some(reaper.pid()),
             reaper_tid: Some(slot.reaper_tid.load(SeqCst)).filter(|&tid| tid != 0),
             reaper_comm: Some(reaper.role().into()),
@@ -351,6 +354,7 @@ pub(crate) fn main_truth() -> Truth {
         role: "command".into(),
         ppid: Some(reaper),
         parent_comm: None,
+        foreign: vec![],
         reaper_pid: Some(reaper),
         reaper_tid: None,
         reaper_comm: None,
@@ -369,6 +373,8 @@ pub(crate) fn main_truth() -> Truth {
 pub(crate) trait Refine: Sized {
     /// Its parent at death was not the one that forked it.
     fn parent(self, parent: Proc) -> Self;
+    /// The program that its parent is now did not make it; `None` if nobody can know.
+    fn foreign(self, foreign: Option<bool>) -> Self;
     /// How it was reaped.
     fn how(self, how: &str) -> Self;
     /// A flag that must be there.
@@ -389,6 +395,11 @@ impl Refine for Truth {
     fn parent(mut self, parent: Proc) -> Self {
         self.ppid = Some(parent.pid());
         self.parent_comm = Some(parent.role().into());
+        self
+    }
+
+    fn foreign(mut self, foreign: Option<bool>) -> Self {
+        self.foreign = vec![foreign];
         self
     }
 
