@@ -86,10 +86,15 @@ pub struct Truth {
     pub parent_comm: Option<String>,
     /// Who reaped it.
     pub reaper_pid: Option<u32>,
+    /// The thread that reaped it.
+    pub reaper_tid: Option<u32>,
     /// The reaper's command name.
     pub reaper_comm: Option<String>,
     /// Any of these is right.
     pub how: Vec<String>,
+    /// Whether the program that its parent is now did not make it: any of these is right. Empty leaves
+    /// it unchecked.
+    pub foreign: Vec<Option<bool>>,
     /// 0–255 if it exited.
     pub exit_code: Option<u8>,
     /// The signal that killed it.

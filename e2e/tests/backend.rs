@@ -289,7 +289,7 @@ fn compare(one: &(&str, Report), other: &(&str, Report)) -> Outcome {
         let difference = number(one, "zombie_ns") as i64 - number(other, "zombie_ns") as i64;
         let errors = number(one, "error_ns") + number(other, "error_ns");
         if is_exact(other) {
-            same.extend(["how", "reaper_pid", "reaper_comm"]);
+            same.extend(["how", "reaper_pid", "reaper_tid", "reaper_comm"]);
             if one["how"] != "autoreap" {
                 differences.push(difference);
                 within += usize::from(difference.unsigned_abs() <= errors);

@@ -197,6 +197,11 @@ fn zombie(truth: &Truth, record: &Value, ended: u64) -> Vec<String> {
     if record["how"] != "unknown" {
         expect("reaper_pid", truth.reaper_pid.map(Into::into));
         expect("reaper_comm", truth.reaper_comm.clone().map(Into::into));
+        // A wait that no hook saw may have been any thread's.
+        let unseen = record["how"] == "wait" || flags(record).contains(&"bounded-end");
+        if !(unseen && record["reaper_tid"].is_null()) {
+            expect("reaper_tid", truth.reaper_tid.map(Into::into));
+        }
     }
     if truth.expect == Expect::Autoreaped {
         expect("zombie_ns", Some(0.into()));
@@ -255,6 +260,10 @@ fn common(truth: &Truth, line: &Value) -> Vec<String> {
     expect("exit_code", Some(truth.exit_code.into()));
     expect("signal", Some(truth.signal.into()));
     expect("cgroup", truth.cgroup.clone().map(Into::into));
+    let foreign = line["foreign"].as_bool();
+    if !truth.foreign.is_empty() && !truth.foreign.contains(&foreign) {
+        wrong.push(format!("foreign is {foreign:?} for {:?}", truth.foreign));
+    }
     let host_name = &line["container"]["hostname"];
     if truth.host_name.is_some() && *host_name != json!(truth.host_name) {
         wrong.push(format!("hostname is {host_name} for {:?}", truth.host_name));
@@ -475,8 +484,7 @@ pub(crate) fn books(report: &Report) -> Vec<String> {
         expect_equal("alive", count("alive"), still.len() as u64);
     }
 
-    // What is filtered out may or may not be in the statistics: the kernel side does not pass on
-    // what it filters, so that nothing is known of its parents.
+    // The statistics may or may not include what is not listed.
     let parents = || summary["by_parent"].as_array().into_iter().flatten();
     let of_parents = |key| parents().map(|parent| number(parent, key)).sum::<u64>();
     let by_parent = of_parents("reaped") + of_parents("autoreaped") + lost("ring_full");

@@ -22,6 +22,7 @@ mod diff;
 mod ending;
 mod failure;
 mod fault;
+mod foreign;
 mod gate;
 mod hostile_names;
 mod interval;
@@ -79,6 +80,7 @@ fn tests() -> Vec<Test> {
         options::tests(),
         serve::tests(),
         failure::tests(),
+        foreign::tests(),
         interval::tests(),
         record::tests(),
         gate::tests(),

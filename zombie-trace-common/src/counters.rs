@@ -12,8 +12,6 @@ pub struct Counters {
     pub reaped: u64,
     /// Processes that the kernel released without ever showing a zombie.
     pub autoreaped: u64,
-    /// Records that the kernel-side filter held back.
-    pub filtered: u64,
     /// Records that the ring buffer had no room for.
     pub ring_full: u64,
     /// Processes that the map of dying processes had no room for.
@@ -28,12 +26,10 @@ pub struct Counters {
     pub pre_existing_lost: u64,
     /// Notifications and reaps that were rejected because the kernel did not make them.
     pub suspicious: u64,
-    /// Of them, those that were released and that the kernel-side filter held back.
-    pub pre_existing_filtered: u64,
     /// Descendants of the traced root that an adoption walk put into the set of descendants.
     pub tree_adopted: u64,
     /// Always 0; keeps CPUs off each other's cache lines.
-    pub reserved: [u64; 2],
+    pub reserved: [u64; 4],
 }
 
 const _: () = assert!(size_of::<Counters>() == 128);

@@ -6,9 +6,11 @@ pub struct Descendant {
     pub start_boottime: u64,
     /// 1 for the root of the tree, whose descendants are in scope but not itself; else 0.
     pub root: u64,
+    /// Address of the leader's task of the process that was seen to fork it; 0 if it was there before.
+    pub maker: u64,
 }
 
-const _: () = assert!(size_of::<Descendant>() == 16);
+const _: () = assert!(size_of::<Descendant>() == 24);
 
 /// A descendant of the traced root that is running, as the iterator `list_descendants` writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

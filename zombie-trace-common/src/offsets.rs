@@ -3,7 +3,7 @@
 /// The offsets differ between kernels, so user space resolves them from the running kernel's BTF
 /// and hands them over as globals of these names. Each entry lists the alternatives, newest kernel
 /// first; `required` ones must be there, the `optional` ones switch a feature off when missing
-/// (the global is then [`MISSING`]).
+/// (the global is then [`MISSING`]). A `bit` is an optional bit field, its offset in bits.
 #[macro_export]
 macro_rules! for_each_offset {
     ($callback:ident) => {
@@ -51,6 +51,9 @@ macro_rules! for_each_offset {
             required CGROUP_ROOT: "cgroup.root";
             required CGROUP_ROOT_HIERARCHY: "cgroup_root.hierarchy_id";
             required TASK_STATE: "task_struct.__state", "task_struct.state";
+            optional TASK_PARENT_EXEC_ID: "task_struct.parent_exec_id";
+            optional TASK_SELF_EXEC_ID: "task_struct.self_exec_id";
+            bit SIGNAL_IS_SUBREAPER: "signal_struct.is_child_subreaper";
             optional TASK_RUN_DELAY: "task_struct.sched_info.run_delay";
             optional TASK_STACK: "task_struct.stack";
             optional PT_REGS_SYSCALL: "pt_regs.orig_ax";

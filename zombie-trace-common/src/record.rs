@@ -64,10 +64,14 @@ pub struct Record {
     pub wait_status: u32,
     /// The process whose call released it.
     pub reaper_pid: u32,
+    /// The thread of it that made the call, as the tracer's pid namespace numbers it.
+    pub reaper_tid: u32,
     /// A set of [`flags`].
     pub flags: u32,
     /// One of [`how`].
     pub how: u32,
+    /// Always 0.
+    pub reserved: u32,
     /// The leader's command name at exit.
     pub comm: [u8; COMM_LEN],
     /// The parent's (leader's) command name.
@@ -76,7 +80,7 @@ pub struct Record {
     pub reaper_comm: [u8; COMM_LEN],
 }
 
-const _: () = assert!(size_of::<Record>() == 19 * 8 + 8 * 4 + 3 * COMM_LEN);
+const _: () = assert!(size_of::<Record>() == 19 * 8 + 10 * 4 + 3 * COMM_LEN);
 const _: () = assert!(align_of::<Record>() == 8);
 
 /// Values of [`Record::flags`].
@@ -100,6 +104,11 @@ pub mod flags {
     /// `exit_time` is not that of `sched_process_exit`, whose program the kernel skipped: it is no
     /// later than the zombie's begin.
     pub const EXIT_UNSEEN: u32 = 1 << 8;
+    /// The program that its parent is now did not make it: the parent has called exec since, or has
+    /// adopted it.
+    pub const FOREIGN: u32 = 1 << 9;
+    /// The program that its parent is now made it. With neither of both that is not known.
+    pub const OWN: u32 = 1 << 10;
 }
 
 /// Values of [`Record::how`].

@@ -1,4 +1,4 @@
-use crate::Record;
+use crate::{Record, flags};
 
 /// One process of a snapshot of the task list (`iter/task`): a zombie or a dying process that the
 /// tracer has a record of.
@@ -9,6 +9,17 @@ pub struct SnapshotEntry {
     pub record: Record,
     /// What its task says at the moment of the snapshot.
     pub now: TaskNow,
+}
+
+impl SnapshotEntry {
+    /// The record with the relation to its parent as it is now: the parent may have called exec.
+    pub fn record_now(&self) -> Record {
+        let flags = self.record.flags & !(flags::FOREIGN | flags::OWN);
+        Record {
+            flags: flags | self.now.relation,
+            ..self.record
+        }
+    }
 }
 
 const _: () = assert!(size_of::<SnapshotEntry>() == size_of::<Record>() + size_of::<TaskNow>());
@@ -31,9 +42,13 @@ pub struct TaskNow {
     pub threads: u32,
     /// `ptrace`: 0 if nobody traces it.
     pub ptrace: u32,
+    /// [`FOREIGN`](flags::FOREIGN), [`OWN`](flags::OWN) or neither, by its real parent.
+    pub relation: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<TaskNow>() == 32);
+const _: () = assert!(size_of::<TaskNow>() == 40);
 
 /// The reader of a snapshot, seen from the kernel: relates its CPU's run-queue clock to
 /// `CLOCK_MONOTONIC`.

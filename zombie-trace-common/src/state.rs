@@ -26,6 +26,9 @@ pub struct TaskState {
     pub father_run_delay: u64,
     /// How often the parent's SIGCHLD handler had run by then.
     pub handler_runs: u64,
+    /// `task->parent_exec_id`: the `self_exec_id` of who made it, at that time. Each exec counts the
+    /// latter up.
+    pub parent_exec_id: u64,
     /// Thread group id of the process that may reap it now, in the initial pid namespace.
     pub parent_now_tgid: u32,
     /// Thread group id of its tracer in the initial pid namespace; 0 if nobody traces it.
@@ -43,7 +46,7 @@ pub struct TaskState {
     pub aliases: [Alias; ALIAS_LEVELS],
 }
 
-const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 64 + ALIAS_LEVELS * 16);
+const _: () = assert!(size_of::<TaskState>() == size_of::<Record>() + 72 + ALIAS_LEVELS * 16);
 
 /// A pid as one namespace numbers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

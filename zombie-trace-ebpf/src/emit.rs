@@ -1,11 +1,11 @@
-//! The end of a record: counted, filtered and sent to user space.
+//! The end of a record: counted and sent to user space.
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use zombie_trace_common::{Counters, Record, TaskState, flags, how};
 
 use crate::{
     atomic,
-    globals::{MIN_ZOMBIE_NS, WAKEUP_BYTES},
+    globals::WAKEUP_BYTES,
     maps::{COUNTERS, EVENTS},
     record::remove_aliases,
     table,
@@ -42,17 +42,6 @@ pub unsafe fn close(state: *mut TaskState) {
         let pre_existing = (*record).flags & flags::PRE_EXISTING != 0;
         let autoreaped = (*record).how == how::AUTOREAP;
 
-        if is_too_short(record) {
-            if table::remove(state) {
-                count_end(pre_existing, autoreaped);
-                if pre_existing {
-                    count(|counters| &raw mut counters.pre_existing_filtered);
-                } else {
-                    count(|counters| &raw mut counters.filtered);
-                }
-            }
-            return;
-        }
         let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
             if table::remove(state) {
                 count_end(pre_existing, autoreaped);
@@ -102,27 +91,6 @@ pub unsafe fn forget(state: *mut TaskState) {
     unsafe {
         remove_aliases(state);
         table::remove(state);
-    }
-}
-
-/// Whether it is to be counted only. The kernel decides where both ends are exact; of the others user
-/// space knows more.
-///
-/// # Safety
-/// `record` must be valid.
-#[inline(always)]
-pub unsafe fn is_too_short(record: *const Record) -> bool {
-    const INEXACT: u32 = flags::APPROXIMATE_START | flags::BOUNDED_END | flags::PRE_EXISTING;
-    let minimum = MIN_ZOMBIE_NS.load();
-    if minimum == 0 {
-        return false;
-    }
-    // SAFETY: the caller vouches for `record`.
-    unsafe {
-        if (*record).how == how::AUTOREAP {
-            return true;
-        }
-        (*record).flags & INEXACT == 0 && (*record).reap_time - (*record).zombie_time < minimum
     }
 }
 

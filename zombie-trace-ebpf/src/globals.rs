@@ -54,10 +54,6 @@ pub static TREE_ROOT: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static TRACER_PIDNS: Global<u32> = Global::new(0);
 
-/// Zombies that lasted less (ns) are counted as filtered and not submitted.
-#[unsafe(no_mangle)]
-pub static MIN_ZOMBIE_NS: Global<u64> = Global::new(0);
-
 /// Fill of the ring buffer (bytes) from which on user space is woken at every record.
 #[unsafe(no_mangle)]
 pub static WAKEUP_BYTES: Global<u64> = Global::new(0);

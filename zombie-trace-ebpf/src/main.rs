@@ -21,6 +21,7 @@ mod host_name;
 mod maps;
 mod phases;
 mod record;
+mod relation;
 mod scope;
 mod syscall;
 mod table;

@@ -34,6 +34,8 @@ pub struct UntoldReaps {
     pub times: [u64; UNTOLD_LEN],
     /// When each call began; 0 if that is not known.
     pub entered: [u64; UNTOLD_LEN],
+    /// Which thread made each call.
+    pub tids: [u32; UNTOLD_LEN],
     /// The newest time that had to make room for another; 0 for none.
     pub overwritten: u64,
     /// How many were ever put in.
@@ -41,6 +43,9 @@ pub struct UntoldReaps {
     pub how: u32,
     pub reaper_pid: u32,
     pub reaper_comm: [u8; 16],
+    /// The only thread that ever made such a call; 0 if several did.
+    pub reaper_tid: u32,
+    pub reserved: u32,
 }
 
 pub const UNTOLD_LEN: usize = 16;

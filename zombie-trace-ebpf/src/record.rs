@@ -7,6 +7,7 @@ use zombie_trace_common::{ALIAS_LEVELS, Alias, TaskState, flags};
 use crate::{
     emit::count,
     maps::ALIASES,
+    relation,
     scope::visible_pid,
     table,
     task::{Access, Task},
@@ -39,6 +40,9 @@ pub unsafe fn describe<A: Access>(state: *mut TaskState, leader: Task<A>) {
             (*state).tracer_tgid = leader.parent().tgid();
         }
         describe_pids(state, leader);
+        if relation::has_exec_ids() {
+            (*state).parent_exec_id = leader.parent_exec_id();
+        }
         describe_parent(state, leader.real_parent().group_leader());
     }
 }
@@ -91,7 +95,7 @@ unsafe fn describe_pids<A: Access>(state: *mut TaskState, leader: Task<A>) {
 /// The real parent, given its leader.
 ///
 /// # Safety
-/// `state` must be valid for writes.
+/// `state` must be valid for writes, and the rest of it described.
 #[inline(always)]
 pub unsafe fn describe_parent<A: Access>(state: *mut TaskState, parent: Task<A>) {
     // SAFETY: the caller vouches for `state`.
@@ -100,13 +104,13 @@ pub unsafe fn describe_parent<A: Access>(state: *mut TaskState, parent: Task<A>)
         (*state).record.ppid = visible_pid(parent);
         (*state).record.parent_cgroup_id = parent.cgroup_id();
         parent.read_comm(&raw mut (*state).record.parent_comm);
-        if parent.is_kthread() {
-            (*state).record.flags |= flags::KERNEL_PARENT;
-        } else {
-            (*state).record.flags &= !flags::KERNEL_PARENT;
-        }
         (*state).parent_now = parent.address();
         (*state).parent_now_tgid = parent.tgid();
+        (*state).record.flags &= !(flags::KERNEL_PARENT | flags::FOREIGN | flags::OWN);
+        if parent.is_kthread() {
+            (*state).record.flags |= flags::KERNEL_PARENT;
+        }
+        (*state).record.flags |= relation::to_parent(state, parent);
     }
 }
 

@@ -18,11 +18,25 @@ const MAX_CGROUP_LEVEL: u32 = 64;
 /// The thread group id of a leader as the tracer sees it; 0 if it cannot.
 #[inline(always)]
 pub fn visible_pid<A: Access>(leader: Task<A>) -> u32 {
-    let tracer_ns = TRACER_PIDNS.load();
-    if tracer_ns == 0 {
+    if TRACER_PIDNS.load() == 0 {
         return leader.tgid();
     }
-    let numbers = leader.thread_pid();
+    visible_number(leader)
+}
+
+/// The id of a thread in the tracer's pid namespace; 0 if it is not visible there.
+#[inline(always)]
+pub fn visible_tid<A: Access>(thread: Task<A>) -> u32 {
+    if TRACER_PIDNS.load() == 0 {
+        return thread.pid();
+    }
+    visible_number(thread)
+}
+
+#[inline(always)]
+fn visible_number<A: Access>(thread: Task<A>) -> u32 {
+    let tracer_ns = TRACER_PIDNS.load();
+    let numbers = thread.thread_pid();
     let level = numbers.level();
     for at in 1..=MAX_PID_NS_LEVEL {
         if at > level {

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
-use zombie_trace_common::{Alias, COMM_LEN, HOST_NAME_LEN};
+use zombie_trace_common::{Alias, COMM_LEN, HOST_NAME_LEN, MISSING};
 
 use crate::{current::OfCurrent, globals::*};
 
@@ -16,8 +16,9 @@ pub const EXIT_DEAD: u32 = 0x10;
 pub const EXIT_ZOMBIE: u32 = 0x20;
 pub const EXIT_TRACE: u32 = 0x30;
 
-/// `SIGNAL_GROUP_EXIT` (include/linux/sched/signal.h).
+/// `SIGNAL_GROUP_EXIT`, `SIGNAL_UNKILLABLE` (include/linux/sched/signal.h; the same on 5.10 to 7.3).
 const SIGNAL_GROUP_EXIT: u32 = 0x4;
+const SIGNAL_UNKILLABLE: u32 = 0x40;
 
 /// include/linux/sched.h
 const TASK_INTERRUPTIBLE: u32 = 0x1;
@@ -266,6 +267,35 @@ impl<A: Access> Task<A> {
     pub fn in_group_exit(self) -> bool {
         // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
         unsafe { A::read::<u32>(self.signal(), SIGNAL_FLAGS.load()) & SIGNAL_GROUP_EXIT != 0 }
+    }
+
+    /// How often it, or an ancestor before it forked, had called exec.
+    #[inline(always)]
+    pub fn self_exec_id(self) -> u64 {
+        self.read(TASK_SELF_EXEC_ID.load())
+    }
+
+    /// The `self_exec_id` of who made it, at that time.
+    #[inline(always)]
+    pub fn parent_exec_id(self) -> u64 {
+        self.read(TASK_PARENT_EXEC_ID.load())
+    }
+
+    /// Whether children of others can have become its own: it is the init of a pid namespace, which
+    /// the kernel marks as unkillable until it ends, or a subreaper.
+    #[inline(always)]
+    pub fn may_have_adopted(self) -> bool {
+        let bit = SIGNAL_IS_SUBREAPER.load();
+        if bit == MISSING {
+            return true;
+        }
+        let signal = self.signal();
+        // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
+        unsafe {
+            let flags: u32 = A::read(signal, SIGNAL_FLAGS.load());
+            flags & (SIGNAL_UNKILLABLE | SIGNAL_GROUP_EXIT) != 0
+                || A::read::<u8>(signal, bit / 8) & (1 << (bit % 8)) != 0
+        }
     }
 
     /// The status that a wait for this leader reports (wait_task_zombie, kernel/exit.c).

@@ -9,12 +9,12 @@ use zombie_trace_common::{
 use crate::{
     control,
     current::{self, OfCurrent},
-    emit::{close, count, forget, is_too_short},
+    emit::{close, count, forget},
     globals::EXIT_CAN_BE_SKIPPED,
     maps::{SCRATCH, scratch},
     phases,
     record::{self, Insertion, describe_parent},
-    scope, table,
+    relation, scope, table,
     task::{Access, Probed, Task},
 };
 
@@ -114,6 +114,7 @@ pub unsafe fn begin<A: Access>(state: *mut TaskState, father: Task<A>, traced: b
         (*record).zombie_time = now;
         if parent.address() != (*record).parent_task {
             describe_parent(state, seldom(parent));
+            relation::foreign(state);
         }
         if traced {
             (*record).flags |= flags::TRACED;
@@ -226,7 +227,7 @@ pub unsafe fn autoreaped_on_reparent(state: *mut TaskState) {
     unsafe { reaped(state, how::AUTOREAP_ON_REPARENT, bpf_ktime_get_ns(), None) }
 }
 
-/// It is reaped, by the process that `reaper` leads.
+/// It is reaped, by the running thread if `reaper` leads its process.
 ///
 /// # Safety
 /// `state` must point into the map of processes.
@@ -241,10 +242,12 @@ pub unsafe fn reaped(state: *mut TaskState, how: u32, now: u64, reaper: Option<T
         if (*record).zombie_time == 0 {
             approximate_start(state, Task::probed((*record).task));
         }
-        if let Some(reaper) = reaper
-            && !is_too_short(record)
-        {
+        if let Some(reaper) = reaper {
+            if reaper.tgid() == (*state).parent_now_tgid {
+                relation::at_reap(state, reaper);
+            }
             (*record).reaper_pid = scope::visible_pid(reaper);
+            (*record).reaper_tid = scope::visible_tid(current::task());
             (*record).reaper_cgroup_id = reaper.cgroup_id();
             reaper.read_comm(&raw mut (*record).reaper_comm);
             // io_uring's waits begin unseen.

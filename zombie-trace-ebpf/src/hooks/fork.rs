@@ -21,15 +21,16 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
         )
     };
     if child.pid() == child.tgid() {
-        descend(forker.group_leader(), child);
+        let forker = forker.group_leader();
+        descend(forker, child, forker.address());
     }
     0
 }
 
-/// Takes a process into the tree if it is the root or its parent is in the tree. Says whether it is in
-/// there now.
+/// Takes a process into the tree if it is the root or its parent is in the tree. Returns whether it is
+/// in there now. `maker` is [`Descendant::maker`].
 #[inline(always)]
-pub fn descend(parent: Task<Typed>, child: Task<Typed>) -> bool {
+pub fn descend(parent: Task<Typed>, child: Task<Typed>, maker: u64) -> bool {
     let root = visible_pid(child) == TREE_ROOT.load();
     if !root && !is_member(parent) {
         return false;
@@ -37,6 +38,7 @@ pub fn descend(parent: Task<Typed>, child: Task<Typed>) -> bool {
     let descendant = Descendant {
         start_boottime: child.start_boottime(),
         root: u64::from(root),
+        maker,
     };
     let inserted = TREE.insert(child.tgid(), descendant, 0).is_ok();
     if !inserted {

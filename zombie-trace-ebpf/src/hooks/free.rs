@@ -138,6 +138,8 @@ unsafe fn bound_end(state: *mut TaskState, task: Task<Probed>) {
 struct Untold {
     how: u32,
     reaper_pid: u32,
+    /// 0 if it can have been one of several threads.
+    reaper_tid: u32,
     reaper_comm: [u8; COMM_LEN],
     earliest: u64,
     /// 0 if none of them fits.
@@ -151,6 +153,7 @@ unsafe fn told_now(record: *mut Record, untold: &Untold) {
     unsafe {
         (*record).how = untold.how;
         (*record).reaper_pid = untold.reaper_pid;
+        (*record).reaper_tid = untold.reaper_tid;
         (*record).reaper_comm = untold.reaper_comm;
         (*record).reap_time = untold.latest;
         (*record).reap_time_min = untold.earliest;
@@ -169,6 +172,7 @@ unsafe fn match_untold(father: u64, begin: u64) -> Untold {
     let mut untold = Untold {
         how: 0,
         reaper_pid: 0,
+        reaper_tid: 0,
         reaper_comm: [0; COMM_LEN],
         earliest: 0,
         latest: 0,
@@ -205,14 +209,18 @@ unsafe fn match_untold(father: u64, begin: u64) -> Untold {
             return untold;
         }
         let exact = first == last;
+        untold.reaper_tid = (*reaps).reaper_tid;
         if exact {
+            let mut tid = zero as u32;
             // It can be no other child's. Of several nobody knows whose each was, as grace periods
             // end in any order.
             for at in 0..UNTOLD_LEN {
                 if (*reaps).times[at] == first {
                     (*reaps).times[at] = 0;
+                    tid = (*reaps).tids[at];
                 }
             }
+            untold.reaper_tid = tid;
         }
         untold.how = (*reaps).how;
         untold.reaper_pid = (*reaps).reaper_pid;

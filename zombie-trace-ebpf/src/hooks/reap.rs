@@ -9,7 +9,7 @@ use crate::{
     emit::count,
     maps::{NO_UNTOLD, UNTOLD, UNTOLD_LEN},
     record,
-    scope::visible_pid,
+    scope::{visible_pid, visible_tid},
     table,
     task::{EXIT_DEAD, EXIT_TRACE, EXIT_ZOMBIE, Task},
     zombie,
@@ -88,7 +88,8 @@ unsafe fn is_unreaped(record: *const Record) -> bool {
 /// `entered`: when its call began, 0 if that is not known.
 #[inline(always)]
 pub fn untold_by_current(how: u32, entered: u64) {
-    let leader = current::task().group_leader();
+    let current = current::task();
+    let leader = current.group_leader();
     let key = leader.address();
     if UNTOLD.get_ptr_mut(key).is_none() {
         let Some(empty) = NO_UNTOLD.get(0) else {
@@ -107,6 +108,13 @@ pub fn untold_by_current(how: u32, entered: u64) {
         }
         (*reaps).times[at] = bpf_ktime_get_ns();
         (*reaps).entered[at] = entered;
+        let tid = visible_tid(current);
+        (*reaps).tids[at] = tid;
+        if (*reaps).count == 0 {
+            (*reaps).reaper_tid = tid;
+        } else if (*reaps).reaper_tid != tid {
+            (*reaps).reaper_tid = 0;
+        }
         (*reaps).count += 1;
         (*reaps).how = how;
         (*reaps).reaper_pid = visible_pid(leader);

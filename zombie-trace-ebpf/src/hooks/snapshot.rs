@@ -15,7 +15,7 @@ use crate::{
     globals::SCOPE,
     maps::{SCRATCH, TREE, scratch},
     record::{self, Insertion},
-    scope, table,
+    relation, scope, table,
     task::{EXIT_TRACE, EXIT_ZOMBIE, Probed, Task, Typed},
 };
 
@@ -42,7 +42,7 @@ pub fn adopt_tasks(ctx: *mut c_void) -> i32 {
     if let Some((iteration, task)) = leader(ctx) {
         if SCOPE.load() & scope_bits::TREE != 0
             && TREE.get_ptr(task.tgid()).is_none()
-            && descend(task.real_parent().group_leader(), task)
+            && descend(task.real_parent().group_leader(), task, 0)
         {
             count(|counters| &raw mut counters.tree_adopted);
         }
@@ -191,6 +191,9 @@ fn list(iteration: *const TaskIteration, leader: Task<Typed>) {
         exit_signal: leader.exit_signal().cast_signed(),
         threads: leader.threads(),
         ptrace: leader.ptrace(),
+        // SAFETY: `state` is a map value.
+        relation: unsafe { relation::to_parent(state, parent) },
+        reserved: 0,
     };
     // A `SnapshotEntry`, in two parts: it has no room on the stack. If the second finds no room in
     // the reader's buffer, the kernel drops the first, too, and comes again (bpf_seq_read,

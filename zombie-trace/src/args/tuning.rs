@@ -5,7 +5,7 @@ use clap::Args;
 use super::{BackendChoice, BufferSize};
 use crate::{
     kernel::{Config, Scope},
-    value::{PID_MAX_LIMIT, TimeSpan},
+    value::PID_MAX_LIMIT,
 };
 
 /// What `--max-zombies` is if it is not given.
@@ -39,14 +39,13 @@ pub struct TuningArgs {
 
 impl TuningArgs {
     /// The kernel side's configuration for such a run.
-    pub fn config(&self, scope: Scope, min: Option<TimeSpan>, debug: bool) -> Config {
+    pub fn config(&self, scope: Scope, debug: bool) -> Config {
         Config {
             backend: self.backend.forced(),
             btf: self.btf.clone(),
             scope,
             max_zombies: self.max_zombies,
             buffer: self.buffer.bytes(),
-            min_zombie_ns: min.map_or(0, TimeSpan::as_nanos),
             debug,
         }
     }

@@ -137,6 +137,18 @@ impl<'a> Btf<'a> {
     /// Offset in bytes of a field such as `task_struct.se.exec_start` or
     /// `sighand_struct.action[16].sa.sa_flags`; looks into anonymous members.
     pub(super) fn offset(&self, path: &str) -> Result<u32, BtfError> {
+        let bits = self.offset_in_bits(path)?;
+        if bits % 8 == 0 {
+            Ok(bits / 8)
+        } else {
+            Err(BtfError::BitField {
+                path: path.to_owned(),
+            })
+        }
+    }
+
+    /// As [`offset`](Self::offset), in bits: for bit fields.
+    pub(super) fn offset_in_bits(&self, path: &str) -> Result<u32, BtfError> {
         let mut parts = path.split('.');
         let name = parts.next().unwrap_or_default();
         let mut id = *self
@@ -175,13 +187,7 @@ impl<'a> Btf<'a> {
                 bits = sum(bits, begin.ok_or(OUT_OF_RANGE)?)?;
             }
         }
-        if bits % 8 == 0 {
-            Ok(bits / 8)
-        } else {
-            Err(BtfError::BitField {
-                path: path.to_owned(),
-            })
-        }
+        Ok(bits)
     }
 
     /// How many arguments a tracepoint passes (`btf_trace_<name>`); `None` if it does not exist.

@@ -7,7 +7,6 @@ pub(super) fn sum(shares: impl Iterator<Item = Counters>) -> Counters {
         recovered: sum.recovered + share.recovered,
         reaped: sum.reaped + share.reaped,
         autoreaped: sum.autoreaped + share.autoreaped,
-        filtered: sum.filtered + share.filtered,
         ring_full: sum.ring_full + share.ring_full,
         map_full: sum.map_full + share.map_full,
         tree_full: sum.tree_full + share.tree_full,
@@ -15,7 +14,6 @@ pub(super) fn sum(shares: impl Iterator<Item = Counters>) -> Counters {
         pre_existing_reaped: sum.pre_existing_reaped + share.pre_existing_reaped,
         pre_existing_lost: sum.pre_existing_lost + share.pre_existing_lost,
         suspicious: sum.suspicious + share.suspicious,
-        pre_existing_filtered: sum.pre_existing_filtered + share.pre_existing_filtered,
         tree_adopted: sum.tree_adopted + share.tree_adopted,
         reserved: sum.reserved,
     })

@@ -6,6 +6,7 @@ use super::btf::{Btf, BtfError};
 struct Field {
     global: &'static str,
     required: bool,
+    in_bits: bool,
     paths: &'static [&'static str],
 }
 
@@ -13,12 +14,15 @@ macro_rules! fields {
     ($($necessity:ident $global:ident: $($path:literal),+;)*) => {
         &[$(Field {
             global: stringify!($global),
-            required: fields!(@ $necessity),
+            required: fields!(@required $necessity),
+            in_bits: fields!(@in_bits $necessity),
             paths: &[$($path),+],
         }),*]
     };
-    (@ required) => { true };
-    (@ optional) => { false };
+    (@required required) => { true };
+    (@required $other:ident) => { false };
+    (@in_bits bit) => { true };
+    (@in_bits $other:ident) => { false };
 }
 
 const FIELDS: &[Field] = zombie_trace_common::for_each_offset!(fields);
@@ -33,7 +37,12 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<Vec<(&'static str, u32)>, BtfErro
         .map(|field| {
             let mut first_error = None;
             for path in field.paths {
-                match btf.offset(path) {
+                let found = if field.in_bits {
+                    btf.offset_in_bits(path)
+                } else {
+                    btf.offset(path)
+                };
+                match found {
                     Ok(offset) => return Ok((field.global, offset)),
                     Err(error) => {
                         first_error.get_or_insert(error);
@@ -70,5 +79,7 @@ mod tests {
         assert_eq!(offset("UPID_NR"), 0);
         assert_eq!(offset("UPID_NS"), 8);
         assert_eq!(offset("TASK_TGID"), offset("TASK_PID") + 4);
+        // Behind the flags, a word of its own (5.10 to 7.3).
+        assert!(offset("SIGNAL_IS_SUBREAPER") / 8 >= offset("SIGNAL_FLAGS") + 4);
     }
 }

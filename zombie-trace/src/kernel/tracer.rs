@@ -49,8 +49,6 @@ pub struct Config {
     pub max_zombies: u32,
     /// Size of the ring buffer in bytes, a power of two and a multiple of the page size.
     pub buffer: u32,
-    /// Zombies that lasted less (ns) are counted but not sent.
-    pub min_zombie_ns: u64,
     /// The programs log what they do.
     pub debug: bool,
 }
@@ -457,7 +455,6 @@ fn load(
         .override_global("HAS_TYPED_CURRENT", &has_typed_current, true)
         .override_global("HAS_COMPARE_EXCHANGE", &has_compare_exchange, true)
         .override_global("SLOTS_MASK", &slots_mask, true)
-        .override_global("MIN_ZOMBIE_NS", &config.min_zombie_ns, true)
         .override_global("WAKEUP_BYTES", &wakeup_bytes, true)
         .override_global(aya_log::LEVEL, &log_level, false)
         .map_max_entries("EVENTS", config.buffer)

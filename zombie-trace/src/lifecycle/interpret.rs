@@ -112,6 +112,7 @@ impl Lifecycle {
             uid: record.uid,
             ppid: parent(record),
             parent_comm: parent(record).map(|_| Comm::new(record.parent_comm)),
+            foreign: foreign(record.flags),
             exit_code,
             signal,
             core_dumped,
@@ -124,6 +125,7 @@ impl Lifecycle {
                 .map(|exited| wall.boottime(exited).saturating_sub(record.start_boottime)),
             how,
             reaper_pid: reaper,
+            reaper_tid: reaper.and((record.reaper_tid != 0).then_some(record.reaper_tid)),
             reaper_comm: reaper.map(|_| Comm::new(record.reaper_comm)),
             cgroup: place.cgroup,
             container: place.container,
@@ -160,6 +162,7 @@ impl Lifecycle {
             uid: record.uid,
             ppid: parent(record),
             parent_comm: parent(record).map(|_| Comm::new(record.parent_comm)),
+            foreign: foreign(record.flags),
             exit_code,
             signal,
             age_ns,
@@ -198,6 +201,15 @@ impl Lifecycle {
 
 fn parent(record: &Record) -> Option<u32> {
     (record.ppid != 0).then_some(record.ppid)
+}
+
+/// Whether the program that its parent is now did not make it. A new parent has adopted it.
+fn foreign(set: u32) -> Option<bool> {
+    if set & (flags::FOREIGN | flags::REPARENTED) != 0 {
+        Some(true)
+    } else {
+        (set & flags::OWN != 0).then_some(false)
+    }
 }
 
 /// Exit code, signal and whether core was dumped, from a wait status (wait(2)).
@@ -274,6 +286,7 @@ mod tests {
             ppid: 41,
             wait_status: 7 << 8,
             reaper_pid: 41,
+            reaper_tid: 43,
             how: how::WAIT4,
             ..Record::default()
         }
@@ -301,8 +314,46 @@ mod tests {
         assert_eq!(zombie.run_ns, Some(100 * MS));
         assert_eq!((zombie.exit_code, zombie.signal), (Some(7), None));
         assert_eq!((zombie.ppid, zombie.reaper_pid), (Some(41), Some(41)));
+        assert_eq!(zombie.reaper_tid, Some(43));
         assert_eq!(zombie.ts.to_string(), "2023-11-14T22:13:20.221Z");
         assert_eq!(zombie.flags, []);
+    }
+
+    #[test]
+    fn foreign_is_what_the_kernel_side_is_certain_of() {
+        for (flags, foreign) in [
+            (0, None),
+            (flags::OWN, Some(false)),
+            (flags::FOREIGN, Some(true)),
+            (flags::OWN | flags::REPARENTED, Some(true)),
+            (flags::REPARENTED, Some(true)),
+        ] {
+            let record = Record { flags, ..record() };
+            assert_eq!(interpret(&record).foreign, foreign, "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn a_parent_that_called_exec_since_is_another_program() {
+        let relation = |now| {
+            let entry = SnapshotEntry {
+                record: Record {
+                    flags: flags::OWN | flags::TRACED,
+                    ..record()
+                },
+                now: TaskNow {
+                    relation: now,
+                    ..TaskNow::default()
+                },
+            };
+            let place = Place::default();
+            let alive = Lifecycle::new(ERROR).alive(&entry.record_now(), 300 * MS, &wall(), place);
+            assert_eq!(alive.flags, [Flag::Traced]);
+            alive.foreign
+        };
+        assert_eq!(relation(flags::FOREIGN), Some(true));
+        assert_eq!(relation(flags::OWN), Some(false));
+        assert_eq!(relation(0), None);
     }
 
     #[test]
@@ -326,6 +377,7 @@ mod tests {
         });
         assert_eq!((zombie.zombie_ns, zombie.error_ns), (0, 0));
         assert_eq!((zombie.teardown_ns, zombie.reaper_pid), (None, None));
+        assert_eq!(zombie.reaper_tid, None);
     }
 
     #[test]

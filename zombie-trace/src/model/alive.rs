@@ -27,6 +27,9 @@ pub struct Alive {
     pub ppid: Option<u32>,
     /// The real parent's command name.
     pub parent_comm: Option<Comm>,
+    /// Whether the program that its parent is now did not make it: the parent has called exec since,
+    /// or has adopted it. `None` if that is not known.
+    pub foreign: Option<bool>,
     /// 0–255 if it exited.
     pub exit_code: Option<u8>,
     /// The signal that killed it.

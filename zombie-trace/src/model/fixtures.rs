@@ -33,6 +33,7 @@ pub(crate) fn zombie() -> Zombie {
         uid: 1000,
         ppid: Some(4242),
         parent_comm: Some("bash".into()),
+        foreign: Some(false),
         exit_code: Some(0),
         signal: None,
         core_dumped: false,
@@ -42,6 +43,7 @@ pub(crate) fn zombie() -> Zombie {
         run_ns: Some(1_000_900_000),
         how: How::Wait4,
         reaper_pid: Some(4242),
+        reaper_tid: Some(4242),
         reaper_comm: Some("bash".into()),
         cgroup: None,
         container: None,
@@ -64,6 +66,7 @@ pub(crate) fn alive() -> Alive {
         uid,
         ppid,
         parent_comm,
+        foreign,
         exit_code,
         ..
     } = zombie();
@@ -75,6 +78,7 @@ pub(crate) fn alive() -> Alive {
         uid,
         ppid,
         parent_comm,
+        foreign,
         exit_code,
         signal: None,
         age_ns: 3_000_000_000,

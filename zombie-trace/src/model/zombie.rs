@@ -24,6 +24,9 @@ pub struct Zombie {
     pub ppid: Option<u32>,
     /// The real parent's command name.
     pub parent_comm: Option<Comm>,
+    /// Whether the program that its parent is now did not make it: the parent has called exec since,
+    /// or has adopted it. `None` if that is not known.
+    pub foreign: Option<bool>,
     /// 0–255 if it exited.
     pub exit_code: Option<u8>,
     /// The signal that killed it.
@@ -42,7 +45,9 @@ pub struct Zombie {
     pub how: How,
     /// The process that reaped it.
     pub reaper_pid: Option<u32>,
-    /// Its command name.
+    /// The thread that reaped it; `None` if that is not known.
+    pub reaper_tid: Option<u32>,
+    /// The reaper's command name.
     pub reaper_comm: Option<Comm>,
     /// Path in the cgroup v2 hierarchy.
     pub cgroup: Option<Arc<str>>,

@@ -61,7 +61,7 @@ impl Accounts {
             autoreaped: counters.autoreaped + autoreaped.len() as u64,
             alive: zombies.len() as u64,
             pre_existing: 0,
-            filtered: counters.filtered,
+            filtered: 0,
             lost,
             suspicious: counters.suspicious,
         };
@@ -89,14 +89,13 @@ impl Accounts {
             autoreaped: counters.autoreaped,
             alive: zombies.len() as u64,
             pre_existing: 0,
-            filtered: counters.filtered,
+            filtered: 0,
             lost,
             suspicious: counters.suspicious,
         })
     }
 
-    /// The counts of the summary, but for what only user space filtered, and the zombies from
-    /// before.
+    /// The counts of the summary, except `filtered` and `pre_existing`, which the pipeline counts.
     pub fn counts(self) -> Counts {
         self.0
     }
@@ -140,11 +139,7 @@ pub fn known(counters: &Counters) -> u64 {
 /// How many records the ring buffer was given.
 pub fn submitted(counters: &Counters) -> u64 {
     let ended = counters.reaped + counters.autoreaped + counters.pre_existing_reaped;
-    let held_back = counters.filtered
-        + counters.pre_existing_filtered
-        + counters.ring_full
-        + counters.pre_existing_lost;
-    ended.saturating_sub(held_back)
+    ended.saturating_sub(counters.ring_full + counters.pre_existing_lost)
 }
 
 /// What was lost so far.
@@ -316,14 +311,12 @@ mod tests {
             exits: 20,
             reaped: 14,
             autoreaped: 6,
-            filtered: 3,
             ring_full: 2,
             pre_existing_reaped: 5,
-            pre_existing_filtered: 1,
             pre_existing_lost: 1,
             ..Counters::default()
         };
-        assert_eq!(submitted(&counters), 18);
+        assert_eq!(submitted(&counters), 22);
         let remains = Remains {
             counters,
             undelivered: 4,

@@ -257,8 +257,9 @@ impl Pipeline {
         let zombies = existing.iter().filter(|entry| accounts::is_zombie(entry));
         let zombies = zombies
             .map(|entry| {
-                let place = self.places.of(&entry.record);
-                let alive = self.lifecycle.alive(&entry.record, now, &self.wall, place);
+                let record = &entry.record_now();
+                let place = self.places.of(record);
+                let alive = self.lifecycle.alive(record, now, &self.wall, place);
                 Counted {
                     id: identity(&entry.record),
                     entry,

@@ -20,7 +20,7 @@ pub(crate) fn reparent(_: &[String]) {
     parent.reap();
     sys::sleep_ms(20);
     child.reap();
-    child.truth().flag("reparented").emit();
+    child.truth().foreign(Some(true)).flag("reparented").emit();
     parent.truth().emit();
 }
 
@@ -84,7 +84,8 @@ pub(crate) fn reparent_ignored_grandparent(_: &[String]) {
 
 /// Reaped by the kernel in the name of no one: the contract does not say whom to name.
 fn emit_autoreaped_orphan(child: Proc) {
-    let mut truth = child.truth().how("autoreap-on-reparent").code(3);
+    let truth = child.truth().foreign(Some(true)).code(3);
+    let mut truth = truth.how("autoreap-on-reparent");
     (truth.reaper_pid, truth.reaper_comm) = (None, None);
     truth.flag("reparented").flag("bounded-end").emit();
 }
@@ -106,7 +107,9 @@ pub(crate) fn parent_dies_first(_: &[String]) {
     child.poll_birth();
     sys::sleep_ms(10);
     child.reap();
-    child.truth().parent(Proc::MAIN).emit();
+    // Neither has called exec: to the kernel it looks like the subreaper's own.
+    let truth = child.truth().parent(Proc::MAIN);
+    truth.foreign(None).emit();
     parent.truth().emit();
 }
 

@@ -25,6 +25,7 @@ struct Slot {
     forker: AtomicUsize,
     reaper: AtomicUsize,
     status: AtomicI32,
+    reaper_tid: AtomicU32,
     started: AtomicSpan,
     ended: AtomicU64,
     born: AtomicSpan,
@@ -232,6 +233,7 @@ impl Proc {
     /// Notes that the current process reaped it.
     pub(crate) fn reaped(self, span: Span, status: c_int) {
         self.slot().status.store(status, SeqCst);
+        self.slot().reaper_tid.store(sys::global_tid(), SeqCst);
         self.reaped_by(Self(CURRENT.load(SeqCst)), span);
     }
 
@@ -292,7 +294,10 @@ impl Proc {
         Truth {
             ppid: Some(adopter),
             parent_comm: None,
+            // An init's count of execs can be the maker's by chance.
+            foreign: vec![Some(true), None],
             reaper_pid: Some(adopter),
+            reaper_tid: None,
             reaper_comm: None,
             how: ["wait4", "waitid", "wait", "io_uring", "unknown"]
                 .map(String::from)
@@ -322,7 +327,9 @@ impl Proc {
             uid: Some(sys::getuid()),
             ppid: Some(forker.pid()),
             parent_comm: Some(forker.role().into()),
+            foreign: vec![Some(false)],
             reaper_pid: Some(reaper.pid()),
+            reaper_tid: Some(slot.reaper_tid.load(SeqCst)).filter(|&tid| tid != 0),
             reaper_comm: Some(reaper.role().into()),
             how: vec!["wait4".into()],
             exit_code: libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status) as u8),
@@ -347,7 +354,9 @@ pub(crate) fn main_truth() -> Truth {
         role: "command".into(),
         ppid: Some(reaper),
         parent_comm: None,
+        foreign: vec![],
         reaper_pid: Some(reaper),
+        reaper_tid: None,
         reaper_comm: None,
         how: vec![
             "wait4".into(),
@@ -364,6 +373,8 @@ pub(crate) fn main_truth() -> Truth {
 pub(crate) trait Refine: Sized {
     /// Its parent at death was not the one that forked it.
     fn parent(self, parent: Proc) -> Self;
+    /// The program that its parent is now did not make it; `None` if nobody can know.
+    fn foreign(self, foreign: Option<bool>) -> Self;
     /// How it was reaped.
     fn how(self, how: &str) -> Self;
     /// A flag that must be there.
@@ -384,6 +395,11 @@ impl Refine for Truth {
     fn parent(mut self, parent: Proc) -> Self {
         self.ppid = Some(parent.pid());
         self.parent_comm = Some(parent.role().into());
+        self
+    }
+
+    fn foreign(mut self, foreign: Option<bool>) -> Self {
+        self.foreign = vec![foreign];
         self
     }
 
@@ -417,6 +433,7 @@ impl Refine for Truth {
         self.how = vec!["autoreap".into()];
         // Nobody in particular: the contract does not say whom to name.
         self.reaper_pid = None;
+        self.reaper_tid = None;
         self.reaper_comm = None;
         self.born = None;
         self.reaped = None;

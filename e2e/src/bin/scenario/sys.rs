@@ -1,6 +1,13 @@
 //! Thin safe wrappers of the system calls that the scenarios need.
 
-use std::{ffi::CString, io, mem, os::unix::ffi::OsStrExt, path::Path, ptr, time::Duration};
+use std::{
+    ffi::{CStr, CString},
+    io, mem,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    ptr,
+    time::Duration,
+};
 
 use libc::{c_int, c_long, pid_t};
 
@@ -281,20 +288,22 @@ pub(crate) fn getuid() -> u32 {
 /// This process's id in the pid namespace that /proc belongs to, the tracer's; without /proc, in
 /// our own.
 pub(crate) fn global_pid() -> u32 {
-    let mut target = [0_u8; 16];
+    number_behind(c"/proc/self").unwrap_or_else(|| getpid() as u32)
+}
+
+/// The calling thread's id as /proc's pid namespace sees it.
+pub(crate) fn global_tid() -> u32 {
+    number_behind(c"/proc/thread-self").unwrap_or_else(|| gettid() as u32)
+}
+
+/// The number at the end of a symbolic link's target.
+fn number_behind(link: &CStr) -> Option<u32> {
+    let mut target = [0_u8; 32];
     // SAFETY: the buffer is valid for its length. (No allocation: this runs right after fork.)
-    let len = unsafe {
-        libc::readlink(
-            c"/proc/self".as_ptr(),
-            target.as_mut_ptr().cast(),
-            target.len(),
-        )
-    };
-    let digits = target.get(..len.max(0) as usize).unwrap_or_default();
-    std::str::from_utf8(digits)
-        .ok()
-        .and_then(|pid| pid.parse().ok())
-        .unwrap_or_else(|| getpid() as u32)
+    let len = unsafe { libc::readlink(link.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+    let target = target.get(..len.max(0) as usize).unwrap_or_default();
+    let target = std::str::from_utf8(target).ok()?;
+    target.rsplit('/').next()?.parse().ok()
 }
 
 /// Pid of the parent, as the pid namespace of /proc sees it.

@@ -58,7 +58,6 @@ pub fn run(args: &DoctorArgs) -> io::Result<ExitCode> {
         scope: Scope::default(),
         max_zombies: DEFAULT_MAX_ZOMBIES,
         buffer: BufferSize::default().bytes(),
-        min_zombie_ns: 0,
         debug: false,
     });
     let proc = ProcCheck::new();

@@ -72,7 +72,7 @@ impl Watch {
         };
         let seen = Seen::default();
         let session = runtime.block_on(async {
-            let tracer = attach(&tuning.config(scope, None, false), false)?;
+            let tracer = attach(&tuning.config(scope, false), false)?;
             let filter = Filter {
                 autoreaped: true,
                 ..Filter::default()

@@ -106,7 +106,7 @@ fn event_loop() -> anyhow::Result<Runtime> {
 /// What needs privileges.
 fn begin(args: &ServeArgs) -> anyhow::Result<(Session, Metrics, Backend)> {
     let scope = args.scope.resolve()?;
-    let config = args.tuning.config(scope, args.filter.min, false);
+    let config = args.tuning.config(scope, false);
     let tracer = attach(&config, false)?;
     let backend = tracer.backend();
     let started = wall_clock().timestamp(monotonic_now());

@@ -208,7 +208,7 @@ fn attach_aside(
     args: &TraceArgs,
     scope: Scope,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<Tracer>> + use<>> {
-    let config = args.tuning.config(scope, args.filter.min, args.verbose > 1);
+    let config = args.tuning.config(scope, args.verbose > 1);
     let explain = !args.quiet && args.verbose > 0;
     let (sender, receiver) = oneshot::channel();
     thread::Builder::new()
