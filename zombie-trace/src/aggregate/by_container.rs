@@ -1,32 +1,9 @@
 use std::{cmp::Reverse, sync::Arc};
 
 use foldhash::HashMap;
-use serde::{Deserialize, Serialize};
 
-use super::by_parent::Parent;
+use super::{ContainerSummary, by_parent::Parent};
 use crate::container::Container;
-
-/// The listed zombies of one container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContainerSummary {
-    /// The container; all of it `None` for those that are not kept apart.
-    #[serde(flatten)]
-    pub container: Container,
-    /// Zombies that were reaped.
-    pub reaped: u64,
-    /// Processes that the kernel released at once, listed or not.
-    pub autoreaped: u64,
-    /// Zombies that are still there.
-    pub alive: u64,
-    /// The median of the zombie times, to two digits where there are many.
-    pub p50_ns: Option<u64>,
-    /// What 99 % of them do not exceed, to two digits where there are many.
-    pub p99_ns: Option<u64>,
-    /// The longest, exact.
-    pub max_ns: Option<u64>,
-    /// Their sum, exact.
-    pub total_ns: u64,
-}
 
 /// As many are kept apart at the most: a bound on memory, of some 5 MiB.
 const MOST: usize = 512;

@@ -16,10 +16,10 @@ use std::{cmp::Reverse, time::Duration};
 use jiff::Timestamp;
 
 pub use by_comm::{ByComm, CommSummary};
-pub use by_container::{ContainerSummary, worst_containers_first};
+pub use by_container::worst_containers_first;
 pub use interval::Interval;
 pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};
-pub use summary::{ParentSummary, PhaseTotals, Summary, ZombieTimes};
+pub use summary::{ContainerSummary, ParentSummary, PhaseTotals, Summary, ZombieTimes};
 
 use self::{by_container::ByContainer, groups::Groups, interval::Since, samples::Samples};
 use crate::{

@@ -1,8 +1,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSummary, Log2Histogram, samples::Samples};
-use crate::model::{Comm, Counts, Phase, longest};
+use super::{Log2Histogram, samples::Samples};
+use crate::{
+    container::Container,
+    model::{Comm, Counts, Phase, longest},
+};
 
 /// The end of a run: the JSON object `summary` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +93,28 @@ pub struct ParentSummary {
     pub total_ns: u64,
     /// Where that time went, of the zombies whose phases are known; `None` if there is none.
     pub phases: Option<PhaseTotals>,
+}
+
+/// The listed zombies of one container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSummary {
+    /// The container; all of it `None` for those that are not kept apart.
+    #[serde(flatten)]
+    pub container: Container,
+    /// Zombies that were reaped.
+    pub reaped: u64,
+    /// Processes that the kernel released at once, listed or not.
+    pub autoreaped: u64,
+    /// Zombies that are still there.
+    pub alive: u64,
+    /// The median of the zombie times, to two digits where there are many.
+    pub p50_ns: Option<u64>,
+    /// What 99 % of them do not exceed, to two digits where there are many.
+    pub p99_ns: Option<u64>,
+    /// The longest, exact.
+    pub max_ns: Option<u64>,
+    /// Their sum, exact.
+    pub total_ns: u64,
 }
 
 /// The sum of each of [`Phases`](crate::model::Phases), in ns.

@@ -6,7 +6,8 @@ mod comm;
 mod counts;
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod flags;
+mod flag;
+mod line;
 mod phases;
 mod place;
 mod zombie;
@@ -15,9 +16,11 @@ pub use alive::Alive;
 pub use cause::{Cause, Diagnosis};
 pub use comm::Comm;
 pub use counts::{Counts, Lost};
+pub use flag::Flag;
+pub use line::{Loss, Running, Start};
 pub use phases::{Phase, Phases, longest};
 pub use place::Place;
-pub use zombie::{Flag, How, Zombie};
+pub use zombie::{How, Zombie};
 
 /// The version of the lines' format. Fields may be added to it; none changes its meaning.
 pub const SCHEMA: u32 = 1;

@@ -15,9 +15,9 @@ use crate::{
     kernel::decode::Event,
     lifecycle::{Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
     metrics::{Pids, Standing},
-    model::{Alive, Comm, Counts, Diagnosis, Lost, Place},
+    model::{Alive, Comm, Counts, Diagnosis, Loss, Lost, Place, Running, Start},
     run::accounts::{self, Accounts, Remains},
-    sink::{Loss, Running, Sink, Start},
+    sink::Sink,
     system::{Places, monotonic_now, proc, wall_clock},
 };
 

@@ -19,7 +19,7 @@ use zombie_trace_common::{Counters, Record, SnapshotEntry};
 use crate::{
     kernel::{Adopted, KernelError, RecordSource, Tracer, decode::Event},
     lifecycle::{Growth, RunQueueClocks},
-    model::{Cause, Comm, Diagnosis},
+    model::{Cause, Comm, Diagnosis, Start},
     run::{
         accounts::{self, Remains},
         command::Traced,
@@ -27,7 +27,6 @@ use crate::{
         pipeline::{Ending, Pipeline},
         signals::{self, Signals},
     },
-    sink::Start,
     stderr::warn,
     system::{
         deadline::{Deadline, END},

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
 
-use super::{Loss, Medium, Sink, Start};
+use super::{Medium, Sink};
 use crate::{
     aggregate::{Interval, Summary},
-    model::{Alive, SCHEMA, Zombie},
+    model::{Alive, Loss, SCHEMA, Start, Zombie},
 };
 
 /// Writes an object, with all control and format characters in strings escaped. JSON requires that

@@ -4,11 +4,11 @@ use std::{
     time::Instant,
 };
 
-use super::{Loss, Sink, Start};
+use super::Sink;
 use crate::{
     aggregate::Summary,
     metrics::{Figures, Standing, Totals},
-    model::{Alive, Zombie},
+    model::{Alive, Loss, Start, Zombie},
 };
 
 /// Counts into figures that others read meanwhile.

@@ -7,8 +7,8 @@ use zombie_trace::{
     aggregate::{Aggregate, Interval, Summary},
     container::{Container, Runtime},
     filter::Filter,
-    model::{Alive, Counts, Flag, How, Lost, Phases, Zombie},
-    sink::{Loss, Sink, Start},
+    model::{Alive, Counts, Flag, How, Loss, Lost, Phases, Start, Zombie},
+    sink::Sink,
 };
 
 const CONTAINER: &str = "b2a102854b4969b2ce98dc329c86b4fb2b06e4ad2cc8da9d8a7578c9cd2004a2";

@@ -9,22 +9,24 @@ use std::{
 use anyhow::Context as _;
 use tokio::time::Instant;
 
-use super::LISTED;
 use crate::{
     aggregate::Summary,
     args::{BackendChoice, BufferSize, DEFAULT_MAX_ZOMBIES, TuningArgs},
     filter::Filter,
     kernel::{self, Scope},
-    model::{Alive, Zombie},
+    model::{Alive, Loss, Start, Zombie},
     run::{
         attach,
         pipeline::Pipeline,
         session::{Session, Trouble},
         signals::{Inherited, Signals},
     },
-    sink::{Loss, Sink, Start},
+    sink::Sink,
     value::TimeSpan,
 };
+
+/// As many of a list are told of.
+pub(super) const LISTED: usize = 10;
 
 /// What has been seen of a parent's children.
 #[derive(Clone, Debug, Default)]

@@ -13,6 +13,7 @@ use crate::{
     commands::gates::Gates,
     exit_code::ExitCode,
     kernel::{self, Scope, Tracer},
+    model::Start,
     run::{
         attach,
         command::{self, Program, StartError, Terminal, Traced},
@@ -22,7 +23,7 @@ use crate::{
         session::{Session, Trouble, until},
         signals::{Inherited, Signals},
     },
-    sink::{self, Queue, Start},
+    sink::{self, Queue},
     stderr::{self, say},
     system::{Release, monotonic_now, wall_clock},
 };
