@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Container, Runtime};
-
-/// Length of the ids that Docker, containerd's CRI plugin, CRI-O and podman give.
-pub(super) const LONG_ID: usize = 64;
+use super::identity::{Container, Runtime, is_long_id};
 
 impl Container {
     /// From a path in the cgroup v2 hierarchy; of nested containers the innermost. `None` if the
@@ -166,13 +163,6 @@ fn is_pod_uid(uid: &str) -> bool {
         }
         _ => false,
     }
-}
-
-pub(super) fn is_long_id(id: &str) -> bool {
-    id.len() == LONG_ID
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
 }
 
 /// As [`unescape`] undoes it, for names without `/` and without a leading dot.

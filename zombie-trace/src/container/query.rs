@@ -4,7 +4,8 @@ use zombie_trace_common::scope::{CGROUP_NAME_LEN, NamePattern, name};
 
 use super::{
     Container,
-    path::{LONG_ID, PODMAN_PAYLOAD, PREFIXES, escape, is_long_id},
+    identity::{LONG_ID, is_long_id},
+    path::{PODMAN_PAYLOAD, PREFIXES, escape},
 };
 
 /// A container that is asked for: the begin of its id, its name, or the host name of its UTS

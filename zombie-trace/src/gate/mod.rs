@@ -2,15 +2,19 @@
 //! [`Gates`] is pure.
 
 mod condition;
+mod error;
 mod figures;
 mod format;
+mod judged;
 mod metric;
 mod value;
 mod verdict;
 
-pub use condition::{Comparison, Condition, ConditionError, Problem};
+pub use condition::{Comparison, Condition};
+pub use error::{ConditionError, Problem};
 pub use figures::Figures;
 pub use format::{Format, FormatError, render};
+pub use judged::Judged;
 pub use metric::Metric;
 pub use value::Value;
-pub use verdict::{Judged, Verdict};
+pub use verdict::Verdict;

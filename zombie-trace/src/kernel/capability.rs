@@ -10,12 +10,14 @@ use nix::{
         resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit},
         statfs::{PROC_SUPER_MAGIC, statfs},
     },
-    unistd::{geteuid, getuid},
 };
 use serde::Serialize;
 
 use super::KernelError;
-use crate::system::{Release, in_initial_user_namespace};
+use crate::system::{
+    Release,
+    confinement::{has_seccomp_filter, in_initial_user_namespace},
+};
 
 const NEEDED: [(Capability, &str); 2] = [
     (Capability::CAP_BPF, "CAP_BPF"),
@@ -104,25 +106,6 @@ pub(super) fn check() -> Result<(), KernelError> {
         return Err(lacking(&missing.join(" and ")));
     }
     try_bpf(has_seccomp_filter(&status))
-}
-
-/// Whether this is root, and not somebody who runs a program with file capabilities. Nobody else
-/// may see kernel addresses.
-pub(super) fn is_root() -> bool {
-    getuid().is_root() && geteuid().is_root() && in_initial_user_namespace()
-}
-
-/// `SECCOMP_MODE_FILTER` (proc_pid_status(5)).
-pub(super) fn has_seccomp_filter(status: &str) -> bool {
-    status
-        .lines()
-        .filter_map(|line| line.strip_prefix("Seccomp:"))
-        .any(|mode| mode.trim() == "2")
-}
-
-/// As above, of the running process.
-pub(super) fn is_filtered() -> bool {
-    status().is_ok_and(|status| has_seccomp_filter(&status))
 }
 
 /// Makes a bpf(2) call that has no effect, to find out whether it gets as far as the kernel's own

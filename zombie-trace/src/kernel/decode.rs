@@ -103,9 +103,14 @@ fn one<T: Plain>(bytes: &[u8], what: &'static str) -> Result<T, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        lifecycle::{Lifecycle, RunQueueClocks, WallClock},
+        model::Place,
+    };
 
     #[test]
     fn only_an_exact_length_is_an_event() {
@@ -153,6 +158,27 @@ mod tests {
             let _ = clock_sample(&bytes);
             let _ = snapshot(&bytes);
             let _ = descendants(&bytes);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_record_is_interpreted(bytes in proptest::collection::vec(any::<u8>(), size_of::<Record>())) {
+            let Ok(Event::Record(record)) = event(&bytes) else {
+                panic!("it has the length of a record");
+            };
+            let wall = WallClock {
+                wall: SignedDuration::from_secs(1_700_000_000),
+                suspended_ns: 5_000_000,
+            };
+            let mut lifecycle = Lifecycle::new(12_000);
+            lifecycle.adopt(
+                &SnapshotEntry { record, ..SnapshotEntry::default() },
+                &RunQueueClocks::default(),
+                &wall,
+            );
+            lifecycle.alive(&record, u64::MAX, &wall, Place::default());
+            lifecycle.zombie(&record, &wall, Place::default());
         }
     }
 }

@@ -3,7 +3,8 @@ use std::{fmt, io, path::PathBuf};
 use aya::programs::ProgramError;
 use nix::libc;
 
-use super::{btf::BtfError, capability, examination};
+use super::btf::BtfError;
+use crate::system::confinement;
 
 /// The system call's error and, on lines of its own, what the verifier says, if anything.
 #[derive(Debug)]
@@ -215,7 +216,7 @@ impl KernelError {
         Self::Refused {
             what: what.into(),
             restriction,
-            source: match capability::is_root() {
+            source: match confinement::is_root() {
                 true => source,
                 false => without_addresses(source),
             },
@@ -239,9 +240,9 @@ fn restriction(error: i32) -> Option<&'static str> {
     // To the verifier a helper that lockdown forbids is one that does not exist.
     if ![libc::EPERM, libc::EACCES, libc::EINVAL].contains(&error) {
         None
-    } else if examination::lockdown().as_deref() == Some("confidentiality") {
+    } else if confinement::lockdown().as_deref() == Some("confidentiality") {
         Some("its lockdown mode is confidentiality, in which programs may not read its memory")
-    } else if error != libc::EINVAL && capability::is_filtered() {
+    } else if error != libc::EINVAL && confinement::is_filtered() {
         Some("a seccomp filter is in force")
     } else {
         None

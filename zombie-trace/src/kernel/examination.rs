@@ -1,9 +1,6 @@
 //! What this machine allows, found by trying.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -11,7 +8,7 @@ use super::{
     Backend, Capabilities, Config, Confinement, KernelError, Tracer, capability,
     facts::KernelTypes, tracefs,
 };
-use crate::system::{Cgroups, Release, pid_max};
+use crate::system::{Cgroups, Release, confinement::lockdown, pid_max};
 
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
@@ -137,11 +134,4 @@ impl BtfCheck {
             },
         }
     }
-}
-
-/// The one in brackets.
-pub(super) fn lockdown() -> Option<String> {
-    let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
-    let chosen = text.split_once('[')?.1.split_once(']')?.0;
-    Some(chosen.to_owned())
 }

@@ -9,8 +9,8 @@ use std::{
 use aya::Endianness;
 use zombie_trace_common::MISSING;
 
-use super::{KernelError, btf::Btf, capability, offsets};
-use crate::system::Release;
+use super::{KernelError, btf::Btf, offsets};
+use crate::system::{Release, confinement};
 
 /// Where the kernel shows its own BTF.
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -32,7 +32,7 @@ impl KernelTypes {
     pub(super) fn read(given: Option<&Path>) -> Result<Self, KernelError> {
         let own = Path::new(BTF_PATH);
         let (path, bytes) = match given {
-            Some(path) => (path, vouched_for(path, own, capability::is_root())?),
+            Some(path) => (path, vouched_for(path, own, confinement::is_root())?),
             None => (own, contents(own).map_err(|error| no_btf(own, error))?),
         };
         let in_btf = |source| KernelError::Btf {

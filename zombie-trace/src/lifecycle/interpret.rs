@@ -257,11 +257,9 @@ fn flags_of(set: u32) -> Vec<Flag> {
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
-    use proptest::prelude::*;
     use zombie_trace_common::{ClockSample, TaskNow};
 
     use super::*;
-    use crate::kernel::decode::{self, Event};
 
     const ERROR: u64 = 12_000;
     const MS: u64 = 1_000_000;
@@ -465,22 +463,5 @@ mod tests {
         let alive = Lifecycle::new(ERROR).alive(&unseen, 300 * MS, &wall(), Place::default());
         assert_eq!((alive.age_ns, alive.error_ns), (50 * MS, 50 * MS + ERROR));
         assert_eq!(alive.flags, [Flag::ApproximateStart, Flag::NoExitSignal]);
-    }
-
-    proptest! {
-        #[test]
-        fn any_record_is_interpreted(bytes in proptest::collection::vec(any::<u8>(), size_of::<Record>())) {
-            let Ok(Event::Record(record)) = decode::event(&bytes) else {
-                panic!("it has the length of a record");
-            };
-            let mut lifecycle = Lifecycle::new(ERROR);
-            lifecycle.adopt(
-                &SnapshotEntry { record, ..SnapshotEntry::default() },
-                &RunQueueClocks::default(),
-                &wall(),
-            );
-            lifecycle.alive(&record, u64::MAX, &wall(), Place::default());
-            lifecycle.zombie(&record, &wall(), Place::default());
-        }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Comm, Flag, flags};
+use super::{Comm, Flag, flag};
 use crate::{
     container::Container,
     model::{Cause, Diagnosis},
@@ -61,7 +61,7 @@ pub struct Alive {
     /// The id of its parent's container, by the path of the parent's cgroup.
     pub parent_container: Option<Arc<str>>,
     /// What is special about this record.
-    #[serde(deserialize_with = "flags::known")]
+    #[serde(deserialize_with = "flag::known")]
     pub flags: Vec<Flag>,
 }
 

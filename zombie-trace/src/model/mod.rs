@@ -6,20 +6,21 @@ mod comm;
 mod counts;
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod flags;
+mod flag;
+mod line;
 mod phases;
 mod place;
-mod start;
 mod zombie;
 
 pub use alive::Alive;
 pub use cause::{Cause, Diagnosis};
 pub use comm::Comm;
 pub use counts::{Counts, Lost};
+pub use flag::Flag;
+pub use line::{FilterLine, Loss, Running, ScopeLine, Start};
 pub use phases::{Phase, Phases, longest};
 pub use place::Place;
-pub use start::{FilterLine, Loss, ScopeLine, Start};
-pub use zombie::{Flag, How, Zombie};
+pub use zombie::{How, Zombie};
 
 /// The version of the lines' format. Fields may be added to it; none changes its meaning.
 pub const SCHEMA: u32 = 1;

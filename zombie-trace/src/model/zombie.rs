@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Comm, Diagnosis, Phases, flags};
+use super::{Cause, Comm, Diagnosis, Flag, Phases, flag};
 use crate::container::Container;
 
 /// One process that ended and is gone: the JSON object `zombie` but for its `type` and `ts`.
@@ -58,7 +58,7 @@ pub struct Zombie {
     /// The same of its reaper.
     pub reaper_container: Option<Arc<str>>,
     /// What is special about this record.
-    #[serde(deserialize_with = "flags::known")]
+    #[serde(deserialize_with = "flag::known")]
     pub flags: Vec<Flag>,
     /// Where the zombie time went; `None` unless it was reaped by a wait, at exact times.
     pub phases: Option<Phases>,
@@ -138,39 +138,4 @@ impl How {
             Self::Unknown => "unknown",
         }
     }
-}
-
-impl Flag {
-    /// As in the JSON contract.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ApproximateStart => "approximate-start",
-            Self::BoundedEnd => "bounded-end",
-            Self::LeaderExitedEarly => "leader-exited-early",
-            Self::Reparented => "reparented",
-            Self::Traced => "traced",
-            Self::PreExisting => "pre-existing",
-            Self::NoExitSignal => "no-exit-signal",
-        }
-    }
-}
-
-/// What is special about a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Flag {
-    /// The begin of the zombie time is not exact.
-    ApproximateStart,
-    /// The end of the zombie time is only known to lie in an interval.
-    BoundedEnd,
-    /// The thread group leader ended alone, before the rest of its group.
-    LeaderExitedEarly,
-    /// The real parent died while the process was a zombie.
-    Reparented,
-    /// A tracer was attached when it became a zombie.
-    Traced,
-    /// It was dying or a zombie before the tracer attached.
-    PreExisting,
-    /// Its parent is not told of its death (`exit_signal` 0).
-    NoExitSignal,
 }

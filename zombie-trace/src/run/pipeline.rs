@@ -15,12 +15,12 @@ use crate::{
     kernel::decode::Event,
     lifecycle::{Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
     metrics::{Pids, Standing},
-    model::{Alive, Comm, Counts, Diagnosis, Loss, Lost, Start},
+    model::{Alive, Comm, Counts, Diagnosis, Loss, Lost, Running, Start},
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
     },
-    sink::{Running, Sink},
+    sink::Sink,
     system::{Places, monotonic_now, proc, wall_clock},
 };
 

@@ -3,6 +3,7 @@
 mod cgroup_paths;
 mod cgroups;
 mod clocks;
+pub(crate) mod confinement;
 mod cpu_clocks;
 mod crowd;
 pub mod deadline;
@@ -13,7 +14,6 @@ pub mod privilege;
 pub mod proc;
 mod release;
 mod sysctl;
-mod user_namespace;
 pub(crate) mod users;
 
 pub use cgroup_paths::{CgroupPaths, KnownCgroup};
@@ -26,4 +26,3 @@ pub use places::Places;
 pub(crate) use places::of_path as place_of;
 pub use release::Release;
 pub(crate) use sysctl::{boot_id, cpus_online, host_name, pid_max};
-pub(crate) use user_namespace::in_initial_user_namespace;

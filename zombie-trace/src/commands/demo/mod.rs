@@ -8,9 +8,10 @@ mod cgroup;
 mod kind;
 mod parents;
 mod process;
+mod stage;
 
 use std::{
-    fs, io,
+    io,
     io::Write as _,
     os::fd::{AsFd as _, BorrowedFd},
     time::{Duration, Instant},
@@ -149,12 +150,4 @@ fn wait(signals: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
             watch_input = false;
         }
     }
-}
-
-/// Whether a process or thread is in this state (proc_pid_stat(5)).
-fn has_state(pid: u32, state: char) -> bool {
-    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let stat = String::from_utf8_lossy(&stat).into_owned();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| rest.starts_with(state))
 }

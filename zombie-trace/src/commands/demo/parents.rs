@@ -15,8 +15,8 @@ use nix::{
 };
 
 use super::{
-    Kind, has_state,
-    process::{Stage, child, fail, sleep_for_ever, until, until_zombie, zombie},
+    Kind,
+    stage::{Stage, child, fail, has_state, sleep_for_ever, until, until_zombie, zombie},
 };
 
 /// Runs in the parent's process; `ready` is called once its zombies are there.

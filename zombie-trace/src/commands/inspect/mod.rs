@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use caps::Capability;
 use jiff::tz::TimeZone;
 
-use self::watch::{Reaping, Watch};
+use self::watch::{LISTED, Reaping, Watch};
 pub use args::InspectArgs;
 
 use crate::{
@@ -31,9 +31,6 @@ use crate::{
     },
     text::{HEADING, encode, human, printable, time_of_day, visible, wrap},
 };
-
-/// As many of a list are told of.
-const LISTED: usize = 10;
 
 /// Tells what is known of a process.
 ///

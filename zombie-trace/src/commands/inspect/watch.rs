@@ -9,7 +9,6 @@ use std::{
 use anyhow::Context as _;
 use tokio::time::Instant;
 
-use super::LISTED;
 use crate::{
     aggregate::Summary,
     args::{BackendChoice, BufferSize, DEFAULT_MAX_ZOMBIES, TuningArgs},
@@ -25,6 +24,9 @@ use crate::{
     sink::Sink,
     value::TimeSpan,
 };
+
+/// As many of a list are told of.
+pub(super) const LISTED: usize = 10;
 
 /// What has been seen of a parent's children.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{CauseSummary, Report, Run, Series};
+use super::{Report, Run, still::CauseSummary, timeline::Series};
 use crate::{
     aggregate::{PhaseTotals, Summary},
     model::Zombie,

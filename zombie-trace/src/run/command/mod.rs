@@ -1,5 +1,6 @@
 //! The traced command.
 
+mod failure;
 mod login;
 mod program;
 mod pty;

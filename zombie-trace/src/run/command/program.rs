@@ -20,8 +20,8 @@ use object::{
 };
 
 use super::{
+    failure::{Failure, Stage},
     login::Login,
-    spawn::{Failure, Stage},
 };
 use crate::{
     exit_code::ExitCode,

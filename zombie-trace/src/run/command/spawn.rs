@@ -18,23 +18,11 @@ use nix::{
     unistd::{ForkResult, Pid, fork, pipe2, setsid},
 };
 
-use super::{Program, Terminal};
+use super::{
+    Program, Terminal,
+    failure::{Failure, Stage},
+};
 use crate::run::signals::Inherited;
-
-/// What a child was at when something went wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    Terminal,
-    Identity,
-    Exec,
-}
-
-/// What went wrong between fork and exec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) stage: Stage,
-    pub(super) error: Errno,
-}
 
 /// A child on its way to exec.
 pub(super) struct Spawned {
@@ -105,21 +93,6 @@ pub(super) fn failure(pipe: &OwnedFd) -> Option<Failure> {
         .read_exact(&mut bytes)
         .ok()?;
     Failure::from_bytes(bytes)
-}
-
-impl Failure {
-    fn to_bytes(self) -> [u8; 5] {
-        let [a, b, c, d] = (self.error as c_int).to_ne_bytes();
-        [self.stage as u8, a, b, c, d]
-    }
-
-    fn from_bytes([stage, error @ ..]: [u8; 5]) -> Option<Self> {
-        let stages = [Stage::Terminal, Stage::Identity, Stage::Exec];
-        Some(Self {
-            stage: stages.into_iter().find(|known| *known as u8 == stage)?,
-            error: Errno::from_raw(c_int::from_ne_bytes(error)),
-        })
-    }
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {

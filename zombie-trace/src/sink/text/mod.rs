@@ -4,6 +4,7 @@ mod columns;
 mod comparison;
 mod fit;
 mod intervals;
+mod look;
 mod notes;
 mod processes;
 mod row;
@@ -16,23 +17,15 @@ use std::io;
 
 pub use comparison::comparison;
 pub use intervals::Intervals;
+pub use look::Look;
 pub use processes::{Process, process_table};
 pub use table::Table;
 
-use super::{Medium, Running, Sink};
+use super::{Medium, Sink};
 use crate::{
     aggregate::{Interval, Summary},
-    model::{Alive, Loss, Start, Zombie},
+    model::{Alive, Loss, Running, Start, Zombie},
 };
-
-/// How text looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    /// The number of columns that no line exceeds; `None` where nothing is to be cut.
-    pub width: Option<usize>,
-    /// With colours.
-    pub color: bool,
-}
 
 /// Writes text.
 #[derive(Debug)]

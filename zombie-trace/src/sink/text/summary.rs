@@ -1,10 +1,9 @@
 use std::fmt::Write;
 
-use super::{
-    super::Running, Look, worst_containers::worst_containers, worst_parents::worst_parents,
-};
+use super::{Look, worst_containers::worst_containers, worst_parents::worst_parents};
 use crate::{
     aggregate::{Log2Histogram, Summary, ZombieTimes},
+    model::Running,
     text::{
         escape::width,
         human, printable,

@@ -5,13 +5,14 @@
 mod clock;
 mod existing;
 mod files;
+mod findings;
 mod limits;
 mod parents;
 mod view;
 
 pub use clock::run_queue_clocks;
 pub use existing::{Existing, Found};
-use existing::{all_facts, plain_facts};
+pub use findings::Findings;
 pub use limits::{Limit, Limits, pids};
 pub use parents::Parents;
 pub use view::{Gap, Proc, ProcError};
@@ -20,91 +21,14 @@ use std::{
     collections::HashMap,
     io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::mpsc,
-    thread,
 };
 
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
-use zombie_trace_common::SnapshotEntry;
 
-use crate::{
-    cause::{Facts, ParentFacts, ZombieFacts, diagnose},
-    model::{Comm, Diagnosis},
-    system::deadline::Deadline,
-};
+use crate::model::Comm;
 
 /// Where a procfs belongs.
 const ROOT: &str = "/proc";
-
-/// What /proc says about some zombies and their parents.
-pub struct Findings {
-    zombies: Vec<(SnapshotEntry, ZombieFacts)>,
-    parents: Parents,
-}
-
-impl Findings {
-    fn read(proc: &Proc, zombies: &[SnapshotEntry]) -> Self {
-        let zombies: Vec<(SnapshotEntry, ZombieFacts)> = zombies
-            .iter()
-            .filter(|entry| entry.record.pid != 0)
-            .filter_map(|entry| {
-                let plain = plain_facts(entry);
-                Some((*entry, plain.or_else(|| all_facts(entry.record.pid))?))
-            })
-            .collect();
-        let parents = proc.parents(zombies.iter().map(|(_, zombie)| zombie.ppid));
-        Self { zombies, parents }
-    }
-
-    /// Looks at these zombies now; `None` if that is not over by the deadline. A file of /proc can block
-    /// its reader, when the process that it is about calls exec and its file system hangs.
-    pub fn read_by(proc: &Proc, zombies: Vec<SnapshotEntry>, deadline: Deadline) -> Option<Self> {
-        let proc = proc.clone();
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let reader = thread::Builder::new().name("proc".into());
-        reader
-            .spawn(move || {
-                let _ = sender.send(Self::read(&proc, &zombies));
-            })
-            .ok()?;
-        receiver.recv_timeout(deadline.left()).ok()
-    }
-
-    /// Why they are still there, by pid; those that are gone by now, or have another parent, are left
-    /// out. `list` lists those that there are now.
-    ///
-    /// # Errors
-    /// Those of `list`.
-    pub fn diagnoses<E>(
-        self,
-        list: impl FnOnce() -> Result<Vec<SnapshotEntry>, E>,
-    ) -> Result<HashMap<u32, Diagnosis>, E> {
-        let Self { zombies, parents } = self;
-        if zombies.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let identity = |entry: &SnapshotEntry| (entry.record.pid, entry.record.start_boottime);
-        let still_there: HashMap<_, u32> = list()?
-            .iter()
-            .map(|entry| (identity(entry), entry.now.ppid))
-            .collect();
-        let diagnosis = |(entry, mut zombie): (SnapshotEntry, ZombieFacts)| {
-            if still_there.get(&identity(&entry)) != Some(&zombie.ppid) {
-                return None;
-            }
-            let parent = parents.get(zombie.ppid);
-            if zombie.pids.is_empty() && parent.is_some_and(ParentFacts::waits_for_some) {
-                zombie = all_facts(entry.record.pid)?;
-            }
-            let facts = Facts {
-                zombie: &zombie,
-                parent,
-            };
-            Some((entry.record.pid, diagnose(facts)))
-        };
-        Ok(zombies.into_iter().filter_map(diagnosis).collect())
-    }
-}
 
 impl Proc {
     /// The path of a process's cgroup v2.

@@ -12,7 +12,7 @@ use nix::{
 };
 
 use super::files::Status;
-use crate::{cause::Unreadable, system::in_initial_user_namespace};
+use crate::{cause::Unreadable, system::confinement::in_initial_user_namespace};
 
 /// A /proc that shows the processes of our own pid namespace.
 ///

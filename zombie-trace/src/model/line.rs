@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::Lost;
+use super::{Comm, Lost};
 
 /// The beginning of a run: the JSON object `start` but for its `type`, `ts` and `schema`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +94,15 @@ pub struct Loss {
     /// The counts.
     #[serde(flatten)]
     pub lost: Lost,
+}
+
+/// A process that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its pid.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: Comm,
 }
 
 /// A command line is kept up to this many bytes: an argument alone can be 128 KiB.
