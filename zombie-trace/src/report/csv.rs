@@ -16,6 +16,7 @@ const TITLES: [&str; 30] = [
     "uid",
     "ppid",
     "parent_comm",
+    "foreign",
     "exit_code",
     "signal",
     "core_dumped",
@@ -25,6 +26,7 @@ const TITLES: [&str; 30] = [
     "run_ns",
     "how",
     "reaper_pid",
+    "reaper_tid",
     "reaper_comm",
     "cgroup",
     "runtime",
@@ -65,6 +67,7 @@ impl<W: Medium> Csv<W> {
         self.field(zombie.uid)?;
         self.known(zombie.ppid)?;
         self.name(zombie.parent_comm.as_ref())?;
+        self.known(zombie.foreign)?;
         self.known(zombie.exit_code)?;
         self.known(zombie.signal)?;
         self.field(zombie.core_dumped)?;
@@ -74,6 +77,7 @@ impl<W: Medium> Csv<W> {
         self.known(zombie.run_ns)?;
         self.field(zombie.how.as_str())?;
         self.known(zombie.reaper_pid)?;
+        self.known(zombie.reaper_tid)?;
         self.name(zombie.reaper_comm.as_ref())?;
         self.known(zombie.cgroup.as_deref())?;
         let container = zombie.container.as_ref();
