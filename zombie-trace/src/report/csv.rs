@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The keys of a `zombie` line, with those of its container and its phases in their places.
-const TITLES: [&str; 30] = [
+const TITLES: [&str; 32] = [
     "ts",
     "pid",
     "ns_pid",
