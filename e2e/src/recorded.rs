@@ -47,7 +47,7 @@ pub fn write(out: &mut impl Write, zombies: u64) -> io::Result<Recorded> {
         let exit_code = u64::from(random.below(50) == 0);
         writeln!(
             out,
-            r#"{{"type":"zombie","ts":"{}","pid":{pid},"ns_pid":{pid},"comm":{comm:?},"uid":1000,"ppid":{ppid},"parent_comm":"{parent}","exit_code":{exit_code},"signal":null,"core_dumped":false,"zombie_ns":{zombie_ns},"error_ns":1000,"teardown_ns":{teardown},"run_ns":{run},"how":"wait4","reaper_pid":{ppid},"reaper_tid":{ppid},"reaper_comm":"{parent}","cgroup":"/system.slice/load.service","flags":[],"phases":{{"notify_ns":0,"parent_not_waiting_ns":{waiting},"runqueue_ns":{queue},"tracer_ns":0,"reap_ns":{rest}}}}}"#,
+            r#"{{"type":"zombie","ts":"{}","pid":{pid},"ns_pid":{pid},"comm":{comm:?},"uid":1000,"ppid":{ppid},"parent_comm":"{parent}","foreign":false,"exit_code":{exit_code},"signal":null,"core_dumped":false,"zombie_ns":{zombie_ns},"error_ns":1000,"teardown_ns":{teardown},"run_ns":{run},"how":"wait4","reaper_pid":{ppid},"reaper_tid":{ppid},"reaper_comm":"{parent}","cgroup":"/system.slice/load.service","flags":[],"phases":{{"notify_ns":0,"parent_not_waiting_ns":{waiting},"runqueue_ns":{queue},"tracer_ns":0,"reap_ns":{rest}}}}}"#,
             timestamp(reaped),
             pid = 10_000 + n % 4_000_000,
             comm = kind.comm,
@@ -73,7 +73,7 @@ pub fn write(out: &mut impl Write, zombies: u64) -> io::Result<Recorded> {
         };
         writeln!(
             out,
-            r#"{{"type":"alive","ts":"{}","pid":{pid},"ns_pid":{pid},"comm":"forgotten","uid":0,"ppid":4300,"parent_comm":"leaky","exit_code":1,"signal":null,"age_ns":{age},"error_ns":1000,"cause":"{cause}","cause_text":"{text}","cgroup":null,"flags":[]}}"#,
+            r#"{{"type":"alive","ts":"{}","pid":{pid},"ns_pid":{pid},"comm":"forgotten","uid":0,"ppid":4300,"parent_comm":"leaky","foreign":false,"exit_code":1,"signal":null,"age_ns":{age},"error_ns":1000,"cause":"{cause}","cause_text":"{text}","cgroup":null,"flags":[]}}"#,
             timestamp(DURATION_NS),
             pid = 5000 + n,
             age = 30_000_000_000 - n * 2_000_000_000,

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The keys of a `zombie` line, with those of its container and its phases in their places.
-const TITLES: [&str; 30] = [
+const TITLES: [&str; 32] = [
     "ts",
     "pid",
     "ns_pid",
@@ -17,6 +17,7 @@ const TITLES: [&str; 30] = [
     "uid",
     "ppid",
     "parent_comm",
+    "foreign",
     "exit_code",
     "signal",
     "core_dumped",
@@ -26,6 +27,7 @@ const TITLES: [&str; 30] = [
     "run_ns",
     "how",
     "reaper_pid",
+    "reaper_tid",
     "reaper_comm",
     "cgroup",
     "runtime",
@@ -66,6 +68,7 @@ impl<W: Medium> Csv<W> {
         self.field(zombie.uid)?;
         self.known(zombie.ppid)?;
         self.name(zombie.parent_comm.as_ref())?;
+        self.known(zombie.foreign)?;
         self.known(zombie.exit_code)?;
         self.known(zombie.signal)?;
         self.field(zombie.core_dumped)?;
@@ -75,6 +78,7 @@ impl<W: Medium> Csv<W> {
         self.known(zombie.run_ns)?;
         self.field(zombie.how.as_str())?;
         self.known(zombie.reaper_pid)?;
+        self.known(zombie.reaper_tid)?;
         self.name(zombie.reaper_comm.as_ref())?;
         self.known(zombie.cgroup.as_deref())?;
         let container = zombie.container.as_ref();
