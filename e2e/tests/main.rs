@@ -110,6 +110,7 @@ fn tests() -> Vec<Test> {
 }
 
 fn main() -> ExitCode {
+    take_signals_as_usual();
     if test_case::is_one() {
         let outcome = test_case::run_chosen(tests()).expect("this process is for one test");
         return match outcome {
@@ -146,4 +147,13 @@ fn main() -> ExitCode {
     test_case::print_slowest();
     context::clean_up();
     conclusion.exit_code()
+}
+
+/// Whoever started the tests may ignore signals (nohup, a shell's background job), which a program
+/// inherits over exec. What a program does with them is what the tests are about.
+fn take_signals_as_usual() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
