@@ -7,6 +7,7 @@ use zombie_trace::{
     args::{BackendChoice, DEFAULT_MAX_ZOMBIES},
     cli::{Cli, Task},
     commands::serve::CollectorChoice,
+    filter::Filter,
     gate::Format,
     kernel::Backend,
     text::ColorWhen,
@@ -65,8 +66,8 @@ fn two_runs_to_compare() {
         &["at character 5"],
     );
     refused(
-        &["diff", "a", "b", "--fail-if", "age>1s"],
-        &["'age' is not known"],
+        &["diff", "a", "b", "--fail-if", "length>1s"],
+        &["'length' is not known"],
     );
     refused(&["diff", "a", "b", "--format", "github"], &["--fail-if"]);
 }
@@ -85,7 +86,16 @@ fn nothing_asked_for() {
     assert_eq!(cli.trace.color, ColorWhen::Auto);
     assert_eq!(cli.trace.tuning.max_zombies, DEFAULT_MAX_ZOMBIES);
     assert_eq!(cli.trace.tuning.buffer.bytes(), 4 << 20);
-    assert_eq!(cli.trace.filter(), Default::default());
+    // In text, what was reaped at once is not listed.
+    let quick = Filter {
+        min: Some("1ms".parse().unwrap()),
+        ..Filter::default()
+    };
+    assert_eq!(cli.trace.filter(), quick);
+    for all in [&["-m", "0"][..], &["--json"], &["-o", "run.zst"]] {
+        let filter = accepted(all).trace.filter();
+        assert!(filter.min.is_none_or(|min| min.as_nanos() == 0), "{all:?}");
+    }
     assert_eq!(cli.trace.sink(), Default::default());
 }
 
@@ -247,11 +257,11 @@ fn conditions_are_refused_with_the_place_of_the_mistake() {
     let conditions: Vec<_> = cli.trace.fail_if.iter().map(ToString::to_string).collect();
     assert_eq!(conditions, ["p99>50ms", "alive>0"]);
     for (condition, expected) in [
-        ("p98>50ms", "at character 1: 'p98' is not known"),
+        ("q98>50ms", "at character 1: 'q98' is not known"),
+        ("p0>50ms", "at character 1: 'p0': a percentile is above 0"),
         ("p99=50ms", "at character 4: needs > or <"),
         ("p99>50", "at character 5: '50': needs a unit"),
         ("rate<100", "at character 6: '100' is no rate"),
-        ("age>1m", "at character 1: 'age' is not known"),
         ("p99>+20%", "at character 5: '+20%' is a change"),
     ] {
         refused(&["--fail-if", condition], &["--fail-if", expected]);
@@ -260,10 +270,11 @@ fn conditions_are_refused_with_the_place_of_the_mistake() {
         &["ps", "--fail-if", "p99>50ms"],
         &[
             "--fail-if",
-            "at character 1: 'p99' is not known: it can be alive, age",
+            "at character 1: 'p99' is not known: it can be alive, oldest",
         ],
     );
-    accepted(&["ps", "--fail-if", "age>1m"]);
+    accepted(&["ps", "--fail-if", "oldest>1m"]);
+    accepted(&["--fail-if", "zombie_time>1m", "--fail-if=p99.95>1s"]);
 }
 
 #[test]

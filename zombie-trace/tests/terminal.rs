@@ -121,7 +121,7 @@ fn only_our_own_command_reaches_github() {
         .filter(|line| line.trim_start().starts_with("::"));
     let commands: Vec<_> = commands.collect();
     assert_eq!(commands.len(), 1, "{stderr}");
-    assert!(commands[0].starts_with("::error title=zombie-trace --fail-if::count>0 holds"));
+    assert!(commands[0].starts_with("::error title=zombie-trace --fail-if::FAIL count = "));
 }
 
 #[test]

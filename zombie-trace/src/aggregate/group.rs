@@ -27,6 +27,31 @@ pub(super) struct Group {
     phases: Option<[u64; 5]>,
     cause: Option<LastCause>,
     cmdline: Option<Arc<str>>,
+    given: Given,
+}
+
+/// Percentiles that a summary gives; those of several runs can't be put together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Given {
+    #[default]
+    None,
+    One {
+        p50: Option<u64>,
+        p99: Option<u64>,
+        max: Option<u64>,
+    },
+    Several {
+        max: Option<u64>,
+    },
+}
+
+impl Given {
+    fn max(self) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::One { max, .. } | Self::Several { max } => max,
+        }
+    }
 }
 
 /// What was found at the last look that found something.
@@ -49,6 +74,7 @@ impl Default for Group {
             phases: None,
             cause: None,
             cmdline: None,
+            given: Given::None,
         }
     }
 }
@@ -89,6 +115,17 @@ impl Group {
 
     /// Takes in processes that another run has summed up.
     pub(super) fn summed(&mut self, other: &GroupSummary) {
+        self.given = if self.reaped() == 0 {
+            Given::One {
+                p50: other.p50_ns,
+                p99: other.p99_ns,
+                max: other.max_ns,
+            }
+        } else {
+            Given::Several {
+                max: self.given.max().max(other.max_ns),
+            }
+        };
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.inexact, other.reaped);
         add(&mut self.autoreaped, other.autoreaped);
@@ -105,6 +142,9 @@ impl Group {
     /// Takes in the processes of another group.
     pub(super) fn merge(&mut self, other: &Self) {
         self.times.merge(&other.times);
+        self.given = Given::Several {
+            max: self.given.max().max(other.given.max()),
+        };
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.inexact, other.inexact);
         add(&mut self.autoreaped, other.autoreaped);
@@ -151,16 +191,29 @@ impl Group {
         self.cmdline.clone()
     }
 
+    fn reaped(&self) -> u64 {
+        self.times.count().saturating_add(self.inexact)
+    }
+
     pub(super) fn summary(&self) -> GroupSummary {
+        let (p50, p99) = match self.given {
+            Given::One { p50, p99, .. } if self.times.count() == 0 => (p50, p99),
+            // Only a part of them would be in it.
+            Given::One { .. } => (None, None),
+            Given::Several { max: Some(_) } => (None, None),
+            Given::None | Given::Several { max: None } => {
+                (self.times.permille(500), self.times.permille(990))
+            }
+        };
         GroupSummary {
             zombie_time_ns: self.zombie_time,
             alive: self.alive,
             oldest_ns: self.oldest,
-            reaped: self.times.count().saturating_add(self.inexact),
+            reaped: self.reaped(),
             autoreaped: self.autoreaped,
-            p50_ns: self.times.permille(500),
-            p99_ns: self.times.permille(990),
-            max_ns: self.times.max(),
+            p50_ns: p50,
+            p99_ns: p99,
+            max_ns: self.times.max().max(self.given.max()),
             total_ns: self.total,
             phases: self.phases.map(PhaseTotals::from),
             cause: self.cause.as_ref().map(|last| last.cause),

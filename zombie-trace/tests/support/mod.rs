@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use zombie_trace::{
-    aggregate::{Aggregate, Interval, Summary},
+    aggregate::{Aggregate, Interval, RunFacts, Summary},
     container::{Container, Runtime},
     filter::Filter,
+    kernel::Backend,
     model::{Alive, Counts, FilterLine, Flag, How, Loss, Lost, Phases, ScopeLine, Start, Zombie},
     sink::Sink,
 };
@@ -76,7 +77,11 @@ fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -> Run {
         autoreaped: true,
         ..Filter::default()
     };
-    let mut aggregate = Aggregate::default();
+    let mut aggregate = Aggregate::new(RunFacts {
+        begin: Some(ts(0)),
+        error_ns: Backend::Tracepoint.error_ns(),
+        tracer_pid: Some(4000),
+    });
     aggregate.begin_intervals();
     let mut intervals = Vec::new();
     let mut interval_ends = |aggregate: &mut Aggregate, counts, seconds| {

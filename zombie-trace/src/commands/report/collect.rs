@@ -12,12 +12,21 @@ use super::{
 };
 use crate::{
     aggregate::{Aggregate, PhaseTotals, RunFacts, Summary, ZombieTimes},
+    kernel::Backend,
     model::{Alive, Counts, Lost, Start, Zombie},
     recording::{Interval, Line, Recording},
 };
 
 /// Beyond this a time is a mistake, not a length of a run.
 const LONGEST_RUN: u64 = 1 << 56;
+/// The error of an exact zombie time in a run, ns; 0 if its backend is none that we know.
+fn error_ns(start: &Start) -> u64 {
+    let backend = Backend::ALL
+        .into_iter()
+        .find(|backend| backend.name() == start.backend);
+    backend.map_or(0, Backend::error_ns)
+}
+
 /// Sums runs up.
 #[derive(Default)]
 pub(crate) struct Collector {
@@ -52,7 +61,7 @@ impl Collector {
     pub(crate) fn begin(&mut self, start: Option<&Start>) -> RunCollector {
         self.aggregate.next_run(RunFacts {
             begin: start.map(|start| start.ts),
-            error_ns: 0,
+            error_ns: start.map_or(0, error_ns),
             tracer_pid: start.map(|start| start.tracer_pid),
         });
         RunCollector {

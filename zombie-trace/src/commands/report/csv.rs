@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The keys of a `zombie` line, with those of its container and its phases in their places.
-const TITLES: [&str; 32] = [
+const TITLES: [&str; 34] = [
     "ts",
     "pid",
     "ns_pid",
@@ -42,6 +42,8 @@ const TITLES: [&str; 32] = [
     "runqueue_ns",
     "tracer_ns",
     "reap_ns",
+    "cause",
+    "cause_text",
 ];
 
 /// One row per zombie, below a row of titles. What is not known is empty.
@@ -95,6 +97,8 @@ impl<W: Medium> Csv<W> {
         self.known(phases.and_then(|phases| phases.runqueue_ns))?;
         self.known(phases.and_then(|phases| phases.tracer_ns))?;
         self.known(phases.and_then(|phases| phases.reap_ns))?;
+        self.known(zombie.cause)?;
+        self.known(zombie.cause_text.as_deref())?;
         self.out.write_record(None::<&[u8]>).map_err(io_error)
     }
 
