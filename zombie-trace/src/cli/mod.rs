@@ -125,7 +125,7 @@ pub struct Cli {
     #[command(flatten)]
     pub scope: ScopeArgs,
 
-    /// Stop after this long; COMMAND gets SIGTERM, and 3 s later SIGKILL
+    /// Stop after this time: COMMAND gets SIGTERM, and SIGKILL if it still runs 3 s later
     #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
     #[arg(help_heading = "Scope")]
     pub duration: Option<TimeSpan>,
@@ -153,7 +153,7 @@ pub struct Cli {
     #[arg(short, long, help_heading = "Filters")]
     pub all: bool,
 
-    /// Report what has been a zombie for so long, and at each doubling
+    /// Report each zombie at this age, and again whenever its age has doubled
     #[arg(
         long,
         value_name = "DURATION",
@@ -175,11 +175,10 @@ pub struct Cli {
     #[arg(short, long, help_heading = "Output")]
     pub summary: bool,
 
-    /// Show a line of statistics each so often, and no zombies
+    /// Print one line of statistics per interval instead of one per zombie
     ///
-    /// Exits a second, what was reaped and autoreaped, how many zombies there are, percentiles of
-    /// the zombie times of the interval, and what was lost. In JSON, the zombies are written as well,
-    /// unless --summary is given.
+    /// The line has the exits per second, the reaped, autoreaped and living zombies, percentiles of
+    /// the interval's zombie times, and losses. JSON has the zombies too, unless --summary is given.
     #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = interval, help_heading = "Output")]
     pub interval: Option<TimeSpan>,
@@ -200,12 +199,12 @@ pub struct Cli {
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
-    /// End with status 3 if this holds, such as 'p99>50ms' (repeatable)
+    /// Exit with status 3 if this holds at the end, such as 'p99>50ms' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
     #[arg(help_heading = "Output")]
     pub fail_if: Vec<Condition>,
 
-    /// How to tell which holds: text, github or junit=FILE
+    /// How to report the conditions: text, github or junit=FILE
     #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
     pub format: Format,
 
@@ -288,7 +287,7 @@ pub struct ScopeArgs {
     #[arg(short, long, value_name = "PATH", help_heading = "Scope")]
     pub cgroup: Option<PathBuf>,
 
-    /// Only containers of this id or begin of one, name, or host name (repeatable)
+    /// Only containers with this ID, ID prefix, name or host name (repeatable)
     #[arg(long, value_name = "ID|NAME", help_heading = "Scope")]
     pub container: Vec<ContainerQuery>,
 }
@@ -410,12 +409,12 @@ pub struct PsArgs {
     )]
     pub color: ColorWhen,
 
-    /// End with status 3 if this holds: 'alive>10', 'age>1m' (repeatable)
+    /// Exit with status 3 if this holds: 'alive>10', 'age>1m' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_now)]
     #[arg(help_heading = "Output")]
     pub fail_if: Vec<Condition>,
 
-    /// How to tell which holds: text, github or junit=FILE
+    /// How to report the conditions: text, github or junit=FILE
     #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
     pub format: Format,
 }
@@ -424,7 +423,7 @@ pub struct PsArgs {
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(max_term_width = 80, after_help = REPORT_EXAMPLES)]
 pub struct ReportArgs {
-    /// What was recorded
+    /// Recordings: what --json -o FILE wrote, or '-' for standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
@@ -444,12 +443,12 @@ pub struct ReportArgs {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// End with status 3 if this holds, such as 'p99>50ms' (repeatable)
+    /// Exit with status 3 if this holds for the runs, such as 'p99>50ms' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
     #[arg(help_heading = "Output")]
     pub fail_if: Vec<Condition>,
 
-    /// How to tell which holds: text, github or junit=FILE
+    /// How to report the conditions: text, github or junit=FILE
     #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
     pub format: Format,
 
@@ -471,7 +470,7 @@ pub struct InspectArgs {
     #[arg(allow_hyphen_values = true)]
     pub pid: Pid,
 
-    /// Watch for so long how it, or the zombie's parent, reaps; needs what a run needs
+    /// Watch for this long how it, or the zombie's parent, reaps; needs a run's privileges
     #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
     pub duration: Option<TimeSpan>,
 
@@ -498,11 +497,11 @@ pub struct DiffArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: ColorWhen,
 
-    /// End with status 3 if this holds, such as 'p99>+20%' (repeatable)
+    /// Exit with status 3 if NEW differs from BASE by this, such as 'p99>+20%' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_two_runs)]
     pub fail_if: Vec<Condition>,
 
-    /// How to tell which holds: text, github or junit=FILE
+    /// How to report the conditions: text, github or junit=FILE
     #[arg(long, default_value_t, requires = "fail_if")]
     pub format: Format,
 }
@@ -563,7 +562,7 @@ impl Cli {
     {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
         let cli = Self::try_parse_from(&args).map_err(with_tip)?;
-        let usage = |kind, text| Err(Self::command().error(kind, text));
+        let usage = |kind, text| Err(cli.definition().error(kind, text));
         if let Some(Task::Report(report)) = &cli.task {
             if report.json && report.csv.as_deref() == Some(Path::new("-")) {
                 return usage(
@@ -622,9 +621,24 @@ impl Cli {
     /// A usage error that names both.
     pub fn with_distinct_files(self) -> Result<Self, clap::Error> {
         match Files::of(&self).conflict() {
-            Some(conflict) => Err(Self::command().error(ErrorKind::ArgumentConflict, conflict)),
+            Some(conflict) => Err(self
+                .definition()
+                .error(ErrorKind::ArgumentConflict, conflict)),
             None => Ok(self),
         }
+    }
+
+    /// The definition of what was asked for, whose usage an error shows.
+    fn definition(&self) -> clap::Command {
+        let mut all = Self::command();
+        all.build();
+        let name = match &self.task {
+            Some(Task::Report(_)) => "report",
+            Some(Task::Diff(_)) => "diff",
+            _ => return all,
+        };
+        let one = all.find_subcommand(name).cloned();
+        one.unwrap_or(all)
     }
 
     /// Whether the run's output goes to standard output.
@@ -685,6 +699,13 @@ fn interval(text: &str) -> Result<TimeSpan, String> {
 
 /// The value of an option with what may be a user and password in it left out.
 fn without_credentials(value: &str) -> String {
+    // A query may hold a token; before an `@` it may as well be part of a password.
+    if let Some((before, query)) = value.split_once('?') {
+        return match query.contains('@') {
+            true => "...".to_owned(),
+            false => without_credentials(before) + "?...",
+        };
+    }
     match value.rsplit_once('@') {
         Some((before, host)) if before.contains("//") || before.contains(':') => {
             let scheme = before.find("//").map_or("", |end| &before[..end + 2]);

@@ -22,7 +22,7 @@ mod tracer;
 
 pub use backend::Backend;
 pub(crate) use capability::in_initial_user_namespace;
-pub use capability::{Capabilities, Confinement, check_open_files};
+pub use capability::{Capabilities, Confinement, check_limits};
 pub use clock::sample_clocks;
 pub use error::KernelError;
 pub use examination::{BackendCheck, BtfCheck, Examination};
