@@ -26,8 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("ending::stopped-twice", stopped_twice),
         Test::new("ending::descendants-run-on", descendants_run_on)
             .unless(context::no_program(SHELL)),
-        Test::new("ending::takes-in-no-more", takes_in_no_more)
-            .unless(context::no_program(STRACE)),
+        Test::new("ending::takes-in-no-more", takes_in_no_more).unless(context::no_program(STRACE)),
     ]
 }
 
@@ -141,7 +140,9 @@ fn takes_in_no_more() -> Outcome {
         thread::sleep(Duration::from_millis(5));
     }
     let run = tracer.finish()?;
-    strace.wait().map_err(|error| format!("{STRACE}: {error}"))?;
+    strace
+        .wait()
+        .map_err(|error| format!("{STRACE}: {error}"))?;
     run.expect_code(0)?;
     let text = fs::read_to_string(&calls).map_err(|error| format!("strace: {error}"))?;
     // `PID SECONDS.MICROSECONDS bpf(BPF_ITER_CREATE, …`

@@ -34,7 +34,10 @@ fn tests_exist() -> Outcome {
                     None => names.iter().any(|name| name == word),
                 }
             };
-            ensure!(exists, "SECURITY.md names a test that does not exist: {word}");
+            ensure!(
+                exists,
+                "SECURITY.md names a test that does not exist: {word}"
+            );
             checked += 1;
         }
     }

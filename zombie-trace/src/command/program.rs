@@ -135,7 +135,9 @@ impl Program {
                 let paths: Vec<_> = paths
                     .map(|path| PathBuf::from(OsStr::from_bytes(path.to_bytes())))
                     .collect();
-                examine(&self.name, &paths).err().unwrap_or_else(|| exec_error(error))
+                examine(&self.name, &paths)
+                    .err()
+                    .unwrap_or_else(|| exec_error(error))
             }
         };
         self.refused(reason, code)
@@ -280,11 +282,7 @@ mod tests {
 
     #[test]
     fn what_does_not_exist() {
-        for name in [
-            "/nonexistent",
-            "no-such-program-anywhere",
-            "/etc/passwd/x",
-        ] {
+        for name in ["/nonexistent", "no-such-program-anywhere", "/etc/passwd/x"] {
             let (text, code) = find(name);
             assert_eq!(text, format!("{name}: command not found"));
             assert_eq!(code, ExitCode::Command(127));

@@ -350,10 +350,7 @@ mod tests {
     #[test]
     fn one_line_more_than_a_filter_lists_is_noticed() {
         // Of 14, 2 are lost and 1 is filtered: a lost one can have no line, but nobody knows which.
-        for (more, expected) in [
-            (2, None),
-            (3, Some(Missing::Surplus { found: 14, of: 13 })),
-        ] {
+        for (more, expected) in [(2, None), (3, Some(Missing::Surplus { found: 14, of: 13 }))] {
             let mut run = run();
             run.extend(vec![Line::Zombie(fixtures::zombie()); more]);
             assert_eq!(missing(&run, 0).first().copied(), expected);
