@@ -260,13 +260,16 @@ fn before_command(signal: libc::c_int) -> Outcome {
 fn tracer_in_tracer() -> Outcome {
     let script = "trap '' TERM INT HUP; echo \"stubborn $$ \"; while :; do sleep 0.1; done";
     let inner = context::fresh_path("inner.jsonl");
-    let mut command = vec![context::zombie_trace().as_os_str()];
-    let backend = context::forced_backend();
-    if let Some(backend) = &backend {
-        command.extend(["--backend".as_ref(), backend.as_ref()]);
+    let mut command = vec![context::zombie_trace().to_string_lossy().into_owned()];
+    if let Some(backend) = context::forced_backend() {
+        command.extend(["--backend".to_owned(), backend]);
     }
-    command.extend(["-q".as_ref(), "-o".as_ref(), inner.as_os_str()]);
-    command.extend(["--", SH, "-c", script].map(AsRef::as_ref));
+    command.extend([
+        "-q".to_owned(),
+        "-o".to_owned(),
+        inner.to_string_lossy().into_owned(),
+    ]);
+    command.extend(["--", SH, "-c", script].map(str::to_owned));
     let mut running = Tracer::json([""; 0]).command(command).start()?;
     running.wait_stdout("stubborn ")?;
     running.signal(libc::SIGTERM);
