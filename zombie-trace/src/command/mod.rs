@@ -39,8 +39,8 @@ use crate::{
 /// How long COMMAND may take to end once it has been told to.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How long before its end COMMAND gets a last SIGTERM. Another tracer takes it as the second request,
-/// and kills its own COMMAND, which would outlive it otherwise.
+/// How long before its end a COMMAND that is itself a tracer gets a last SIGTERM. It takes that as the
+/// second request, and kills its own COMMAND, which would outlive it otherwise.
 const LAST_CALL: Duration = Duration::from_millis(750);
 
 /// How long the kernel may take to end COMMAND once it has been killed.
@@ -131,7 +131,9 @@ impl Traced {
                 () = until(next) => match &mut self.end {
                     End::Asked { warned, .. } if !*warned => {
                         *warned = true;
-                        self.send(SIGTERM);
+                        if is_tracer(self.pid) {
+                            self.send(SIGTERM);
+                        }
                     }
                     End::Killed { .. } => {
                         warn(&format!(
@@ -257,6 +259,12 @@ impl Traced {
             log::debug!("signal {signal} is not passed on: {error}");
         }
     }
+}
+
+/// Whether a process executes this very program, as far as /proc shows it.
+fn is_tracer(pid: Pid) -> bool {
+    let ours = std::fs::read_link("/proc/self/exe").ok();
+    ours.is_some() && ours == std::fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
 async fn reaped(pidfd: &AsyncFd<OwnedFd>) -> io::Result<ExitStatus> {
