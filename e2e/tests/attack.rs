@@ -1,12 +1,16 @@
 //! Processes that try to falsify the figures.
 
+use std::{fs, path::Path, process::Stdio};
+
 use serde_json::Value;
 
 use crate::{
     Outcome, Test,
     check::{self, Truths},
     context, ensure,
+    puppet::Puppet,
     report::{Report, number},
+    scope::remove_cgroups,
     tracer::{Run, Tracer},
 };
 
@@ -26,6 +30,13 @@ pub(crate) fn tests() -> Vec<Test> {
     }
     tests.push(Test::new("attack::stolen-reaps", stolen));
     tests.push(Test::new("attack::honest-run", honest));
+    let emulated = context::is_emulated().then(|| "an emulator is too slow for it".to_owned());
+    let no_cgroup = context::cgroup2_mount().map_or(Some("no cgroup v2 mount".into()), |_| None);
+    tests.push(
+        Test::new("attack::flood-of-host-names", flood_of_host_names)
+            .unless(no_cgroup)
+            .unless(emulated),
+    );
     tests
 }
 
@@ -109,5 +120,57 @@ fn honest() -> Outcome {
         let suspicious: &Value = &report.summary()["suspicious"];
         ensure!(*suspicious == 0, "{scenario}: suspicious is {suspicious}");
     }
+    Ok(())
+}
+
+/// A container keeps its host name, however many names somebody else makes up.
+fn flood_of_host_names() -> Outcome {
+    let mount = context::cgroup2_mount().expect("probed");
+    let top = mount.join(format!("zt-names-{}", std::process::id()));
+    let (victims, floods) = (top.join("victim"), top.join("flood"));
+    let outcome = flood_host_names(&victims, &floods);
+    remove_cgroups(&[&victims, &floods, &top]);
+    outcome
+}
+
+fn flood_host_names(victims: &Path, floods: &Path) -> Outcome {
+    /// More than the tracer remembers.
+    const FLOOD: usize = 20_000;
+    let mut victim = Puppet::start(Stdio::inherit())?;
+    let mut flood = Puppet::start(Stdio::inherit())?;
+    for (puppet, group) in [(&mut victim, victims), (&mut flood, floods)] {
+        fs::create_dir_all(group).map_err(|error| format!("{}: {error}", group.display()))?;
+        puppet.obey(&format!("cgroup {}", group.display()))?;
+    }
+    victim.obey("host-name zt-victim")?;
+    let tracer = Tracer::json(["--tree", &std::process::id().to_string()]).start()?;
+    for command in ["zombie early 0", "reap early"] {
+        victim.obey(command)?;
+    }
+    flood.obey(&format!("host-names {FLOOD}"))?;
+    for command in ["zombie late 0", "reap late"] {
+        victim.obey(command)?;
+    }
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    let report = run.report()?;
+    let pid = victim.pid();
+    let names: Vec<_> = report
+        .zombies()
+        .filter(|record| record["ppid"] == pid)
+        .map(|record| (&record["comm"], &record["container"]["hostname"]))
+        .collect();
+    ensure!(
+        names.len() == 2 && names.iter().all(|(_, name)| *name == "zt-victim"),
+        "{names:?}"
+    );
+    let flooded = report
+        .zombies()
+        .filter(|record| record["ppid"] == flood.pid());
+    let flooded = flooded.count();
+    ensure!(
+        flooded == FLOOD,
+        "{flooded} of {FLOOD} names were made up in time"
+    );
     Ok(())
 }

@@ -37,6 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("command::status-bad-format", bad_format),
         Test::new("command::status-no-interpreter", no_interpreter),
         Test::new("command::open-files", open_files),
+        Test::new("command::virtual-memory", virtual_memory),
         Test::new("command::stdin-stdout", untouched_streams).unless(context::no_program(CAT)),
         Test::new("command::environment", untouched_environment)
             .unless(context::no_program("/bin/sh")),
@@ -131,6 +132,34 @@ fn no_interpreter() -> Outcome {
     }
     let kept = std::fs::read_to_string(&recording).map_err(|error| error.to_string())?;
     ensure!(kept == "the last one", "the recording is {kept:?}");
+    Ok(())
+}
+
+/// Where threads and mappings find no room, the message names the limit and how to raise it.
+fn virtual_memory() -> Outcome {
+    for kib in [50_000, 100_000, 200_000] {
+        let run = Tracer::new(["-q", "-s", "-d", "1ms", "-o", "/dev/null"])
+            .with(|command| {
+                before_exec(command, move || {
+                    let limit = libc::rlimit {
+                        rlim_cur: kib << 10,
+                        rlim_max: kib << 10,
+                    };
+                    // SAFETY: the structure lives.
+                    match unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) } {
+                        0 => Ok(()),
+                        _ => Err(std::io::Error::last_os_error()),
+                    }
+                });
+            })
+            .run()?;
+        run.expect_code(1)?;
+        for part in ["ulimit -v", "LimitAS=", &format!("is {kib} KiB")] {
+            if !run.stderr.contains(part) {
+                return run.fail(format!("no {part:?}"));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -1,11 +1,20 @@
 //! The end of a run: what it waits for, and what it says.
 
-use std::process::Stdio;
+use std::{
+    fs,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::Value;
 
 use crate::{
-    Outcome, Test, check, context, ensure, fault::Storm, puppet::Puppet, report::flags,
+    Outcome, Test, check, context, ensure,
+    fault::Storm,
+    puppet::Puppet,
+    report::{flags, number},
+    sealed::STRACE,
     tracer::Tracer,
 };
 
@@ -17,6 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("ending::stopped-twice", stopped_twice),
         Test::new("ending::descendants-run-on", descendants_run_on)
             .unless(context::no_program(SHELL)),
+        Test::new("ending::takes-in-no-more", takes_in_no_more).unless(context::no_program(STRACE)),
     ]
 }
 
@@ -93,5 +103,75 @@ fn descendants_run_on() -> Outcome {
             run.report()?;
         }
     }
+    Ok(())
+}
+
+/// Processes that start once the run takes stock are not counted, or else it could take stock for ever.
+/// Each of its looks at the kernel's tasks is made slow, so that some do start meanwhile.
+fn takes_in_no_more() -> Outcome {
+    /// Seconds, between our clock and that of strace.
+    const TOLERANCE: f64 = 0.005;
+    let calls = context::fresh_path("strace");
+    let mut puppet = Puppet::start(Stdio::inherit())?;
+    let pid = puppet.pid().to_string();
+    // No looks but those of the end.
+    let mut tracer = Tracer::json(["-P", &pid, "--alive-after", "1h"]).start()?;
+    let mut strace = Command::new(STRACE)
+        .args(["-f", "-ttt", "-e", "trace=bpf,exit_group"])
+        .args(["-e", "inject=bpf:delay_enter=500000", "-o"])
+        .arg(&calls)
+        .args(["-p", &tracer.pid().to_string()])
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("{STRACE}: {error}"))?;
+    let status = format!("/proc/{}/status", tracer.pid());
+    crate::pty::until("strace", || {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        Ok(!text.contains("TracerPid:\t0\n"))
+    })?;
+    puppet.obey("autoreap before 0")?;
+    tracer.signal(libc::SIGTERM);
+    let mut late = Vec::new();
+    while !tracer.has_ended() {
+        let asked = SystemTime::now().duration_since(UNIX_EPOCH);
+        let asked = asked.map_err(|error| error.to_string())?.as_secs_f64();
+        late.push((puppet.obey("autoreap late 0")?, asked));
+        // The puppet remembers each.
+        thread::sleep(Duration::from_millis(5));
+    }
+    let run = tracer.finish()?;
+    strace
+        .wait()
+        .map_err(|error| format!("{STRACE}: {error}"))?;
+    run.expect_code(0)?;
+    let text = fs::read_to_string(&calls).map_err(|error| format!("strace: {error}"))?;
+    // `PID SECONDS.MICROSECONDS bpf(BPF_ITER_CREATE, …`
+    let looks: Vec<f64> = text
+        .lines()
+        .filter(|line| line.contains("bpf(BPF_ITER_CREATE"))
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .collect();
+    // The last one finds the numbers in balance; the one before comes when nothing is taken in any
+    // more.
+    let [.., first, _] = looks[..] else {
+        return run.fail(format!("only {looks:?} looks:\n{text}"));
+    };
+    let report = run.report()?;
+    let taken_in: Vec<u64> = report.zombies().map(|it| number(it, "pid")).collect();
+    let too_late: Vec<_> = late
+        .iter()
+        .filter(|(pid, asked)| *asked > first + TOLERANCE && taken_in.contains(&(*pid).into()))
+        .collect();
+    println!("{} of {} are counted", taken_in.len(), late.len() + 1);
+    ensure!(
+        too_late.is_empty(),
+        "{} were taken in after {first}: {too_late:?}",
+        too_late.len()
+    );
+    let found = late.iter().filter(|(_, asked)| *asked > first + TOLERANCE);
+    ensure!(found.count() > 0, "none came late");
+    ensure!(!taken_in.is_empty(), "not even the first is counted");
+    let problems = check::accounting(&report);
+    ensure!(problems.is_empty(), "{problems:?}");
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::{
     Outcome, Test, check,
     command::before_exec,
     context, ensure,
+    privilege::{self, only},
     tracer::{Run, Tracer},
 };
 
@@ -73,6 +74,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("failure::btf-option", btf_option),
         Test::new("failure::btf-option-elsewhere", btf_elsewhere),
         Test::new("failure::btf-option-doctored", btf_doctored),
+        Test::new("failure::verifier-log", verifier_log),
     ]
 }
 
@@ -213,6 +215,45 @@ fn btf_doctored() -> Outcome {
         .scenario(["hold"])
         .run()?;
     check::scenario_run(&run).map(drop)
+}
+
+/// The verifier's log has addresses of the kernel: root sees it, and a user with capabilities does not.
+fn verifier_log() -> Outcome {
+    let mut bytes = fs::read(BTF).map_err(|error| format!("{BTF}: {error}"))?;
+    // Each name now stands for the other field: the programs follow a number.
+    let [one, other] = [b"\0real_parent\0", b"\0exit_signal\0"];
+    let place = |name: &[u8]| bytes.windows(name.len()).position(|window| window == name);
+    let (Some(first), Some(second)) = (place(one), place(other)) else {
+        return Err("the BTF lacks a field".into());
+    };
+    bytes[first..first + one.len()].copy_from_slice(other);
+    bytes[second..second + other.len()].copy_from_slice(one);
+    let path = context::fresh_path("swapped.btf");
+    fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    let refused = |change: fn(&mut Command)| {
+        let run = Tracer::new(["-v", "-d", "1ms"])
+            .with(over(&path, Path::new(BTF), None))
+            .with(change)
+            .run()?;
+        said(&run, 1, &["the kernel refuses", "Permission denied"])?;
+        Ok::<_, String>(run)
+    };
+    let root = refused(|_| {})?;
+    if !root.stderr.contains("processed ") || !root.stderr.contains("0xffff") {
+        return root.fail("root gets no verifier log, so that the test shows nothing");
+    }
+    let user = refused(|command| {
+        let mut set = 1 << privilege::BPF | 1 << privilege::PERFMON;
+        set |= 1 << privilege::DAC_READ_SEARCH;
+        if !context::kernel_is_at_least(5, 11) {
+            set |= 1 << privilege::SYS_RESOURCE;
+        }
+        only(command, set);
+    })?;
+    if user.stderr.contains("0xffff") || user.stderr.contains("processed ") {
+        return user.fail("a user sees the verifier's log");
+    }
+    said(&user, 1, &["shown to root only"])
 }
 
 /// Where the kernel's BTF can't be seen, a copy of it will do.

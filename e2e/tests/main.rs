@@ -41,6 +41,7 @@ mod runc;
 mod schema;
 mod scope;
 mod sealed;
+mod security_list;
 mod serve;
 mod shell;
 mod sight;
@@ -103,6 +104,7 @@ fn tests() -> Vec<Test> {
         sight::tests(),
         hostile_names::tests(),
         cookbook::tests(),
+        security_list::tests(),
     ]
     .into_iter()
     .flatten()

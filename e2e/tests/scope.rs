@@ -171,7 +171,7 @@ fn cgroup(by_path: bool) -> Outcome {
     outcome
 }
 
-fn remove_cgroups(directories: &[&Path]) {
+pub(crate) fn remove_cgroups(directories: &[&Path]) {
     for directory in directories {
         // Dead tasks leave their cgroup only with their last reference.
         for _ in 0..200 {

@@ -12,22 +12,28 @@ use std::{
 
 use crate::{
     Outcome, Test, context, ensure, kernel_objects,
-    privilege::only,
+    privilege::{self, only},
     tracer::{Run, Tracer},
 };
 
-const STRACE: &str = "/usr/bin/strace";
+pub(crate) const STRACE: &str = "/usr/bin/strace";
 const SETCAP: &str = "/usr/sbin/setcap";
 const NOBODY: u32 = 65534;
 
 pub(crate) fn tests() -> Vec<Test> {
+    let no_getfd = (!context::kernel_is_at_least(5, 6)).then(|| "no pidfd_getfd".to_owned());
     vec![
         Test::new("sealed::no-map-system-calls", no_map_system_calls)
             .unless(context::no_program(STRACE)),
         Test::new("sealed::maps-are-frozen", maps_are_frozen),
         Test::new("sealed::descriptors-cannot-be-taken", cannot_be_taken)
             .unless(context::no_program(SETCAP))
-            .unless((!context::kernel_is_at_least(5, 6)).then(|| "no pidfd_getfd".into())),
+            .unless(no_getfd.clone()),
+        Test::new(
+            "sealed::descriptors-cannot-be-taken-by-equals",
+            cannot_be_taken_by_equals,
+        )
+        .unless(no_getfd),
     ]
 }
 
@@ -153,6 +159,25 @@ fn cannot_be_taken() -> Outcome {
     run.expect_code(0)?;
     ensure!(taken.trim() == "done", "of the tracer: {taken}");
     summary_in(&directory.join("out.jsonl"))
+}
+
+/// Nor does a process with the very same capabilities, which no other check of the kernel stops.
+fn cannot_be_taken_by_equals() -> Outcome {
+    let mut set = 1 << privilege::BPF | 1 << privilege::PERFMON | 1 << privilege::DAC_READ_SEARCH;
+    if !context::kernel_is_at_least(5, 11) {
+        set |= 1 << privilege::SYS_RESOURCE;
+    }
+    let tracer = Tracer::new(["--summary"])
+        .with(|command| only(command, set))
+        .start()?;
+    let mut thief = Command::new(context::scenario());
+    thief.args(["steal", &tracer.pid().to_string()]);
+    only(&mut thief, set);
+    let taken = context::succeeds(&mut thief)?;
+    tracer.stop()?.expect_code(0)?;
+    let taken = String::from_utf8_lossy(&taken.stdout);
+    ensure!(taken.trim() == "done", "{taken}");
+    Ok(())
 }
 
 fn thief(pid: u32) -> io::Result<String> {

@@ -50,6 +50,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("signals::before-command-sigterm", || {
             before_command(libc::SIGTERM)
         }),
+        Test::new("signals::held-until-command-runs", held_until_command_runs),
+        Test::new("signals::tracer-in-tracer", tracer_in_tracer),
         Test::new("signals::hang-up", hang_up),
         Test::new("signals::ctrl-c-other-group", ctrl_c_other_group)
             .unless(context::no_program(SETSID)),
@@ -116,6 +118,12 @@ fn stubborn<const N: usize>(options: [&'static str; N], signals: &[libc::c_int])
     }
     let run = running.finish()?;
     run.expect_code(137)?;
+    // -d sends SIGTERM.
+    let by_caller = signals.iter().all(|signal| *signal == libc::SIGTERM);
+    let said = "SIGTERM, which the caller of zombie-trace ignores: killing it";
+    if run.stderr.contains(said) != by_caller {
+        return run.fail("the reason why it still runs is not as it should be");
+    }
     whole(&run, libc::SIGKILL)
 }
 
@@ -237,11 +245,7 @@ fn descendants_live_on() -> Outcome {
 
 /// While it loads: a pipe that nobody writes to is the kernel's BTF.
 fn before_command(signal: libc::c_int) -> Outcome {
-    let (btf, touched) = (context::fresh_path("btf"), context::fresh_path("touched"));
-    let path = CString::new(btf.as_os_str().as_bytes()).expect("no NUL");
-    // SAFETY: a valid string.
-    ensure!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) } == 0, "mkfifo");
-    let btf = btf.to_string_lossy().into_owned();
+    let (btf, touched) = (fifo()?, context::fresh_path("touched"));
     let mut running = Tracer::json(["--btf", &btf])
         .command(["/bin/touch".as_ref(), touched.as_os_str()])
         .spawn()?;
@@ -250,6 +254,63 @@ fn before_command(signal: libc::c_int) -> Outcome {
     let run = running.finish()?;
     ensure!(!touched.exists(), "COMMAND has run");
     run.expect_code(128 + signal).map(drop)
+}
+
+/// The COMMAND of a tracer that is itself a COMMAND ends with both, even if it ignores the stop.
+fn tracer_in_tracer() -> Outcome {
+    let script = "trap '' TERM INT HUP; echo \"stubborn $$ \"; while :; do sleep 0.1; done";
+    let inner = context::fresh_path("inner.jsonl");
+    let mut command = vec![context::zombie_trace().to_string_lossy().into_owned()];
+    if let Some(backend) = context::forced_backend() {
+        command.extend(["--backend".to_owned(), backend]);
+    }
+    command.extend([
+        "-q".to_owned(),
+        "-o".to_owned(),
+        inner.to_string_lossy().into_owned(),
+    ]);
+    command.extend(["--", SH, "-c", script].map(str::to_owned));
+    let mut running = Tracer::json([""; 0]).command(command).start()?;
+    running.wait_stdout("stubborn ")?;
+    running.signal(libc::SIGTERM);
+    let run = running.finish()?;
+    let stdout = String::from_utf8_lossy(&run.stdout).into_owned();
+    let pid = pty::number_after(&stdout, "stubborn ").filter(|pid| *pid > 1);
+    let pid = pid.ok_or(stdout)?;
+    let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let lives = cmdline
+        .windows(script.len())
+        .any(|part| part == script.as_bytes());
+    if lives {
+        // SAFETY: no pointers; nobody but us ends it.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+        return run.fail("the innermost COMMAND has outlived both tracers");
+    }
+    run.expect_code(137).map(drop)
+}
+
+fn fifo() -> Result<String, String> {
+    let path = context::fresh_path("btf");
+    let name = CString::new(path.as_os_str().as_bytes()).expect("no NUL");
+    // SAFETY: a valid string.
+    ensure!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) } == 0, "mkfifo");
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// A signal for COMMAND that comes while it loads reaches COMMAND all the same.
+fn held_until_command_runs() -> Outcome {
+    const BTF: &str = "/sys/kernel/btf/vmlinux";
+    let bytes = fs::read(BTF).map_err(|error| format!("{BTF}: {error}"))?;
+    let btf = fifo()?;
+    let mut running = Tracer::json(["--btf", &btf])
+        .command([SH, "-c", "while [ -e /proc/$PPID ]; do sleep 0.1; done"])
+        .spawn()?;
+    wait_caught(&running, libc::SIGUSR1)?;
+    running.signal(libc::SIGUSR1);
+    fs::write(&btf, bytes).map_err(|error| format!("{btf}: {error}"))?;
+    let run = running.finish()?;
+    run.expect_code(128 + libc::SIGUSR1)?;
+    whole(&run, libc::SIGUSR1)
 }
 
 /// Until it handles this signal.

@@ -263,6 +263,11 @@ impl Running {
         }
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our child").is_some()
+    }
+
     /// Waits for its end, up to a limit.
     pub(crate) fn finish(mut self) -> Result<Run, String> {
         let deadline = Instant::now() + LIMIT;

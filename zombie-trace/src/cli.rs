@@ -153,7 +153,7 @@ impl Cli {
                 .conflict(args.last().is_some_and(|arg| arg == "--")),
         };
         match conflict {
-            Some((kind, text)) => Err(Self::command().error(kind, text)),
+            Some((kind, text)) => Err(cli.definition().error(kind, text)),
             None => Ok(cli),
         }
     }
@@ -164,9 +164,24 @@ impl Cli {
     /// A usage error that names both.
     pub fn with_distinct_files(self) -> Result<Self, clap::Error> {
         match self.files().conflict() {
-            Some(conflict) => Err(Self::command().error(ErrorKind::ArgumentConflict, conflict)),
+            Some(conflict) => Err(self
+                .definition()
+                .error(ErrorKind::ArgumentConflict, conflict)),
             None => Ok(self),
         }
+    }
+
+    /// The definition of what was asked for, whose usage an error shows.
+    fn definition(&self) -> clap::Command {
+        let mut all = Self::command();
+        all.build();
+        let name = match &self.task {
+            Some(Task::Report(_)) => "report",
+            Some(Task::Diff(_)) => "diff",
+            _ => return all,
+        };
+        let one = all.find_subcommand(name).cloned();
+        one.unwrap_or(all)
     }
 
     /// The files that the command line names, and the standard streams.
@@ -191,6 +206,13 @@ fn conflicting(text: &'static str) -> (ErrorKind, &'static str) {
 
 /// The value of an option with what may be a user and password in it left out.
 fn without_credentials(value: &str) -> String {
+    // A query may hold a token; before an `@` it may as well be part of a password.
+    if let Some((before, query)) = value.split_once('?') {
+        return match query.contains('@') {
+            true => "...".to_owned(),
+            false => without_credentials(before) + "?...",
+        };
+    }
     match value.rsplit_once('@') {
         Some((before, host)) if before.contains("//") || before.contains(':') => {
             let scheme = before.find("//").map_or("", |end| &before[..end + 2]);

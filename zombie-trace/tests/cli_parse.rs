@@ -412,6 +412,36 @@ fn serve_options() {
 }
 
 #[test]
+fn no_secret_of_a_url_is_repeated() {
+    for (url, shown) in [
+        ("http://c/?token=S3cr3t", "http://c/?..."),
+        ("http://c/?token=S3cr3t@x", "'...'"),
+        ("http://user:S3?cr3t@c/?a", "'...'"),
+        ("http://user:S3cr3t@c/?a=S3cr3t", "http://...@c/?..."),
+    ] {
+        let message = parse(&["serve", "--otlp", url]).unwrap_err().to_string();
+        assert!(!message.contains("S3"), "{message}");
+        assert!(message.contains(shown), "{message}");
+    }
+}
+
+#[test]
+fn an_error_shows_the_usage_of_the_command_concerned() {
+    for (args, usage) in [
+        (
+            &["report", "--perfetto", "x.json", "a", "b"][..],
+            "Usage: zombie-trace report ",
+        ),
+        (&["report", "-", "-"], "Usage: zombie-trace report "),
+        (&["diff", "-", "-"], "Usage: zombie-trace diff "),
+    ] {
+        let message = parse(args).unwrap_err().to_string();
+        assert_eq!(message.matches("zombie-trace").count(), 1, "{message}");
+        assert!(message.contains(usage), "{message}");
+    }
+}
+
+#[test]
 fn the_name_of_the_output_chooses_the_format() {
     for name in ["run.jsonl", "a/run.json", "run.zst", "run-1.2.zst"] {
         assert!(accepted(&["-o", name]).trace.sink().json, "{name}");

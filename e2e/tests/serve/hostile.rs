@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Write as _,
     net::{SocketAddr, TcpStream},
+    path::Path,
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -14,15 +15,20 @@ use std::{
 };
 
 use super::{BY_LOAD, REAPED, client, load, scrape, serve, start};
-use crate::{Outcome, Test, context, ensure};
+use crate::{Outcome, Test, context, ensure, puppet::Puppet, scope::remove_cgroups};
 
 pub(super) fn tests() -> Vec<Test> {
+    let emulated = context::is_emulated().then(|| "an emulator is too slow for it".to_owned());
+    let no_cgroup = context::cgroup2_mount().map_or(Some("no cgroup v2 mount".into()), |_| None);
     vec![
         Test::new("serve::hostile-clients", hostile_clients),
         Test::new("serve::keep-alive-clients", keep_alive_clients),
         Test::new("serve::foreign-host-names", foreign_host_names),
         Test::new("serve::hostile-names", hostile_names),
         Test::new("serve::slow-clients-in-a-storm", slow_clients_in_a_storm),
+        Test::new("serve::flood-of-cgroups", flood_of_cgroups)
+            .unless(no_cgroup)
+            .unless(emulated),
     ]
 }
 
@@ -175,6 +181,49 @@ fn slow_clients_in_a_storm() -> Outcome {
     let rate = made / 4.0;
     println!("    {rate:.0} processes a second");
     drop(slow);
+    tracer.stop()?.expect_code(0).map(drop)
+}
+
+/// A container that runs keeps its name, however many cgroups somebody else makes. By then `serve` may
+/// not look cgroups up any more.
+fn flood_of_cgroups() -> Outcome {
+    let mount = context::cgroup2_mount().expect("probed");
+    let top = mount.join(format!("zt-flood-{}", std::process::id()));
+    let container = top.join(format!("docker-{CONTAINER}.scope"));
+    let flood = top.join("flood");
+    let outcome = flood_cgroups(&container, &flood);
+    remove_cgroups(&[&container, &flood, &top]);
+    outcome
+}
+
+const CONTAINER: &str = "c0ffee854b4969b2ce98dc329c86b4fb2b06e4ad2cc8da9d8a7578c9cd2004a2";
+
+fn flood_cgroups(container: &Path, flood: &Path) -> Outcome {
+    /// More than are remembered.
+    const FLOOD: usize = 20_000;
+    for directory in [container, flood] {
+        fs::create_dir_all(directory)
+            .map_err(|error| format!("{}: {error}", directory.display()))?;
+    }
+    let mut puppet = Puppet::start(Stdio::inherit())?;
+    puppet.obey(&format!("cgroup {}", container.display()))?;
+    let (tracer, address) = start(serve(&[]))?;
+    let label = format!("container=\"{}", &CONTAINER[..12]);
+    for (name, count) in [("early", 1.0), ("late", 2.0)] {
+        puppet.obey(&format!("zombie {name} 0"))?;
+        puppet.obey(&format!("reap {name}"))?;
+        client::await_figures(address, name, |figures| {
+            figures.sum(REAPED, &label) == count
+        })?;
+        if name == "early" {
+            for number in 0..FLOOD {
+                let directory = flood.join(number.to_string());
+                fs::create_dir(&directory)
+                    .and_then(|()| fs::remove_dir(&directory))
+                    .map_err(|error| format!("{}: {error}", directory.display()))?;
+            }
+        }
+    }
     tracer.stop()?.expect_code(0).map(drop)
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PhaseTotals, samples::Samples};
+use super::{phase_totals::PhaseTotals, samples::Samples};
 use crate::model::{Alive, Cause, Phases, Zombie};
 
 /// Most parents have few children, and there can be very many parents: a histogram, of some

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::GroupSummary;
+use super::group::GroupSummary;
 use crate::{
     container::Container,
     model::{Cause, Comm},

@@ -39,7 +39,7 @@ pub struct ScopeArgs {
     #[arg(short, long, value_name = "PATH", help_heading = "Scope")]
     pub cgroup: Option<PathBuf>,
 
-    /// Only containers of this id or begin of one, name, or host name (repeatable)
+    /// Only containers with this ID, ID prefix, name or host name (repeatable)
     #[arg(long, value_name = "ID|NAME", help_heading = "Scope")]
     pub container: Vec<ContainerQuery>,
 }

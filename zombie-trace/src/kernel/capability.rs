@@ -147,16 +147,31 @@ fn refusal(error: Option<Errno>, seccomp_filter: bool) -> Result<(), KernelError
 /// COMMAND and outputs.
 const OPEN_FILES: rlim_t = 128;
 
-/// Fails if the limit of open files is too low for tracing. Anything could fail then, with messages
-/// that lead nowhere.
+/// Fails if the limit of open files or of virtual memory is too low for tracing. Anything could fail
+/// then, with messages that lead nowhere.
 ///
 /// # Errors
 /// The limit, and how to raise it.
-pub fn check_open_files() -> Result<(), KernelError> {
+pub fn check_limits() -> Result<(), KernelError> {
+    check_address_space()?;
     match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((limit, _)) if limit < OPEN_FILES => Err(KernelError::OpenFiles {
             limit,
             needed: OPEN_FILES,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What threads and mappings need, bytes. The C library ends this program where it can't allocate.
+const ADDRESS_SPACE: u64 = 256 << 20;
+
+/// Whether there is room for threads and mappings (`ulimit -v`).
+fn check_address_space() -> Result<(), KernelError> {
+    match getrlimit(Resource::RLIMIT_AS) {
+        Ok((limit, _)) if limit < ADDRESS_SPACE => Err(KernelError::AddressSpace {
+            limit_kib: limit >> 10,
+            needed_kib: ADDRESS_SPACE >> 10,
         }),
         _ => Ok(()),
     }

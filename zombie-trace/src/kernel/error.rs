@@ -125,6 +125,18 @@ pub enum KernelError {
         /// What is enough.
         needed: u64,
     },
+    /// There is no room for threads and mappings.
+    #[error(
+        "the limit of virtual memory (RLIMIT_AS) is {limit_kib} KiB, and tracing needs \
+         {needed_kib} KiB: run `ulimit -v {needed_kib}` first, or set LimitAS=infinity in a \
+         systemd unit"
+    )]
+    AddressSpace {
+        /// The soft limit.
+        limit_kib: u64,
+        /// What is enough.
+        needed_kib: u64,
+    },
     /// The procfs has no number for this process.
     #[error(
         "the procfs at /proc belongs to another pid namespace: mount one of this namespace first \

@@ -21,7 +21,7 @@ mod tracefs;
 mod tracer;
 
 pub use backend::Backend;
-pub use capability::{Capabilities, Confinement, check_open_files};
+pub use capability::{Capabilities, Confinement, check_limits};
 pub use error::KernelError;
 pub use examination::{BackendCheck, BtfCheck, Examination};
 pub use ring_buffer::RecordSource;

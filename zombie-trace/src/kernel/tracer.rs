@@ -88,7 +88,7 @@ impl Tracer {
     /// program that the kernel refuses: each names what is missing. If no backend loads, the error
     /// is that of the last.
     pub fn start(config: &Config) -> Result<Self, KernelError> {
-        capability::check_open_files()?;
+        capability::check_limits()?;
         capability::check()?;
         let release = Release::running();
         // What can't be understood is given a try.

@@ -111,9 +111,17 @@ impl fmt::Display for Remarks {
     /// In one line, for people; empty if the recording is whole.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        if let Some(cut) = self.cut {
-            write!(f, "cut: {cut}; read up to line {}", self.lines)?;
-            separator = "; ";
+        match self.cut {
+            // It may be there, as one of those.
+            Some(Cut::NoSummary) if self.corrupt > 0 => {
+                write!(f, "cut: it has no summary that can be read")?;
+                separator = "; ";
+            }
+            Some(cut) => {
+                write!(f, "cut: {cut}; read up to line {}", self.lines)?;
+                separator = "; ";
+            }
+            None => {}
         }
         if let Some(first) = self.first_corrupt {
             match self.corrupt {

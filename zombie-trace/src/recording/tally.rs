@@ -63,6 +63,13 @@ pub enum Missing {
         /// How many there must be.
         of: u64,
     },
+    /// None: the summary's counts contradict each other.
+    Exits {
+        /// How many processes ended, as it says.
+        exits: u64,
+        /// How many became of something, as it says.
+        of: u64,
+    },
     /// Interval lines.
     Intervals {
         /// How many processes the others count.
@@ -79,7 +86,7 @@ impl Missing {
             Self::Zombies { lines, .. } | Self::Alive { lines, .. } => lines,
             Self::Losses { .. } | Self::Intervals { .. } => 1,
             // Some that belong there may be missing; nobody can say how many.
-            Self::Surplus { .. } => 0,
+            Self::Surplus { .. } | Self::Exits { .. } => 0,
         }
     }
 }
@@ -94,6 +101,13 @@ impl fmt::Display for Missing {
                     f,
                     "{found} zombie lines, but the summary counts {of}: some are not of this run, or \
                      are there twice"
+                );
+            }
+            Self::Exits { exits, of } => {
+                return write!(
+                    f,
+                    "the summary contradicts itself: it counts {exits} exits, but {of} processes that \
+                     were reaped, live as zombies or were lost"
                 );
             }
             Self::Losses { found, of } => {
@@ -160,6 +174,11 @@ impl Tally {
             return Vec::new();
         };
         let mut missing = Vec::new();
+        let of = accounted(&counts);
+        if counts.exits != of {
+            let exits = counts.exits;
+            missing.push(Missing::Exits { exits, of });
+        }
         let mut excused = damaged;
         let mut lacking = |of: u64, found: u64| {
             let lines = of.saturating_sub(found);
@@ -168,14 +187,16 @@ impl Tally {
             (lines_left > 0).then_some(lines_left)
         };
         if self.lists_processes {
-            let most = counts.reaped.saturating_add(counts.autoreaped);
+            // Those that a filter leaves out have no line.
+            let most = counts
+                .reaped
+                .saturating_add(counts.autoreaped)
+                .saturating_sub(counts.filtered);
             if self.zombies > most {
                 let (found, of) = (self.zombies, most);
                 missing.push(Missing::Surplus { found, of });
             }
-            let of = most
-                .saturating_sub(counts.filtered)
-                .saturating_sub(counts.lost.ring_full);
+            let of = most.saturating_sub(counts.lost.ring_full);
             if let Some(lines) = lacking(of, self.zombies) {
                 missing.push(Missing::Zombies { lines, of });
             }
@@ -203,6 +224,18 @@ impl Tally {
         }
         missing
     }
+}
+
+/// What became of the processes that ended: all of them, if the counts are true.
+fn accounted(counts: &Counts) -> u64 {
+    [
+        counts.autoreaped,
+        counts.alive,
+        counts.lost.map_full,
+        counts.lost.missed,
+    ]
+    .into_iter()
+    .fold(counts.reaped, u64::saturating_add)
 }
 
 #[cfg(test)]
@@ -289,8 +322,39 @@ mod tests {
     #[test]
     fn lines_that_are_there_twice_are_noticed() {
         let twice = [&run()[..11], &run()[..]].concat();
-        let surplus = Missing::Surplus { found: 22, of: 14 };
+        let surplus = Missing::Surplus { found: 22, of: 13 };
         assert_eq!(missing(&twice, 0), [surplus]);
+    }
+
+    #[test]
+    fn counts_that_contradict_each_other_are_noticed() {
+        for change in [
+            (|counts| counts.exits += 1) as fn(&mut Counts),
+            |counts| counts.alive += 1,
+            |counts| counts.lost.missed = 0,
+        ] {
+            let mut run = run();
+            for line in &mut run {
+                if let Line::Summary(summary) = line {
+                    change(&mut summary.counts);
+                }
+            }
+            let missing = missing(&run, 0);
+            assert!(
+                matches!(missing[..], [Missing::Exits { .. }, ..]),
+                "{missing:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_line_more_than_a_filter_lists_is_noticed() {
+        // Of 14, 2 are lost and 1 is filtered: a lost one can have no line, but nobody knows which.
+        for (more, expected) in [(2, None), (3, Some(Missing::Surplus { found: 14, of: 13 }))] {
+            let mut run = run();
+            run.extend(vec![Line::Zombie(fixtures::zombie()); more]);
+            assert_eq!(missing(&run, 0).first().copied(), expected);
+        }
     }
 
     #[test]
@@ -320,6 +384,8 @@ mod tests {
                 summary.counts.filtered = 5;
             }
         }
+        // Of those that are gone, it leaves out four more.
+        run.drain(..4);
         assert_eq!(missing(&run, 0), []);
     }
 
@@ -333,9 +399,9 @@ mod tests {
             }
         }
         let missing = missing(&run, 0);
-        assert_eq!(missing.len(), 2);
+        assert_eq!(missing.len(), 3);
         assert_eq!(
-            missing[0].to_string(),
+            missing[1].to_string(),
             "18446744073709551601 of 18446744073709551612 zombie lines are missing"
         );
     }

@@ -191,13 +191,23 @@ fn damaged_lines_are_counted_and_left_out() {
         + "\n\0\0\0\n"
         + "{\"type\":\"zombie\",\"pid\":1}\n"
         + &zombie()
-        + &SUMMARY.replace("\"reaped\":0", "\"reaped\":2");
+        + &SUMMARY.replace("\"exits\":0,\"reaped\":0", "\"exits\":2,\"reaped\":2");
     let (lines, remarks) = read(text);
     assert_eq!(lines.len(), 4);
     assert_eq!((remarks.corrupt, remarks.first_corrupt), (3, Some(2)));
     assert_eq!(
         remarks.to_string(),
         "3 lines, the first of them line 2, are damaged and left out"
+    );
+}
+
+#[test]
+fn a_damaged_summary_is_no_interrupted_run() {
+    let text = START.to_owned() + &zombie() + &SUMMARY[..SUMMARY.len() / 2] + "\n";
+    let (_, remarks) = read(text);
+    assert_eq!(
+        remarks.to_string(),
+        "cut: it has no summary that can be read; line 3 is damaged and left out"
     );
 }
 
@@ -216,7 +226,7 @@ fn lines_about_one_process_are_bounded() {
             &format!("\"cgroup\":\"{}\"", "/x".repeat(len)),
         )
     };
-    let summary = SUMMARY.replace("\"reaped\":0", "\"reaped\":2");
+    let summary = SUMMARY.replace("\"exits\":0,\"reaped\":0", "\"exits\":2,\"reaped\":2");
     let (lines, remarks) =
         read(START.to_owned() + &with_cgroup(2_000) + &with_cgroup(40_000) + &summary);
     assert_eq!((lines.len(), remarks.corrupt), (3, 1));

@@ -1,6 +1,7 @@
 //! Signals: those that end a run, those that COMMAND gets too, and what it inherits.
 
 use std::{
+    collections::VecDeque,
     io, mem, ptr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -118,6 +119,8 @@ impl Sender {
 #[derive(Debug)]
 pub struct Signals {
     receiver: UnboundedReceiver<Received>,
+    /// Those that came while only one that ends the run was waited for: COMMAND gets them later.
+    held: VecDeque<Received>,
     sender: Sender,
 }
 
@@ -144,7 +147,11 @@ impl Signals {
                     }
                 }
             })?;
-        Ok(Self { receiver, sender })
+        Ok(Self {
+            receiver,
+            held: VecDeque::new(),
+            sender,
+        })
     }
 
     /// Those that have come, and no more.
@@ -158,11 +165,22 @@ impl Signals {
             channel,
             last_stop: Arc::default(),
         };
-        Self { receiver, sender }
+        Self {
+            receiver,
+            held: VecDeque::new(),
+            sender,
+        }
     }
 
-    /// The next one.
+    /// The next one, in the order in which they came.
     pub async fn recv(&mut self) -> Received {
+        if let Some(received) = self.held.pop_front() {
+            return received;
+        }
+        self.next().await
+    }
+
+    async fn next(&mut self) -> Received {
         match self.receiver.recv().await {
             Some(received) => received,
             // Never, as we hold a sender.
@@ -170,13 +188,14 @@ impl Signals {
         }
     }
 
-    /// The next one that ends a run.
+    /// The next one that ends a run. [`recv`](Self::recv) still gives those that came before it.
     pub async fn stop(&mut self, with_command: bool) -> Received {
         loop {
-            let received = self.recv().await;
+            let received = self.next().await;
             if received.is_stop(with_command) {
                 return received;
             }
+            self.held.push_back(received);
         }
     }
 
@@ -187,6 +206,7 @@ impl Signals {
             if received.is_stop(with_command) {
                 return Some(received);
             }
+            self.held.push_back(received);
         }
     }
 
@@ -276,6 +296,11 @@ impl Inherited {
         Ok(Self { ignored, mask })
     }
 
+    /// Whether the caller ignores a signal, and COMMAND with it unless it handles it.
+    pub fn ignores(&self, signal: c_int) -> bool {
+        self.ignored.contains(&signal)
+    }
+
     /// Brings them back; for a forked child before exec, and async-signal-safe.
     ///
     /// The mask comes last: a signal that has come since the fork then takes its effect.
@@ -354,6 +379,16 @@ mod tests {
             assert!(!received(signal).is_stop(true), "{signal}");
         }
         assert!(!received(SIGUSR1).is_stop(false));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_a_run_is_held_for_the_command() {
+        let [usr1, alarm, term] = [SIGUSR1, SIGALRM, SIGTERM].map(received);
+        let mut signals = Signals::of(vec![usr1, alarm]);
+        assert_eq!(signals.stopped(false), None);
+        assert!(signals.sender().send(term));
+        assert_eq!(signals.stop(false).await, term);
+        assert_eq!([signals.recv().await, signals.recv().await], [usr1, alarm]);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! - `orphan NAME CODE`: a grandchild that ends as someone else's child
 //! - `grandchild NAME CODE`: a child (`middle`) that has a child of its own and reaps it
 //! - `cgroup DIRECTORY`: moves there
+//! - `host-name NAME`: a UTS namespace of its own, with this name
+//! - `host-names COUNT`: a UTS namespace that changes its name this often; a child ends under each
 //! - `memory MIB`: takes so much, which it has to give back when it ends
 //!
 //! It ends at the end of input.
@@ -88,6 +90,21 @@ fn obey(words: &[&str], children: &mut HashMap<String, Proc>) {
         }
         "cgroup" => {
             fs::write(format!("{}/cgroup.procs", words[1]), "0").expect("cgroup.procs");
+            done(None);
+        }
+        "host-name" => {
+            sys::unshare_uts();
+            sys::set_host_name(words[1]);
+            done(None);
+        }
+        "host-names" => {
+            sys::unshare_uts();
+            let child = make("flood", children);
+            for number in 0..words[1].parse::<u32>().expect("a count") {
+                sys::set_host_name(&format!("flood-{number}"));
+                child.fork(|| 0);
+                child.reap();
+            }
             done(None);
         }
         "memory" => {

@@ -38,11 +38,11 @@ pub struct DiffArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: ColorWhen,
 
-    /// End with status 3 if this holds, such as 'p99>+20%' (repeatable)
+    /// Exit with status 3 if NEW differs from BASE by this, such as 'p99>+20%' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_two_runs)]
     pub fail_if: Vec<Condition>,
 
-    /// How to tell which holds: text, github or junit=FILE
+    /// How to report the conditions: text, github or junit=FILE
     #[arg(long, default_value_t, requires = "fail_if")]
     pub format: Format,
 }

@@ -13,7 +13,7 @@ pub struct InspectArgs {
     #[arg(allow_hyphen_values = true)]
     pub pid: Pid,
 
-    /// Watch for so long how it, or the zombie's parent, reaps; needs what a run needs
+    /// Watch for this long how it, or the zombie's parent, reaps; needs a run's privileges
     #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
     pub duration: Option<TimeSpan>,
 

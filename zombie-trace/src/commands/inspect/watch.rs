@@ -61,7 +61,7 @@ impl Watch {
             max_zombies: DEFAULT_MAX_ZOMBIES,
             buffer: BufferSize::default(),
         };
-        kernel::check_open_files()?;
+        kernel::check_limits()?;
         let inherited = Inherited::take().context("cannot set signals up")?;
         let signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
         let runtime = tokio::runtime::Builder::new_current_thread()

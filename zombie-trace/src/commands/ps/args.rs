@@ -39,12 +39,12 @@ pub struct PsArgs {
     )]
     pub color: ColorWhen,
 
-    /// End with status 3 if this holds: 'alive>10', 'age>1m' (repeatable)
+    /// Exit with status 3 if this holds: 'alive>10', 'age>1m' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_now)]
     #[arg(help_heading = "Output")]
     pub fail_if: Vec<Condition>,
 
-    /// How to tell which holds: text, github or junit=FILE
+    /// How to report the conditions: text, github or junit=FILE
     #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
     pub format: Format,
 }

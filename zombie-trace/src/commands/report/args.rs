@@ -26,7 +26,7 @@ Exit status:
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(max_term_width = 80, after_help = REPORT_EXAMPLES)]
 pub struct ReportArgs {
-    /// What was recorded
+    /// Recordings: what --json -o FILE wrote, or '-' for standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
@@ -46,12 +46,12 @@ pub struct ReportArgs {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// End with status 3 if this holds, such as 'p99>50ms' (repeatable)
+    /// Exit with status 3 if this holds for the runs, such as 'p99>50ms' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
     #[arg(help_heading = "Output")]
     pub fail_if: Vec<Condition>,
 
-    /// How to tell which holds: text, github or junit=FILE
+    /// How to report the conditions: text, github or junit=FILE
     #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
     pub format: Format,
 

@@ -55,7 +55,7 @@ const LAST_PUSH: Duration = Duration::from_secs(3);
 /// # Errors
 /// As those of a run; an address that is in use, and a wrong environment variable.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    kernel::check_open_files()?;
+    kernel::check_limits()?;
     let inherited = Inherited::take().context("cannot set signals up")?;
     let collector = args.otlp.as_ref().map(|option| {
         Collector::new(option, |name| {

@@ -23,7 +23,7 @@ pub struct TraceArgs {
     #[command(flatten)]
     pub scope: ScopeArgs,
 
-    /// Stop after this long; COMMAND gets SIGTERM, and 3 s later SIGKILL
+    /// Stop after this time: COMMAND gets SIGTERM, and SIGKILL if it still runs 3 s later
     #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
     #[arg(help_heading = "Scope")]
     pub duration: Option<TimeSpan>,
@@ -51,7 +51,7 @@ pub struct TraceArgs {
     #[arg(short, long, help_heading = "Filters")]
     pub all: bool,
 
-    /// Report what has been a zombie for so long, and at each doubling
+    /// Report each zombie at this age, and again whenever its age has doubled
     #[arg(
         long,
         value_name = "DURATION",
@@ -73,11 +73,10 @@ pub struct TraceArgs {
     #[arg(short, long, help_heading = "Output")]
     pub summary: bool,
 
-    /// Show a line of statistics each so often, and no zombies
+    /// Print one line of statistics per interval instead of one per zombie
     ///
-    /// Exits a second, what was reaped and autoreaped, how many zombies there are, percentiles of
-    /// the zombie times of the interval, and what was lost. In JSON, the zombies are written as well,
-    /// unless --summary is given.
+    /// The line has the exits per second, the reaped, autoreaped and living zombies, percentiles of
+    /// the interval's zombie times, and losses. JSON has the zombies too, unless --summary is given.
     #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = interval, help_heading = "Output")]
     pub interval: Option<TimeSpan>,
@@ -98,12 +97,12 @@ pub struct TraceArgs {
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
-    /// End with status 3 if this holds, such as 'p99>50ms' (repeatable)
+    /// Exit with status 3 if this holds at the end, such as 'p99>50ms' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
     #[arg(help_heading = "Output")]
     pub fail_if: Vec<Condition>,
 
-    /// How to tell which holds: text, github or junit=FILE
+    /// How to report the conditions: text, github or junit=FILE
     #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
     pub format: Format,
 

@@ -34,7 +34,7 @@ use crate::{
 /// No privileges, a kernel that can't be traced, an output that can't be written: each names what
 /// is wrong and what to do.
 pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
-    kernel::check_open_files()?;
+    kernel::check_limits()?;
     let inherited = Inherited::take().context("cannot set signals up")?;
     let signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
     tokio::runtime::Builder::new_current_thread()

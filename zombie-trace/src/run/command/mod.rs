@@ -20,6 +20,7 @@ use std::{
 use libc::{SIGHUP, SIGKILL, SIGTERM, c_int};
 use nix::{
     errno::Errno,
+    sys::signal::Signal,
     unistd::{Pid, getpgid, getpgrp, getpid, getsid},
 };
 use tokio::{
@@ -39,6 +40,10 @@ use crate::{
 /// How long COMMAND may take to end once it has been told to.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// How long before its end a COMMAND that is itself a tracer gets a last SIGTERM. It takes that as the
+/// second request, and kills its own COMMAND, which would outlive it otherwise.
+const LAST_CALL: Duration = Duration::from_millis(750);
+
 /// How long the kernel may take to end COMMAND once it has been killed.
 const DEATH: Duration = Duration::from_millis(500);
 
@@ -51,6 +56,8 @@ pub struct Traced {
     pidfd: AsyncFd<OwnedFd>,
     /// What went wrong before exec, if anything.
     failure: OwnedFd,
+    /// What the caller ignores.
+    inherited: Inherited,
     end: End,
 }
 
@@ -59,8 +66,13 @@ pub struct Traced {
 enum End {
     /// Nobody has asked for it.
     Open,
-    /// It has been told to end, and is killed at this time.
-    Asked { kill_at: Instant },
+    /// It has been told to end by a signal, and is killed at this time.
+    Asked {
+        signal: c_int,
+        kill_at: Instant,
+        /// It has got its last SIGTERM.
+        warned: bool,
+    },
     /// It has been killed, and is not waited for after this time.
     Killed { give_up_at: Instant },
 }
@@ -92,6 +104,7 @@ impl Traced {
             pid,
             pidfd,
             failure,
+            inherited: inherited.clone(),
             end: End::Open,
         })
     }
@@ -105,13 +118,24 @@ impl Traced {
         loop {
             let next = match self.end {
                 End::Open => None,
-                End::Asked { kill_at } => Some(kill_at),
+                End::Asked {
+                    kill_at,
+                    warned: false,
+                    ..
+                } => Some(kill_at - LAST_CALL),
+                End::Asked { kill_at, .. } => Some(kill_at),
                 End::Killed { give_up_at } => Some(give_up_at),
             };
             tokio::select! {
                 biased;
                 status = reaped(&self.pidfd) => return status,
-                () = until(next) => match self.end {
+                () = until(next) => match &mut self.end {
+                    End::Asked { warned, .. } if !*warned => {
+                        *warned = true;
+                        if is_tracer(self.pid) {
+                            self.send(SIGTERM);
+                        }
+                    }
                     End::Killed { .. } => {
                         warn(&format!(
                             "COMMAND ({}) does not end even after SIGKILL: it is blocked in the \
@@ -120,14 +144,12 @@ impl Traced {
                         ));
                         return Ok(ExitStatus::from_raw(SIGKILL));
                     }
-                    _ => {
-                        warn(&format!(
-                            "COMMAND ({}) still runs {} s after it was told to end: killing it",
-                            self.pid,
-                            GRACE.as_secs()
-                        ));
+                    End::Asked { signal, .. } => {
+                        let signal = *signal;
+                        warn(&self.outlived(signal));
                         self.kill();
                     }
+                    End::Open => {}
                 },
             }
         }
@@ -142,7 +164,7 @@ impl Traced {
         if received.is_stop(true) {
             match self.end {
                 _ if signals::is_urgent() => self.kill(),
-                End::Open => self.ask(),
+                End::Open => self.ask(received.signal),
                 End::Asked { .. } | End::Killed { .. } => {}
             }
         }
@@ -152,7 +174,7 @@ impl Traced {
     pub fn terminate(&mut self) {
         if matches!(self.end, End::Open) {
             self.send(SIGTERM);
-            self.ask();
+            self.ask(SIGTERM);
         }
     }
 
@@ -176,9 +198,28 @@ impl Traced {
         spawn::failure(&self.failure).map(|failure| self.program.cannot_execute(failure))
     }
 
-    fn ask(&mut self) {
+    fn ask(&mut self, signal: c_int) {
         let kill_at = Instant::now() + GRACE;
-        self.end = End::Asked { kill_at };
+        self.end = End::Asked {
+            signal,
+            kill_at,
+            warned: false,
+        };
+    }
+
+    /// What is said when a signal has not ended it. One that the caller ignores, it ignores too, unless
+    /// it has a handler.
+    fn outlived(&self, signal: c_int) -> String {
+        let name = Signal::try_from(signal).map_or("a signal", Signal::as_str);
+        let ignored = match self.inherited.ignores(signal) {
+            true => ", which the caller of zombie-trace ignores",
+            false => "",
+        };
+        format!(
+            "COMMAND ({}) still runs {} s after {name}{ignored}: killing it",
+            self.pid,
+            GRACE.as_secs()
+        )
     }
 
     fn kill(&mut self) {
@@ -219,6 +260,12 @@ impl Traced {
             log::debug!("signal {signal} is not passed on: {error}");
         }
     }
+}
+
+/// Whether a process executes this very program, as far as /proc shows it.
+fn is_tracer(pid: Pid) -> bool {
+    let ours = std::fs::read_link("/proc/self/exe").ok();
+    ours.is_some() && ours == std::fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
 async fn reaped(pidfd: &AsyncFd<OwnedFd>) -> io::Result<ExitStatus> {

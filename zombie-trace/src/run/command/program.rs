@@ -33,13 +33,21 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// COMMAND could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", visible(&name.to_string_lossy()))]
+#[error("{}: {reason}", shown(name))]
 pub struct StartError {
     name: OsString,
     reason: String,
     /// 127 if it, or what interprets it, was not found, 126 if it could not be executed, as a shell
     /// has it.
     pub exit_code: ExitCode,
+}
+
+/// The name as given; an empty one is quoted, or else nothing would be seen of it.
+fn shown(name: &OsStr) -> String {
+    match name.is_empty() {
+        true => "''".to_owned(),
+        false => visible(&name.to_string_lossy()),
+    }
 }
 
 /// What is to be executed, ready for the system call.
@@ -80,8 +88,11 @@ impl Program {
         };
         let path = environment.iter().find(|(key, _)| key == "PATH");
         let path = path.map_or(OsStr::new(DEFAULT_PATH), |(_, path)| path);
+        if name.is_empty() {
+            return Err(refused("COMMAND is empty: name a program".to_owned(), 127));
+        }
         let candidates = candidates(name, path);
-        examine(&candidates).map_err(|(reason, code)| refused(reason, code))?;
+        examine(name, &candidates).map_err(|(reason, code)| refused(reason, code))?;
 
         let environment = environment.into_iter().map(|(mut assignment, value)| {
             assignment.push("=");
@@ -124,7 +135,9 @@ impl Program {
                 let paths: Vec<_> = paths
                     .map(|path| PathBuf::from(OsStr::from_bytes(path.to_bytes())))
                     .collect();
-                examine(&paths).err().unwrap_or_else(|| exec_error(error))
+                examine(&self.name, &paths)
+                    .err()
+                    .unwrap_or_else(|| exec_error(error))
             }
         };
         self.refused(reason, code)
@@ -171,34 +184,36 @@ fn candidates(name: &OsStr, path: &OsStr) -> Vec<PathBuf> {
 }
 
 /// Why none of these can be executed, as far as that can be seen, and the status for it.
-fn examine(paths: &[PathBuf]) -> Result<(), (String, u8)> {
+fn examine(name: &OsStr, paths: &[PathBuf]) -> Result<(), (String, u8)> {
+    // The message begins with the name: a path is named only if it is another one.
+    let said = |path: &Path, what: &str| match path.as_os_str() == name {
+        true => what.to_owned(),
+        false => format!("cannot be executed: {} {what}", text::path(path)),
+    };
     let mut refusal = None;
     for path in paths {
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => {
-                refusal.get_or_insert_with(|| format!("{} is a directory", text::path(path)));
+                refusal.get_or_insert_with(|| said(path, "is a directory"));
             }
             Ok(found) if !found.is_file() => {
-                refusal
-                    .get_or_insert_with(|| format!("{} is not a regular file", text::path(path)));
+                refusal.get_or_insert_with(|| said(path, "is not a regular file"));
             }
             Ok(found) if found.permissions().mode() & 0o111 == 0 => {
                 refusal.get_or_insert_with(|| {
-                    format!(
-                        "{0} is not executable: run `chmod +x {0}`",
-                        text::path(path)
-                    )
+                    let advice = format!("is not executable: run `chmod +x {}`", text::path(path));
+                    said(path, &advice)
                 });
             }
             Ok(_) => return interpretable(path),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                refusal.get_or_insert_with(|| format!("{}: {error}", text::path(path)));
+                refusal.get_or_insert_with(|| said(path, &format!("cannot be reached: {error}")));
             }
             Err(_) => {}
         }
     }
     Err(match refusal {
-        Some(refusal) => (format!("cannot be executed: {refusal}"), 126),
+        Some(refusal) => (refusal, 126),
         None => ("command not found".to_owned(), 127),
     })
 }
@@ -267,12 +282,7 @@ mod tests {
 
     #[test]
     fn what_does_not_exist() {
-        for name in [
-            "/nonexistent",
-            "no-such-program-anywhere",
-            "",
-            "/etc/passwd/x",
-        ] {
+        for name in ["/nonexistent", "no-such-program-anywhere", "/etc/passwd/x"] {
             let (text, code) = find(name);
             assert_eq!(text, format!("{name}: command not found"));
             assert_eq!(code, ExitCode::Command(127));
@@ -280,11 +290,22 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_name_is_shown() {
+        let (text, code) = find("");
+        assert_eq!(text, "'': COMMAND is empty: name a program");
+        assert_eq!(code, ExitCode::Command(127));
+    }
+
+    #[test]
     fn what_is_not_executable() {
         let directory = tempfile::tempdir().unwrap();
         let plain = file(directory.path(), "plain", "", 0o644);
         let (text, code) = find(&plain);
-        assert!(text.contains("chmod +x"), "{text}");
+        let path = plain.display();
+        assert_eq!(
+            text,
+            format!("{path}: is not executable: run `chmod +x {path}`")
+        );
         assert_eq!(code, ExitCode::Command(126));
         let (text, code) = find(directory.path());
         assert!(text.ends_with("is a directory"), "{text}");
