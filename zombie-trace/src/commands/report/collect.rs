@@ -80,7 +80,7 @@ impl Collector {
             }
             Line::Loss(loss) => {
                 run.at(loss.ts);
-                run.counts.lost = run.counts.lost.plus(&loss.lost);
+                run.counts.lost += loss.lost;
             }
             Line::Interval(interval) => self.interval(run, interval),
             Line::Summary(summary) => {
@@ -114,14 +114,14 @@ impl Collector {
     /// What an interval tells is in the lines of its zombies, if those are written.
     fn interval(&mut self, run: &mut RunCollector, interval: &Interval) {
         let end = run.at_end_of(interval);
-        run.in_intervals = run.in_intervals.plus(&Counts {
+        run.in_intervals += Counts {
             exits: interval.exits,
             reaped: interval.reaped,
             autoreaped: interval.autoreaped,
             filtered: interval.filtered,
             lost: interval.lost,
             ..Counts::default()
-        });
+        };
         // As many as there are at the end.
         run.in_intervals.alive = interval.alive;
         run.intervals |= interval.zombie_ns.count > 0 || !run.zombies;
@@ -204,7 +204,7 @@ impl Collector {
             self.containers.truncate(MOST_OF_SUMMARIES);
             self.times = summary.zombie_ns;
         }
-        self.counts = self.counts.plus(&counts);
+        self.counts += counts;
         self.causes.add(&left);
         self.end = self.end.max(run.last);
         self.runs.push(Run {

@@ -47,8 +47,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         .map(|path| Recording::open(path))
         .collect::<Result<Vec<_>, _>>()?;
     warn_of_copies(args, &recordings);
-    let gates = Gates::open(&args.fail_if, &args.format)
-        .with_context(|| format!("cannot open --format {}", args.format))?;
+    let gates = Gates::open(&args.fail_if, &args.format)?;
     let report = match read(args, recordings) {
         Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::Success),
         report => report?,
@@ -72,14 +71,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         oldest_ns: report.oldest_ns,
         duration: Duration::from_nanos(report.summary.duration_ns),
     };
-    let failed = gates
-        .judge(|condition| condition.judge(&figures))
-        .with_context(|| format!("cannot write to --format {}", args.format))?;
-    Ok(if failed {
-        ExitCode::ConditionHolds
-    } else {
-        ExitCode::Success
-    })
+    gates.conclude(|condition| condition.judge(&figures))
 }
 
 /// Warns of each recording that holds the same run as one before it.

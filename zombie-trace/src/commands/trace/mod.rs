@@ -71,8 +71,7 @@ async fn trace(
         tracer = attach_aside(args, scope)? => tracer?,
     };
     let (mut destination, output) = Destination::open(&args.target())?;
-    let gates = Gates::open(&args.fail_if, &args.format)
-        .with_context(|| format!("cannot open --format {}", args.format))?;
+    let gates = Gates::open(&args.fail_if, &args.format)?;
     let backend = tracer.backend();
     let start = start_line(args, &tracer);
     let mut session = begin(args, tracer, output)?;
@@ -150,8 +149,7 @@ async fn trace(
     }
     let mut condition_holds = false;
     if let (Some(ending), None) = (&ending, &refused) {
-        let judged = gates.judge(|condition| condition.judge(&ending.figures));
-        match judged.with_context(|| format!("cannot write to --format {}", args.format)) {
+        match gates.judge(|condition| condition.judge(&ending.figures)) {
             Ok(holds) => condition_holds = holds,
             Err(error) => failures.push(error),
         }
