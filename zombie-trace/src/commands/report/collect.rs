@@ -17,7 +17,7 @@ use crate::{
     },
     filter::Listing,
     model::{Alive, Counts, Lost, Zombie},
-    recording::{Interval, Line, Recording, Start},
+    recording::{Line, RecordedInterval, Recording, Start},
 };
 
 /// Beyond this a time is a mistake, not a length of a run.
@@ -28,7 +28,7 @@ const MOST_OF_SUMMARIES: usize = 8192;
 
 /// Sums runs up.
 #[derive(Default)]
-pub(crate) struct Collector {
+pub(crate) struct ReportCollector {
     aggregate: Aggregate,
     by_comm: ByComm,
     timeline: Timeline,
@@ -59,7 +59,7 @@ pub(crate) struct RunCollector {
     summary: Option<Box<Summary>>,
 }
 
-impl Collector {
+impl ReportCollector {
     /// A run begins.
     pub(crate) fn begin(&self, start: Option<&Start>) -> RunCollector {
         RunCollector {
@@ -112,7 +112,7 @@ impl Collector {
     }
 
     /// What an interval tells is in the lines of its zombies, if those are written.
-    fn interval(&mut self, run: &mut RunCollector, interval: &Interval) {
+    fn interval(&mut self, run: &mut RunCollector, interval: &RecordedInterval) {
         let end = run.at_end_of(interval);
         run.in_intervals += Counts {
             exits: interval.exits,
@@ -273,7 +273,7 @@ impl RunCollector {
         u64::try_from(since).unwrap_or(0).min(LONGEST_RUN)
     }
 
-    fn at_end_of(&mut self, interval: &Interval) -> u64 {
+    fn at_end_of(&mut self, interval: &RecordedInterval) -> u64 {
         let duration =
             jiff::SignedDuration::from_nanos(interval.duration_ns.try_into().unwrap_or(0));
         // A recording that has lost its begin has begun with it.

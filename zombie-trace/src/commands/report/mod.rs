@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use self::{collect::Collector, csv::Csv, perfetto::Perfetto};
+use self::{collect::ReportCollector, csv::Csv, perfetto::Perfetto};
 pub use args::ReportArgs;
 pub(crate) use content::{Report, Run, TimesFrom};
 
@@ -92,7 +92,7 @@ fn warn_of_copies(args: &ReportArgs, recordings: &[Recording]) {
 
 /// Reads all of them, and writes what is written meanwhile.
 fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report> {
-    let mut collector = Collector::default();
+    let mut collector = ReportCollector::default();
     let mut csv = match &args.csv {
         Some(path) => {
             let problem = || format!("cannot write to --csv {}", path.display());
