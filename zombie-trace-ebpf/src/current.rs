@@ -51,7 +51,7 @@ pub fn task() -> Task<OfCurrent> {
         } else {
             bpf_get_current_task() as *const u8
         };
-        Task::current(address)
+        Task::at(address)
     }
 }
 

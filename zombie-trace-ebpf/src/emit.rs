@@ -1,31 +1,12 @@
 //! The end of a record: counted and sent to user space.
 
-use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use zombie_trace_common::{Counters, Record, TaskState, flags, how};
+use zombie_trace_common::{Record, TaskState, flags, how};
 
-use crate::{
-    atomic,
-    globals::WAKEUP_BYTES,
-    maps::{COUNTERS, EVENTS},
-    record::remove_aliases,
-    table,
-};
+use crate::{aliases, counters::count, globals::WAKEUP_BYTES, maps::EVENTS, table};
 
 pub const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
-
-/// Adds one to a counter. Atomic, as one program can preempt another between read and write
-/// (7.2 and later).
-#[inline(always)]
-pub fn count(counter: impl FnOnce(&mut Counters) -> *mut u64) {
-    // SAFETY: the helper takes no arguments.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    if let Some(counters) = COUNTERS.get_ptr_mut(cpu) {
-        // SAFETY: `counters` is a map value, and the counter is one of its fields.
-        unsafe { atomic::add(counter(&mut *counters), 1) };
-    }
-}
 
 /// Takes a process out of the table, its record complete, and submits that.
 ///
@@ -38,7 +19,7 @@ pub unsafe fn close(state: *mut TaskState) {
     // SAFETY: the caller vouches for `state`; `entry` has room for one record.
     unsafe {
         let record = &raw const (*state).record;
-        remove_aliases(state);
+        aliases::remove(state);
         let pre_existing = (*record).flags & flags::PRE_EXISTING != 0;
         let autoreaped = (*record).how == how::AUTOREAP;
 
@@ -89,7 +70,7 @@ pub fn is_for_records_only() -> bool {
 pub unsafe fn forget(state: *mut TaskState) {
     // SAFETY: the caller vouches for `state`.
     unsafe {
-        remove_aliases(state);
+        aliases::remove(state);
         table::remove(state);
     }
 }

@@ -10,11 +10,14 @@
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod aliases;
 mod atomic;
 mod container;
 mod control;
+mod counters;
 mod current;
 mod emit;
+mod entry;
 mod globals;
 mod hooks;
 mod host_name;
@@ -25,6 +28,7 @@ mod relation;
 mod scope;
 mod syscall;
 mod table;
+mod take_in;
 mod task;
 mod zombie;
 

@@ -78,7 +78,7 @@ pub const WAITS_LEN: u32 = 1 << 14;
 
 /// Dying processes and zombies, by the low bits of the thread group id in the initial pid namespace:
 /// see [`crate::table`]. An id that is in use again finds a state whose task is another: see
-/// [`crate::record::insert`]. User space reads it through a mapping.
+/// [`crate::entry::insert`]. User space reads it through a mapping.
 #[map]
 pub static SLOTS: Array<TaskState> = Array::with_max_entries(SET_AT_LOAD, BPF_F_MMAPABLE);
 

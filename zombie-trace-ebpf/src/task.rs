@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
 use zombie_trace_common::{Alias, COMM_LEN, HOST_NAME_LEN, MISSING};
 
-use crate::{current::OfCurrent, globals::*};
+use crate::globals::*;
 
 /// `PF_EXITING`, `PF_KTHREAD` (include/linux/sched.h; the same on 5.10 to 7.3).
 pub const PF_EXITING: u32 = 0x4;
@@ -114,19 +114,17 @@ impl Task<Probed> {
     }
 }
 
-impl Task<OfCurrent> {
+impl<A: Access> Task<A> {
     /// # Safety
-    /// `address` must be what the kernel gave for the running task.
+    /// `address` must be one that `A` can read.
     #[inline(always)]
-    pub unsafe fn current(address: *const u8) -> Self {
+    pub unsafe fn at(address: *const u8) -> Self {
         Self {
             address,
             access: PhantomData,
         }
     }
-}
 
-impl<A: Access> Task<A> {
     #[inline(always)]
     fn read<T: Copy>(self, offset: u32) -> T {
         // SAFETY: whoever made this task vouched for the address.

@@ -8,13 +8,13 @@ use zombie_trace_common::{
 
 use crate::{
     control,
+    counters::count,
     current::{self, OfCurrent},
-    emit::{close, count, forget},
+    emit::{close, forget},
     globals::{EXIT_CAN_BE_SKIPPED, TRACER_PIDNS},
-    maps::{SCRATCH, scratch},
     phases,
-    record::{self, Insertion, describe_parent},
-    relation, scope, table,
+    record::describe_parent,
+    relation, scope,
     task::{Access, Probed, Task},
 };
 
@@ -50,39 +50,6 @@ pub unsafe fn has_ended_unseen<A: Access>(state: *mut TaskState, leader: Task<A>
     }
 }
 
-/// Takes in a process of which nothing is known though it has ended: the program that sees exits
-/// was skipped.
-#[inline(always)]
-pub fn take_in<A: Access>(leader: Task<A>) -> Option<*mut TaskState> {
-    if EXIT_CAN_BE_SKIPPED.load() == 0
-        || control::is_closing()
-        || leader.is_kthread()
-        || leader.live_threads() != 0
-        || !scope::contains(leader, leader, scratch::NOTIFY)
-    {
-        return None;
-    }
-    let leader = seldom(leader);
-    let state = SCRATCH.get_ptr_mut(scratch::NOTIFY)?;
-    // SAFETY: `state` is this CPU's scratch, which no other program uses; the leader is not
-    // released while it notifies its parent.
-    unsafe {
-        record::describe(state, leader);
-        // Without room its exit may have been seen and counted as lost for that.
-        let Insertion::Done = record::insert(state, false) else {
-            return None;
-        };
-        if table::take_back(state) {
-            // The snapshot has it.
-            return record::find(leader);
-        }
-    }
-    let state = record::find(leader)?;
-    // SAFETY: `state` is a map value.
-    unsafe { recovered(state) };
-    Some(state)
-}
-
 /// A task of which so much is seldom read that reads by helper do: they cost the verifier far less.
 #[inline(always)]
 pub fn seldom<A: Access>(task: Task<A>) -> Task<Probed> {
@@ -90,8 +57,11 @@ pub fn seldom<A: Access>(task: Task<A>) -> Task<Probed> {
 }
 
 /// Marks a process as ended whose exit was not seen.
+///
+/// # Safety
+/// `state` must be valid.
 #[inline(always)]
-unsafe fn recovered(state: *mut TaskState) {
+pub unsafe fn recovered(state: *mut TaskState) {
     // SAFETY: the caller vouches for `state`.
     unsafe {
         (*state).record.exit_time = bpf_ktime_get_ns();

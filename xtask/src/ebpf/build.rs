@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 
+use super::arch::Arch;
 use super::provenance::Provenance;
 use super::toolchain::{CoreLibrary, path_with, source_prefix};
 use super::tools::{self, Tools};
@@ -28,38 +27,6 @@ pub(crate) struct BuildArgs {
     arch: Arch,
 }
 
-/// An architecture of the machines that run the object. BPF code itself is the same for all; what
-/// differs is `pt_regs`, from which kprobes read their arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-pub(crate) enum Arch {
-    #[value(name = "x86_64")]
-    #[serde(rename = "x86_64")]
-    X86_64,
-    #[value(name = "aarch64")]
-    #[serde(rename = "aarch64")]
-    Aarch64,
-}
-
-impl Arch {
-    fn name(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64",
-            Self::Aarch64 => "aarch64",
-        }
-    }
-
-    /// rustc's flags, without the path remappings.
-    pub(crate) fn rustflags(self) -> Vec<String> {
-        vec![
-            format!("--cfg=bpf_target_arch=\"{}\"", self.name()),
-            // Without it for every crate, bpf-linker writes incomplete BTF (aya-rs/aya#1649).
-            "-Cdebuginfo=2".into(),
-            "-Clinker=bpf-linker".into(),
-            "-Clink-arg=--btf".into(),
-        ]
-    }
-}
-
 /// Makes the object and says with what; writes the provenance too unless it goes elsewhere.
 pub(crate) fn build_committed(args: &BuildArgs) -> Result<()> {
     let tools = tools::find()?;
@@ -69,7 +36,7 @@ pub(crate) fn build_committed(args: &BuildArgs) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(paths::committed_object);
     write(&out, &bytes)?;
     if args.out.is_none() {
-        Provenance::of(&bytes, args.arch, &tools)?.write()?;
+        Provenance::of(&bytes, args.arch, &tools.toolchain, &tools.linker)?.write()?;
     }
     println!("object      {} bytes: {}", bytes.len(), out.display());
     Ok(())

@@ -46,14 +46,20 @@ pub(crate) fn verdict() -> Result<Verdict> {
     let rebuilt = rebuild(&tools, &provenance)?;
     println!(
         "rebuilt:    {}",
-        Provenance::of(&rebuilt, provenance.object.arch, &tools)?.tools()
+        Provenance::of(
+            &rebuilt,
+            provenance.object.arch,
+            &tools.toolchain,
+            &tools.linker
+        )?
+        .tools()
     );
 
     if rebuilt == committed {
         println!("the rebuilt object is the committed one");
         return Ok(Verdict::Same);
     }
-    if provenance.is_made_with(&tools) {
+    if provenance.is_made_with(&tools.toolchain, &tools.linker) {
         bail!(
             "the source gives another object than the committed one: run `cargo xtask build-ebpf` \
              and commit the result"

@@ -5,11 +5,10 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::build::Arch;
+use super::arch::Arch;
 use super::linker::Linker;
 use super::sources;
-use super::toolchain::{CoreLibrary, RustcVersion};
-use super::tools::Tools;
+use super::toolchain::{CoreLibrary, RustcVersion, Toolchain};
 use crate::paths;
 
 const HEADING: &str = "\
@@ -59,7 +58,12 @@ pub(crate) struct LinkerFacts {
 
 impl Provenance {
     /// Describes an object that was just made.
-    pub(crate) fn of(object: &[u8], arch: Arch, tools: &Tools) -> Result<Self> {
+    pub(crate) fn of(
+        object: &[u8],
+        arch: Arch,
+        toolchain: &Toolchain,
+        linker: &Linker,
+    ) -> Result<Self> {
         Ok(Self {
             object: ObjectFacts {
                 sha256: sources::sha256(object),
@@ -68,10 +72,10 @@ impl Provenance {
                 rustflags: arch.rustflags(),
             },
             rustc: RustcFacts {
-                version: tools.toolchain.version.clone(),
-                core: tools.toolchain.core,
+                version: toolchain.version.clone(),
+                core: toolchain.core,
             },
-            linker: LinkerFacts::of(&tools.linker),
+            linker: LinkerFacts::of(linker),
         })
     }
 
@@ -95,10 +99,10 @@ impl Provenance {
     }
 
     /// Whether these tools made the object, so that they must give the same bytes again.
-    pub(crate) fn is_made_with(&self, tools: &Tools) -> bool {
-        self.rustc.version == tools.toolchain.version
-            && self.rustc.core == tools.toolchain.core
-            && self.linker == LinkerFacts::of(&tools.linker)
+    pub(crate) fn is_made_with(&self, toolchain: &Toolchain, linker: &Linker) -> bool {
+        self.rustc.version == toolchain.version
+            && self.rustc.core == toolchain.core
+            && self.linker == LinkerFacts::of(linker)
     }
 
     /// The tools in a few words.

@@ -52,7 +52,11 @@ fn detect() -> Option<Tools> {
         .filter_map(|toolchain| pair(toolchain, &linkers))
         .collect();
     let index = recorded
-        .and_then(|made| found.iter().position(|tools| made.is_made_with(tools)))
+        .and_then(|made| {
+            found
+                .iter()
+                .position(|tools| made.is_made_with(&tools.toolchain, &tools.linker))
+        })
         .unwrap_or(0);
     (index < found.len()).then(|| found.swap_remove(index))
 }

@@ -2,10 +2,10 @@
 
 mod boot;
 mod initramfs;
+mod job;
 mod kernels;
 mod results;
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
@@ -19,6 +19,7 @@ use crate::apt::Apt;
 use crate::process::find_program;
 use crate::{apt, packages, paths};
 use boot::Clock;
+use job::Job;
 use kernels::Kernel;
 use results::{Cell, Results, Run};
 
@@ -90,59 +91,6 @@ const PACKAGES: [(&str, &str); 4] = [
     ("cpio", "cpio"),
     ("strace", "strace"),
 ];
-
-/// One run to be made.
-#[derive(Clone, Debug)]
-struct Job {
-    kernel: Kernel,
-    /// The one that is forced, if any.
-    backend: Option<&'static str>,
-    filter: String,
-    clock: Clock,
-}
-
-impl Job {
-    /// For the kernel's command line.
-    fn arguments(&self) -> String {
-        let filter = &self.filter;
-        match self.backend {
-            Some(backend) => format!("zt.filter={filter} zt.backend={backend}"),
-            None => format!("zt.filter={filter}"),
-        }
-    }
-
-    /// What makes this run again.
-    fn command(&self) -> String {
-        let backend = self
-            .backend
-            .map(|backend| format!(" --backend {backend}"))
-            .unwrap_or_default();
-        format!(
-            "cargo xtask vm --kernel {}{backend} --shift {} --seed {} {}",
-            self.kernel.series(),
-            self.clock.shift,
-            self.clock.seed,
-            self.filter
-        )
-    }
-}
-
-impl fmt::Display for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, {}, {}, shift {}, seed {}",
-            self.kernel.release,
-            self.filter,
-            self.backend.unwrap_or(ANY),
-            self.clock.shift,
-            self.clock.seed
-        )
-    }
-}
-
-/// In the place of a forced backend's name.
-const ANY: &str = "any backend";
 
 /// Why no test kernel can run here, if so.
 pub(crate) fn missing() -> Option<String> {

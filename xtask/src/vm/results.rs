@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{ANY, Job};
+use super::job::{ANY, Job};
 
 /// How one run of the tests went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use aya_ebpf::{
 };
 
 use crate::{
-    current,
+    current, entry,
     maps::NOTIFYING,
-    record, table,
+    table, take_in,
     task::{Access, Task},
     zombie,
 };
@@ -62,7 +62,7 @@ fn notify<A: Access>(task: Task<A>) {
     if task.pid() != task.tgid() {
         return;
     }
-    let Some(state) = record::find(task).or_else(|| zombie::take_in(task)) else {
+    let Some(state) = entry::find(task).or_else(|| take_in::take_in(task)) else {
         return;
     };
     // SAFETY: `state` is a map value, and that of `task`.

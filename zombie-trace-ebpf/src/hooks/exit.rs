@@ -7,12 +7,12 @@ use zombie_trace_common::{TaskState, flags};
 
 use crate::{
     control,
-    emit::count,
+    counters::count,
+    entry::{self, Insertion},
     globals::EXIT_HAS_GROUP_DEAD,
     host_name,
     maps::{SCRATCH, scratch},
-    record::{self, Insertion},
-    scope,
+    record, scope,
     task::{Probed, Task, Typed},
     zombie::has_ended,
 };
@@ -45,7 +45,7 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
     let probed = Task::probed(leader.address());
     // Its leader may have ended alone before.
     if last.address() != leader.address()
-        && let Some(state) = record::find(leader)
+        && let Some(state) = entry::find(leader)
     {
         // SAFETY: `state` is a map value, and that of `leader`.
         unsafe { ended(state, probed, now) };
@@ -74,7 +74,7 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
             (*state).record.exit_time = now;
         }
         // Two threads that end at once can both be here, or the leader and the last thread.
-        match record::insert(state, leader.threads() == 1) {
+        match entry::insert(state, leader.threads() == 1) {
             // Without room it is told of as any other process, if there is room by then.
             _ if alone => {}
             Insertion::Done => {
@@ -85,7 +85,7 @@ fn ends(ctx: &BtfTracePointContext, last: Task<Typed>, alone: bool) {
             Insertion::Known(state) => ended(state, probed, now),
             Insertion::NoRoom => {
                 count(|counters| &raw mut counters.exits);
-                record::lost_to_full_map();
+                entry::lost_to_full_map();
                 debug!(ctx, "pid {}: no room in the map", (*state).tgid);
             }
         }

@@ -4,7 +4,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use zombie_trace_common::Descendant;
 
 use crate::{
-    emit::count,
+    counters::count,
     globals::TREE_ROOT,
     maps::TREE,
     scope::visible_pid,

@@ -7,9 +7,10 @@ use zombie_trace_common::{COMM_LEN, Record, TaskState, flags, how, scope};
 
 use crate::{
     emit::{close, forget},
+    entry,
     globals::SCOPE,
     maps::{NO_UNTOLD, TREE, UNTOLD, UNTOLD_LEN},
-    record, table,
+    table,
     task::{Probed, Task, Typed},
     zombie::{self, approximate_start},
 };
@@ -22,7 +23,7 @@ pub fn process_free(ctx: BtfTracePointContext) -> i32 {
     if task.pid() != task.tgid() {
         return 0;
     }
-    if record::find(task).is_some() {
+    if entry::find(task).is_some() {
         debug!(&ctx, "pid {}: seen at its free", task.tgid());
         // Seldom enough for reads by helper, which cost the verifier far less.
         // SAFETY: the task is freed only after this hook.
@@ -51,7 +52,7 @@ fn forget_descendant(task: Task<Typed>) {
 unsafe fn freed(task: Task<Probed>) {
     // SAFETY: `state` is a map value, and that of `task`.
     unsafe {
-        let Some(state) = record::find(task) else {
+        let Some(state) = entry::find(task) else {
             return;
         };
         if !zombie::has_ended(state) {
@@ -65,7 +66,7 @@ unsafe fn freed(task: Task<Probed>) {
         let begin = begin(state);
         // Without the state, which can be in two maps: the verifier would look at all of this twice.
         let untold = match_untold((*state).parent_now, begin);
-        let Some(state) = record::find(task) else {
+        let Some(state) = entry::find(task) else {
             return;
         };
         let record = &raw mut (*state).record;

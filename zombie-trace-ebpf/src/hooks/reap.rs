@@ -5,10 +5,10 @@ use aya_log_ebpf::debug;
 use zombie_trace_common::{Record, TaskState};
 
 use crate::{
+    counters::count,
     current::{self, OfCurrent},
-    emit::count,
+    entry,
     maps::{NO_UNTOLD, UNTOLD, UNTOLD_LEN},
-    record,
     scope::{visible_pid, visible_tid},
     table,
     task::{EXIT_DEAD, EXIT_TRACE, EXIT_ZOMBIE, Task},
@@ -65,7 +65,7 @@ fn find_child(
             return Some(state);
         }
     }
-    record::find_numbered(pid, current.pid_namespace())
+    entry::find_numbered(pid, current.pid_namespace())
 }
 
 /// The wait was WNOWAIT, a tracer's, or told of a stop. A task that is another by now was reaped.

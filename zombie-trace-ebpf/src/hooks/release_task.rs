@@ -11,7 +11,7 @@ use zombie_trace_common::{TaskState, how};
 use crate::{
     current::{self, OfCurrent},
     emit::forget,
-    record, syscall,
+    entry, syscall,
     task::{Access, PF_EXITING, Task},
     zombie,
 };
@@ -33,7 +33,7 @@ pub fn release_kprobe(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn release<A: Access>(task: Task<A>) {
-    if let Some(state) = record::find(task) {
+    if let Some(state) = entry::find(task) {
         // SAFETY: `state` is a map value.
         unsafe { released(state, task.address()) };
     }

@@ -11,10 +11,11 @@ use aya_ebpf::{
 use zombie_trace_common::{TaskState, flags, how};
 
 use crate::{
+    counters::count,
     current::{self, OfCurrent},
-    emit::count,
+    entry,
     globals::EXIT_CAN_BE_SKIPPED,
-    record, scope, syscall, table,
+    scope, syscall, table, take_in,
     task::{Access, EXIT_TRACE, EXIT_ZOMBIE, PF_EXITING, Probed, Task},
     zombie,
 };
@@ -115,7 +116,7 @@ fn find(pid: u32, notified: Task<Probed>) -> Option<*mut TaskState> {
     {
         return Some(state);
     }
-    record::find_numbered(pid, notified.pid_namespace())
+    entry::find_numbered(pid, notified.pid_namespace())
 }
 
 /// Takes in the running process, if it is the one that ends and its exit was not seen. Here no
@@ -125,12 +126,12 @@ fn recover(pid: u32, notified: Task<Probed>) -> Option<*mut TaskState> {
     let current = current::task();
     let leader = current.group_leader();
     if current.flags() & PF_EXITING == 0
-        || record::find(leader).is_some()
+        || entry::find(leader).is_some()
         || !is_numbered(leader, pid, notified.pid_namespace())
     {
         return None;
     }
-    zombie::take_in(leader)
+    take_in::take_in(leader)
 }
 
 /// Whether a process has this number in that namespace (a key of aliases).

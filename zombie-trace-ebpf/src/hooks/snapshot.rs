@@ -10,12 +10,12 @@ use zombie_trace_common::{
 
 use super::fork::descend;
 use crate::{
+    counters::count,
     current,
-    emit::count,
+    entry::{self, Insertion},
     globals::SCOPE,
     maps::{SCRATCH, TREE, scratch},
-    record::{self, Insertion},
-    relation, scope, table,
+    record, relation, scope, table,
     task::{EXIT_TRACE, EXIT_ZOMBIE, Probed, Task, Typed},
 };
 
@@ -140,7 +140,7 @@ fn adopt_zombie(leader: Task<Probed>) {
     if leader.live_threads() != 0
         || !(zombie || exit_state == 0)
         || leader.is_kthread()
-        || record::find(leader).is_some()
+        || entry::find(leader).is_some()
         || !scope::contains(leader, leader, scratch::SNAPSHOT)
     {
         return;
@@ -160,7 +160,7 @@ fn adopt_zombie(leader: Task<Probed>) {
         }
         // A zombie without threads is past the hook that sees its end.
         let alone = zombie && leader.threads() == 1;
-        match record::insert(state, alone) {
+        match entry::insert(state, alone) {
             // Its end was seen just now.
             Insertion::Done if !alone && table::take_back(state) => {}
             Insertion::Done => count(|counters| &raw mut counters.adopted),
@@ -168,7 +168,7 @@ fn adopt_zombie(leader: Task<Probed>) {
             Insertion::Known(_) => {}
             Insertion::NoRoom => {
                 count(|counters| &raw mut counters.exits);
-                record::lost_to_full_map();
+                entry::lost_to_full_map();
             }
         }
     }
@@ -179,7 +179,7 @@ fn list(iteration: *const TaskIteration, leader: Task<Typed>) {
     if leader.live_threads() != 0 {
         return;
     }
-    let Some(state) = record::find(leader) else {
+    let Some(state) = entry::find(leader) else {
         return;
     };
     let parent = Task::<Probed>::probed(leader.real_parent().address()).group_leader();

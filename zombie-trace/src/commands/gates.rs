@@ -1,9 +1,13 @@
 use std::{
     fs::File,
     io::{self, Write as _},
+    path::Path,
 };
 
+use anyhow::Context as _;
+
 use crate::{
+    exit_code::ExitCode,
     gate::{Condition, Format, Judged, Verdict, render},
     stderr::{say, workflow_command},
     system::{Access, NewFile, Replacement},
@@ -23,11 +27,12 @@ impl Gates {
     ///
     /// # Errors
     /// The file of [`Format::Junit`] can't be created.
-    pub(crate) fn open(conditions: &[Condition], format: &Format) -> io::Result<Self> {
+    pub(crate) fn open(conditions: &[Condition], format: &Format) -> anyhow::Result<Self> {
         let junit = match format {
             Format::Junit(path) => {
-                let (file, replacement) = NewFile::create(path, Access::Usual)?;
-                Some((file.open_at_once()?, replacement))
+                let opened =
+                    create(path).with_context(|| format!("cannot open --format {format}"))?;
+                Some(opened)
             }
             _ => None,
         };
@@ -47,7 +52,7 @@ impl Gates {
     ///
     /// # Errors
     /// The file of [`Format::Junit`] can't be written.
-    pub(crate) fn judge(self, verdict: impl Fn(Condition) -> Verdict) -> io::Result<bool> {
+    pub(crate) fn judge(self, verdict: impl Fn(Condition) -> Verdict) -> anyhow::Result<bool> {
         let judged: Vec<_> = self
             .conditions
             .into_iter()
@@ -67,9 +72,29 @@ impl Gates {
             }
         }
         if let Some((mut file, replacement)) = self.junit {
-            file.write_all(render(&judged, &self.format).as_bytes())?;
-            replacement.replace()?;
+            file.write_all(render(&judged, &self.format).as_bytes())
+                .and_then(|()| replacement.replace())
+                .with_context(|| format!("cannot write to --format {}", self.format))?;
         }
         Ok(judged.iter().any(Judged::failed))
     }
+
+    /// Judges, and gives the exit status of a command that has done its work.
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge), with the option's name.
+    pub(crate) fn conclude(
+        self,
+        verdict: impl Fn(Condition) -> Verdict,
+    ) -> anyhow::Result<ExitCode> {
+        Ok(match self.judge(verdict)? {
+            true => ExitCode::ConditionHolds,
+            false => ExitCode::Success,
+        })
+    }
+}
+
+fn create(path: &Path) -> io::Result<(File, Replacement)> {
+    let (file, replacement) = NewFile::create(path, Access::Usual)?;
+    Ok((file.open_at_once()?, replacement))
 }

@@ -103,16 +103,16 @@ pub struct Pair {
     /// What the percentiles say together.
     pub verdict: Verdict,
     /// The first run.
-    pub base: Figures,
+    pub base: RunFigures,
     /// The second run.
-    pub new: Figures,
+    pub new: RunFigures,
     /// From one to the other.
     pub changes: Changes,
 }
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Figures {
+pub struct RunFigures {
     /// Zombies a second; `None` if the run took no time.
     pub rate: Option<f64>,
     /// How long they lasted.
@@ -261,7 +261,7 @@ fn only(one: &Profile, other: &Profile) -> Vec<ParentCount> {
 
 /// Before it is known how many are judged at once.
 struct Estimates {
-    figures: [Figures; 2],
+    figures: [RunFigures; 2],
     rate: [Option<Estimate>; 2],
     quantiles: [[Option<Estimate>; QUANTILES.len()]; 2],
 }
@@ -273,7 +273,7 @@ impl Estimates {
             figures: runs.map(|(profile, times)| {
                 let seconds = profile.spans.iter().sum::<u64>() as f64 / 1e9;
                 let rate = times.count() as f64 / seconds;
-                Figures {
+                RunFigures {
                     rate: rate.is_finite().then_some(rate),
                     zombie_ns: times.summary(),
                 }
@@ -295,7 +295,7 @@ impl Estimates {
     /// With this probability of an error for each.
     fn judge(&self, error: f64) -> Pair {
         let [base, new] = self.figures;
-        let seen = |figure: fn(&Figures) -> Option<f64>| Change {
+        let seen = |figure: fn(&RunFigures) -> Option<f64>| Change {
             relative: relative(figure(&base), figure(&new)),
             interval: None,
             verdict: None,

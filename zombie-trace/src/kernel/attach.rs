@@ -278,3 +278,30 @@ impl std::fmt::Display for Attachment {
         }
     }
 }
+
+pub(super) fn attach_one(
+    attachment: Attachment,
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+) -> Result<(), KernelError> {
+    attachment.attach(ebpf, btf)?;
+    log::info!("attached {attachment}");
+    Ok(())
+}
+
+/// All, or none: what was attached before the first that is refused is detached again.
+pub(super) fn attach_all(
+    attachments: &[Attachment],
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+) -> Result<(), KernelError> {
+    for (index, attachment) in attachments.iter().enumerate() {
+        if let Err(error) = attach_one(*attachment, ebpf, btf) {
+            for attached in &attachments[..index] {
+                attached.detach(ebpf)?;
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
+}

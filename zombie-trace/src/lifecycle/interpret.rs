@@ -11,17 +11,17 @@ pub struct Lifecycle {
     /// The backend's error for a record with exact ends, ns.
     exact_error_ns: u64,
     /// When the zombies that were there before began, by identity of the task.
-    begins: HashMap<(u64, u64), Interval>,
+    begins: HashMap<(u64, u64), Bounds>,
 }
 
 /// An instant that lies between two times (monotonic, ns).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Interval {
+struct Bounds {
     min: u64,
     max: u64,
 }
 
-impl Interval {
+impl Bounds {
     fn exact(time: u64) -> Self {
         Self {
             min: time,
@@ -67,12 +67,12 @@ impl Lifecycle {
             Some(last_run) => {
                 let last_run = last_run.clamp(started, found);
                 let error = ERROR_NS + (found - last_run) / DRIFT;
-                Interval {
+                Bounds {
                     min: last_run.saturating_sub(error).max(started),
                     max: (last_run + error).min(found),
                 }
             }
-            None => Interval {
+            None => Bounds {
                 min: started,
                 max: found,
             },
@@ -86,12 +86,12 @@ impl Lifecycle {
         let begin = self.begin(record);
         self.begins.remove(&(record.task, record.start_boottime));
         let end = if record.flags & flags::BOUNDED_END != 0 {
-            Interval {
+            Bounds {
                 min: record.reap_time_min,
                 max: record.reap_time,
             }
         } else {
-            Interval::exact(record.reap_time)
+            Bounds::exact(record.reap_time)
         };
         let how = how(record.how);
         let (zombie_ns, error_ns) = if how == How::Autoreap {
@@ -143,12 +143,12 @@ impl Lifecycle {
         let mut begin = self.begin(record);
         if begin.min == 0 {
             // Nobody was notified of it (exit_signal 0).
-            begin = Interval {
+            begin = Bounds {
                 min: record.exit_time,
                 max: now,
             };
         }
-        let (age_ns, error_ns) = self.between(begin, Interval::exact(now));
+        let (age_ns, error_ns) = self.between(begin, Bounds::exact(now));
         let (exit_code, signal, _) = status(record.wait_status);
         let mut flags = flags_of(record.flags);
         if record.zombie_time == 0 {
@@ -179,19 +179,19 @@ impl Lifecycle {
         }
     }
 
-    fn begin(&self, record: &Record) -> Interval {
+    fn begin(&self, record: &Record) -> Bounds {
         if let Some(begin) = self.begins.get(&(record.task, record.start_boottime)) {
             return *begin;
         }
-        Interval {
+        Bounds {
             min: record.zombie_time,
             max: record.zombie_time.max(record.zombie_time_max),
         }
     }
 
     /// The time between two instants, and the bound on its error.
-    fn between(&self, begin: Interval, end: Interval) -> (u64, u64) {
-        let between = Interval {
+    fn between(&self, begin: Bounds, end: Bounds) -> (u64, u64) {
+        let between = Bounds {
             min: end.min.saturating_sub(begin.max),
             max: end.max.saturating_sub(begin.min),
         };

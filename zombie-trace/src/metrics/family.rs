@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use super::{DurationHistogram, Figures, Slot, duration_histogram::seconds};
+use super::{DurationHistogram, MetricFigures, Slot, duration_histogram::seconds};
 
 /// Figures of one kind. Prometheus adds the unit to the name, and `_total` for counters.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct Sample<'a, T> {
     pub value: T,
 }
 
-impl Figures {
+impl MetricFigures {
     /// All that is exported, for any encoding.
     pub fn families(&self) -> Vec<Family<'_>> {
         let family = |name, help, samples| Family {

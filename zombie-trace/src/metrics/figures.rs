@@ -33,7 +33,7 @@ pub struct Standing {
 
 /// All that is exported, as of now.
 #[derive(Clone, Debug)]
-pub struct Figures {
+pub struct MetricFigures {
     /// By parent and container.
     pub series: Vec<Slot>,
     /// Zombies that were counted under [`super::OTHER`] for lack of room.
@@ -50,7 +50,7 @@ pub struct Figures {
     pub backend: &'static str,
 }
 
-/// Counts for [`Figures`].
+/// Counts for [`MetricFigures`].
 #[derive(Debug)]
 pub struct Totals {
     series: SeriesTable,
@@ -104,8 +104,8 @@ impl Totals {
     }
 
     /// All of it, as of now.
-    pub fn figures(&self) -> Figures {
-        Figures {
+    pub fn figures(&self) -> MetricFigures {
+        MetricFigures {
             series: self.series.slots().cloned().collect(),
             overflow: self.series.overflow(),
             autoreaped: self.autoreaped,
@@ -139,7 +139,7 @@ pub(super) mod tests {
     use crate::model::fixtures::{alive, zombie};
 
     /// Of a parent that has a name to be escaped, and of one that is not known.
-    pub(in super::super) fn figures() -> Figures {
+    pub(in super::super) fn figures() -> MetricFigures {
         let mut totals = Totals::new(10, "fentry", Timestamp::UNIX_EPOCH);
         let parent = Comm::from("a\"\\\n");
         for zombie_ns in [1_500, 3_000_000, 600_000_000_000] {

@@ -10,7 +10,7 @@ mod series;
 
 pub use duration_histogram::{BOUNDS_NS, DurationHistogram};
 pub use family::{Family, LabelSet, Sample, Samples};
-pub use figures::{Figures, Pids, Standing, Totals};
-pub use openmetrics::{Format, render};
+pub use figures::{MetricFigures, Pids, Standing, Totals};
+pub use openmetrics::{Exposition, render};
 pub use otlp::{Rejection, export_request, rejection};
 pub use series::{Labels, OTHER, Series, SeriesTable, Slot};

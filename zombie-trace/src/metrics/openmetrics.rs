@@ -7,18 +7,18 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{BOUNDS_NS, Figures, Samples, duration_histogram::seconds};
+use super::{BOUNDS_NS, MetricFigures, Samples, duration_histogram::seconds};
 
 /// A text format for Prometheus, and for what reads the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum Exposition {
     /// OpenMetrics 1.0.
     OpenMetrics,
     /// Prometheus' own, 0.0.4.
     Prometheus,
 }
 
-impl Format {
+impl Exposition {
     /// What HTTP calls it.
     pub fn content_type(self) -> &'static str {
         match self {
@@ -32,21 +32,21 @@ impl Format {
 ///
 /// # Errors
 /// None that a string gives cause for.
-pub fn render(figures: Figures, format: Format) -> Result<String, fmt::Error> {
+pub fn render(figures: MetricFigures, format: Exposition) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Exposition(figures)));
+    registry.register_collector(Box::new(Registered(figures)));
     let mut out = String::new();
     match format {
-        Format::OpenMetrics => text::encode(&mut out, &registry)?,
-        Format::Prometheus => prometheus_text::encode(&mut out, &registry)?,
+        Exposition::OpenMetrics => text::encode(&mut out, &registry)?,
+        Exposition::Prometheus => prometheus_text::encode(&mut out, &registry)?,
     }
     Ok(out)
 }
 
 #[derive(Debug)]
-struct Exposition(Figures);
+struct Registered(MetricFigures);
 
-impl Collector for Exposition {
+impl Collector for Registered {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for family in self.0.families() {
             let kind = match family.samples {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn each_figure_is_told() {
-        let text = render(figures(), Format::OpenMetrics).unwrap();
+        let text = render(figures(), Exposition::OpenMetrics).unwrap();
         let parent = r#"{parent="a\"\\\\x0a",container=""}"#;
         for line in [
             "# TYPE zombie_trace_zombie_duration_seconds histogram",
@@ -134,8 +134,11 @@ mod tests {
             let text = render(figures(), format).unwrap();
             text.lines().filter(|line| !line.starts_with('#')).count()
         };
-        assert_eq!(samples(Format::OpenMetrics), samples(Format::Prometheus));
-        let text = render(figures(), Format::Prometheus).unwrap();
+        assert_eq!(
+            samples(Exposition::OpenMetrics),
+            samples(Exposition::Prometheus)
+        );
+        let text = render(figures(), Exposition::Prometheus).unwrap();
         assert!(
             text.contains("# TYPE zombie_trace_reaped_total counter\n"),
             "{text}"

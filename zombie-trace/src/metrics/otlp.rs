@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use prost::{DecodeError, Message as _};
 
 use super::{
-    BOUNDS_NS, DurationHistogram, Figures, Sample, Samples,
+    BOUNDS_NS, DurationHistogram, MetricFigures, Sample, Samples,
     duration_histogram::seconds,
     otlp_messages::{
         AggregationTemporality, AnyValue, Data, ExportMetricsServiceRequest,
@@ -15,7 +15,11 @@ use super::{
 ///
 /// All of them are totals since their beginning: a message that is lost takes nothing with it that
 /// the next does not report.
-pub fn export_request(figures: &Figures, resource: &[(String, String)], now: Timestamp) -> Vec<u8> {
+pub fn export_request(
+    figures: &MetricFigures,
+    resource: &[(String, String)],
+    now: Timestamp,
+) -> Vec<u8> {
     let metrics = figures.families().into_iter().map(|family| {
         let (name, data) = match family.samples {
             Samples::Counters(samples) => {

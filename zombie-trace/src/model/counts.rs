@@ -1,3 +1,5 @@
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 /// How many processes in scope ended, and what became of them.
@@ -24,19 +26,17 @@ pub struct Counts {
     pub suspicious: u64,
 }
 
-impl Counts {
-    /// Both together; a recording can hold any numbers, so sums stop at the largest.
-    pub fn plus(&self, other: &Self) -> Self {
-        Self {
-            exits: self.exits.saturating_add(other.exits),
-            reaped: self.reaped.saturating_add(other.reaped),
-            autoreaped: self.autoreaped.saturating_add(other.autoreaped),
-            alive: self.alive.saturating_add(other.alive),
-            pre_existing: self.pre_existing.saturating_add(other.pre_existing),
-            filtered: self.filtered.saturating_add(other.filtered),
-            lost: self.lost.plus(&other.lost),
-            suspicious: self.suspicious.saturating_add(other.suspicious),
-        }
+/// Sums stop at the largest number, which a recording can hold.
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.exits = self.exits.saturating_add(other.exits);
+        self.reaped = self.reaped.saturating_add(other.reaped);
+        self.autoreaped = self.autoreaped.saturating_add(other.autoreaped);
+        self.alive = self.alive.saturating_add(other.alive);
+        self.pre_existing = self.pre_existing.saturating_add(other.pre_existing);
+        self.filtered = self.filtered.saturating_add(other.filtered);
+        self.lost += other.lost;
+        self.suspicious = self.suspicious.saturating_add(other.suspicious);
     }
 }
 
@@ -72,13 +72,13 @@ impl Lost {
         let counts = [self.ring_full, self.map_full, self.missed];
         counts.into_iter().fold(0, u64::saturating_add)
     }
+}
 
-    /// Both together.
-    pub fn plus(&self, other: &Self) -> Self {
-        Self {
-            ring_full: self.ring_full.saturating_add(other.ring_full),
-            map_full: self.map_full.saturating_add(other.map_full),
-            missed: self.missed.saturating_add(other.missed),
-        }
+/// Sums stop at the largest number, which a recording can hold.
+impl AddAssign for Lost {
+    fn add_assign(&mut self, other: Self) {
+        self.ring_full = self.ring_full.saturating_add(other.ring_full);
+        self.map_full = self.map_full.saturating_add(other.map_full);
+        self.missed = self.missed.saturating_add(other.missed);
     }
 }

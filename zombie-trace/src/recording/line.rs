@@ -20,14 +20,14 @@ pub enum Line {
     /// Something was lost.
     Loss(Loss),
     /// What an interval of the run was like.
-    Interval(Interval),
+    Interval(RecordedInterval),
     /// The run ends.
     Summary(Box<Summary>),
 }
 
 /// What happened since the last such line.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Interval {
+pub struct RecordedInterval {
     /// When it ended.
     pub ts: Timestamp,
     /// How long it was, in ns.
@@ -59,7 +59,7 @@ struct Head<'a> {
 
 /// What says how a recording is to be read.
 #[derive(Deserialize)]
-struct Format {
+struct FormatVersion {
     schema: u64,
     version: Option<String>,
 }
@@ -98,7 +98,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, LineError> {
         "interval" => Line::Interval(serde_json::from_slice(line)?),
         "summary" => Line::Summary(serde_json::from_slice(line)?),
         "start" => {
-            let format: Format = serde_json::from_slice(line)?;
+            let format: FormatVersion = serde_json::from_slice(line)?;
             if format.schema != u64::from(SCHEMA) {
                 return Err(LineError::Schema {
                     schema: format.schema,

@@ -18,7 +18,7 @@ use std::{
 
 pub use error::RecordingError;
 pub use identity::Identity;
-pub use line::{Interval, Line};
+pub use line::{Line, RecordedInterval};
 pub use tally::Missing;
 
 use self::{line::LineError, tally::Tally};

@@ -146,7 +146,7 @@ impl Tally {
                 }
                 self.alive.1 += u64::from(self.alive.0 == Some(alive.ts));
             }
-            Line::Loss(loss) => self.lost = self.lost.plus(&loss.lost),
+            Line::Loss(loss) => self.lost += loss.lost,
             Line::Interval(interval) => {
                 let ended = interval.reaped.saturating_add(interval.autoreaped);
                 let sum = self.in_intervals.get_or_insert(0);

@@ -7,7 +7,7 @@ use std::{
 use super::Sink;
 use crate::{
     aggregate::Summary,
-    metrics::{Figures, Standing, Totals},
+    metrics::{MetricFigures, Standing, Totals},
     model::{Alive, Loss, Start, Zombie},
 };
 
@@ -30,7 +30,7 @@ impl Metrics {
     }
 
     /// A copy of the figures. Whoever counts waits for no more than that.
-    pub fn figures(&self) -> Figures {
+    pub fn figures(&self) -> MetricFigures {
         self.lock().totals.figures()
     }
 

@@ -10,13 +10,13 @@ use crate::system::cgroup2_mount;
 
 /// A cgroup of a demonstration; removed at the end.
 #[derive(Debug)]
-pub(super) struct Cgroup {
+pub(super) struct DemoCgroup {
     directory: PathBuf,
     /// The file that puts processes into their state, and its contents.
     switch: Option<(&'static str, &'static str, &'static str)>,
 }
 
-impl Cgroup {
+impl DemoCgroup {
     /// One that is frozen when the parent is in it.
     pub(super) fn for_freezing() -> anyhow::Result<Self> {
         let mount = cgroup2_mount().context("cgroup v2 is not mounted")?;
@@ -80,7 +80,7 @@ impl Cgroup {
     }
 }
 
-impl Drop for Cgroup {
+impl Drop for DemoCgroup {
     fn drop(&mut self) {
         // A dead process leaves with its last reference only.
         let deadline = Instant::now() + Duration::from_secs(2);

@@ -16,7 +16,7 @@ use nix::{
 
 use super::{
     Kind,
-    cgroup::Cgroup,
+    cgroup::DemoCgroup,
     parents,
     stage::{Stage, die_with, exit},
 };
@@ -29,15 +29,15 @@ pub(super) struct Made {
     pub(super) parent: u32,
     /// Tells the parent to come to an end, by being closed.
     end: Option<OwnedFd>,
-    cgroup: Option<Cgroup>,
+    cgroup: Option<DemoCgroup>,
     proc: Proc,
 }
 
 /// Starts a parent and waits until it has its zombies.
 pub(super) fn make(kind: Kind, proc: &Proc) -> anyhow::Result<Made> {
     let cgroup = match kind {
-        Kind::Frozen => Some(Cgroup::for_freezing()?),
-        Kind::Starved => Some(Cgroup::with_little_cpu()?),
+        Kind::Frozen => Some(DemoCgroup::for_freezing()?),
+        Kind::Starved => Some(DemoCgroup::with_little_cpu()?),
         _ => None,
     };
     let (ready, tell) = pipe().context("cannot make a pipe")?;

@@ -32,8 +32,7 @@ use crate::{
 /// A recording can't be read or has no zombie times, or standard output or the file of `--format`
 /// can't be written.
 pub fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let gates = Gates::open(&args.fail_if, &args.format)
-        .with_context(|| format!("cannot open --format {}", args.format))?;
+    let gates = Gates::open(&args.fail_if, &args.format)?;
     let base = Run::read(&args.base)?;
     let new = Run::read(&args.new)?;
     let comparison = compare(&base.profile, &new.profile);
@@ -48,14 +47,7 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
         written => written.context("cannot write to standard output")?,
     }
     let (base, new) = (base.figures(), new.figures());
-    let failed = gates
-        .judge(|condition| judge(condition, &comparison, &base, &new))
-        .with_context(|| format!("cannot write to --format {}", args.format))?;
-    Ok(if failed {
-        ExitCode::ConditionHolds
-    } else {
-        ExitCode::Success
-    })
+    gates.conclude(|condition| judge(condition, &comparison, &base, &new))
 }
 
 fn write(
@@ -237,7 +229,7 @@ impl Run {
                         &interval.histogram,
                     );
                 }
-                Line::Loss(loss) => lost = lost.plus(&loss.lost),
+                Line::Loss(loss) => lost += loss.lost,
                 Line::Summary(end) => summary = Some(end),
                 Line::Start(_) | Line::Alive(_) => {}
             }

@@ -11,9 +11,9 @@ pub use args::DoctorArgs;
 use crate::{
     args::{BufferSize, DEFAULT_MAX_ZOMBIES},
     exit_code::ExitCode,
-    kernel::{BackendCheck, Capabilities, Config, Confinement, Examination, Scope},
+    kernel::{BackendCheck, BtfCheck, Capabilities, Config, Confinement, Examination, Scope},
     sink,
-    system::proc::Proc,
+    system::{Cgroups, proc::Proc},
     text::{self, BAD, GOOD, HEADING, encode, visible},
 };
 
@@ -92,32 +92,41 @@ pub fn write_text(
     examination: &Examination,
     proc: &ProcCheck,
 ) -> io::Result<()> {
-    let Examination {
-        kernel,
-        kernel_is_new_enough,
-        btf,
-        capabilities,
-        confinement,
-        lockdown,
-        tracefs,
-        tracefs_is_readable,
-        cgroups,
-        backends,
-        would_use,
-        pid_max,
-        max_zombies,
-        buffer_bytes,
-        map_bytes,
-    } = examination;
+    let held = held(examination.capabilities.as_ref(), &examination.confinement);
+    line(out, "kernel", &about_kernel(examination))?;
+    line(out, "BTF", &about_btf(&examination.btf))?;
+    line(out, "capabilities", &held)?;
+    let confinement = about_confinement(&examination.confinement);
+    line(out, "confinement", &confinement)?;
+    let lockdown = about_lockdown(examination.lockdown.as_deref());
+    line(out, "lockdown", &lockdown)?;
+    line(out, "tracefs", &about_tracefs(examination))?;
+    line(out, "/proc", &about_proc(proc))?;
+    let cgroups = about_cgroups(examination.cgroups.as_ref());
+    line(out, "cgroups", &cgroups)?;
+    writeln!(out, "{HEADING}backends{HEADING:#}")?;
+    for backend in &examination.backends {
+        line(out, &format!("  {}", backend.name), &about(backend))?;
+    }
+    match examination.would_use {
+        Some(name) => line(out, "would use", name)?,
+        None => line(out, "would use", &bad("none: tracing can't work here"))?,
+    }
+    line(out, "room", &about_room(examination))?;
+    line(out, "pid_max", &about_pid_max(examination))
+}
 
-    let verdict = match kernel_is_new_enough {
+fn about_kernel(examination: &Examination) -> String {
+    let verdict = match examination.kernel_is_new_enough {
         Some(true) => good("5.10 or later"),
         Some(false) => bad("too old: needs 5.10 or later"),
         None => "of unknown version".to_owned(),
     };
-    line(out, "kernel", &format!("{} ({verdict})", visible(kernel)))?;
+    format!("{} ({verdict})", visible(&examination.kernel))
+}
 
-    let text = match (&btf.path, btf.bytes, &btf.problem) {
+fn about_btf(btf: &BtfCheck) -> String {
+    match (&btf.path, btf.bytes, &btf.problem) {
         (Some(path), Some(bytes), _) => format!(
             "{} ({:.1} MB, {})",
             text::path(path),
@@ -125,15 +134,11 @@ pub fn write_text(
             good("has every field")
         ),
         (.., problem) => bad(problem.as_deref().unwrap_or_default()),
-    };
-    line(out, "BTF", &text)?;
+    }
+}
 
-    line(
-        out,
-        "capabilities",
-        &held(capabilities.as_ref(), confinement),
-    )?;
-    let text = match confinement {
+fn about_confinement(confinement: &Confinement) -> String {
+    match confinement {
         Confinement {
             bpf_refused: Some(problem),
             ..
@@ -147,34 +152,37 @@ pub fn write_text(
             ..
         } => "a seccomp filter, which allows bpf(2)".to_owned(),
         _ => "none".to_owned(),
-    };
-    line(out, "confinement", &text)?;
+    }
+}
 
-    let text = match lockdown.as_deref() {
+fn about_lockdown(mode: Option<&str>) -> String {
+    match mode {
         None => "not known (securityfs is not mounted or not readable)".to_owned(),
         Some("confidentiality") => bad("confidentiality: programs may not read kernel memory"),
         Some(mode) => visible(mode),
-    };
-    line(out, "lockdown", &text)?;
+    }
+}
 
-    let text = match tracefs {
-        Some(path) if *tracefs_is_readable => text::path(path),
+fn about_tracefs(examination: &Examination) -> String {
+    match &examination.tracefs {
+        Some(path) if examination.tracefs_is_readable => text::path(path),
         Some(path) => format!(
             "{} (not readable: the tracepoint backend needs CAP_DAC_READ_SEARCH)",
             text::path(path)
         ),
         None => "not mounted (the tracepoint backend mounts it for itself, as root)".to_owned(),
-    };
-    line(out, "tracefs", &text)?;
+    }
+}
 
-    let text = match &proc.problem {
+fn about_proc(proc: &ProcCheck) -> String {
+    match &proc.problem {
         None => good("shows all processes"),
         Some(problem) => bad(problem),
-    };
-    line(out, "/proc", &text)?;
+    }
+}
 
-    let mounted = cgroups.as_ref().map(|cgroups| (&cgroups.v2, cgroups.v1));
-    let text = match mounted {
+fn about_cgroups(cgroups: Option<&Cgroups>) -> String {
+    match cgroups.map(|cgroups| (&cgroups.v2, cgroups.v1)) {
         None => "not known: /proc does not show what is mounted".to_owned(),
         Some((Some(path), false)) => {
             format!("{} (v2): containers by their paths", text::path(path))
@@ -189,36 +197,32 @@ pub fn write_text(
         Some((None, false)) => {
             "not mounted: no paths, and containers by their host names only".to_owned()
         }
-    };
-    line(out, "cgroups", &text)?;
-
-    writeln!(out, "{HEADING}backends{HEADING:#}")?;
-    for backend in backends {
-        line(out, &format!("  {}", backend.name), &about(backend))?;
     }
-    match would_use {
-        Some(name) => line(out, "would use", name)?,
-        None => line(out, "would use", &bad("none: tracing can't work here"))?,
-    }
+}
 
+fn about_room(examination: &Examination) -> String {
     let mut text = format!(
-        "{max_zombies} dying processes and zombies, ring buffer of {} KiB",
-        buffer_bytes / 1024
+        "{} dying processes and zombies, ring buffer of {} KiB",
+        examination.max_zombies,
+        examination.buffer_bytes / 1024
     );
-    if let Some(bytes) = map_bytes {
+    if let Some(bytes) = examination.map_bytes {
         text += &format!("; {} MiB of kernel memory in all", bytes.div_ceil(1 << 20));
     }
-    line(out, "room", &text)?;
-    let text = match pid_max {
+    text
+}
+
+fn about_pid_max(examination: &Examination) -> String {
+    let max_zombies = examination.max_zombies;
+    match examination.pid_max {
         None => "not known".to_owned(),
         Some(pid_max) if pid_max <= max_zombies => format!("{pid_max}: there is room for all"),
         Some(pid_max) => format!(
             "{pid_max}: more than {max_zombies} zombies at once need --max-zombies N, with some \
              {} bytes of kernel memory for each",
-            map_bytes.unwrap_or(0) / u64::from(*max_zombies)
+            examination.map_bytes.unwrap_or(0) / u64::from(max_zombies)
         ),
-    };
-    line(out, "pid_max", &text)
+    }
 }
 
 fn held(capabilities: Option<&Capabilities>, confinement: &Confinement) -> String {

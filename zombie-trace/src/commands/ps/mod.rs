@@ -39,8 +39,7 @@ use crate::{
 /// can't be written.
 pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     let proc = Proc::open()?;
-    let gates = Gates::open(&args.fail_if, &args.format)
-        .with_context(|| format!("cannot open --format {}", args.format))?;
+    let gates = Gates::open(&args.fail_if, &args.format)?;
     let Seen { processes, gap } = raised(Capability::CAP_SYS_PTRACE, || list(&proc, args))?;
     // That there is none is not known then.
     if gap.is_none() || !processes.is_empty() {
@@ -63,14 +62,7 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
         oldest_ns: ages.max(),
         ..Figures::default()
     };
-    let failed = gates
-        .judge(|condition| condition.judge(&figures))
-        .with_context(|| format!("cannot write to --format {}", args.format))?;
-    Ok(if failed {
-        ExitCode::ConditionHolds
-    } else {
-        ExitCode::Success
-    })
+    gates.conclude(|condition| condition.judge(&figures))
 }
 
 /// What [`run`] shows of the descendants of a process, but with a few of their rows only.

@@ -14,7 +14,7 @@ use crate::{
     aggregate::{Aggregate, PhaseTotals, RunFacts, Summary, ZombieTimes},
     kernel::Backend,
     model::{Alive, Counts, Lost, Start, Zombie},
-    recording::{Interval, Line, Recording},
+    recording::{Line, RecordedInterval, Recording},
 };
 
 /// Beyond this a time is a mistake, not a length of a run.
@@ -29,7 +29,7 @@ fn error_ns(start: &Start) -> u64 {
 
 /// Sums runs up.
 #[derive(Default)]
-pub(crate) struct Collector {
+pub(crate) struct ReportCollector {
     aggregate: Aggregate,
     timeline: Timeline,
     worst: Worst,
@@ -56,7 +56,7 @@ pub(crate) struct RunCollector {
     summary: Option<Box<Summary>>,
 }
 
-impl Collector {
+impl ReportCollector {
     /// A run begins.
     pub(crate) fn begin(&mut self, start: Option<&Start>) -> RunCollector {
         self.aggregate.next_run(RunFacts {
@@ -82,7 +82,7 @@ impl Collector {
             }
             Line::Loss(loss) => {
                 run.at(loss.ts);
-                run.counts.lost = run.counts.lost.plus(&loss.lost);
+                run.counts.lost += loss.lost;
             }
             Line::Interval(interval) => self.interval(run, interval),
             Line::Summary(summary) => {
@@ -113,16 +113,16 @@ impl Collector {
     }
 
     /// What an interval tells is in the lines of its zombies, if those are written.
-    fn interval(&mut self, run: &mut RunCollector, interval: &Interval) {
+    fn interval(&mut self, run: &mut RunCollector, interval: &RecordedInterval) {
         let end = run.at_end_of(interval);
-        run.in_intervals = run.in_intervals.plus(&Counts {
+        run.in_intervals += Counts {
             exits: interval.exits,
             reaped: interval.reaped,
             autoreaped: interval.autoreaped,
             filtered: interval.filtered,
             lost: interval.lost,
             ..Counts::default()
-        });
+        };
         // As many as there are at the end.
         run.in_intervals.alive = interval.alive;
         run.intervals |= interval.zombie_ns.count > 0 || !run.zombies;
@@ -202,7 +202,7 @@ impl Collector {
         } else if let Some(summary) = &run.summary {
             self.aggregate.name_parents(summary);
         }
-        self.counts = self.counts.plus(&counts);
+        self.counts += counts;
         self.causes.add(&left);
         self.end = self.end.max(run.last);
         self.runs.push(Run {
@@ -271,7 +271,7 @@ impl RunCollector {
         u64::try_from(since).unwrap_or(0).min(LONGEST_RUN)
     }
 
-    fn at_end_of(&mut self, interval: &Interval) -> u64 {
+    fn at_end_of(&mut self, interval: &RecordedInterval) -> u64 {
         let duration =
             jiff::SignedDuration::from_nanos(interval.duration_ns.try_into().unwrap_or(0));
         // A recording that has lost its begin has begun with it.

@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use self::{collect::Collector, csv::Csv, perfetto::Perfetto};
+use self::{collect::ReportCollector, csv::Csv, perfetto::Perfetto};
 pub use args::ReportArgs;
 pub(crate) use content::{Report, Run, TimesFrom};
 
@@ -46,8 +46,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         .map(|path| Recording::open(path))
         .collect::<Result<Vec<_>, _>>()?;
     warn_of_copies(args, &recordings);
-    let gates = Gates::open(&args.fail_if, &args.format)
-        .with_context(|| format!("cannot open --format {}", args.format))?;
+    let gates = Gates::open(&args.fail_if, &args.format)?;
     let report = match read(args, recordings) {
         Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::Success),
         report => report?,
@@ -69,14 +68,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         times: report.times.clone(),
         ..Figures::new(&report.summary)
     };
-    let failed = gates
-        .judge(|condition| condition.judge(&figures))
-        .with_context(|| format!("cannot write to --format {}", args.format))?;
-    Ok(if failed {
-        ExitCode::ConditionHolds
-    } else {
-        ExitCode::Success
-    })
+    gates.conclude(|condition| condition.judge(&figures))
 }
 
 /// Warns of each recording that holds the same run as one before it.
@@ -97,7 +89,7 @@ fn warn_of_copies(args: &ReportArgs, recordings: &[Recording]) {
 
 /// Reads all of them, and writes what is written meanwhile.
 fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report> {
-    let mut collector = Collector::default();
+    let mut collector = ReportCollector::default();
     let mut csv = match &args.csv {
         Some(path) => {
             let problem = || format!("cannot write to --csv {}", path.display());

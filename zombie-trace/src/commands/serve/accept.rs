@@ -1,15 +1,15 @@
 //! Which of the text formats a client likes best.
 
-use crate::metrics::Format;
+use crate::metrics::Exposition;
 
 /// OpenMetrics for those that name it and do not like plain text better; the others may be people.
-pub(super) fn format(accept: Option<&str>) -> Format {
+pub(super) fn format(accept: Option<&str>) -> Exposition {
     let accept = accept.unwrap_or_default();
     let open = quality(accept, "application/openmetrics-text");
     if open > 0.0 && open >= quality(accept, "text/plain") {
-        Format::OpenMetrics
+        Exposition::OpenMetrics
     } else {
-        Format::Prometheus
+        Exposition::Prometheus
     }
 }
 
@@ -40,7 +40,7 @@ mod tests {
              application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;\
              escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
         ] {
-            assert_eq!(format(Some(accept)), Format::OpenMetrics, "{accept}");
+            assert_eq!(format(Some(accept)), Exposition::OpenMetrics, "{accept}");
         }
     }
 
@@ -55,7 +55,7 @@ mod tests {
             Some("text/plain;version=0.0.4, application/openmetrics-text;q=0.5"),
             Some(";;,q=,\u{fffd}"),
         ] {
-            assert_eq!(format(accept), Format::Prometheus, "{accept:?}");
+            assert_eq!(format(accept), Exposition::Prometheus, "{accept:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ use hyper::{
 
 use super::accept;
 use crate::{
-    metrics::{self, Format},
+    metrics::{self, Exposition},
     sink::Metrics,
 };
 
@@ -81,7 +81,7 @@ impl Pages {
         }
     }
 
-    fn figures(&self, format: Format) -> Response<Full<Bytes>> {
+    fn figures(&self, format: Exposition) -> Response<Full<Bytes>> {
         let written = &mut self.written.borrow_mut()[format as usize];
         if let Some((when, text)) = written
             && when.elapsed() < FRESH
@@ -251,7 +251,7 @@ mod tests {
     fn a_storm_of_scrapes_writes_the_figures_once() {
         let mut pages = pages();
         let length = |pages: &Pages| {
-            let page = pages.written.borrow()[Format::Prometheus as usize].clone();
+            let page = pages.written.borrow()[Exposition::Prometheus as usize].clone();
             page.map(|(_, text)| text.len())
         };
         status(&pages, Method::GET, "/metrics");

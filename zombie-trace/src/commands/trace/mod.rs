@@ -19,13 +19,13 @@ use crate::{
         command::{self, Program, StartError, Terminal, Traced},
         destination::Destination,
         notice,
-        pipeline::Pipeline,
+        pipeline::{Ending, Pipeline},
         session::{Session, Trouble, until},
         signals::{Inherited, Signals},
     },
     sink::{self, Queue},
     stderr::{self, say},
-    system::{self, Release, monotonic_now, wall_clock},
+    system::{self, Release, deadline::Deadline, monotonic_now, wall_clock},
 };
 
 /// Runs until Ctrl-C, for the asked time, or while the command does.
@@ -71,8 +71,7 @@ async fn trace(
         tracer = attach_aside(args, scope)? => tracer?,
     };
     let (mut destination, output) = Destination::open(&args.target())?;
-    let gates = Gates::open(&args.fail_if, &args.format)
-        .with_context(|| format!("cannot open --format {}", args.format))?;
+    let gates = Gates::open(&args.fail_if, &args.format)?;
     let backend = tracer.backend();
     let start = start_line(args, &tracer);
     let mut session = begin(args, tracer, output)?;
@@ -81,23 +80,13 @@ async fn trace(
         say(&notice::attached(backend));
     }
 
-    let mut traced = None;
     let mut outcome = session.start(&start).map(|()| None);
-    // Why COMMAND does not run, if so.
-    let mut refused = None;
-    if let Some(program) = program {
-        if let Some(stop) = signals.stopped(false) {
-            refused = Some(stop.exit_code());
-        } else {
-            match Traced::start(program, inherited, terminal.as_ref()) {
-                Ok(command) => traced = Some(command),
-                Err(error) => refused = Some(refuse(&error)),
-            }
-        }
-    }
-    if let (Some(terminal), Some(_)) = (&terminal, &traced) {
-        terminal.engage();
-    }
+    // `refused`: the exit status if COMMAND does not run.
+    let (mut traced, mut refused) =
+        match start_command(program, inherited, terminal.as_ref(), &mut signals) {
+            Ok(traced) => (traced, None),
+            Err(code) => (None, Some(code)),
+        };
     let deadline = args.duration.map(|limit| Instant::now() + limit.into());
     if outcome.is_ok() && refused.is_none() {
         let begun = executed(traced.as_ref());
@@ -130,28 +119,78 @@ async fn trace(
     if let (None, Err(_), Some(traced)) = (status, &outcome, &mut traced) {
         status = Some(outlive(traced, &mut signals, deadline).await?);
     }
-    let mut trouble = outcome.err();
-    if !matches!(trouble, Some(Trouble::Output(_))) {
-        let mut written = destination.finish(&mut signals, session.end()).await;
-        if refused.is_some() {
-            written = written.and_then(|()| destination.keep_old());
-        }
-        if let Err(error) = written {
-            trouble.get_or_insert(Trouble::Output(error));
-        }
+    let end = session.end();
+    let trouble = write_out(
+        &mut destination,
+        &mut signals,
+        end,
+        outcome.err(),
+        refused.is_some(),
+    )
+    .await;
+    let code = refused.unwrap_or_else(|| status.map_or(ExitCode::Success, command::exit_code));
+    let ending = ending.filter(|_| refused.is_none());
+    Ok(conclude(args, gates, &destination, trouble, ending, code))
+}
+
+/// Starts COMMAND, unless somebody has said stop. An error is the exit status.
+fn start_command(
+    program: Option<Program>,
+    inherited: &Inherited,
+    terminal: Option<&Terminal>,
+    signals: &mut Signals,
+) -> Result<Option<Traced>, ExitCode> {
+    let Some(program) = program else {
+        return Ok(None);
+    };
+    if let Some(stop) = signals.stopped(false) {
+        return Err(stop.exit_code());
     }
+    let traced = Traced::start(program, inherited, terminal).map_err(|error| refuse(&error))?;
+    if let Some(terminal) = terminal {
+        terminal.engage();
+    }
+    Ok(Some(traced))
+}
+
+/// Writes the output to its end. Gives what went wrong first.
+async fn write_out(
+    destination: &mut Destination,
+    signals: &mut Signals,
+    end: Option<Deadline>,
+    trouble: Option<Trouble>,
+    is_refused: bool,
+) -> Option<Trouble> {
+    if matches!(trouble, Some(Trouble::Output(_))) {
+        return trouble;
+    }
+    let mut written = destination.finish(signals, end).await;
+    if is_refused {
+        written = written.and_then(|()| destination.keep_old());
+    }
+    trouble.or(written.err().map(Trouble::Output))
+}
+
+/// Judges the run, says what went wrong, and gives the exit status.
+fn conclude(
+    args: &TraceArgs,
+    gates: Gates,
+    destination: &Destination,
+    trouble: Option<Trouble>,
+    ending: Option<Ending>,
+    code: ExitCode,
+) -> ExitCode {
     let mut failures: Vec<anyhow::Error> = Vec::new();
     match trouble {
         // A gate that nobody has judged must not look as if it had passed.
         Some(Trouble::Output(error))
             if error.kind() == io::ErrorKind::BrokenPipe && gates.is_empty() => {}
-        Some(trouble) => failures.push(explained(trouble, &destination)),
+        Some(trouble) => failures.push(explained(trouble, destination)),
         None => {}
     }
     let mut condition_holds = false;
-    if let (Some(ending), None) = (&ending, &refused) {
-        let judged = gates.judge(|condition| condition.judge(&ending.figures));
-        match judged.with_context(|| format!("cannot write to --format {}", args.format)) {
+    if let Some(ending) = &ending {
+        match gates.judge(|condition| condition.judge(&ending.figures)) {
             Ok(holds) => condition_holds = holds,
             Err(error) => failures.push(error),
         }
@@ -159,13 +198,12 @@ async fn trace(
     for error in &failures {
         stderr::fail(error);
     }
-    let code = refused.unwrap_or_else(|| status.map_or(ExitCode::Success, command::exit_code));
-    Ok(match code.code() {
+    match code.code() {
         0 if !failures.is_empty() => ExitCode::Error,
         0 if condition_holds => ExitCode::ConditionHolds,
         0 if args.strict && ending.is_some_and(|ending| !ending.complete) => ExitCode::Incomplete,
         _ => code,
-    })
+    }
 }
 
 /// Waits until COMMAND is executed; not at all if there is none.
