@@ -2,7 +2,7 @@ use std::fmt;
 
 use nix::libc;
 
-use crate::model::Comm;
+use crate::model::{Comm, LanguageRuntime};
 
 /// What is known of a zombie and its parent at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,26 @@ pub struct Facts<'a> {
     pub zombie: &'a ZombieFacts,
     /// Its parent; `None` if it is not visible (0 in a container) or gone.
     pub parent: Option<&'a ParentFacts>,
+    /// What the tracer has seen of the parent; `None` without a tracer.
+    pub history: Option<&'a History>,
+}
+
+/// What a tracer has seen of a parent since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// How long it has been watched, ns.
+    pub watched_ns: u64,
+    /// How many of its children it has reaped.
+    pub reaped: u64,
+    /// How long ago the last of those reaps was, ns.
+    pub since_last_ns: u64,
+    /// From the first of those reaps to the last, ns.
+    pub reaping_ns: u64,
+    /// The number of its zombies now.
+    pub zombies: u64,
+    /// How often its SIGCHLD handler has run, and how many of its children have died meanwhile; `None`
+    /// if that is not known.
+    pub handler: Option<(u64, u64)>,
 }
 
 /// What matters of a zombie.
@@ -30,6 +50,8 @@ pub struct ZombieFacts {
     pub pids: Vec<u32>,
     /// Its process group ids likewise.
     pub groups: Vec<u32>,
+    /// Whether its parent is another program than the one that made it; `None` if that is not known.
+    pub foreign: Option<bool>,
 }
 
 /// A process that traces another.
@@ -64,15 +86,50 @@ pub struct ParentFacts {
     pub threads: Vec<ThreadFacts>,
     /// It is ending (`PF_EXITING`).
     pub exiting: bool,
+    /// What it runs on, if that is known.
+    pub runtime: Option<LanguageRuntime>,
+    /// The path of its cgroup v2.
+    pub cgroup: Option<String>,
+    /// It ignores SIGINT and SIGQUIT, as system(3) does.
+    pub ignores_keyboard: bool,
+    /// It has a signalfd for SIGCHLD; `None` if its descriptors can't be read.
+    pub has_signalfd: Option<bool>,
+    /// The processes that it has pidfds of, as we number them.
+    pub pidfds: Vec<u32>,
+    /// The child that it waits for in vfork(2).
+    pub vfork: Option<OtherProcess>,
+    /// The pipe that it is blocked reading.
+    pub pipe: Option<PipeFacts>,
+}
+
+/// Another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherProcess {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub comm: Comm,
+    /// The kernel function that it sleeps in, if any.
+    pub wchan: Option<String>,
+}
+
+/// A pipe that somebody reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipeFacts {
+    /// The descriptor that it is read by.
+    pub fd: u32,
+    /// A process, other than the reader, that can still write to it; `None` if none was found.
+    pub writer: Option<OtherProcess>,
 }
 
 impl ParentFacts {
-    /// A thread of it waits for particular children, not for any.
-    pub fn waits_for_some(&self) -> bool {
-        self.threads.iter().any(|thread| match thread.wait {
+    /// Its waits or descriptors are about particular children.
+    pub fn looks_for_some(&self) -> bool {
+        let waits = self.threads.iter().any(|thread| match thread.wait {
             Wait::For { target, options } => target != WaitTarget::Any || options & WNOTHREAD != 0,
             _ => false,
-        })
+        });
+        waits || !self.pidfds.is_empty()
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Only what the facts prove is said; anything else is [`Cause::Unknown`](crate::model::Cause::Unknown), with the facts.
 
+mod advice;
 mod diagnose;
 mod facts;
 
 pub use diagnose::diagnose;
 pub(crate) use facts::WNOTHREAD;
 pub use facts::{
-    Disposition, Facts, ParentFacts, State, ThreadFacts, Tracer, Unreadable, Wait, WaitTarget,
-    ZombieFacts,
+    Disposition, Facts, History, OtherProcess, ParentFacts, PipeFacts, State, ThreadFacts, Tracer,
+    Unreadable, Wait, WaitTarget, ZombieFacts,
 };

@@ -204,7 +204,7 @@ fn parent(record: &Record) -> Option<u32> {
 }
 
 /// Whether the program that its parent is now did not make it. A new parent has adopted it.
-fn foreign(set: u32) -> Option<bool> {
+pub(crate) fn foreign(set: u32) -> Option<bool> {
     if set & (flags::FOREIGN | flags::REPARENTED) != 0 {
         Some(true)
     } else {

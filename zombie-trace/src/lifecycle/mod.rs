@@ -3,11 +3,14 @@
 mod growth;
 mod interpret;
 mod overdue;
+mod reaping;
 mod run_queue_clocks;
 mod wall_clock;
 
 pub use growth::{Growing, Growth};
 pub use interpret::Lifecycle;
+pub(crate) use interpret::foreign;
 pub use overdue::{Overdue, TaskId};
+pub use reaping::{Reaping, Reaps};
 pub use run_queue_clocks::RunQueueClocks;
 pub use wall_clock::WallClock;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Comm, Flag, flag};
+use super::{Comm, Flag, LanguageRuntime, flag, language_runtime};
 use crate::{
     container::Container,
     model::{Cause, Diagnosis},
@@ -48,8 +48,8 @@ pub struct Alive {
     pub advice: Option<Arc<str>>,
     /// What the parent is written in, if that is known: `go`, `node`, `python`, `java`, `php`, `ruby`,
     /// `perl`, `shell`, `rust` or `c`.
-    #[serde(default)]
-    pub runtime: Option<Arc<str>>,
+    #[serde(default, deserialize_with = "language_runtime::known")]
+    pub runtime: Option<LanguageRuntime>,
     /// How long the parent has been watched, in ns: since the run began, or as long as it has been
     /// there.
     #[serde(default)]
@@ -71,7 +71,8 @@ impl Alive {
         Self {
             cause: diagnosis.map(|diagnosis| diagnosis.cause),
             cause_text: diagnosis.map(|diagnosis| Arc::clone(&diagnosis.finding)),
-            advice: diagnosis.and_then(Diagnosis::advice),
+            advice: diagnosis.and_then(|diagnosis| diagnosis.advice.clone()),
+            runtime: diagnosis.and_then(|diagnosis| diagnosis.runtime),
             ..self
         }
     }

@@ -2,6 +2,8 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::LanguageRuntime;
+
 /// Why a zombie is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
@@ -23,6 +25,17 @@ pub enum Cause {
     ParentStarved,
     /// The parent runs, and has not come to wait.
     ParentBusy,
+    /// The parent did not make it: the program that the parent was before exec(2) did, or it was adopted
+    /// by a parent that is not the init of its pid namespace.
+    ForeignChild,
+    /// The parent waits in vfork(2) for another child to call exec(2) or to end.
+    ParentInVfork,
+    /// The parent reads a pipe to its end, and another process holds the pipe open.
+    ParentReadsPipe,
+    /// The parent holds a pidfd of it, and has not waited.
+    HoldsPidfd,
+    /// The parent reaps its children, but late: seldom, or one at a time.
+    ReapsLate,
     /// The parent is blocked in a wait for another child.
     WaitsForOther,
     /// The parent's wait leaves out children such as this one by its flags.
@@ -35,7 +48,9 @@ pub enum Cause {
     BlocksSigchld,
     /// The parent handles SIGCHLD, but the handler has left it.
     HandlerLeavesIt,
-    /// As before, and the handler was seen to run less often than children died.
+    /// The parent reads SIGCHLD by a signalfd, and has left it.
+    SignalfdLeavesIt,
+    /// The parent handles SIGCHLD, and the handler was seen to run less often than children died.
     SignalsCoalesced,
     /// The parent is the init of its pid namespace, but does not behave as one.
     InitNeverWaits,
@@ -47,7 +62,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::LeaderWithThreads,
         Self::HeldByTracer,
         Self::ParentFrozen,
@@ -57,12 +72,18 @@ impl Cause {
         Self::ParentExiting,
         Self::ParentStarved,
         Self::ParentBusy,
+        Self::ForeignChild,
+        Self::ParentInVfork,
+        Self::ParentReadsPipe,
+        Self::HoldsPidfd,
+        Self::ReapsLate,
         Self::WaitsForOther,
         Self::WaitsWithoutFlags,
         Self::NoSigchld,
         Self::IgnoresSigchld,
         Self::BlocksSigchld,
         Self::HandlerLeavesIt,
+        Self::SignalfdLeavesIt,
         Self::SignalsCoalesced,
         Self::InitNeverWaits,
         Self::NeverWaits,
@@ -81,60 +102,23 @@ impl Cause {
             Self::ParentExiting => "parent-exiting",
             Self::ParentStarved => "parent-starved",
             Self::ParentBusy => "parent-busy",
+            Self::ForeignChild => "foreign-child",
+            Self::ParentInVfork => "parent-in-vfork",
+            Self::ParentReadsPipe => "parent-reads-pipe",
+            Self::HoldsPidfd => "holds-pidfd",
+            Self::ReapsLate => "reaps-late",
             Self::WaitsForOther => "waits-for-other",
             Self::WaitsWithoutFlags => "waits-without-flags",
             Self::NoSigchld => "no-sigchld",
             Self::IgnoresSigchld => "ignores-sigchld",
             Self::BlocksSigchld => "blocks-sigchld",
             Self::HandlerLeavesIt => "handler-leaves-it",
+            Self::SignalfdLeavesIt => "signalfd-leaves-it",
             Self::SignalsCoalesced => "signals-coalesced",
             Self::InitNeverWaits => "init-never-waits",
             Self::NeverWaits => "never-waits",
             Self::Unknown => "unknown",
         }
-    }
-
-    /// What usually helps, as an imperative sentence; `None` if nothing needs to be done.
-    pub fn fix(self) -> Option<&'static str> {
-        Some(match self {
-            Self::LeaderWithThreads => {
-                "end the process by exit_group (exit(3)), not by ending the main thread alone"
-            }
-            Self::HeldByTracer => "let the tracer wait for it, or end the tracer",
-            Self::ParentFrozen => "thaw the parent's cgroup (write 0 to its cgroup.freeze)",
-            Self::ParentStopped => "continue the parent (kill -CONT)",
-            Self::ParentTraced => "continue the parent in its debugger, or detach it",
-            Self::ParentUninterruptible => {
-                "look at what the parent's system call waits for: a disk, a network file system, \
-                 a driver"
-            }
-            Self::ParentStarved => "give the parent CPU time: look at its nice value and cpu.max",
-            Self::ParentBusy => "let the parent wait between the steps of its work",
-            Self::WaitsForOther => {
-                "wait for any child (waitpid(-1)) or handle SIGCHLD, instead of for one child"
-            }
-            Self::WaitsWithoutFlags => {
-                "add WEXITED (waitid), or __WALL for a cloned child, to the options of the wait, \
-                 and leave __WNOTHREAD out"
-            }
-            Self::NoSigchld => "wait with __WALL, or create the child with SIGCHLD",
-            Self::IgnoresSigchld => {
-                "ignore SIGCHLD before the first child is created, or wait for what died before"
-            }
-            Self::BlocksSigchld => "unblock SIGCHLD, or read it (signalfd, sigwait) and wait",
-            Self::HandlerLeavesIt | Self::SignalsCoalesced => {
-                "signals coalesce, so that one SIGCHLD can stand for several deaths: call \
-                 waitpid(-1, …, WNOHANG) in a loop until it gives 0 or ECHILD"
-            }
-            Self::InitNeverWaits => {
-                "run the container with an init that reaps, such as tini (docker run --init)"
-            }
-            Self::NeverWaits => {
-                "let the parent wait for its children, or ignore SIGCHLD; if it can't be mended, \
-                 restart it: its zombies are then reaped"
-            }
-            Self::ParentExiting | Self::Unknown => return None,
-        })
     }
 }
 
@@ -166,31 +150,11 @@ pub struct Diagnosis {
     pub cause: Cause,
     /// What was found: a clause without a full stop, that names the parent or the tracer.
     pub finding: Arc<str>,
-}
-
-impl Diagnosis {
-    /// With what was seen of the parent's SIGCHLD handler: the cause is sharper if it left the
-    /// zombie and ran less often than children died.
-    #[must_use]
-    pub fn with_handler(self, runs: u64, deaths: u64) -> Self {
-        if self.cause != Cause::HandlerLeavesIt || runs >= deaths {
-            return self;
-        }
-        let times = if runs == 1 { "time" } else { "times" };
-        Self {
-            cause: Cause::SignalsCoalesced,
-            finding: format!(
-                "{}: its handler ran {runs} {times} for {deaths} deaths since we look",
-                self.finding
-            )
-            .into(),
-        }
-    }
-
-    /// What usually helps, as an imperative sentence without a full stop.
-    pub fn advice(&self) -> Option<Arc<str>> {
-        self.cause.fix().map(Arc::from)
-    }
+    /// What helps, as an imperative sentence without a full stop; `None` if nothing needs to be done or
+    /// nobody can say.
+    pub advice: Option<Arc<str>>,
+    /// What the parent runs on, if that is known.
+    pub runtime: Option<LanguageRuntime>,
 }
 
 #[cfg(test)]
@@ -198,20 +162,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-
-    #[test]
-    fn a_handler_that_ran_too_seldom() {
-        let left = |cause| Diagnosis {
-            cause,
-            finding: "it handles SIGCHLD".into(),
-        };
-        let sharper = left(Cause::HandlerLeavesIt).with_handler(1, 10);
-        assert_eq!(sharper.cause, Cause::SignalsCoalesced);
-        assert!(sharper.finding.contains("ran 1 time for 10 deaths"));
-        for (cause, runs) in [(Cause::HandlerLeavesIt, 10), (Cause::NeverWaits, 0)] {
-            assert_eq!(left(cause).with_handler(runs, 10), left(cause));
-        }
-    }
 
     #[test]
     fn each_cause_has_a_code_of_its_own() {

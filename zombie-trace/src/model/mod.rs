@@ -7,6 +7,7 @@ mod counts;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod flag;
+mod language_runtime;
 mod line;
 mod phases;
 mod place;
@@ -17,6 +18,7 @@ pub use cause::{Cause, Diagnosis};
 pub use comm::Comm;
 pub use counts::{Counts, Lost};
 pub use flag::Flag;
+pub use language_runtime::LanguageRuntime;
 pub use line::{FilterLine, Loss, Running, ScopeLine, Start};
 pub use phases::{Phase, Phases, longest};
 pub use place::Place;

@@ -10,10 +10,11 @@ use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
 use crate::{
     aggregate::{Aggregate, ParentKey, RunFacts},
+    cause::History,
     filter::Filter,
     gate::Figures,
     kernel::decode::Event,
-    lifecycle::{Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
+    lifecycle::{Lifecycle, Overdue, Reaping, RunQueueClocks, TaskId, WallClock},
     metrics::{Pids, Standing},
     model::{Alive, Comm, Counts, Diagnosis, Loss, Lost, Running, Start},
     run::{
@@ -62,6 +63,7 @@ pub struct Pipeline {
     /// What was found at the last look at each zombie that was looked at and is not gone.
     found: HashMap<TaskId, Diagnosis>,
     command_lines: CommandLines,
+    reaping: Reaping,
     /// Lines that the output had no room for.
     unwritten: u64,
     /// What the `loss` lines have reported.
@@ -92,6 +94,7 @@ impl Pipeline {
         Self {
             found: HashMap::new(),
             command_lines: CommandLines::new(command_line),
+            reaping: Reaping::default(),
             overdue: Overdue::new(alive_after_ns),
             lifecycle: Lifecycle::new(error_ns),
             filter,
@@ -153,6 +156,10 @@ impl Pipeline {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         let place = self.places.of(record);
         let found = self.found.remove(&identity(record));
+        if record.reaper_pid != 0 && record.reaper_pid == record.ppid {
+            let comm = Comm::new(record.parent_comm);
+            self.reaping.reaped(record.ppid, comm, record.reap_time);
+        }
         let zombie = self
             .lifecycle
             .zombie(record, &self.wall, place)
@@ -329,6 +336,22 @@ impl Pipeline {
         }
         let known = self.found.get(&counted.id);
         counted.alive.clone().because(known)
+    }
+
+    /// What has been seen of a zombie's parent. `zombies`: the number of each parent's.
+    pub fn history(&self, entry: &SnapshotEntry, zombies: &HashMap<u32, u64>) -> History {
+        let now = monotonic_now();
+        let record = &entry.record;
+        let reaps = self.reaping.of(record.ppid, Comm::new(record.parent_comm));
+        let since = |time: u64| now.saturating_sub(time);
+        History {
+            watched_ns: since(self.begun),
+            reaped: reaps.map_or(0, |reaps| reaps.count),
+            since_last_ns: reaps.map_or(0, |reaps| since(reaps.last)),
+            reaping_ns: reaps.map_or(0, |reaps| reaps.last - reaps.first),
+            zombies: zombies.get(&record.ppid).copied().unwrap_or(0),
+            handler: None,
+        }
     }
 
     /// Reads a parent's command line, while it is there.

@@ -14,12 +14,13 @@ use caps::Capability;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::time::{self, Instant, MissedTickBehavior};
 
-use zombie_trace_common::{Counters, Record, SnapshotEntry};
+use zombie_trace_common::{Counters, SnapshotEntry};
 
 use crate::{
+    cause::History,
     kernel::{Adopted, KernelError, RecordSource, Tracer, decode::Event},
     lifecycle::{Growth, RunQueueClocks},
-    model::{Cause, Diagnosis, Start},
+    model::{Diagnosis, Start},
     run::{
         accounts::{self, Remains},
         census::Census,
@@ -292,7 +293,14 @@ impl Session {
         if !due.is_empty() {
             let patience = Deadline::after(DIAGNOSIS);
             let zombies: Vec<_> = due.iter().map(|&at| census.zombies[at].entry).collect();
-            let diagnoses = diagnose(&mut self.tracer, self.proc.as_ref(), &zombies, patience)?;
+            let zombies_of = zombies_by_parent(&existing);
+            let diagnoses = diagnose(
+                &mut self.tracer,
+                self.proc.as_ref(),
+                &zombies,
+                |entry| self.pipeline.history(entry, &zombies_of),
+                patience,
+            )?;
             self.pipeline.alive(&census, &due, &diagnoses)?;
         }
         Ok(took)
@@ -420,7 +428,14 @@ impl Session {
             .filter(|entry| accounts::is_zombie(entry))
             .collect();
         let patience = deadline.or_after(DIAGNOSIS);
-        remains.diagnoses = diagnose(&mut self.tracer, self.proc.as_ref(), &zombies, patience)?;
+        let zombies_of = zombies_by_parent(&remains.existing);
+        remains.diagnoses = diagnose(
+            &mut self.tracer,
+            self.proc.as_ref(),
+            &zombies,
+            |entry| self.pipeline.history(entry, &zombies_of),
+            patience,
+        )?;
         remains.running = self.tracer.descendants()?;
         Ok(remains)
     }
@@ -488,11 +503,21 @@ fn open_proc() -> Option<Proc> {
         .ok()
 }
 
+/// The number of zombies of each parent.
+fn zombies_by_parent(existing: &[SnapshotEntry]) -> HashMap<u32, u64> {
+    let mut counts = HashMap::new();
+    for entry in existing.iter().filter(|entry| accounts::is_zombie(entry)) {
+        *counts.entry(entry.record.ppid).or_default() += 1;
+    }
+    counts
+}
+
 /// Why they are still there, by pid, as far as that is known by the deadline.
 fn diagnose(
     tracer: &mut Tracer,
     proc: Option<&Proc>,
     zombies: &[&SnapshotEntry],
+    history: impl Fn(&SnapshotEntry) -> History,
     deadline: Deadline,
 ) -> Result<HashMap<u32, Diagnosis>, KernelError> {
     let Some(proc) = proc.filter(|_| !zombies.is_empty()) else {
@@ -504,28 +529,21 @@ fn diagnose(
         warn(&notice::undiagnosed(zombies.len()));
         return Ok(HashMap::new());
     };
-    let mut diagnoses = findings.diagnoses(|| tracer.list())?;
     // Many zombies have few parents.
     let mut handlers = HashMap::new();
-    for Record {
-        pid,
-        ppid,
-        parent_task,
-        ..
-    } in zombies.iter().map(|entry| entry.record)
-    {
-        let Some(diagnosis) = diagnoses.get_mut(&pid) else {
-            continue;
-        };
-        if diagnosis.cause == Cause::HandlerLeavesIt
-            && let Some(handler) = *handlers
-                .entry(parent_task)
-                .or_insert_with(|| tracer.handler_runs(parent_task, ppid))
-        {
-            *diagnosis = diagnosis.clone().with_handler(handler.runs, handler.deaths);
-        }
+    for record in zombies.iter().map(|entry| entry.record) {
+        handlers
+            .entry(record.parent_task)
+            .or_insert_with(|| tracer.handler_runs(record.parent_task, record.ppid));
     }
-    Ok(diagnoses)
+    let history = |entry: &SnapshotEntry| {
+        let handler = handlers.get(&entry.record.parent_task).copied().flatten();
+        Some(History {
+            handler: handler.map(|handler| (handler.runs, handler.deaths)),
+            ..history(entry)
+        })
+    };
+    findings.diagnoses(|| tracer.list(), history)
 }
 
 /// The first end of an interval is that long from now; one that was missed makes the next longer.

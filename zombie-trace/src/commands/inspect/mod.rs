@@ -136,6 +136,7 @@ fn about_zombie(text: &mut String, proc: &Proc, zombie: &Existing) -> anyhow::Re
     let diagnosis = diagnose(Facts {
         zombie: &zombie.facts,
         parent,
+        history: None,
     });
     let Some(alive) = alive(std::slice::from_ref(zombie)).pop() else {
         return Ok(());
@@ -162,8 +163,8 @@ fn about_zombie(text: &mut String, proc: &Proc, zombie: &Existing) -> anyhow::Re
     heading(text, "Why");
     line(text, "cause", diagnosis.cause.code());
     line(text, "found", &diagnosis.finding);
-    if let Some(fix) = diagnosis.cause.fix() {
-        line(text, "what helps", fix);
+    if let Some(advice) = &diagnosis.advice {
+        line(text, "what helps", advice);
     }
 
     heading(text, "What is left of it");
@@ -357,6 +358,7 @@ fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> 
             diagnose(Facts {
                 zombie: &zombie.facts,
                 parent: Some(process),
+                history: None,
             })
         });
         let mut listed: Vec<(Alive, Diagnosis)> =
@@ -379,8 +381,8 @@ fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> 
         }
         if let Some((_, diagnosis)) = listed.first() {
             line(text, "found", &diagnosis.finding);
-            if let Some(fix) = diagnosis.cause.fix() {
-                line(text, "what helps", fix);
+            if let Some(advice) = &diagnosis.advice {
+                line(text, "what helps", advice);
             }
         }
     }

@@ -134,6 +134,7 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
         let diagnosis: Diagnosis = diagnose(Facts {
             zombie: &zombie.facts,
             parent,
+            history: None,
         });
         let mut alive = lifecycle
             .alive(&entry.record, now, &wall, place)

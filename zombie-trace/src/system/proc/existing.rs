@@ -137,6 +137,7 @@ fn facts(pid: u32, stat: &Stat, status: &Status) -> io::Result<ZombieFacts> {
         tracer: tracer.and_then(tracer_of),
         pids: status.numbers("NSpid"),
         groups: status.numbers("NSpgid"),
+        foreign: None,
     })
 }
 

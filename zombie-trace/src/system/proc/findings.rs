@@ -7,7 +7,8 @@ use super::{
     existing::{all_facts, plain_facts},
 };
 use crate::{
-    cause::{Facts, ParentFacts, ZombieFacts, diagnose},
+    cause::{Facts, History, ParentFacts, ZombieFacts, diagnose},
+    lifecycle::foreign,
     model::Diagnosis,
     system::deadline::Deadline,
 };
@@ -47,13 +48,14 @@ impl Findings {
     }
 
     /// Why they are still there, by pid; those that are gone by now, or have another parent, are left
-    /// out. `list` lists those that there are now.
+    /// out. `list` lists those that there are now, `history` is what was seen of a zombie's parent.
     ///
     /// # Errors
     /// Those of `list`.
     pub fn diagnoses<E>(
         self,
         list: impl FnOnce() -> Result<Vec<SnapshotEntry>, E>,
+        history: impl Fn(&SnapshotEntry) -> Option<History>,
     ) -> Result<HashMap<u32, Diagnosis>, E> {
         let Self { zombies, parents } = self;
         if zombies.is_empty() {
@@ -69,12 +71,15 @@ impl Findings {
                 return None;
             }
             let parent = parents.get(zombie.ppid);
-            if zombie.pids.is_empty() && parent.is_some_and(ParentFacts::waits_for_some) {
+            if zombie.pids.is_empty() && parent.is_some_and(ParentFacts::looks_for_some) {
                 zombie = all_facts(entry.record.pid)?;
             }
+            zombie.foreign = foreign(entry.record_now().flags);
+            let history = history(&entry);
             let facts = Facts {
                 zombie: &zombie,
                 parent,
+                history: history.as_ref(),
             };
             Some((entry.record.pid, diagnose(facts)))
         };

@@ -3,9 +3,11 @@
 //! CAP_SYS_PTRACE.
 
 mod clock;
+mod descriptors;
 mod existing;
 mod files;
 mod findings;
+mod language_runtime;
 mod limits;
 mod parents;
 mod view;

@@ -9,13 +9,16 @@ use std::{
 use nix::libc;
 
 use super::{
-    Proc, directory,
+    Proc,
+    descriptors::{self, Descriptors},
+    directory,
     files::{self, Stat, Status, Syscall},
-    is_gone, numbers_in,
+    is_gone, language_runtime, numbers_in,
 };
 use crate::{
     cause::{
-        Disposition, ParentFacts, State, ThreadFacts, Unreadable, WNOTHREAD, Wait, WaitTarget,
+        Disposition, OtherProcess, ParentFacts, PipeFacts, State, ThreadFacts, Unreadable,
+        WNOTHREAD, Wait, WaitTarget,
     },
     system::cgroup2_mount,
 };
@@ -119,6 +122,10 @@ impl Look {
         } else {
             Disposition::Default
         };
+        let Descriptors {
+            has_signalfd,
+            pidfds,
+        } = Descriptors::read(&directory);
         let mut threads = Vec::new();
         let mut exiting = true;
         for tid in numbers_in(&directory.join("task")).ok()? {
@@ -159,6 +166,17 @@ impl Look {
             pid_level: pids.len().saturating_sub(1),
             group: status.numbers("NSpgid").last().copied().unwrap_or(0),
             exiting,
+            runtime: language_runtime::of(pid),
+            cgroup: files::cgroup(&directory),
+            ignores_keyboard: [libc::SIGINT, libc::SIGQUIT]
+                .into_iter()
+                .all(|signal| status.has_signal("SigIgn", signal)),
+            has_signalfd,
+            pidfds,
+            vfork: threads
+                .iter()
+                .find_map(|thread| vfork_child(&directory, thread)),
+            pipe: pipe_read(pid, &directory, &threads),
             threads,
         })
     }
@@ -173,6 +191,45 @@ fn state(letter: u8) -> State {
         b't' => State::TracingStop,
         _ => State::Other,
     }
+}
+
+/// The child that a thread waits for in vfork(2): the youngest of its children
+/// (wait_for_vfork_done, kernel/fork.c).
+fn vfork_child(process: &Path, thread: &ThreadFacts) -> Option<OtherProcess> {
+    const FORKS: [&str; 4] = ["kernel_clone", "_do_fork", "do_fork", "wait_for_vfork_done"];
+    let function = thread.wchan.as_deref()?;
+    if thread.state != State::Uninterruptible || !FORKS.contains(&function) {
+        return None;
+    }
+    let children = process
+        .join("task")
+        .join(thread.tid.to_string())
+        .join("children");
+    let children = fs::read_to_string(children).ok()?;
+    let living = children.split_ascii_whitespace().filter_map(|pid| {
+        let pid: u32 = pid.parse().ok()?;
+        let stat = Stat::read(&directory(pid)).ok()?;
+        (stat.state != b'Z').then_some((stat.start_ticks, pid))
+    });
+    descriptors::other(living.max()?.1)
+}
+
+/// The pipe that the main thread is blocked reading, and who else holds it open.
+fn pipe_read(pid: u32, process: &Path, threads: &[ThreadFacts]) -> Option<PipeFacts> {
+    let main = threads.iter().find(|thread| thread.tid == pid)?;
+    // pipe_read, or anon_pipe_read since 6.15 (fs/pipe.c).
+    if !main.wchan.as_deref()?.ends_with("pipe_read") {
+        return None;
+    }
+    let Ok(Syscall::Blocked { arguments, .. }) = Syscall::read(process) else {
+        return None;
+    };
+    let fd = u32::try_from(arguments[0]).ok()?;
+    let pipe = descriptors::pipe(process, fd)?;
+    Some(PipeFacts {
+        fd,
+        writer: descriptors::writer_of(&pipe, pid),
+    })
 }
 
 /// Needs no privileges, but a cgroup v2 other than the root.

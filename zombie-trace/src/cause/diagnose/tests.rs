@@ -1,0 +1,574 @@
+use super::*;
+use crate::{
+    cause::{PipeFacts, Tracer, Unreadable},
+    model::Comm,
+};
+
+fn zombie() -> ZombieFacts {
+    ZombieFacts {
+        exit_signal: Some(libc::SIGCHLD),
+        pids: vec![100, 7],
+        groups: vec![90, 3],
+        ..ZombieFacts::default()
+    }
+}
+
+fn thread() -> ThreadFacts {
+    ThreadFacts {
+        tid: 50,
+        state: State::Sleeping,
+        starved: false,
+        blocks_sigchld: false,
+        pending: false,
+        wchan: None,
+        wait: Wait::None,
+        own_children: None,
+    }
+}
+
+fn parent() -> ParentFacts {
+    ParentFacts {
+        pid: 50,
+        comm: Comm::from("parent"),
+        sigchld: Disposition::Default,
+        pending: false,
+        is_init: false,
+        frozen: Some(false),
+        pid_level: 0,
+        group: 90,
+        threads: vec![thread()],
+        exiting: false,
+        runtime: None,
+        cgroup: None,
+        ignores_keyboard: false,
+        has_signalfd: Some(false),
+        pidfds: Vec::new(),
+        vfork: None,
+        pipe: None,
+    }
+}
+
+fn cause(zombie: &ZombieFacts, parent: &ParentFacts) -> Cause {
+    diagnose(Facts {
+        zombie,
+        parent: Some(parent),
+        history: None,
+    })
+    .cause
+}
+
+fn with(change: impl FnOnce(&mut ParentFacts)) -> Cause {
+    let mut parent = parent();
+    change(&mut parent);
+    cause(&zombie(), &parent)
+}
+
+fn waiting(target: WaitTarget, options: c_int) -> Wait {
+    Wait::For {
+        target,
+        options: options.cast_unsigned(),
+    }
+}
+
+#[test]
+fn the_disposition_tells() {
+    assert_eq!(with(|_| {}), Cause::NeverWaits);
+    assert_eq!(with(|parent| parent.is_init = true), Cause::InitNeverWaits);
+    let handles = |parent: &mut ParentFacts| parent.sigchld = Disposition::Handler;
+    assert_eq!(with(handles), Cause::HandlerLeavesIt);
+    let ignores = |parent: &mut ParentFacts| parent.sigchld = Disposition::Ignore;
+    assert_eq!(with(ignores), Cause::IgnoresSigchld);
+}
+
+#[test]
+fn a_blocked_signal_is_blocked_by_every_thread() {
+    let block = |parent: &mut ParentFacts| {
+        parent.pending = true;
+        parent.threads[0].blocks_sigchld = true;
+    };
+    assert_eq!(with(block), Cause::BlocksSigchld);
+    let one_of_two = |parent: &mut ParentFacts| {
+        block(parent);
+        parent.sigchld = Disposition::Handler;
+        parent.threads.push(thread());
+    };
+    assert_eq!(with(one_of_two), Cause::Unknown);
+}
+
+#[test]
+fn the_state_of_the_parent_tells() {
+    let states = [
+        (State::Stopped, Cause::ParentStopped),
+        (State::TracingStop, Cause::ParentTraced),
+        (State::Uninterruptible, Cause::ParentUninterruptible),
+    ];
+    for (state, expected) in states {
+        assert_eq!(with(|parent| parent.threads[0].state = state), expected);
+        let one_of_two = |parent: &mut ParentFacts| {
+            parent.threads[0].state = state;
+            parent.threads.push(thread());
+        };
+        assert_eq!(with(one_of_two), Cause::NeverWaits);
+    }
+    assert_eq!(
+        with(|parent| parent.frozen = Some(true)),
+        Cause::ParentFrozen
+    );
+    let trapped = |parent: &mut ParentFacts| {
+        parent.frozen = None;
+        parent.threads[0].wchan = Some("do_freezer_trap".to_owned());
+    };
+    assert_eq!(with(trapped), Cause::ParentFrozen);
+    assert_eq!(
+        with(|parent| parent.threads.clear()),
+        Cause::ParentExiting,
+        "of a parent without threads"
+    );
+}
+
+#[test]
+fn a_runnable_parent_is_busy_or_starved() {
+    let run = |starved| {
+        with(|parent| {
+            parent.threads[0].state = State::Runnable;
+            parent.threads[0].starved = starved;
+        })
+    };
+    assert_eq!(run(false), Cause::ParentBusy);
+    assert_eq!(run(true), Cause::ParentStarved);
+}
+
+#[test]
+fn a_wait_is_for_it_or_for_another() {
+    let waits = |target, options| {
+        with(|parent| parent.threads[0].wait = waiting(target, libc::WEXITED | options))
+    };
+    assert_eq!(waits(WaitTarget::Any, 0), Cause::Unknown);
+    assert_eq!(waits(WaitTarget::Pid(100), 0), Cause::Unknown);
+    assert_eq!(waits(WaitTarget::Pid(101), 0), Cause::WaitsForOther);
+    assert_eq!(waits(WaitTarget::Group(0), 0), Cause::Unknown);
+    assert_eq!(waits(WaitTarget::Group(4), 0), Cause::WaitsForOther);
+    assert_eq!(waits(WaitTarget::Pidfd(100), 0), Cause::Unknown);
+    assert_eq!(waits(WaitTarget::Pidfd(0), 0), Cause::WaitsForOther);
+    assert_eq!(
+        waits(WaitTarget::Any, libc::__WCLONE),
+        Cause::WaitsWithoutFlags
+    );
+    let stops_only = with(|parent| {
+        parent.threads[0].wait = waiting(WaitTarget::Any, libc::WSTOPPED);
+    });
+    assert_eq!(stops_only, Cause::WaitsWithoutFlags);
+}
+
+#[test]
+fn a_parent_in_a_nested_namespace_has_numbers_of_its_own() {
+    let waits = |pid| {
+        with(|parent| {
+            parent.pid_level = 1;
+            parent.threads[0].wait = waiting(WaitTarget::Pid(pid), libc::WEXITED);
+        })
+    };
+    assert_eq!(waits(7), Cause::Unknown);
+    assert_eq!(waits(100), Cause::WaitsForOther);
+}
+
+#[test]
+fn one_waiting_thread_of_several_is_enough() {
+    let cause = with(|parent| {
+        parent.threads.push(ThreadFacts {
+            wait: waiting(WaitTarget::Any, libc::WEXITED),
+            ..thread()
+        });
+    });
+    assert_eq!(cause, Cause::Unknown);
+}
+
+/// Not unknown for another reason, such as a wait that can't be read.
+#[test]
+fn a_wait_that_should_have_reaped_it_is_told() {
+    let all = libc::WEXITED;
+    for (target, options, pid_level) in [
+        (WaitTarget::Any, all, 0),
+        (WaitTarget::Any, all | libc::__WALL, 0),
+        (WaitTarget::Pid(100), all, 0),
+        (WaitTarget::Group(0), all, 0),
+        (WaitTarget::Pidfd(100), all, 0),
+        (WaitTarget::Pid(7), all, 1),
+    ] {
+        for thread_before in [false, true] {
+            let mut parent = parent();
+            parent.pid_level = pid_level;
+            if thread_before {
+                parent.threads.insert(0, thread());
+            }
+            let last = parent.threads.last_mut().unwrap();
+            last.wait = waiting(target, options);
+            let (zombie, parent) = (&zombie(), Some(&parent));
+            let found = diagnose(Facts {
+                zombie,
+                parent,
+                history: None,
+            });
+            assert_eq!(found.cause, Cause::Unknown);
+            assert!(found.finding.contains("should have reaped it"), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_clone_child_needs_flags() {
+    let child = ZombieFacts {
+        exit_signal: Some(0),
+        ..zombie()
+    };
+    let mut parent = parent();
+    assert_eq!(cause(&child, &parent), Cause::NoSigchld);
+    for (options, expected) in [
+        (0, Cause::WaitsWithoutFlags),
+        (libc::__WALL, Cause::Unknown),
+        (libc::__WCLONE, Cause::Unknown),
+    ] {
+        parent.threads[0].wait = waiting(WaitTarget::Any, libc::WEXITED | options);
+        assert_eq!(cause(&child, &parent), expected, "{options:x}");
+    }
+}
+
+#[test]
+fn a_thread_may_wait_for_its_own_children_alone() {
+    let waits = |own_children: Option<Vec<u32>>| {
+        let mut parent = parent();
+        parent.threads[0].wait = waiting(WaitTarget::Any, libc::WEXITED | libc::__WNOTHREAD);
+        parent.threads[0].own_children = own_children;
+        let (zombie, parent) = (&zombie(), Some(&parent));
+        diagnose(Facts {
+            zombie,
+            parent,
+            history: None,
+        })
+    };
+    let own = waits(Some(vec![99, 100]));
+    assert_eq!(own.cause, Cause::Unknown);
+    assert!(own.finding.contains("should have reaped it"), "{own:?}");
+    assert_eq!(waits(Some(vec![99])).cause, Cause::WaitsWithoutFlags);
+    let unread = waits(None);
+    assert_eq!(unread.cause, Cause::Unknown);
+    assert!(!unread.finding.contains("reaped"), "{unread:?}");
+}
+
+#[test]
+fn a_tracer_goes_first_unless_it_is_the_parent() {
+    let traced = |pid| ZombieFacts {
+        tracer: Some(Tracer {
+            pid,
+            comm: Comm::from("strace"),
+        }),
+        ..zombie()
+    };
+    assert_eq!(cause(&traced(60), &parent()), Cause::HeldByTracer);
+    assert_eq!(cause(&traced(50), &parent()), Cause::NeverWaits);
+}
+
+#[test]
+fn threads_that_live_on_are_named() {
+    let leader = ZombieFacts {
+        live_threads: vec![Comm::from("worker"), Comm::from("worker")],
+        ..zombie()
+    };
+    let diagnosis = diagnose(Facts {
+        zombie: &leader,
+        parent: Some(&parent()),
+        history: None,
+    });
+    assert_eq!(diagnosis.cause, Cause::LeaderWithThreads);
+    assert!(
+        diagnosis.finding.contains("2 threads live on (worker)"),
+        "{}",
+        diagnosis.finding
+    );
+}
+
+#[test]
+fn what_cant_be_read_is_not_guessed() {
+    let unreadable = |parent: &mut ParentFacts| {
+        parent.threads[0].wait = Wait::Unreadable(Unreadable::NoCapability);
+    };
+    assert_eq!(with(unreadable), Cause::Unknown);
+    let foreign = |parent: &mut ParentFacts| parent.threads[0].wait = Wait::Foreign;
+    assert_eq!(with(foreign), Cause::Unknown);
+    let unseen = diagnose(Facts {
+        zombie: &zombie(),
+        parent: None,
+        history: None,
+    });
+    assert_eq!(unseen.cause, Cause::Unknown);
+}
+
+fn with_history(history: History, change: impl FnOnce(&mut ParentFacts)) -> Diagnosis {
+    let mut parent = parent();
+    change(&mut parent);
+    diagnose(Facts {
+        zombie: &zombie(),
+        parent: Some(&parent),
+        history: Some(&history),
+    })
+}
+
+fn other(pid: u32) -> OtherProcess {
+    OtherProcess {
+        pid,
+        comm: "other".into(),
+        wchan: Some("fuse_dev".to_owned()),
+    }
+}
+
+#[test]
+fn time_needs_a_history() {
+    let (zombie, parent) = (&zombie(), &parent());
+    let now = diagnose(Facts {
+        zombie,
+        parent: Some(parent),
+        history: None,
+    });
+    assert_eq!(
+        &*now.finding,
+        "the parent 50 (parent) does not handle SIGCHLD and is not waiting now"
+    );
+    let watched = with_history(
+        History {
+            watched_ns: 12_300_000_000,
+            ..History::default()
+        },
+        |_| {},
+    );
+    assert!(
+        watched
+            .finding
+            .ends_with("has reaped no child in the 12.3 s that it was watched"),
+        "{watched:?}"
+    );
+}
+
+#[test]
+fn one_that_reaps_in_its_own_time_reaps_late() {
+    let pace = History {
+        watched_ns: 10_000_000_000,
+        reaped: 10,
+        reaping_ns: 9_000_000_000,
+        since_last_ns: 500_000_000,
+        zombies: 67,
+        handler: None,
+    };
+    let found = with_history(pace, |_| {});
+    assert_eq!(found.cause, Cause::ReapsLate);
+    assert!(
+        found
+            .finding
+            .contains("reaps one child every 1.00 s on average")
+    );
+    assert!(
+        found.finding.ends_with("and has 67 zombies now"),
+        "{found:?}"
+    );
+    // It has stopped doing so.
+    let stopped = History {
+        since_last_ns: 5_000_000_000,
+        ..pace
+    };
+    assert_eq!(with_history(stopped, |_| {}).cause, Cause::NeverWaits);
+}
+
+#[test]
+fn whose_child_it_is_goes_before_what_the_parent_does() {
+    let of = |foreign, is_init| {
+        let zombie = ZombieFacts {
+            foreign,
+            ..zombie()
+        };
+        let parent = ParentFacts {
+            is_init,
+            sigchld: Disposition::Handler,
+            ..parent()
+        };
+        cause(&zombie, &parent)
+    };
+    assert_eq!(of(Some(true), false), Cause::ForeignChild);
+    assert_eq!(of(Some(true), true), Cause::InitNeverWaits);
+    assert_eq!(of(None, true), Cause::InitNeverWaits);
+    assert_eq!(of(Some(false), true), Cause::HandlerLeavesIt);
+    assert_eq!(of(None, false), Cause::HandlerLeavesIt);
+}
+
+#[test]
+fn one_thread_that_waits_for_another_is_no_reason() {
+    let wait = waiting(WaitTarget::Pid(101), libc::WEXITED);
+    let threads = |threads: Vec<ThreadFacts>| with(|parent| parent.threads = threads);
+    let waits = || ThreadFacts {
+        wait: wait.clone(),
+        ..thread()
+    };
+    let stuck = ThreadFacts {
+        state: State::Uninterruptible,
+        ..thread()
+    };
+    assert_eq!(threads(vec![waits(), waits()]), Cause::WaitsForOther);
+    assert_eq!(threads(vec![waits(), thread()]), Cause::NeverWaits);
+    assert_eq!(threads(vec![waits(), stuck]), Cause::WaitsForOther);
+}
+
+#[test]
+fn system_is_known_by_what_it_does_with_signals() {
+    let found = with_history(History::default(), |parent| {
+        parent.ignores_keyboard = true;
+        parent.threads[0].blocks_sigchld = true;
+        parent.threads[0].wait = waiting(WaitTarget::Pid(101), libc::WEXITED);
+    });
+    assert_eq!(found.cause, Cause::WaitsForOther);
+    assert!(found.finding.contains("system()") && found.finding.contains("process 101"));
+}
+
+#[test]
+fn numbers_of_another_namespace_are_called_that() {
+    let found = with_history(History::default(), |parent| {
+        parent.pid_level = 1;
+        parent.threads[0].wait = waiting(WaitTarget::Pid(20), libc::WEXITED);
+    });
+    assert!(
+        found
+            .finding
+            .ends_with("process 20 of its own pid namespace alone"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn descriptors_tell() {
+    let signalfd = |pending| {
+        with(|parent| {
+            parent.has_signalfd = Some(true);
+            parent.pending = pending;
+            parent.threads[0].blocks_sigchld = true;
+        })
+    };
+    assert_eq!(signalfd(false), Cause::SignalfdLeavesIt);
+    assert_eq!(signalfd(true), Cause::BlocksSigchld);
+    assert_eq!(with(|parent| parent.pidfds = vec![100]), Cause::HoldsPidfd);
+    assert_eq!(with(|parent| parent.pidfds = vec![101]), Cause::NeverWaits);
+    let pipe = |writer| with(|parent| parent.pipe = Some(PipeFacts { fd: 3, writer }));
+    assert_eq!(pipe(Some(other(7))), Cause::ParentReadsPipe);
+    assert_eq!(pipe(None), Cause::NeverWaits);
+}
+
+#[test]
+fn a_vfork_names_the_child() {
+    let found = with_history(History::default(), |parent| {
+        parent.threads[0].state = State::Uninterruptible;
+        parent.vfork = Some(other(7));
+    });
+    assert_eq!(found.cause, Cause::ParentInVfork);
+    assert!(
+        found
+            .finding
+            .contains("process 7 (other), which sleeps in fuse_dev")
+    );
+}
+
+#[test]
+fn each_runtime_has_its_own_reason_and_advice() {
+    let of = |runtime, state, sigchld| {
+        with_history(History::default(), |parent| {
+            parent.runtime = Some(runtime);
+            parent.sigchld = sigchld;
+            parent.threads[0].state = state;
+        })
+    };
+    use Disposition::{Default, Handler};
+    use LanguageRuntime::{C, Go, Java, Node, Php, Python};
+    for (runtime, state, sigchld, cause, finding, advice) in [
+        (
+            Go,
+            State::Sleeping,
+            Handler,
+            Cause::NeverWaits,
+            "Wait() is called",
+            "cmd.Wait()",
+        ),
+        (
+            Node,
+            State::Runnable,
+            Handler,
+            Cause::ParentBusy,
+            "event loop",
+            "worker thread",
+        ),
+        (
+            Node,
+            State::Sleeping,
+            Handler,
+            Cause::NeverWaits,
+            "child_process",
+            "event loop",
+        ),
+        (
+            Java,
+            State::Sleeping,
+            Default,
+            Cause::NeverWaits,
+            "ProcessBuilder",
+            "ProcessBuilder",
+        ),
+        (
+            Php,
+            State::Sleeping,
+            Handler,
+            Cause::HandlerLeavesIt,
+            "dispatched",
+            "pcntl_async",
+        ),
+        (
+            Python,
+            State::Sleeping,
+            Default,
+            Cause::NeverWaits,
+            "not waiting now",
+            "Popen",
+        ),
+        (
+            C,
+            State::Sleeping,
+            Handler,
+            Cause::HandlerLeavesIt,
+            "not pending",
+            "waitpid(-1",
+        ),
+    ] {
+        let found = of(runtime, state, sigchld);
+        assert_eq!(found.cause, cause, "{found:?}");
+        assert!(found.finding.contains(finding), "{found:?}");
+        assert!(found.advice.as_ref().unwrap().contains(advice), "{found:?}");
+        assert_eq!(found.runtime, Some(runtime));
+    }
+}
+
+#[test]
+fn no_runtime_that_reaps_by_itself_is_told_to_break_it() {
+    use LanguageRuntime::{Go, Java, Node, Python, Rust};
+    for runtime in [Go, Java, Node, Python, Rust] {
+        for cause in Cause::ALL {
+            let parent = ParentFacts {
+                runtime: Some(runtime),
+                ..parent()
+            };
+            let facts = Facts {
+                zombie: &zombie(),
+                parent: Some(&parent),
+                history: None,
+            };
+            let text = advice::advice(cause, facts).unwrap_or_default();
+            let breaks = matches!(cause, Cause::SignalfdLeavesIt | Cause::IgnoresSigchld);
+            assert!(
+                breaks || !(text.contains("waitpid(-1") || text.contains("gnore SIGCHLD")),
+                "{runtime:?} {cause}: {text}"
+            );
+        }
+    }
+}
