@@ -34,7 +34,7 @@ const KINDS: &[(&str, &str)] = &[
     ("stopped", "parent-stopped"),
     ("debugged", "parent-traced"),
     ("frozen", "parent-frozen"),
-    ("uninterruptible", "parent-uninterruptible"),
+    ("uninterruptible", "parent-in-vfork"),
     ("busy", "parent-busy"),
     ("starved", "parent-starved"),
     ("waits-for-other", "waits-for-other"),

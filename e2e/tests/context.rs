@@ -220,11 +220,19 @@ pub(crate) fn no_program(path: &str) -> Option<String> {
     (!Path::new(path).is_file()).then(|| format!("no {path}"))
 }
 
+/// A program on PATH.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+}
+
 /// Why nothing can be built here, if so.
 pub(crate) fn no_cargo() -> Option<String> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).any(|directory| directory.join("cargo").is_file());
-    (!found).then(|| "cargo is not on root's PATH".to_owned())
+    on_path("cargo")
+        .is_none()
+        .then(|| "cargo is not on root's PATH".to_owned())
 }
 
 /// Runs it; an error with all that it says, if it fails.

@@ -38,6 +38,7 @@ mod recording;
 mod report;
 mod residue;
 mod runc;
+mod runtime;
 mod schema;
 mod scope;
 mod sealed;
@@ -88,6 +89,7 @@ fn tests() -> Vec<Test> {
         privilege::tests(),
         recording::tests(),
         residue::tests(),
+        runtime::tests(),
         schema::tests(),
         backend::tests(),
         diff::tests(),

@@ -168,4 +168,16 @@ mod tests {
         let codes: HashSet<_> = Cause::ALL.iter().map(|cause| cause.code()).collect();
         assert_eq!(codes.len(), Cause::ALL.len());
     }
+
+    #[test]
+    fn each_cause_is_explained() {
+        let page = include_str!("../../../docs/causes.md");
+        for cause in Cause::ALL {
+            let title = |level: &str| format!("\n{level} {}\n", cause.code());
+            assert!(
+                page.contains(&title("##")) || page.contains(&title("###")),
+                "{cause} is not in docs/causes.md"
+            );
+        }
+    }
 }

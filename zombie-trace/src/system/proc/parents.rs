@@ -225,6 +225,10 @@ fn pipe_read(pid: u32, process: &Path, threads: &[ThreadFacts]) -> Option<PipeFa
         return None;
     };
     let fd = u32::try_from(arguments[0]).ok()?;
+    // Whoever reads commands from standard input does not wait for a child's output.
+    if fd == 0 {
+        return None;
+    }
     let pipe = descriptors::pipe(process, fd)?;
     Some(PipeFacts {
         fd,
