@@ -31,6 +31,8 @@ pub struct Labels<'a> {
 pub struct Series {
     /// How long those lasted that are gone.
     pub durations: DurationHistogram,
+    /// The zombie time of all of them since counting began, ns: living ones count as they age.
+    pub zombie_time_ns: u64,
     /// How many exist.
     pub zombies: u64,
     /// The age of the oldest of them, ns.
@@ -58,6 +60,8 @@ pub struct Slot {
 #[derive(Debug)]
 pub struct SeriesTable {
     max: usize,
+    /// What a new series begins with.
+    empty: Series,
     slots: Vec<Slot>,
     /// Places in `slots`, by container and parent.
     index: HashMap<Arc<str>, HashMap<Arc<str>, usize>>,
@@ -73,11 +77,23 @@ impl SeriesTable {
     pub fn new(max: usize) -> Self {
         Self {
             max,
+            empty: Series::default(),
             slots: Vec::new(),
             index: HashMap::default(),
             by_uid: HashMap::default(),
             other: None,
             full_until: Timestamp::MIN,
+        }
+    }
+
+    /// Every series has an exponential histogram as well.
+    pub fn with_exponential(self) -> Self {
+        Self {
+            empty: Series {
+                durations: DurationHistogram::with_exponential(),
+                ..self.empty
+            },
+            ..self
         }
     }
 
@@ -92,7 +108,7 @@ impl SeriesTable {
                     parent: OTHER,
                     container: "",
                 };
-                Slot::new(labels, 0, now)
+                Slot::new(labels, 0, now, &self.empty)
             }),
         };
         slot.used = now;
@@ -125,7 +141,7 @@ impl SeriesTable {
         let of_container = of_container.map_or(0, |parents| parents.len());
         let user_is_full = uid != 0 && of_user >= share;
         let container_is_full = !labels.container.is_empty() && of_container >= share;
-        let slot = Slot::new(labels, uid, now);
+        let slot = Slot::new(labels, uid, now, &self.empty);
         let place = if user_is_full || container_is_full {
             let may_go = |other: &Slot| {
                 (!user_is_full || other.uid == uid)
@@ -185,14 +201,14 @@ impl SeriesTable {
 }
 
 impl Slot {
-    fn new(labels: Labels<'_>, uid: u32, now: Timestamp) -> Self {
+    fn new(labels: Labels<'_>, uid: u32, now: Timestamp, empty: &Series) -> Self {
         Self {
             parent: labels.parent.into(),
             container: labels.container.into(),
             created: now,
             used: now,
             uid,
-            series: Series::default(),
+            series: empty.clone(),
         }
     }
 }
