@@ -55,7 +55,8 @@ fn storm() -> Outcome {
 fn filtered_storm() -> Outcome {
     let report = stormy(&["-m", "300us"], &["burst", "--size", "50"])?;
     let counts = ["reaped", "filtered"].map(|key| report.count(key));
-    ensure!(counts.iter().all(|count| *count > 50), "{counts:?}");
+    // Which of them take longer is up to the machine.
+    ensure!(counts.iter().all(|count| *count > 0), "{counts:?}");
     let measured = number(&report.summary()["zombie_ns"], "count") + report.count("inexact");
     ensure!(
         measured == report.count("reaped"),

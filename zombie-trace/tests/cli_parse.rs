@@ -389,14 +389,7 @@ fn serve_options() {
         serve(&["--otlp"]).otlp,
         Some(CollectorChoice::FromEnvironment)
     );
-    let args = serve(&[
-        "--otlp",
-        "http://c:4318",
-        "--listen",
-        "[::]:80",
-        "-P",
-        "7",
-    ]);
+    let args = serve(&["--otlp", "http://c:4318", "--listen", "[::]:80", "-P", "7"]);
     assert!(matches!(args.otlp, Some(CollectorChoice::At(_))));
     assert!(args.listen.address().is_ipv6());
 

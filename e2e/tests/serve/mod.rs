@@ -454,6 +454,10 @@ fn prometheus() -> Outcome {
             made,
         ),
         ("sum(zombie_trace_zombies{parent=\"load\"})", 5.0),
+        (
+            "sum(zombie_trace_zombie_seconds_total{parent=\"load\"}) > bool 5",
+            1.0,
+        ),
         ("sum(zombie_trace_lost_total)", 0.0),
         ("count(zombie_trace_build_info)", 1.0),
     ] {
