@@ -18,16 +18,16 @@ pub struct Pids {
     pub max: u64,
 }
 
-/// What is now, and what the kernel side has counted so far.
+/// The living zombies, and what the kernel side has counted so far.
 #[derive(Clone, Debug)]
 pub struct Standing {
     /// When it was looked at.
     pub ts: Timestamp,
     /// The zombies that exist, pre-existing ones too, each with what distinguishes it from all others.
     pub living: Vec<(TaskId, Alive)>,
-    /// Processes that the kernel released at once.
+    /// Processes that the kernel reaped at once.
     pub autoreaped: u64,
-    /// What could not be told of.
+    /// What was lost.
     pub lost: Lost,
     /// `None` if it can't be read.
     pub pids: Option<Pids>,

@@ -5,19 +5,18 @@ use jiff::Timestamp;
 
 use super::DurationHistogram;
 
-/// The parent's label of all that have no series of their own. Longer than any command name
+/// The parent's label of all zombies that have no series of their own. Longer than any command name
 /// (`TASK_COMM_LEN`), so that no process can be called that.
 pub const OTHER: &str = "other (--max-series)";
 
-/// A series of which nothing has been heard for so long gives its place to a new one, if there is
-/// no other.
+/// A series that has been idle for this long gives its place to a new one, if no other is free.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 
 /// One part of this many is the share of a user who is not root, and of a container: neither can
 /// take all series by making up names.
 const SHARES: usize = 4;
 
-/// What the figures of a zombie are kept by.
+/// What distinguishes a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Labels<'a> {
     /// The real parent's command name; empty if it is not known.
@@ -29,11 +28,11 @@ pub struct Labels<'a> {
 /// The figures of the zombies that have the same labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// How long those lasted that are gone.
+    /// How long reaped processes were zombies.
     pub durations: DurationHistogram,
     /// The zombie time of all of them since counting began, ns: living ones count as they age.
     pub zombie_time_ns: u64,
-    /// How many exist.
+    /// Living zombies.
     pub zombies: u64,
     /// The age of the oldest of them, ns.
     pub oldest_ns: u64,
@@ -56,7 +55,7 @@ pub struct Slot {
     pub series: Series,
 }
 
-/// So many series at the most, and one for all others.
+/// A bounded number of series, and one for all others.
 #[derive(Debug)]
 pub struct SeriesTable {
     max: usize,
@@ -73,7 +72,7 @@ pub struct SeriesTable {
 }
 
 impl SeriesTable {
-    /// Has room for so many besides [`OTHER`].
+    /// Has room for `max` series besides [`OTHER`].
     pub fn new(max: usize) -> Self {
         Self {
             max,

@@ -12,7 +12,7 @@ const FROM_ENVIRONMENT: &str = "";
 
 const NOTES: &str = "\
 Paths:
-  /metrics   the figures, in OpenMetrics if that is asked for
+  /metrics   the figures, in OpenMetrics if the client accepts it
   /healthz   200 while tracing works
 
 At a loopback address only requests for localhost, 127.0.0.1 or [::1] are
@@ -43,12 +43,12 @@ pub struct ServeArgs {
     #[arg(help_heading = "Figures")]
     pub listen: Listen,
 
-    /// Push the figures there too, such as to http://localhost:4318
+    /// Also push the figures to this OTLP endpoint, such as http://localhost:4318
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = FROM_ENVIRONMENT)]
     #[arg(help_heading = "Figures")]
     pub otlp: Option<CollectorChoice>,
 
-    /// Figures for so many pairs of parent and container; the rest in one
+    /// Keep up to N pairs of parent and container apart; sum up the others
     #[arg(long, value_name = "N", default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     #[arg(allow_hyphen_values = true, help_heading = "Figures")]

@@ -118,7 +118,7 @@ fn begin(args: &ServeArgs, exponential: bool) -> anyhow::Result<(Session, Metric
         started,
     }));
     // Figures only: no zombie is reported by itself. A cause is found in /proc, by reading what other
-    // users' processes wait for. That takes CAP_SYS_PTRACE, and Landlock forbids it in any case.
+    // users' processes wait for. That takes CAP_SYS_PTRACE, and Landlock denies it even then.
     let never = u64::MAX;
     let error_ns = backend.error_ns();
     let sink = Box::new(metrics.clone());
