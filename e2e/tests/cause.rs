@@ -517,11 +517,11 @@ fn fail_if() -> Outcome {
     let demo = Demo::start("coalesced")?;
     settled(&demo, "handler-leaves-it")?;
     let tree = demo.pid().to_string();
-    for (condition, code) in [
-        ("alive>8", 3),
-        ("alive>9", 0),
-        ("alive<10", 3),
-        ("age>1", 2),
+    for (condition, code, verdict) in [
+        ("alive>8", 3, "FAIL alive = 9 (limit 8)"),
+        ("alive>9", 0, "PASS alive = 9 (limit 9)"),
+        ("alive<10", 3, "FAIL alive = 9 (at least 10)"),
+        ("age>1", 2, "--fail-if"),
     ] {
         let output = output(zombie_trace(&[
             "ps",
@@ -536,8 +536,8 @@ fn fail_if() -> Outcome {
         );
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(
-            (code == 0) == said.is_empty(),
-            "{condition}: on standard error: {said}"
+            said.contains(verdict),
+            "{condition}: not {verdict:?} on standard error: {said}"
         );
     }
     demo.end()

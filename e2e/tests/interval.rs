@@ -55,7 +55,14 @@ fn storm() -> Outcome {
 fn filtered_storm() -> Outcome {
     let report = stormy(&["-m", "300us"], &["burst", "--size", "50"])?;
     let counts = ["reaped", "filtered"].map(|key| report.count(key));
-    ensure!(counts.iter().all(|count| *count > 50), "{counts:?}");
+    // Which of them take longer is up to the machine.
+    ensure!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    let measured = number(&report.summary()["zombie_ns"], "count") + report.count("inexact");
+    ensure!(
+        measured == report.count("reaped"),
+        "the filter changes the statistics: {}",
+        report.summary()
+    );
     Ok(())
 }
 
@@ -208,12 +215,15 @@ fn histograms(report: &Report, intervals: &[&Value]) -> Outcome {
         .map(|line| number(line, "zombie_ns"))
         .collect();
     single.sort_unstable();
-    for (lower, (upper, count)) in &merged {
+    // A filter keeps short ones from being listed, and histograms have the exact times only.
+    let least = number(&report.start()["filter"], "min_ns");
+    let inexact = number(report.summary(), "inexact");
+    for (lower, (upper, count)) in merged.iter().filter(|(lower, _)| **lower >= least) {
         let below = |limit: &u64| single.partition_point(|time| time < limit);
         let found = (below(upper) - below(lower)) as u64;
         ensure!(
             // -s lists none.
-            found == *count || single.is_empty(),
+            (*count..=count + inexact).contains(&found) || single.is_empty(),
             "{found} zombies of {lower} to {upper}, and not {count}"
         );
     }

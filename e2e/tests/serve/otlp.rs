@@ -19,6 +19,12 @@ pub(super) fn tests() -> Vec<Test> {
         Test::new("serve::otlp-victoria", into_victoria)
             .long(engine::LONG)
             .unless(engine::no_victoria()),
+        Test::new(
+            "serve::otlp-victoria-exponential",
+            exponential_into_victoria,
+        )
+        .long(engine::LONG)
+        .unless(engine::no_victoria()),
         Test::new("serve::otlp-prometheus", into_prometheus)
             .long(engine::LONG)
             .unless(engine::no_prometheus_by_agent()),
@@ -31,6 +37,51 @@ pub(super) fn tests() -> Vec<Test> {
 fn into_victoria() -> Outcome {
     let engine = Engine::victoria()?;
     pushed(engine.address(), &engine)
+}
+
+/// It keeps buckets of its own for them, whose quantiles lie in the range of the durations.
+fn exponential_into_victoria() -> Outcome {
+    let engine = Engine::victoria()?;
+    let url = format!("http://{}/opentelemetry", engine.address());
+    let tracer = serve(&["--otlp", &url]).with(|command| {
+        command.env("OTEL_METRIC_EXPORT_INTERVAL", "300").env(
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "base2_exponential_bucket_histogram",
+        );
+    });
+    let (tracer, address) = start(tracer)?;
+    let held = Held::start(6)?;
+    client::await_figures(address, "6 zombies of 1 s", |figures| {
+        figures.sum("zombie_trace_zombie_seconds_total", BY_LOAD) > 6.0
+    })?;
+    drop(held);
+    let count = "sum(zombie_trace_zombie_duration_seconds_count{parent=\"load\"})";
+    engine.await_value(count, 6.0)?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    ensure!(!run.stderr.contains("warning"), "{}", run.stderr);
+    let buckets = "sum(zombie_trace_zombie_duration_seconds_bucket{parent=\"load\"}) by (vmrange)";
+    let ranges = engine.query(buckets)?;
+    let all: f64 = ranges.iter().map(|(_, value)| value).sum();
+    ensure!(all == 6.0, "buckets of 6 zombies: {ranges:?}");
+    let median = "histogram_quantile(0.5, \
+                  sum(zombie_trace_zombie_duration_seconds_bucket{parent=\"load\"}) by (vmrange))";
+    let answer = engine.query(median)?;
+    let [(_, median)] = answer[..] else {
+        return Err(format!("the median is {answer:?}"));
+    };
+    let sum = "sum(zombie_trace_zombie_duration_seconds_sum{parent=\"load\"})";
+    let answer = engine.query(sum)?;
+    let [(_, sum)] = answer[..] else {
+        return Err(format!("the sum is {answer:?}"));
+    };
+    // A bucket is 9 % wide, and all six were zombies at the same time.
+    ensure!(
+        (0.8..1.25).contains(&(median / (sum / 6.0))),
+        "a median of {median} s, a mean of {} s",
+        sum / 6.0
+    );
+    Ok(())
 }
 
 /// Debian builds Prometheus without the receiver of OTLP: an agent is before it, as is a collector

@@ -65,6 +65,18 @@ pub struct RunFacts {
     pub tracer_pid: Option<u32>,
 }
 
+impl RunFacts {
+    /// The part of a zombie's time up to `ts` that lies in the run.
+    pub fn in_run(&self, ts: Timestamp, time: u64, flags: &[Flag]) -> u64 {
+        // Only pre-existing zombies have another part. The wall clock may be set meanwhile.
+        let Some(begin) = self.begin.filter(|_| flags.contains(&Flag::PreExisting)) else {
+            return time;
+        };
+        let since = ts.duration_since(begin).as_nanos();
+        time.min(u64::try_from(since).unwrap_or(0))
+    }
+}
+
 /// A parent: its pid and command name.
 pub type ParentKey = (Option<u32>, Option<Comm>);
 
@@ -122,7 +134,7 @@ impl Aggregate {
     pub fn zombie(&mut self, zombie: &Zombie, is_listed: bool) -> bool {
         self.listed += u64::from(is_listed);
         let is_exact = self.is_exact(zombie);
-        let in_run = self.in_run(zombie.ts, zombie.zombie_ns, &zombie.flags);
+        let in_run = self.run.in_run(zombie.ts, zombie.zombie_ns, &zombie.flags);
         if let Some(container) = &zombie.container {
             let group = self.containers.group(container);
             group.zombie(zombie, in_run, is_exact);
@@ -157,7 +169,7 @@ impl Aggregate {
 
     /// Takes in a zombie that is still there at the end of the run. To be called once for each.
     pub fn alive(&mut self, alive: &Alive) {
-        let in_run = self.in_run(alive.ts, alive.age_ns, &alive.flags);
+        let in_run = self.run.in_run(alive.ts, alive.age_ns, &alive.flags);
         self.zombie_time = self.zombie_time.saturating_add(in_run);
         self.oldest = self.oldest.max(Some(alive.age_ns));
         if alive
@@ -265,20 +277,6 @@ impl Aggregate {
         zombie.error_ns <= self.run.error_ns
             || zombie.error_ns < zombie.zombie_ns / 10
             || !zombie.flags.iter().any(|flag| INEXACT.contains(flag))
-    }
-
-    /// The part of a time up to `ts` that lies in the run.
-    fn in_run(&self, ts: Timestamp, time: u64, flags: &[Flag]) -> u64 {
-        // Of the others all of it does, whatever becomes of the wall clock.
-        let Some(begin) = self
-            .run
-            .begin
-            .filter(|_| flags.contains(&Flag::PreExisting))
-        else {
-            return time;
-        };
-        let since = ts.duration_since(begin).as_nanos();
-        time.min(u64::try_from(since).unwrap_or(0))
     }
 }
 

@@ -1,3 +1,5 @@
+use super::ExponentialHistogram;
+
 /// Upper bounds of the buckets but the last, ns: 1, 2 and 5 times each power of ten from 1 µs to
 /// 500 s.
 ///
@@ -25,13 +27,31 @@ const fn bounds() -> [u64; 27] {
 pub struct DurationHistogram {
     counts: [u64; BOUNDS_NS.len() + 1],
     sum_ns: u64,
+    /// The same in finer buckets, if they are asked for.
+    exponential: Option<ExponentialHistogram>,
 }
 
 impl DurationHistogram {
+    /// Keeps an exponential histogram as well.
+    pub fn with_exponential() -> Self {
+        Self {
+            exponential: Some(ExponentialHistogram::default()),
+            ..Self::default()
+        }
+    }
+
     /// Takes in a duration, ns.
     pub fn record(&mut self, ns: u64) {
         self.counts[BOUNDS_NS.partition_point(|&bound| bound < ns)] += 1;
         self.sum_ns = self.sum_ns.saturating_add(ns);
+        if let Some(exponential) = &mut self.exponential {
+            exponential.record(ns);
+        }
+    }
+
+    /// The same in exponential buckets; `None` if they are not kept.
+    pub fn exponential(&self) -> Option<&ExponentialHistogram> {
+        self.exponential.as_ref()
     }
 
     /// How many durations lie above the bound before and not above this one; the last bucket has

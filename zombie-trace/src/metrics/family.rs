@@ -7,7 +7,7 @@ use super::{DurationHistogram, MetricFigures, Slot, duration_histogram::seconds}
 pub struct Family<'a> {
     /// The name but for its suffixes.
     pub name: &'static str,
-    /// What it tells.
+    /// The description.
     pub help: &'static str,
     /// Its unit is the second, or else none.
     pub in_seconds: bool,
@@ -18,8 +18,10 @@ pub struct Family<'a> {
 /// Figures of one kind, by kind.
 #[derive(Debug)]
 pub enum Samples<'a> {
-    /// They only grow.
+    /// Numbers that only grow.
     Counters(Vec<Sample<'a, u64>>),
+    /// Times that only grow, s.
+    Times(Vec<Sample<'a, f64>>),
     /// As it is now.
     Gauges(Vec<Sample<'a, f64>>),
     /// Durations that have ended.
@@ -34,7 +36,7 @@ pub type LabelSet<'a> = Vec<(&'static str, &'a str)>;
 /// One figure.
 #[derive(Debug)]
 pub struct Sample<'a, T> {
-    /// What it is told apart by.
+    /// What distinguishes it.
     pub labels: LabelSet<'a>,
     /// When counting began.
     pub since: Timestamp,
@@ -55,8 +57,16 @@ impl MetricFigures {
             Family {
                 in_seconds: true,
                 ..family(
+                    "zombie_trace_zombie",
+                    "Time that processes spent as zombies since counting began; living zombies count as they age.",
+                    Samples::Times(self.each(|slot| seconds(slot.series.zombie_time_ns))),
+                )
+            },
+            Family {
+                in_seconds: true,
+                ..family(
                     "zombie_trace_zombie_duration",
-                    "How long those processes were zombies that have been reaped.",
+                    "How long reaped processes were zombies.",
                     Samples::Histograms(self.each(|slot| &slot.series.durations)),
                 )
             },
@@ -67,25 +77,25 @@ impl MetricFigures {
             ),
             family(
                 "zombie_trace_zombies",
-                "Zombies that exist, those from before the tracer too.",
+                "Living zombies, pre-existing ones included.",
                 Samples::Gauges(self.each(|slot| slot.series.zombies as f64)),
             ),
             Family {
                 in_seconds: true,
                 ..family(
                     "zombie_trace_oldest_zombie",
-                    "How long the oldest of the zombies that exist has been one.",
+                    "Age of the oldest living zombie.",
                     Samples::Gauges(self.each(|slot| seconds(slot.series.oldest_ns))),
                 )
             },
             family(
                 "zombie_trace_autoreaped",
-                "Processes that the kernel released at once, because their parent ignores SIGCHLD.",
+                "Processes that the kernel reaped at once, because their parent ignores SIGCHLD.",
                 Samples::Counters(vec![self.sample(vec![], self.autoreaped)]),
             ),
             family(
                 "zombie_trace_lost",
-                "Processes that could not be told of, by what was full or failed.",
+                "Processes that no figure includes, by what was full or failed.",
                 Samples::Counters(vec![
                     self.sample(vec![("kind", "ring_full")], self.lost.ring_full),
                     self.sample(vec![("kind", "map_full")], self.lost.map_full),
@@ -94,7 +104,7 @@ impl MetricFigures {
             ),
             family(
                 "zombie_trace_series_overflow",
-                "Reaped zombies that were counted as of other parents, as --max-series was reached.",
+                "Reaped zombies counted under other parents, because --max-series was reached.",
                 Samples::Counters(vec![self.sample(vec![], self.overflow)]),
             ),
         ];
@@ -107,14 +117,14 @@ impl MetricFigures {
                 ),
                 family(
                     "zombie_trace_pids_max",
-                    "Pids that there can be (kernel.pid_max).",
+                    "Limit of pids (kernel.pid_max).",
                     Samples::Gauges(vec![self.sample(vec![], pids.max as f64)]),
                 ),
             ]);
         }
         families.push(family(
             "zombie_trace_build",
-            "What runs, and how it hooks into the kernel.",
+            "Version of zombie-trace, and the backend that it uses.",
             Samples::Info(vec![
                 ("version", env!("CARGO_PKG_VERSION")),
                 ("backend", self.backend),

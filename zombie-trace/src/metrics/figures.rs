@@ -1,8 +1,10 @@
 use jiff::Timestamp;
 
-use super::{Labels, Series, SeriesTable, Slot};
+use super::{Labels, Series, SeriesTable, Slot, ageing::Ageing};
 use crate::{
+    aggregate::RunFacts,
     container::Container,
+    lifecycle::TaskId,
     model::{Alive, Comm, Lost, Zombie},
     text::visible,
 };
@@ -16,16 +18,16 @@ pub struct Pids {
     pub max: u64,
 }
 
-/// What is now, and what the kernel side has counted so far.
+/// The living zombies, and what the kernel side has counted so far.
 #[derive(Clone, Debug)]
 pub struct Standing {
     /// When it was looked at.
     pub ts: Timestamp,
-    /// The zombies that exist, those from before the tracer too.
-    pub living: Vec<Alive>,
-    /// Processes that the kernel released at once.
+    /// The zombies that exist, pre-existing ones too, each with what distinguishes it from all others.
+    pub living: Vec<(TaskId, Alive)>,
+    /// Processes that the kernel reaped at once.
     pub autoreaped: u64,
-    /// What could not be told of.
+    /// What was lost.
     pub lost: Lost,
     /// `None` if it can't be read.
     pub pids: Option<Pids>,
@@ -50,32 +52,58 @@ pub struct MetricFigures {
     pub backend: &'static str,
 }
 
+/// How [`Totals`] count.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Room for this many pairs of parent and container.
+    pub max_series: usize,
+    /// Exponential histograms are kept as well.
+    pub exponential: bool,
+    /// The backend's name.
+    pub backend: &'static str,
+    /// When counting began: zombie time before does not count.
+    pub started: Timestamp,
+}
+
 /// Counts for [`MetricFigures`].
 #[derive(Debug)]
 pub struct Totals {
     series: SeriesTable,
+    ageing: Ageing,
     autoreaped: u64,
     lost: Lost,
     pids: Option<Pids>,
+    run: RunFacts,
     started: Timestamp,
     backend: &'static str,
 }
 
 impl Totals {
-    /// Begins, with room for so many pairs of parent and container.
-    pub fn new(max_series: usize, backend: &'static str, started: Timestamp) -> Self {
+    /// Starts at 0.
+    pub fn new(settings: Settings) -> Self {
+        let series = SeriesTable::new(settings.max_series);
         Self {
-            series: SeriesTable::new(max_series),
+            series: match settings.exponential {
+                true => series.with_exponential(),
+                false => series,
+            },
+            ageing: Ageing::default(),
             autoreaped: 0,
             lost: Lost::default(),
             pids: None,
-            started,
-            backend,
+            run: RunFacts {
+                begin: Some(settings.started),
+                ..RunFacts::default()
+            },
+            started: settings.started,
+            backend: settings.backend,
         }
     }
 
     /// Takes in a zombie that was reaped.
-    pub fn zombie(&mut self, zombie: &Zombie) {
+    pub fn zombie(&mut self, id: TaskId, zombie: &Zombie) {
+        let in_run = self.run.in_run(zombie.ts, zombie.zombie_ns, &zombie.flags);
+        let new = self.ageing.gone(id, in_run);
         let series = self.series(
             zombie.parent_comm.as_ref(),
             zombie.container.as_ref(),
@@ -83,12 +111,16 @@ impl Totals {
             zombie.ts,
         );
         series.durations.record(zombie.zombie_ns);
+        series.zombie_time_ns = series.zombie_time_ns.saturating_add(new);
     }
 
     /// Takes in what is now.
     pub fn standing(&mut self, standing: &Standing) {
         self.series.forget_living();
-        for alive in &standing.living {
+        self.ageing.begin_look();
+        for (id, alive) in &standing.living {
+            let in_run = self.run.in_run(standing.ts, alive.age_ns, &alive.flags);
+            let new = self.ageing.living(*id, in_run);
             let series = self.series(
                 alive.parent_comm.as_ref(),
                 alive.container.as_ref(),
@@ -97,6 +129,7 @@ impl Totals {
             );
             series.zombies += 1;
             series.oldest_ns = series.oldest_ns.max(alive.age_ns);
+            series.zombie_time_ns = series.zombie_time_ns.saturating_add(new);
         }
         self.autoreaped = standing.autoreaped;
         self.lost = standing.lost;
@@ -136,31 +169,55 @@ impl Totals {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::fixtures::{alive, zombie};
+    use crate::model::{
+        Flag,
+        fixtures::{alive, zombie},
+    };
+
+    fn totals() -> Totals {
+        Totals::new(settings(false))
+    }
+
+    fn settings(exponential: bool) -> Settings {
+        Settings {
+            max_series: 10,
+            exponential,
+            backend: "fentry",
+            started: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn standing(seconds: i64, living: Vec<(TaskId, Alive)>) -> Standing {
+        Standing {
+            ts: Timestamp::from_second(seconds).unwrap(),
+            living,
+            autoreaped: 0,
+            lost: Lost::default(),
+            pids: None,
+        }
+    }
 
     /// Of a parent that has a name to be escaped, and of one that is not known.
-    pub(in super::super) fn figures() -> MetricFigures {
-        let mut totals = Totals::new(10, "fentry", Timestamp::UNIX_EPOCH);
+    pub(in super::super) fn figures(exponential: bool) -> MetricFigures {
+        let mut totals = Totals::new(settings(exponential));
         let parent = Comm::from("a\"\\\n");
-        for zombie_ns in [1_500, 3_000_000, 600_000_000_000] {
-            totals.zombie(&Zombie {
+        for (number, zombie_ns) in [1_500, 3_000_000, 600_000_000_000].into_iter().enumerate() {
+            let reaped = Zombie {
                 parent_comm: Some(parent),
                 zombie_ns,
                 ..zombie()
-            });
+            };
+            totals.zombie((number as u64, 0), &reaped);
         }
-        let living = |parent_comm, age_ns| Alive {
-            parent_comm,
-            age_ns,
-            ..alive()
+        let living = |parent_comm, age_ns| {
+            let alive = Alive {
+                parent_comm,
+                age_ns,
+                ..alive()
+            };
+            ((age_ns, 0), alive)
         };
         totals.standing(&Standing {
-            ts: Timestamp::UNIX_EPOCH,
-            living: vec![
-                living(Some(parent), 1_500_000_000),
-                living(Some(parent), 250_000_000),
-                living(None, 7_000_000_000),
-            ],
             autoreaped: 4,
             lost: Lost {
                 ring_full: 1,
@@ -171,13 +228,21 @@ pub(super) mod tests {
                 used: 200,
                 max: 32_768,
             }),
+            ..standing(
+                0,
+                vec![
+                    living(Some(parent), 1_500_000_000),
+                    living(Some(parent), 250_000_000),
+                    living(None, 7_000_000_000),
+                ],
+            )
         });
         totals.figures()
     }
 
     #[test]
     fn the_reaped_and_the_living_are_of_one_series() {
-        let figures = figures();
+        let figures = figures(false);
         let [known, unknown] = &figures.series[..] else {
             panic!("{figures:?}");
         };
@@ -191,30 +256,89 @@ pub(super) mod tests {
 
     #[test]
     fn who_is_gone_is_not_alive() {
-        let mut totals = Totals::new(10, "fentry", Timestamp::UNIX_EPOCH);
-        let mut standing = Standing {
-            ts: Timestamp::UNIX_EPOCH,
-            living: vec![alive()],
-            autoreaped: 0,
-            lost: Lost::default(),
-            pids: None,
-        };
-        totals.standing(&standing);
-        standing.living.clear();
-        totals.standing(&standing);
+        let mut totals = totals();
+        totals.standing(&standing(0, vec![((1, 1), alive())]));
+        totals.standing(&standing(1, vec![]));
         let series = &totals.figures().series[0].series;
         assert_eq!((series.zombies, series.oldest_ns), (0, 0));
     }
 
     #[test]
     fn names_that_read_alike_are_one_series() {
-        let mut totals = Totals::new(10, "fentry", Timestamp::UNIX_EPOCH);
+        let mut totals = totals();
         for name in [b"a\xfe", b"a\xff"] {
-            totals.zombie(&Zombie {
+            let reaped = Zombie {
                 parent_comm: Some(Comm::from_bytes(name)),
                 ..zombie()
-            });
+            };
+            totals.zombie((1, 1), &reaped);
         }
         assert_eq!(totals.figures().series.len(), 1);
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn zombie_time_grows_while_zombies_live_and_never_shrinks() {
+        let mut totals = totals();
+        let aged = |seconds| Alive {
+            age_ns: seconds * SECOND,
+            ..alive()
+        };
+        let reaped = |zombie_ns| Zombie {
+            zombie_ns,
+            ..zombie()
+        };
+        let mut seen = Vec::new();
+        let mut see = |totals: &Totals| {
+            let series = totals.figures().series;
+            seen.push(series[0].series.zombie_time_ns);
+        };
+        totals.standing(&standing(10, vec![((1, 1), aged(3))]));
+        see(&totals);
+        totals.standing(&standing(11, vec![((1, 1), aged(4)), ((2, 1), aged(1))]));
+        see(&totals);
+        // Reaped after the look, and one that no look has seen.
+        totals.zombie((1, 1), &reaped(4 * SECOND + 500));
+        see(&totals);
+        totals.zombie((3, 1), &reaped(70));
+        see(&totals);
+        totals.standing(&standing(12, vec![((2, 1), aged(2))]));
+        see(&totals);
+        totals.zombie((2, 1), &reaped(2 * SECOND - 1));
+        see(&totals);
+        assert_eq!(
+            seen,
+            [
+                3 * SECOND,
+                5 * SECOND,
+                5 * SECOND + 500,
+                5 * SECOND + 570,
+                6 * SECOND + 570,
+                6 * SECOND + 570,
+            ]
+        );
+    }
+
+    #[test]
+    fn zombie_time_before_the_start_does_not_count() {
+        let mut totals = totals();
+        let flags = vec![Flag::PreExisting];
+        let old = Alive {
+            age_ns: 500 * SECOND,
+            flags: flags.clone(),
+            ..alive()
+        };
+        totals.standing(&standing(3, vec![((1, 1), old)]));
+        let time = |totals: &Totals| totals.figures().series[0].series.zombie_time_ns;
+        assert_eq!(time(&totals), 3 * SECOND);
+        let reaped = Zombie {
+            ts: Timestamp::from_second(5).unwrap(),
+            zombie_ns: 502 * SECOND,
+            flags,
+            ..zombie()
+        };
+        totals.zombie((1, 1), &reaped);
+        assert_eq!(time(&totals), 5 * SECOND);
     }
 }

@@ -50,7 +50,7 @@ impl Collector for Registered {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for family in self.0.families() {
             let kind = match family.samples {
-                Samples::Counters(_) => MetricType::Counter,
+                Samples::Counters(_) | Samples::Times(_) => MetricType::Counter,
                 Samples::Gauges(_) => MetricType::Gauge,
                 Samples::Histograms(_) => MetricType::Histogram,
                 Samples::Info(_) => MetricType::Info,
@@ -59,6 +59,13 @@ impl Collector for Registered {
             let mut metric = encoder.encode_descriptor(family.name, family.help, unit, kind)?;
             match family.samples {
                 Samples::Counters(samples) => {
+                    for sample in samples {
+                        metric
+                            .encode_family(&sample.labels)?
+                            .encode_counter::<NoLabelSet, _, f64>(&sample.value, None)?;
+                    }
+                }
+                Samples::Times(samples) => {
                     for sample in samples {
                         metric
                             .encode_family(&sample.labels)?
@@ -94,8 +101,8 @@ mod tests {
     use crate::metrics::figures::tests::figures;
 
     #[test]
-    fn each_figure_is_told() {
-        let text = render(figures(), Exposition::OpenMetrics).unwrap();
+    fn each_figure_is_written() {
+        let text = render(figures(false), Exposition::OpenMetrics).unwrap();
         let parent = r#"{parent="a\"\\\\x0a",container=""}"#;
         for line in [
             "# TYPE zombie_trace_zombie_duration_seconds histogram",
@@ -106,6 +113,10 @@ mod tests {
             r#"zombie_trace_zombie_duration_seconds_bucket{le="+Inf",parent="a\"\\\\x0a",container=""} 3"#,
             &format!("zombie_trace_zombie_duration_seconds_count{parent} 3"),
             &format!("zombie_trace_zombie_duration_seconds_sum{parent} 600.0030015"),
+            "# TYPE zombie_trace_zombie_seconds counter",
+            "# UNIT zombie_trace_zombie_seconds seconds",
+            &format!("zombie_trace_zombie_seconds_total{parent} 601.7530015"),
+            r#"zombie_trace_zombie_seconds_total{parent="",container=""} 7.0"#,
             &format!("zombie_trace_reaped_total{parent} 3"),
             &format!("zombie_trace_zombies{parent} 2.0"),
             r#"zombie_trace_zombies{parent="",container=""} 1.0"#,
@@ -129,18 +140,22 @@ mod tests {
     }
 
     #[test]
-    fn both_formats_tell_the_same() {
+    fn both_formats_have_the_same_samples() {
         let samples = |format| {
-            let text = render(figures(), format).unwrap();
+            let text = render(figures(false), format).unwrap();
             text.lines().filter(|line| !line.starts_with('#')).count()
         };
         assert_eq!(
             samples(Exposition::OpenMetrics),
             samples(Exposition::Prometheus)
         );
-        let text = render(figures(), Exposition::Prometheus).unwrap();
+        let text = render(figures(false), Exposition::Prometheus).unwrap();
         assert!(
             text.contains("# TYPE zombie_trace_reaped_total counter\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("# TYPE zombie_trace_zombie_seconds_total counter\n"),
             "{text}"
         );
         assert!(!text.contains("# EOF"), "{text}");

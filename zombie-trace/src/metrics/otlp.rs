@@ -4,17 +4,19 @@ use prost::{DecodeError, Message as _};
 use super::{
     BOUNDS_NS, DurationHistogram, MetricFigures, Sample, Samples,
     duration_histogram::seconds,
+    exponential_histogram::{ExponentialHistogram, SCALE},
     otlp_messages::{
-        AggregationTemporality, AnyValue, Data, ExportMetricsServiceRequest,
-        ExportMetricsServiceResponse, Gauge, Histogram, HistogramDataPoint, InstrumentationScope,
-        KeyValue, Metric, NumberDataPoint, Resource, ResourceMetrics, ScopeMetrics, Sum, Value,
+        self, AggregationTemporality, AnyValue, Buckets, Data, ExponentialHistogramDataPoint,
+        ExportMetricsServiceRequest, ExportMetricsServiceResponse, Gauge, Histogram,
+        HistogramDataPoint, InstrumentationScope, KeyValue, Metric, NumberDataPoint, Resource,
+        ResourceMetrics, ScopeMetrics, Sum, Value,
     },
 };
 
 /// The figures as a message of the OpenTelemetry protocol, from a resource with these attributes.
 ///
-/// All of them are totals since their beginning: a message that is lost takes nothing with it that
-/// the next does not report.
+/// All of them are totals since counting began: the next message makes up for one that is lost.
+/// Histograms are exponential if the figures have them.
 pub fn export_request(
     figures: &MetricFigures,
     resource: &[(String, String)],
@@ -27,11 +29,13 @@ pub fn export_request(
                     let value = i64::try_from(sample.value).unwrap_or(i64::MAX);
                     number(sample, Value::AsInt(value), now)
                 };
-                let data = Data::Sum(Sum {
-                    data_points: samples.iter().map(point).collect(),
-                    aggregation_temporality: AggregationTemporality::Cumulative.into(),
-                    is_monotonic: true,
-                });
+                let data = total(samples.iter().map(point).collect());
+                (family.name.to_owned(), data)
+            }
+            Samples::Times(samples) => {
+                let point =
+                    |sample: &Sample<'_, f64>| number(sample, Value::AsDouble(sample.value), now);
+                let data = total(samples.iter().map(point).collect());
                 (family.name.to_owned(), data)
             }
             Samples::Gauges(samples) => {
@@ -42,16 +46,7 @@ pub fn export_request(
                     gauge(samples.iter().map(point).collect()),
                 )
             }
-            Samples::Histograms(samples) => {
-                let data = Data::Histogram(Histogram {
-                    data_points: samples
-                        .iter()
-                        .map(|sample| histogram(sample, now))
-                        .collect(),
-                    aggregation_temporality: AggregationTemporality::Cumulative.into(),
-                });
-                (family.name.to_owned(), data)
-            }
+            Samples::Histograms(samples) => (family.name.to_owned(), histograms(&samples, now)),
             // It has no such kind: as Prometheus has it.
             Samples::Info(labels) => {
                 let sample = Sample {
@@ -128,6 +123,38 @@ fn attributes(labels: &[(&'static str, &str)]) -> Vec<KeyValue> {
     labels.map(|(key, value)| attribute(key, value)).collect()
 }
 
+fn total(data_points: Vec<NumberDataPoint>) -> Data {
+    Data::Sum(Sum {
+        data_points,
+        aggregation_temporality: AggregationTemporality::Cumulative.into(),
+        is_monotonic: true,
+    })
+}
+
+fn histograms(samples: &[Sample<'_, &DurationHistogram>], now: Timestamp) -> Data {
+    let aggregation_temporality = AggregationTemporality::Cumulative.into();
+    let exponential = samples.iter().map(|sample| {
+        let buckets = sample.value.exponential()?;
+        Some(exponential_histogram(sample, buckets, now))
+    });
+    // All of them or none.
+    match exponential.collect() {
+        Some(data_points) if !samples.is_empty() => {
+            Data::ExponentialHistogram(otlp_messages::ExponentialHistogram {
+                data_points,
+                aggregation_temporality,
+            })
+        }
+        _ => Data::Histogram(Histogram {
+            data_points: samples
+                .iter()
+                .map(|sample| histogram(sample, now))
+                .collect(),
+            aggregation_temporality,
+        }),
+    }
+}
+
 fn gauge(data_points: Vec<NumberDataPoint>) -> Data {
     Data::Gauge(Gauge { data_points })
 }
@@ -150,6 +177,26 @@ fn histogram(sample: &Sample<'_, &DurationHistogram>, now: Timestamp) -> Histogr
         sum: Some(sample.value.sum_seconds()),
         bucket_counts: sample.value.counts().to_vec(),
         explicit_bounds: BOUNDS_NS.map(seconds).to_vec(),
+    }
+}
+
+fn exponential_histogram(
+    sample: &Sample<'_, &DurationHistogram>,
+    histogram: &ExponentialHistogram,
+    now: Timestamp,
+) -> ExponentialHistogramDataPoint {
+    ExponentialHistogramDataPoint {
+        attributes: attributes(&sample.labels),
+        start_time_unix_nano: nanoseconds(sample.since),
+        time_unix_nano: nanoseconds(now),
+        count: sample.value.count(),
+        sum: Some(sample.value.sum_seconds()),
+        scale: SCALE,
+        zero_count: histogram.zeros(),
+        positive: Some(Buckets {
+            offset: histogram.offset(),
+            bucket_counts: histogram.counts().to_vec(),
+        }),
     }
 }
 
@@ -182,9 +229,13 @@ mod tests {
     }
 
     fn metrics() -> Vec<Metric> {
+        exported(false)
+    }
+
+    fn exported(exponential: bool) -> Vec<Metric> {
         let now = Timestamp::from_second(5).unwrap();
         let resource = [("host.name".to_owned(), "h".to_owned())];
-        let message = export_request(&figures(), &resource, now);
+        let message = export_request(&figures(exponential), &resource, now);
         let mut request = ExportMetricsServiceRequest::decode(&message[..]).unwrap();
         // Nothing is lost on the way: neither side has fields that the other lacks.
         assert_eq!(request.encode_to_vec(), message);
@@ -234,6 +285,58 @@ mod tests {
         );
         let values: Vec<_> = sum.data_points.iter().map(|point| point.value).collect();
         assert_eq!(values, [1, 2, 3].map(|value| Some(Value::AsInt(value))));
+    }
+
+    #[test]
+    fn zombie_time_is_a_monotonic_total_in_seconds() {
+        let named = |metric: &Metric| metric.name == "zombie_trace_zombie";
+        let metric = metrics().into_iter().find(named).unwrap();
+        let Some(Data::Sum(sum)) = metric.data else {
+            panic!("no sum");
+        };
+        assert!(sum.is_monotonic);
+        assert_eq!(metric.unit, "s");
+        let values: Vec<_> = sum.data_points.iter().map(|point| point.value).collect();
+        assert_eq!(
+            values,
+            [601.753_001_5, 7.0].map(|value| Some(Value::AsDouble(value)))
+        );
+    }
+
+    #[test]
+    fn histograms_are_exponential_if_that_is_asked_for() {
+        let metrics = exported(true);
+        let histogram = metrics.iter().find_map(|metric| match &metric.data {
+            Some(Data::ExponentialHistogram(histogram)) => Some(histogram),
+            _ => None,
+        });
+        let histogram = histogram.unwrap();
+        assert_eq!(
+            histogram.aggregation_temporality(),
+            AggregationTemporality::Cumulative
+        );
+        let point = &histogram.data_points[0];
+        assert_eq!((point.count, point.sum), (3, Some(600.003_001_5)));
+        assert_eq!((point.scale, point.zero_count), (3, 0));
+        let buckets = point.positive.as_ref().unwrap();
+        // Where each of them is: between base^index and base^(index + 1) s.
+        let base = 2f64.powf(1.0 / 8.0);
+        let mut found = Vec::new();
+        for (place, count) in buckets.bucket_counts.iter().enumerate() {
+            if *count > 0 {
+                let lower = base.powi(buckets.offset + place as i32);
+                found.push((lower, lower * base, *count));
+            }
+        }
+        for ((lower, upper, count), seconds) in found.into_iter().zip([1.5e-6, 0.003, 600.0]) {
+            assert!(lower < seconds && seconds <= upper, "{lower} {upper}");
+            assert_eq!(count, 1);
+        }
+        assert!(
+            !metrics
+                .iter()
+                .any(|metric| matches!(metric.data, Some(Data::Histogram(_))))
+        );
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) struct Metric {
     pub(super) description: String,
     #[prost(string, tag = "3")]
     pub(super) unit: String,
-    #[prost(oneof = "Data", tags = "5, 7, 9")]
+    #[prost(oneof = "Data", tags = "5, 7, 9, 10")]
     pub(super) data: Option<Data>,
 }
 
@@ -88,6 +88,8 @@ pub(super) enum Data {
     Sum(Sum),
     #[prost(message, tag = "9")]
     Histogram(Histogram),
+    #[prost(message, tag = "10")]
+    ExponentialHistogram(ExponentialHistogram),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -110,6 +112,14 @@ pub(super) struct Sum {
 pub(super) struct Histogram {
     #[prost(message, repeated, tag = "1")]
     pub(super) data_points: Vec<HistogramDataPoint>,
+    #[prost(enumeration = "AggregationTemporality", tag = "2")]
+    pub(super) aggregation_temporality: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ExponentialHistogram {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) data_points: Vec<ExponentialHistogramDataPoint>,
     #[prost(enumeration = "AggregationTemporality", tag = "2")]
     pub(super) aggregation_temporality: i32,
 }
@@ -158,4 +168,32 @@ pub(super) struct HistogramDataPoint {
     pub(super) bucket_counts: Vec<u64>,
     #[prost(double, repeated, tag = "7")]
     pub(super) explicit_bounds: Vec<f64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ExponentialHistogramDataPoint {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) attributes: Vec<KeyValue>,
+    #[prost(fixed64, tag = "2")]
+    pub(super) start_time_unix_nano: u64,
+    #[prost(fixed64, tag = "3")]
+    pub(super) time_unix_nano: u64,
+    #[prost(fixed64, tag = "4")]
+    pub(super) count: u64,
+    #[prost(double, optional, tag = "5")]
+    pub(super) sum: Option<f64>,
+    #[prost(sint32, tag = "6")]
+    pub(super) scale: i32,
+    #[prost(fixed64, tag = "7")]
+    pub(super) zero_count: u64,
+    #[prost(message, optional, tag = "8")]
+    pub(super) positive: Option<Buckets>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Buckets {
+    #[prost(sint32, tag = "1")]
+    pub(super) offset: i32,
+    #[prost(uint64, repeated, tag = "2")]
+    pub(super) bucket_counts: Vec<u64>,
 }

@@ -5,19 +5,18 @@ use jiff::Timestamp;
 
 use super::DurationHistogram;
 
-/// The parent's label of all that have no series of their own. Longer than any command name
+/// The parent's label of all zombies that have no series of their own. Longer than any command name
 /// (`TASK_COMM_LEN`), so that no process can be called that.
 pub const OTHER: &str = "other (--max-series)";
 
-/// A series of which nothing has been heard for so long gives its place to a new one, if there is
-/// no other.
+/// A series that has been idle for this long gives its place to a new one, if no other is free.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 
 /// One part of this many is the share of a user who is not root, and of a container: neither can
 /// take all series by making up names.
 const SHARES: usize = 4;
 
-/// What the figures of a zombie are kept by.
+/// What distinguishes a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Labels<'a> {
     /// The real parent's command name; empty if it is not known.
@@ -29,9 +28,11 @@ pub struct Labels<'a> {
 /// The figures of the zombies that have the same labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// How long those lasted that are gone.
+    /// How long reaped processes were zombies.
     pub durations: DurationHistogram,
-    /// How many exist.
+    /// The zombie time of all of them since counting began, ns: living ones count as they age.
+    pub zombie_time_ns: u64,
+    /// Living zombies.
     pub zombies: u64,
     /// The age of the oldest of them, ns.
     pub oldest_ns: u64,
@@ -54,10 +55,12 @@ pub struct Slot {
     pub series: Series,
 }
 
-/// So many series at the most, and one for all others.
+/// A bounded number of series, and one for all others.
 #[derive(Debug)]
 pub struct SeriesTable {
     max: usize,
+    /// What a new series begins with.
+    empty: Series,
     slots: Vec<Slot>,
     /// Places in `slots`, by container and parent.
     index: HashMap<Arc<str>, HashMap<Arc<str>, usize>>,
@@ -69,15 +72,27 @@ pub struct SeriesTable {
 }
 
 impl SeriesTable {
-    /// Has room for so many besides [`OTHER`].
+    /// Has room for `max` series besides [`OTHER`].
     pub fn new(max: usize) -> Self {
         Self {
             max,
+            empty: Series::default(),
             slots: Vec::new(),
             index: HashMap::default(),
             by_uid: HashMap::default(),
             other: None,
             full_until: Timestamp::MIN,
+        }
+    }
+
+    /// Every series has an exponential histogram as well.
+    pub fn with_exponential(self) -> Self {
+        Self {
+            empty: Series {
+                durations: DurationHistogram::with_exponential(),
+                ..self.empty
+            },
+            ..self
         }
     }
 
@@ -92,7 +107,7 @@ impl SeriesTable {
                     parent: OTHER,
                     container: "",
                 };
-                Slot::new(labels, 0, now)
+                Slot::new(labels, 0, now, &self.empty)
             }),
         };
         slot.used = now;
@@ -125,7 +140,7 @@ impl SeriesTable {
         let of_container = of_container.map_or(0, |parents| parents.len());
         let user_is_full = uid != 0 && of_user >= share;
         let container_is_full = !labels.container.is_empty() && of_container >= share;
-        let slot = Slot::new(labels, uid, now);
+        let slot = Slot::new(labels, uid, now, &self.empty);
         let place = if user_is_full || container_is_full {
             let may_go = |other: &Slot| {
                 (!user_is_full || other.uid == uid)
@@ -185,14 +200,14 @@ impl SeriesTable {
 }
 
 impl Slot {
-    fn new(labels: Labels<'_>, uid: u32, now: Timestamp) -> Self {
+    fn new(labels: Labels<'_>, uid: u32, now: Timestamp, empty: &Series) -> Self {
         Self {
             parent: labels.parent.into(),
             container: labels.container.into(),
             created: now,
             used: now,
             uid,
-            series: Series::default(),
+            series: empty.clone(),
         }
     }
 }

@@ -175,7 +175,7 @@ impl Pipeline {
         if self.lacks_room() {
             return Ok(());
         }
-        self.sink.zombie(&zombie)
+        self.sink.identified(identity(record), &zombie)
     }
 
     /// Counts a line that the output has no room for.
@@ -291,7 +291,8 @@ impl Pipeline {
         counters: &Counters,
         missed_exits: u64,
     ) -> io::Result<()> {
-        let living = census.zombies.iter().map(|zombie| zombie.alive.clone());
+        let living = census.zombies.iter();
+        let living = living.map(|zombie| (zombie.id, zombie.alive.clone()));
         self.sink.standing(&Standing {
             ts: census.ts,
             living: living.collect(),

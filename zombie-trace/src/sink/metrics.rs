@@ -7,6 +7,7 @@ use std::{
 use super::Sink;
 use crate::{
     aggregate::Summary,
+    lifecycle::TaskId,
     metrics::{MetricFigures, Standing, Totals},
     model::{Alive, Loss, Start, Zombie},
 };
@@ -49,8 +50,12 @@ impl Sink for Metrics {
         Ok(())
     }
 
-    fn zombie(&mut self, zombie: &Zombie) -> io::Result<()> {
-        self.lock().totals.zombie(zombie);
+    fn zombie(&mut self, _: &Zombie) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn identified(&mut self, id: TaskId, zombie: &Zombie) -> io::Result<()> {
+        self.lock().totals.zombie(id, zombie);
         Ok(())
     }
 

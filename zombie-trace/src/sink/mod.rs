@@ -22,6 +22,7 @@ pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table}
 
 use crate::{
     aggregate::{Interval, Summary},
+    lifecycle::TaskId,
     metrics::Standing,
     model::{Alive, Loss, Running, Start, Zombie},
 };
@@ -34,6 +35,10 @@ pub trait Sink {
     fn zombie(&mut self, zombie: &Zombie) -> io::Result<()>;
     /// A zombie still exists.
     fn alive(&mut self, alive: &Alive) -> io::Result<()>;
+    /// The same, with what distinguishes this process from all others in [`Standing::living`].
+    fn identified(&mut self, _: TaskId, zombie: &Zombie) -> io::Result<()> {
+        self.zombie(zombie)
+    }
     /// Whether [`standing`](Self::standing) is of use.
     fn wants_standing(&self) -> bool {
         false

@@ -1,18 +1,18 @@
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr};
 
 use clap::Args;
 use hyper::Uri;
 use nix::unistd::User;
 use thiserror::Error;
 
-use crate::args::{FilterArgs, ScopeArgs, TuningArgs, user};
+use crate::args::{ScopeArgs, TuningArgs, user};
 
 /// What `--otlp` without a value stands for.
 const FROM_ENVIRONMENT: &str = "";
 
 const NOTES: &str = "\
 Paths:
-  /metrics   the figures, in OpenMetrics if that is asked for
+  /metrics   the figures, in OpenMetrics if the client accepts it
   /healthz   200 while tracing works
 
 At a loopback address only requests for localhost, 127.0.0.1 or [::1] are
@@ -25,7 +25,9 @@ secret. A collector can ask for a pause of 5 minutes at most.
 
 OpenTelemetry's environment variables are honoured: OTEL_SERVICE_NAME,
 OTEL_RESOURCE_ATTRIBUTES, OTEL_METRIC_EXPORT_INTERVAL, and, also with METRICS_
-after OTLP_, OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS and _TIMEOUT.
+after OTLP_, OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS and _TIMEOUT. Histograms are
+exponential if OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION is
+base2_exponential_bucket_histogram.
 
 Exit status:
   0  all went well, after Ctrl-C or SIGTERM
@@ -41,12 +43,12 @@ pub struct ServeArgs {
     #[arg(help_heading = "Figures")]
     pub listen: Listen,
 
-    /// Push the figures there too, such as to http://localhost:4318
+    /// Also push the figures to this OTLP endpoint, such as http://localhost:4318
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = FROM_ENVIRONMENT)]
     #[arg(help_heading = "Figures")]
     pub otlp: Option<CollectorChoice>,
 
-    /// Figures for so many pairs of parent and container; the rest in one
+    /// Keep up to N pairs of parent and container apart; sum up the others
     #[arg(long, value_name = "N", default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     #[arg(allow_hyphen_values = true, help_heading = "Figures")]
@@ -60,9 +62,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub scope: ScopeArgs,
 
-    /// Which of them are counted.
+    /// Options of a run that `serve` refuses.
     #[command(flatten)]
-    pub filter: FilterArgs,
+    pub refused: RefusedFilters,
 
     /// Say nothing on stderr but warnings and errors
     #[arg(short, long, help_heading = "Output")]
@@ -72,6 +74,35 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub tuning: TuningArgs,
 }
+
+/// The filters of a run: `serve` lists nothing, so an error that says what helps is all they get.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct RefusedFilters {
+    #[arg(short = 'n', long, value_name = "GLOB", hide = true, value_parser = refuse)]
+    comm: Vec<Infallible>,
+    #[arg(long, value_name = "GLOB", hide = true, value_parser = refuse)]
+    parent_comm: Vec<Infallible>,
+    #[arg(short, long, value_name = "DURATION", hide = true, value_parser = refuse)]
+    min: Option<Infallible>,
+    #[arg(short = 'x', long, hide = true, value_parser = refuse)]
+    #[arg(num_args = 0, default_missing_value = "on")]
+    failed: Option<Infallible>,
+    #[arg(short, long, hide = true, value_parser = refuse)]
+    #[arg(num_args = 0, default_missing_value = "on")]
+    all: Option<Infallible>,
+}
+
+fn refuse(_: &str) -> Result<Infallible, FilterError> {
+    Err(FilterError)
+}
+
+/// A filter was given to `serve`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "a filter only decides which zombies a run lists, and the figures cover all in scope; narrow the \
+     scope instead, with -p, -P, --tree, -c or --container"
+)]
+struct FilterError;
 
 /// Where the figures are served. The default is port 9816 of this machine alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +234,39 @@ mod tests {
             "http://collector",
         ] {
             assert!(text.parse::<CollectorChoice>().is_ok(), "{text}");
+        }
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    #[test]
+    fn a_filter_is_refused_and_the_scope_named() {
+        use clap::Parser as _;
+
+        let parse = |args: &[&str]| Command::try_parse_from([&["serve"], args].concat());
+        assert_eq!(parse(&[]).unwrap().args.refused, RefusedFilters::default());
+        for filter in [
+            &["-m", "1ms"][..],
+            &["--min=1ms"],
+            &["-n", "sh"],
+            &["--comm", "sh"],
+            &["--parent-comm", "sh"],
+            &["-x"],
+            &["--failed"],
+            &["-a"],
+            &["--all"],
+        ] {
+            let error = parse(filter).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            let error = error.to_string();
+            assert!(
+                error.contains(&FilterError.to_string()),
+                "{filter:?}: {error}"
+            );
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Collector {
     pub(super) interval: Duration,
     /// For one push.
     pub(super) timeout: Duration,
+    /// Histograms are exponential.
+    pub(super) exponential: bool,
     /// Attributes that say whose figures they are.
     pub(super) resource: Vec<(String, String)>,
 }
@@ -85,6 +87,7 @@ impl Collector {
             headers,
             interval: time(interval, INTERVAL)?,
             timeout: time(of_exporter("TIMEOUT"), TIMEOUT)?,
+            exponential: exponential(&variable)?,
             resource: resource(variable)?,
         })
     }
@@ -94,6 +97,19 @@ impl Collector {
     /// Its port.
     pub(super) fn port(&self) -> u16 {
         self.url.port_u16().unwrap_or(80)
+    }
+}
+
+/// Whether histograms are exponential. The protocol cannot ask a receiver what it takes.
+fn exponential(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<bool> {
+    const AGGREGATION: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+    const EXPLICIT: &str = "explicit_bucket_histogram";
+    const EXPONENTIAL: &str = "base2_exponential_bucket_histogram";
+    match variable(AGGREGATION).map(|text| text.trim().to_ascii_lowercase()) {
+        None => Ok(false),
+        Some(text) if text == EXPLICIT => Ok(false),
+        Some(text) if text == EXPONENTIAL => Ok(true),
+        Some(text) => bail!("{AGGREGATION}: {text:?} is neither {EXPLICIT} nor {EXPONENTIAL}"),
     }
 }
 
@@ -243,6 +259,17 @@ mod tests {
         assert_eq!(set.timeout, Duration::from_millis(1500));
     }
 
+    const AGGREGATION: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+
+    #[test]
+    fn histograms_are_exponential_if_the_environment_says_so() {
+        let exponential = |environment: &[_]| collector("", environment).unwrap().exponential;
+        assert!(!exponential(&[]));
+        assert!(!exponential(&[(AGGREGATION, "explicit_bucket_histogram")]));
+        let set = (AGGREGATION, "base2_exponential_bucket_histogram");
+        assert!(exponential(&[set]));
+    }
+
     #[test]
     fn a_wrong_variable_is_named() {
         for (name, value) in [
@@ -253,6 +280,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_HEADERS", "a b=c"),
             ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "10s"),
             ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+            (AGGREGATION, "exponential"),
             ("OTEL_RESOURCE_ATTRIBUTES", "a"),
             ("OTEL_RESOURCE_ATTRIBUTES", "=a"),
             ("OTEL_RESOURCE_ATTRIBUTES", "a=%ff"),

@@ -35,7 +35,7 @@ use crate::{
     exit_code::ExitCode,
     filter::Filter,
     kernel::{self, Backend},
-    metrics::Totals,
+    metrics::{Settings, Totals},
     run::{
         attach, notice,
         pipeline::Pipeline,
@@ -67,7 +67,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr().context("cannot listen")?;
 
     let runtime = event_loop()?;
-    let (mut session, metrics, backend) = runtime.block_on(async { begin(args) })?;
+    let exponential = collector.as_ref().is_some_and(|it| it.exponential);
+    let (mut session, metrics, backend) = runtime.block_on(async { begin(args, exponential) })?;
     session.close_maps();
     privileges::give_up(&Release::running(), args.user.as_ref())?;
     let port = collector.as_ref().map(|collector| collector.port());
@@ -104,25 +105,27 @@ fn event_loop() -> anyhow::Result<Runtime> {
 }
 
 /// What needs privileges.
-fn begin(args: &ServeArgs) -> anyhow::Result<(Session, Metrics, Backend)> {
+fn begin(args: &ServeArgs, exponential: bool) -> anyhow::Result<(Session, Metrics, Backend)> {
     let scope = args.scope.resolve()?;
     let config = args.tuning.config(scope, false);
     let tracer = attach(&config, false)?;
     let backend = tracer.backend();
     let started = wall_clock().timestamp(monotonic_now());
-    let metrics = Metrics::new(Totals::new(
-        args.max_series as usize,
-        backend.name(),
+    let metrics = Metrics::new(Totals::new(Settings {
+        max_series: args.max_series as usize,
+        exponential,
+        backend: backend.name(),
         started,
-    ));
-    // Figures only: no zombie is reported by itself, and /proc not asked for causes.
+    }));
+    // Figures only: no zombie is reported by itself. A cause is found in /proc, by reading what other
+    // users' processes wait for. That takes CAP_SYS_PTRACE, and Landlock denies it even then.
     let never = u64::MAX;
     let error_ns = backend.error_ns();
     let sink = Box::new(metrics.clone());
     let pipeline = Pipeline::new(
         error_ns,
         never,
-        Filter::from(&args.filter),
+        Filter::default(),
         sink,
         Box::new(crate::system::proc::command_line),
     );

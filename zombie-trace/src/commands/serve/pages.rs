@@ -161,14 +161,23 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::{metrics::Totals, model::fixtures::zombie, sink::Sink as _};
+    use crate::{
+        metrics::{Settings, Totals},
+        model::fixtures::zombie,
+        sink::Sink as _,
+    };
 
     fn pages() -> Pages {
         at("127.0.0.1")
     }
 
     fn at(address: &str) -> Pages {
-        let totals = Totals::new(10, "fentry", Timestamp::UNIX_EPOCH);
+        let totals = Totals::new(Settings {
+            max_series: 10,
+            exponential: false,
+            backend: "fentry",
+            started: Timestamp::UNIX_EPOCH,
+        });
         Pages::new(Metrics::new(totals), address.parse().unwrap())
     }
 
@@ -256,7 +265,7 @@ mod tests {
         };
         status(&pages, Method::GET, "/metrics");
         let first = length(&pages);
-        pages.metrics.zombie(&zombie()).unwrap();
+        pages.metrics.identified((1, 1), &zombie()).unwrap();
         status(&pages, Method::GET, "/metrics");
         assert_eq!(length(&pages), first);
         for written in pages.written.borrow_mut().iter_mut().flatten() {
