@@ -2,12 +2,14 @@
 
 mod growth;
 mod interpret;
+mod lingering;
 mod overdue;
 mod run_queue_clocks;
 mod wall_clock;
 
-pub use growth::{Growing, Growth};
+pub use growth::{Growing, Growth, Shrunk, Trend, Zombies};
 pub use interpret::Lifecycle;
+pub use lingering::{Lingering, LingeringParent};
 pub use overdue::{Overdue, TaskId};
 pub use run_queue_clocks::RunQueueClocks;
 pub use wall_clock::WallClock;

@@ -13,7 +13,9 @@ use crate::{
     filter::Filter,
     gate::Figures,
     kernel::decode::Event,
-    lifecycle::{Lifecycle, Overdue, RunQueueClocks, TaskId, WallClock},
+    lifecycle::{
+        Lifecycle, Lingering, LingeringParent, Overdue, RunQueueClocks, TaskId, WallClock,
+    },
     metrics::{Pids, Standing},
     model::{Alive, Comm, Counts, Diagnosis, Loss, Lost, Running, Start},
     run::{
@@ -61,6 +63,9 @@ pub struct Pipeline {
     pre_existing: u64,
     /// What was found at the last look at each zombie that was looked at and is not gone.
     found: HashMap<TaskId, Diagnosis>,
+    /// A zombie is reported at this age.
+    alive_after_ns: u64,
+    lingering: Lingering,
     command_lines: CommandLines,
     /// Lines that the output had no room for.
     unwritten: u64,
@@ -91,6 +96,8 @@ impl Pipeline {
         };
         Self {
             found: HashMap::new(),
+            alive_after_ns,
+            lingering: Lingering::default(),
             command_lines: CommandLines::new(command_line),
             overdue: Overdue::new(alive_after_ns),
             lifecycle: Lifecycle::new(error_ns),
@@ -319,7 +326,32 @@ impl Pipeline {
                 self.sink.alive(&alive)?;
             }
         }
+        if self.sink.wants_lingering() {
+            self.report_lingering(census)?;
+        }
         self.end_batch()
+    }
+
+    /// Reports the parents of all zombies that have come to the age for it, where that says something new.
+    fn report_lingering(&mut self, census: &Census<'_>) -> io::Result<()> {
+        let own = Some(std::process::id());
+        let old = census.zombies.iter().filter(|one| {
+            one.alive.age_ns >= self.alive_after_ns
+                && one.alive.ppid != own
+                && self.filter.passes_alive(&one.alive)
+        });
+        let old = old.map(|one| one.alive.clone().because(self.found.get(&one.id)));
+        let mut due = self.lingering.due(LingeringParent::of(old));
+        if due.is_empty() || !self.sink.has_room() {
+            return Ok(());
+        }
+        for parent in &mut due {
+            if let (Some(ppid), Some(comm)) = (parent.ppid, parent.comm) {
+                let line = self.command_lines.read(ppid, comm, monotonic_now());
+                parent.cmdline = line.map(Into::into);
+            }
+        }
+        self.sink.lingering(&due)
     }
 
     /// A zombie with why it is there, by this look or, if that found nothing, by an earlier one.

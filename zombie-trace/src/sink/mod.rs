@@ -22,6 +22,7 @@ pub use text::{Intervals, Look, Process, Table, Tables, Text, comparison, proces
 
 use crate::{
     aggregate::{Interval, Summary},
+    lifecycle::LingeringParent,
     metrics::Standing,
     model::{Alive, Loss, Running, Start, Zombie},
 };
@@ -34,6 +35,14 @@ pub trait Sink {
     fn zombie(&mut self, zombie: &Zombie) -> io::Result<()>;
     /// A zombie still exists.
     fn alive(&mut self, alive: &Alive) -> io::Result<()>;
+    /// Whether [`lingering`](Self::lingering) is of use.
+    fn wants_lingering(&self) -> bool {
+        false
+    }
+    /// Parents whose zombies linger, each when there is something new about it.
+    fn lingering(&mut self, _parents: &[LingeringParent]) -> io::Result<()> {
+        Ok(())
+    }
     /// Whether [`standing`](Self::standing) is of use.
     fn wants_standing(&self) -> bool {
         false

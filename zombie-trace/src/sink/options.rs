@@ -14,6 +14,8 @@ pub struct Options {
     pub intervals: bool,
     /// The time of day in text; JSON always has it.
     pub timestamps: bool,
+    /// In text, a line per living zombie instead of one per parent.
+    pub each: bool,
     /// Which tables the summary has in text.
     pub tables: Tables,
     /// When text is coloured.
@@ -40,7 +42,11 @@ pub fn new(options: Options, output: impl Medium + Send + 'static) -> Box<dyn Si
     }
     let table = || Table::new(look, options.timestamps, zone());
     let table = (!options.summary_only).then(table);
-    Box::new(Text::new(output, look, table).with_tables(options.tables))
+    Box::new(
+        Text::new(output, look, table)
+            .with_each(options.each)
+            .with_tables(options.tables),
+    )
 }
 
 #[cfg(test)]

@@ -51,7 +51,11 @@ pub struct TraceArgs {
     #[arg(short, long, help_heading = "Filters")]
     pub all: bool,
 
-    /// Report each zombie at this age, and again whenever its age has doubled
+    /// Report zombies from this age on: one line per parent, with the cause
+    ///
+    /// The line has the number of the parent's living zombies, the age of the oldest, and why it is
+    /// still there. It comes again when the finding changes, and when the number or the age has
+    /// doubled. JSON has a line per zombie instead, again whenever its age has doubled.
     #[arg(
         long,
         value_name = "DURATION",
@@ -60,6 +64,10 @@ pub struct TraceArgs {
     )]
     #[arg(value_parser = TimeSpan::positive, help_heading = "Output")]
     pub alive_after: TimeSpan,
+
+    /// List each living zombie on a line of its own, instead of one line per parent
+    #[arg(long, help_heading = "Output")]
+    pub each: bool,
 
     /// Show the wall-clock time, with µs
     #[arg(short, long, help_heading = "Output")]
@@ -206,6 +214,7 @@ impl TraceArgs {
             intervals: self.interval.is_some(),
             timestamps: self.timestamps,
             tables: self.tables.into(),
+            each: self.each,
             color: self.color,
         }
     }

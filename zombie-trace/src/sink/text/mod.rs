@@ -5,6 +5,7 @@ mod comparison;
 mod fit;
 mod intervals;
 mod lifetime;
+mod lingering;
 mod look;
 mod notes;
 mod parent;
@@ -29,6 +30,7 @@ use super::{Medium, Sink};
 use crate::{
     aggregate::{Interval, Summary},
     kernel::Backend,
+    lifecycle::LingeringParent,
     model::{Alive, FilterLine, Loss, Running, Start, Zombie},
 };
 use summary::Manner;
@@ -41,6 +43,8 @@ pub struct Text<W> {
     table: Option<Table>,
     intervals: Option<Intervals>,
     tables: Tables,
+    /// A line per living zombie, instead of one per parent.
+    each: bool,
     /// What a zombie time is exact to, in ns.
     error_ns: u64,
     /// Which zombies are listed.
@@ -56,6 +60,7 @@ impl<W: Medium> Text<W> {
             table,
             intervals: None,
             tables: Tables::default(),
+            each: false,
             error_ns: 0,
             filter: None,
         }
@@ -64,6 +69,11 @@ impl<W: Medium> Text<W> {
     /// With these tables in the summary.
     pub fn with_tables(self, tables: Tables) -> Self {
         Self { tables, ..self }
+    }
+
+    /// With a line per living zombie if `each`, or else one per parent.
+    pub fn with_each(self, each: bool) -> Self {
+        Self { each, ..self }
     }
 
     /// What a zombie time is exact to, in ns, where no [`start`](Sink::start) comes that says so.
@@ -77,6 +87,28 @@ impl<W: Medium> Text<W> {
             intervals: Some(intervals),
             ..self
         }
+    }
+}
+
+impl<W: Medium> Text<W> {
+    /// Follows the width of the terminal. If that changes the columns, there is a new header.
+    fn resize(&mut self) -> io::Result<()> {
+        let screen = self.out.screen();
+        if screen.width.is_none() || screen.width == self.look.width {
+            return Ok(());
+        }
+        self.look.width = screen.width;
+        if let Some(table) = &mut self.table
+            && table.resize(screen.width)
+        {
+            self.out.write_all(table.header().as_bytes())?;
+        }
+        if let Some(intervals) = &mut self.intervals
+            && intervals.resize(screen.width, screen.height)
+        {
+            self.out.write_all(intervals.header().as_bytes())?;
+        }
+        Ok(())
     }
 }
 
@@ -102,9 +134,22 @@ impl<W: Medium> Sink for Text<W> {
 
     fn alive(&mut self, alive: &Alive) -> io::Result<()> {
         match &self.table {
-            Some(table) => self.out.write_all(table.alive(alive).as_bytes()),
-            None => Ok(()),
+            Some(table) if self.each => self.out.write_all(table.alive(alive).as_bytes()),
+            _ => Ok(()),
         }
+    }
+
+    fn wants_lingering(&self) -> bool {
+        self.table.is_some() && !self.each
+    }
+
+    fn lingering(&mut self, parents: &[LingeringParent]) -> io::Result<()> {
+        let zone = self.table.as_ref().and_then(Table::zone);
+        for parent in parents {
+            let text = lingering::lingering(parent, self.look, zone);
+            self.out.write_all(text.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Loss goes to stderr at once, and into the summary.
@@ -120,6 +165,7 @@ impl<W: Medium> Sink for Text<W> {
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+        self.resize()?;
         let follows = self.table.is_some() || self.intervals.is_some();
         if follows {
             self.out.write_all(b"\n")?;
@@ -140,6 +186,7 @@ impl<W: Medium> Sink for Text<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.resize()?;
         self.out.flush()
     }
 

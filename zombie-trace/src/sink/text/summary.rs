@@ -40,7 +40,7 @@ pub(super) struct Manner {
     pub(super) follows: bool,
 }
 
-/// The end of a run: verdict, counts, percentiles, histogram, tables, loss.
+/// The end of a run: verdict, counts, tables, percentiles, histogram, loss.
 pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
     let Look { width, color } = manner.look;
     let columns = width.unwrap_or(WIDTH);
@@ -48,14 +48,6 @@ pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
     let is_brief = manner.follows && verdict.is_calm;
     let mut text = verdict_lines(&verdict, manner.look);
     text += &counts(summary, &verdict, manner);
-    if summary.zombie_ns.count > 0 {
-        text.push('\n');
-        text += &times(summary, columns, manner);
-        if !is_brief {
-            text.push('\n');
-            text += &histogram(&summary.histogram, columns);
-        }
-    }
     let mut tables = vec![manner.tables];
     if is_brief {
         tables[0].top = BRIEF.min(tables[0].top);
@@ -70,6 +62,14 @@ pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
         if !table.is_empty() {
             text.push('\n');
             text += &table;
+        }
+    }
+    if summary.zombie_ns.count > 0 {
+        text.push('\n');
+        text += &times(summary, columns, manner);
+        if !is_brief {
+            text.push('\n');
+            text += &histogram(&summary.histogram, columns);
         }
     }
     text.push('\n');
@@ -128,11 +128,11 @@ fn counts(summary: &Summary, verdict: &Verdict, manner: &Manner) -> String {
     let old_living = all_living
         .saturating_sub(counts.alive)
         .min(counts.pre_existing);
-    let mut item = format!("{all_living} living");
-    if old_living > 0 {
-        item += &format!(", {old_living} of them pre-existing");
-    }
-    items.push(item);
+    items.push(match old_living {
+        0 => format!("{all_living} living"),
+        _ if old_living == all_living => format!("{all_living} living, all pre-existing"),
+        _ => format!("{all_living} living, {old_living} of them pre-existing"),
+    });
     if let Some(oldest) = summary.oldest_ns.filter(|_| !verdict.names_oldest) {
         items.push(format!(
             "the oldest {}{}",

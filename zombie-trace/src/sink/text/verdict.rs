@@ -3,10 +3,7 @@
 use super::{lifetime, parent};
 use crate::{
     aggregate::{ParentSummary, Summary},
-    text::{
-        escape::{cut, escape},
-        human,
-    },
+    text::{escape::cut, human},
 };
 
 /// A zombie that has lingered for this long is worth a word. What is younger when the run ends is on its way
@@ -82,8 +79,8 @@ fn leak(summary: &Summary, leaking: &[&ParentSummary]) -> Verdict {
             1 => format!("1 living, {age} old"),
             count => format!("{count} living, the oldest {age}"),
         };
-        let why = why(row).map_or_else(String::new, |why| format!(": {why}"));
-        format!("{} {living}{why}", self::named(row))
+        let found = found(row).map_or_else(String::new, |found| format!(": {found}"));
+        format!("{} {living}{found}", self::named(row))
     });
     text += &each.collect::<Vec<_>>().join("; ");
     if leaking.len() > NAMED {
@@ -127,13 +124,138 @@ fn named(row: &ParentSummary) -> String {
 
 /// What was found, or else where most of the time went.
 fn why(row: &ParentSummary) -> Option<String> {
-    let group = &row.group;
-    if let Some(text) = &group.cause_text {
-        return Some(parent::finding(text, row.ppid, row.comm.as_ref()));
+    found(row).or_else(|| {
+        let (phase, share) = row.group.phases?.worst();
+        Some(format!("{share} % {}", phase.as_str()))
+    })
+}
+
+/// What was found at the last look, in words.
+fn found(row: &ParentSummary) -> Option<String> {
+    match (&row.group.cause_text, row.group.cause) {
+        (Some(text), _) => Some(parent::finding(text, row.ppid, row.comm.as_ref())),
+        (None, cause) => cause.map(|cause| cause.code().to_owned()),
     }
-    if let Some(cause) = group.cause {
-        return Some(escape(cause.code()).into_owned());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        aggregate::Aggregate,
+        model::{
+            Alive, Cause, Counts, Lost, Zombie,
+            fixtures::{alive, zombie},
+        },
+    };
+
+    fn run(zombies: &[u64], living: &[(u32, u64)], lost: u64) -> Verdict {
+        let mut aggregate = Aggregate::default();
+        for &zombie_ns in zombies {
+            let zombie = Zombie {
+                zombie_ns,
+                ..zombie()
+            };
+            aggregate.zombie(&zombie, true);
+        }
+        for &(ppid, age_ns) in living {
+            let text = format!("the parent {ppid} (bash) reaps one per second");
+            aggregate.alive(&Alive {
+                ppid: Some(ppid),
+                parent_comm: Some("bash".into()),
+                age_ns,
+                cause: Some(Cause::SignalsCoalesced),
+                cause_text: Some(text.into()),
+                ..alive()
+            });
+        }
+        let counts = Counts {
+            exits: (zombies.len() + living.len()) as u64 + lost,
+            reaped: zombies.len() as u64,
+            alive: living.len() as u64,
+            lost: Lost {
+                missed: lost,
+                ..Lost::default()
+            },
+            ..Counts::default()
+        };
+        let time = Duration::from_secs(10);
+        verdict(
+            &aggregate.summary(counts, Timestamp::UNIX_EPOCH, time),
+            1000,
+        )
     }
-    let (phase, share) = group.phases?.worst();
-    Some(format!("{share} % {}", phase.as_str()))
+
+    #[test]
+    fn no_trouble() {
+        let calm = run(&[20_000, 473_000], &[], 0);
+        assert_eq!(calm.text, "every zombie was reaped, p99 473 µs");
+        assert!(calm.is_calm);
+        assert_eq!(run(&[], &[], 0).text, "no process ended");
+        let quick = run(&[500], &[], 0);
+        assert_eq!(quick.text, "every zombie was reaped, p99 <1 µs");
+        // It would have been reaped in a moment.
+        let young = run(&[20_000], &[(7, 30_000)], 0);
+        assert_eq!(
+            young.text,
+            "every zombie but the last was reaped, p99 20.0 µs"
+        );
+        assert!(young.is_calm);
+    }
+
+    #[test]
+    fn what_was_lost_is_not_called_reaped() {
+        let lossy = run(&[20_000], &[], 3);
+        assert_eq!(
+            lossy.text,
+            "every zombie that was seen was reaped, p99 20.0 µs; some processes were lost"
+        );
+        assert!(!lossy.is_calm);
+        assert!(run(&[], &[], 3).text.contains("is known"));
+    }
+
+    #[test]
+    fn late_reapers_are_named() {
+        let late = run(&[2_000_000_000], &[], 0);
+        assert!(
+            late.text
+                .starts_with("every zombie was reaped, p99 2.00 s; most zombie time: "),
+            "{}",
+            late.text
+        );
+        assert!(!late.is_calm);
+    }
+
+    #[test]
+    fn parents_that_leave_zombies() {
+        let one = run(&[20_000], &[(7, 5_000_000_000)], 0);
+        assert_eq!(
+            one.text,
+            "1 parent leaves zombies: bash (7) 1 living, 5.00 s old: reaps one per second"
+        );
+        assert!(one.names_oldest && !one.is_calm);
+        let more = run(
+            &[],
+            &[
+                (7, 1_000_000_000),
+                (8, 9_000_000_000),
+                (8, 2_000_000_000),
+                (9, 3_000_000_000),
+                (10, 4_000_000_000),
+            ],
+            0,
+        );
+        assert!(
+            more.text.starts_with(
+                "4 parents leave zombies: bash (8) 2 living, the oldest 9.00 s: reaps"
+            ),
+            "{}",
+            more.text
+        );
+        assert!(more.text.ends_with("; and 1 more"), "{}", more.text);
+    }
 }
