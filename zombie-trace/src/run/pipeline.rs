@@ -17,7 +17,7 @@ use crate::{
         Lifecycle, Lingering, LingeringParent, Overdue, RunQueueClocks, TaskId, WallClock,
     },
     metrics::{Pids, Standing},
-    model::{Alive, Comm, Counts, Diagnosis, Loss, Lost, Running, Start},
+    model::{Alive, Cause, Comm, Counts, Diagnosis, Loss, Lost, Running, Start},
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
@@ -320,8 +320,13 @@ impl Pipeline {
         due: &[usize],
         diagnoses: &HashMap<u32, Diagnosis>,
     ) -> io::Result<()> {
+        let mut parents = HashSet::new();
         for counted in due.iter().map(|&index| &census.zombies[index]) {
             let alive = self.explained(counted, diagnoses);
+            let parent = (alive.ppid, alive.parent_comm);
+            if parents.insert(parent) {
+                self.name_parent(parent);
+            }
             if self.filter.passes_alive(&alive) && !self.lacks_room() {
                 self.sink.alive(&alive)?;
             }
@@ -354,9 +359,12 @@ impl Pipeline {
         self.sink.lingering(&due)
     }
 
-    /// A zombie with why it is there, by this look or, if that found nothing, by an earlier one.
+    /// A zombie with why it is there, by this look or, if that found no cause, by an earlier one: once the
+    /// parent has ended, its heir says nothing about why the zombie lingered.
     fn explained(&mut self, counted: &Counted<'_>, diagnoses: &HashMap<u32, Diagnosis>) -> Alive {
-        if let Some(diagnosis) = diagnoses.get(&counted.alive.pid) {
+        if let Some(diagnosis) = diagnoses.get(&counted.alive.pid)
+            && (diagnosis.cause != Cause::Unknown || !self.found.contains_key(&counted.id))
+        {
             self.found.insert(counted.id, diagnosis.clone());
         }
         let known = self.found.get(&counted.id);

@@ -75,9 +75,9 @@ pub struct TraceArgs {
 
     /// Show only the summary at the end
     ///
-    /// What became of the processes, percentiles of their zombie times, the worst parents and
-    /// containers, and what was lost. If other processes forged notifications or reaps, it says how
-    /// many were ignored.
+    /// It begins with a verdict: which parents leave zombies and why, or that every zombie was reaped.
+    /// Then come the counts, the parents and containers by zombie time, percentiles, and what was
+    /// lost. If other processes forged notifications or reaps, it says how many were ignored.
     #[arg(short, long, help_heading = "Output")]
     pub summary: bool,
 
@@ -100,7 +100,7 @@ pub struct TraceArgs {
     /// Write to FILE; JSON if its name ends in .jsonl, .json or .zst
     ///
     /// Without -o, the output goes to stdout, or to stderr with COMMAND; '-' means stdout in both
-    /// cases. A name that ends in .zst also compresses the output; .txt.zst is compressed text. A
+    /// cases. On a terminal, COMMAND's own output comes in between; -o FILE keeps them apart. A name that ends in .zst also compresses the output; .txt.zst is compressed text. A
     /// new file replaces an existing one only when the run has begun, that is, once the hooks are
     /// attached and COMMAND has started; to follow the file by its name, use 'tail -F'. Files of
     /// root have mode 0600. Symbolic links are refused. A FIFO may get its reader later. If nobody

@@ -8,8 +8,10 @@ use crate::{
 
 /// Its command line, or else its command name.
 pub(super) fn name(cmdline: Option<&str>, comm: Option<&Comm>) -> String {
-    match (cmdline.filter(|line| !line.trim().is_empty()), comm) {
-        (Some(cmdline), _) => escape(without_directory(cmdline.trim())).into_owned(),
+    // A script can be an argument: its line breaks say nothing here.
+    let words = cmdline.map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
+    match (words.filter(|line| !line.is_empty()), comm) {
+        (Some(cmdline), _) => escape(without_directory(&cmdline)).into_owned(),
         (None, Some(comm)) => printable(comm),
         (None, None) => "others".to_owned(),
     }
@@ -49,6 +51,7 @@ mod tests {
             name(Some("python3 supervisor.py"), Some(&comm)),
             "python3 supervisor.py"
         );
+        assert_eq!(name(Some("sh -c\na;\n\tb"), None), "sh -c a; b");
         assert_eq!(name(Some(" "), Some(&comm)), "python3");
         assert_eq!(name(Some("/bin/sh /etc/a b"), None), "sh /etc/a b");
         assert_eq!(name(Some("nginx: master /a"), None), "nginx: master /a");
