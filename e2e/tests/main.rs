@@ -49,6 +49,7 @@ mod sight;
 mod signals;
 mod terminal;
 mod test_case;
+mod text;
 mod time;
 mod time_namespace;
 mod tracer;
@@ -102,6 +103,7 @@ fn tests() -> Vec<Test> {
         sealed::tests(),
         signals::tests(),
         terminal::tests(),
+        text::tests(),
         output::tests(),
         sight::tests(),
         hostile_names::tests(),

@@ -19,7 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   zombie-trace                         every zombie, as it is reaped
   zombie-trace -m 10ms --ppid 1234     slow reaps by process 1234
-  zombie-trace -s -d 1m                percentiles and worst parents of a minute
+  zombie-trace -s -d 1m                verdict, worst parents, percentiles
   zombie-trace -i 1s                   a line of statistics each second
   zombie-trace -- make -j8             the whole process tree of a command
   zombie-trace --json -o run.jsonl.zst -u nobody -- ./load-test

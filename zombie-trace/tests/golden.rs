@@ -14,6 +14,7 @@ use zombie_trace::{
     commands::doctor::{self, ProcCheck},
     compare::{Comparison, Profile, compare},
     kernel::{BackendCheck, BtfCheck, Capabilities, Confinement, Examination},
+    model::{Alive, Cause, Flag, Phases, Zombie},
     sink::{Intervals, Json, Look, Table, Text, comparison},
     system::Cgroups,
 };
@@ -39,11 +40,8 @@ fn check_file(path: &Path, text: &str) {
 fn text(run: &Run, width: Option<usize>, color: bool, timestamps: bool) -> String {
     let look = Look { width, color };
     let mut out = Vec::new();
-    run.play(&mut Text::new(
-        &mut out,
-        look,
-        Some(Table::new(look, timestamps, TimeZone::UTC)),
-    ));
+    let table = Table::new(look, timestamps, TimeZone::UTC);
+    run.play(&mut Text::new(&mut out, look, Some(table)).with_each(true));
     String::from_utf8(out).unwrap()
 }
 
@@ -88,13 +86,48 @@ fn text_in_colours() {
 
 #[test]
 fn summary_alone() {
-    check("summary-calm-40.txt", &summary(&support::calm(), Some(40)));
-    check("summary-calm-80.txt", &summary(&support::calm(), Some(80)));
     check(
         "summary-calm-unlimited.txt",
         &summary(&support::calm(), None),
     );
     check("summary-empty.txt", &summary(&support::empty(), Some(80)));
+}
+
+#[test]
+fn summary_at_every_width() {
+    for (name, run) in [
+        ("leak", leak()),
+        ("calm", support::calm()),
+        ("pre-existing", pre_existing()),
+    ] {
+        for width in [40, 80, 120, 200] {
+            check(
+                &format!("summary-{name}-{width}.txt"),
+                &summary(&run, Some(width)),
+            );
+        }
+    }
+}
+
+#[test]
+fn the_leaking_parent_comes_first_at_every_width() {
+    let run = leak();
+    for width in 40..=200 {
+        let text = summary(&run, Some(width));
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            flat.starts_with("1 parent leaves zombies: python3 supervisor.py"),
+            "{text}"
+        );
+        let table = &text[text.find("parents, by zombie time").unwrap()..];
+        let end = table.find("6027").unwrap();
+        for part in ["python3 su", "3436", "67", "7.10 s", "signals-coalesced"] {
+            assert!(
+                table[..end].contains(part),
+                "{width}: no {part} in:\n{table}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -191,7 +224,13 @@ fn json() {
 
 #[test]
 fn no_line_of_text_is_too_wide() {
-    for run in [support::eventful(), support::calm(), support::empty()] {
+    for run in [
+        support::eventful(),
+        support::calm(),
+        support::empty(),
+        leak(),
+        pre_existing(),
+    ] {
         for width in 40..=130 {
             for line in text(&run, Some(width), false, true).lines() {
                 let columns = unicode_width::UnicodeWidthStr::width(line);
@@ -331,4 +370,79 @@ fn doctor_text(examination: &Examination, proc: &ProcCheck) -> String {
     let mut out = Vec::new();
     doctor::write_text(&mut out, examination, proc).unwrap();
     anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string()
+}
+
+/// A parent that leaks, with other parents whose 1,000 children are reaped at once.
+fn leak() -> Run {
+    let quick = (0..1000).map(|n| Zombie {
+        pid: 20_000 + n,
+        ppid: Some(6000 + n % 40),
+        parent_comm: Some("worker".into()),
+        zombie_ns: 30_000 + u64::from(n) * 7919 % 900_000,
+        reaper_pid: Some(6000 + n % 40),
+        ..support::zombie()
+    });
+    let reaped = (0..5).map(|n| Zombie {
+        pid: 7000 + n,
+        comm: "job".into(),
+        ppid: Some(3436),
+        parent_comm: Some("python3".into()),
+        zombie_ns: 900_000_000 + u64::from(n) * 50_000_000,
+        reaper_pid: Some(3436),
+        reaper_comm: Some("python3".into()),
+        phases: Some(Phases {
+            parent_not_waiting_ns: Some(899_000_000),
+            ..Phases::default()
+        }),
+        ..support::zombie()
+    });
+    let text = "the parent 3436 (python3) handles SIGCHLD, but has not reaped it and does not wait: \
+                its handler ran 12 times for 72 deaths since we look";
+    let living = (0..67).map(|n| Alive {
+        pid: 7100 + n,
+        comm: "job".into(),
+        ppid: Some(3436),
+        parent_comm: Some("python3".into()),
+        exit_code: Some(0),
+        age_ns: 7_100_000_000 - u64::from(n) * 100_000_000,
+        cause: Some(Cause::SignalsCoalesced),
+        cause_text: Some(text.into()),
+        container: None,
+        ..support::alive()[0].clone()
+    });
+    let mut run = support::run(quick.chain(reaped).collect(), living.collect(), None);
+    let row = &mut run.summary.by_parent[0];
+    row.cmdline =
+        Some("/usr/bin/python3 supervisor.py --workers=72 --config=/etc/jobs.toml".into());
+    run
+}
+
+/// A run in which only zombies from before it linger.
+fn pre_existing() -> Run {
+    let living = (0..18).map(|n| Alive {
+        pid: 900 + n,
+        comm: "healthcheck".into(),
+        ppid: Some(713 + n / 16),
+        parent_comm: Some("dockerd".into()),
+        exit_code: Some(0),
+        age_ns: 492_000_000_000 - u64::from(n) * 1_000_000_000,
+        cause: Some(Cause::NeverWaits),
+        cause_text: Some(
+            format!(
+                "the parent {} (dockerd) neither handles SIGCHLD nor waits: it sleeps in \
+                 futex_do_wait",
+                713 + n / 16
+            )
+            .into(),
+        ),
+        container: None,
+        flags: vec![Flag::PreExisting],
+        ..support::alive()[0].clone()
+    });
+    let quick = (0..200).map(|n| Zombie {
+        pid: 5000 + n,
+        zombie_ns: 40_000 + u64::from(n) * 32_000,
+        ..support::zombie()
+    });
+    support::run(quick.collect(), living.collect(), None)
 }

@@ -1,5 +1,6 @@
 //! Counts, percentiles and histograms over a run. Pure.
 
+mod by;
 mod by_container;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use by::By;
 pub use group::GroupSummary;
 pub use interval::Interval;
 pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};

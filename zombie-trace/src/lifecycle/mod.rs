@@ -2,14 +2,16 @@
 
 mod growth;
 mod interpret;
+mod lingering;
 mod overdue;
 mod reaping;
 mod run_queue_clocks;
 mod wall_clock;
 
-pub use growth::{Growing, Growth};
+pub use growth::{Growing, Growth, Shrunk, Trend, Zombies};
 pub use interpret::Lifecycle;
 pub(crate) use interpret::foreign;
+pub use lingering::{Lingering, LingeringParent};
 pub use overdue::{Overdue, TaskId};
 pub use reaping::{Reaping, Reaps};
 pub use run_queue_clocks::RunQueueClocks;

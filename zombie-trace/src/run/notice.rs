@@ -2,7 +2,7 @@
 
 use crate::{
     kernel::{Backend, KernelError},
-    lifecycle::Growing,
+    lifecycle::{Growing, Shrunk},
     model::Lost,
     run::pipeline::NewLoss,
     stderr::warn,
@@ -87,14 +87,31 @@ pub(crate) fn growing(growing: &Growing, limits: &[Limit]) -> String {
     if let Some(limit) = limits.iter().min_by_key(|limit| limit.left()) {
         let seconds = limit.left() as f64 / rate;
         text += &format!(
-            "; {} ({}, of which {} are taken) is reached in {}",
+            "; {} ({} of {} taken) is reached in {}",
             limit.name,
-            limit.limit,
             limit.used,
+            limit.limit,
             human((seconds * 1e9) as u64)
         );
     }
     text
+}
+
+/// What [`growing`] warned of does not hold any more.
+pub(crate) fn shrunk(shrunk: &Shrunk) -> String {
+    let Shrunk {
+        ppid,
+        comm,
+        zombies,
+        most,
+    } = shrunk;
+    let now = match zombies {
+        0 => "no zombies any more".to_owned(),
+        1 => "1 zombie left".to_owned(),
+        count => format!("{count} zombies left"),
+    };
+    let comm = printable(comm);
+    format!("parent {ppid} ({comm}) has {now}, of {most}: the warning about it no longer holds")
 }
 
 /// Every hook is live. Scripts wait for this line.
@@ -160,8 +177,8 @@ mod tests {
         ];
         assert_eq!(
             growing(&parent, &limits),
-            "parent 7 (parent) has 40 zombies, 2.5 more each second; pids.max (100, of which 50 \
-             are taken) is reached in 20.0 s"
+            "parent 7 (parent) has 40 zombies, 2.5 more each second; pids.max (50 of 100 taken) is \
+             reached in 20.0 s"
         );
         assert!(growing(&parent, &[]).ends_with("each second"));
     }

@@ -14,9 +14,11 @@ use crate::{
     filter::Filter,
     gate::Figures,
     kernel::decode::Event,
-    lifecycle::{Lifecycle, Overdue, Reaping, RunQueueClocks, TaskId, WallClock},
+    lifecycle::{
+        Lifecycle, Lingering, LingeringParent, Overdue, Reaping, RunQueueClocks, TaskId, WallClock,
+    },
     metrics::{Pids, Standing},
-    model::{Alive, Comm, Counts, Diagnosis, Loss, Lost, Running, Start},
+    model::{Alive, Cause, Comm, Counts, Diagnosis, Loss, Lost, Running, Start},
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
@@ -62,6 +64,9 @@ pub struct Pipeline {
     pre_existing: u64,
     /// What was found at the last look at each zombie that was looked at and is not gone.
     found: HashMap<TaskId, Diagnosis>,
+    /// A zombie is reported at this age.
+    alive_after_ns: u64,
+    lingering: Lingering,
     command_lines: CommandLines,
     reaping: Reaping,
     /// Lines that the output had no room for.
@@ -93,6 +98,8 @@ impl Pipeline {
         };
         Self {
             found: HashMap::new(),
+            alive_after_ns,
+            lingering: Lingering::default(),
             command_lines: CommandLines::new(command_line),
             reaping: Reaping::default(),
             overdue: Overdue::new(alive_after_ns),
@@ -321,18 +328,51 @@ impl Pipeline {
         due: &[usize],
         diagnoses: &HashMap<u32, Diagnosis>,
     ) -> io::Result<()> {
+        let mut parents = HashSet::new();
         for counted in due.iter().map(|&index| &census.zombies[index]) {
             let alive = self.explained(counted, diagnoses);
+            let parent = (alive.ppid, alive.parent_comm);
+            if parents.insert(parent) {
+                self.name_parent(parent);
+            }
             if self.filter.passes_alive(&alive) && !self.lacks_room() {
                 self.sink.alive(&alive)?;
             }
         }
+        if self.sink.wants_lingering() {
+            self.report_lingering(census)?;
+        }
         self.end_batch()
     }
 
-    /// A zombie with why it is there, by this look or, if that found nothing, by an earlier one.
+    /// Reports the parents of all zombies that have come to the age for it, where that says something new.
+    fn report_lingering(&mut self, census: &Census<'_>) -> io::Result<()> {
+        let own = Some(std::process::id());
+        let old = census.zombies.iter().filter(|one| {
+            one.alive.age_ns >= self.alive_after_ns
+                && one.alive.ppid != own
+                && self.filter.passes_alive(&one.alive)
+        });
+        let old = old.map(|one| one.alive.clone().because(self.found.get(&one.id)));
+        let mut due = self.lingering.due(LingeringParent::of(old));
+        if due.is_empty() || !self.sink.has_room() {
+            return Ok(());
+        }
+        for parent in &mut due {
+            if let (Some(ppid), Some(comm)) = (parent.ppid, parent.comm) {
+                let line = self.command_lines.read(ppid, comm, monotonic_now());
+                parent.cmdline = line.map(Into::into);
+            }
+        }
+        self.sink.lingering(&due)
+    }
+
+    /// A zombie with why it is there, by this look or, if that found no cause, by an earlier one: once the
+    /// parent has ended, its heir says nothing about why the zombie lingered.
     fn explained(&mut self, counted: &Counted<'_>, diagnoses: &HashMap<u32, Diagnosis>) -> Alive {
-        if let Some(diagnosis) = diagnoses.get(&counted.alive.pid) {
+        if let Some(diagnosis) = diagnoses.get(&counted.alive.pid)
+            && (diagnosis.cause != Cause::Unknown || !self.found.contains_key(&counted.id))
+        {
             self.found.insert(counted.id, diagnosis.clone());
         }
         let known = self.found.get(&counted.id);

@@ -19,7 +19,7 @@ use zombie_trace_common::{Counters, SnapshotEntry};
 use crate::{
     cause::History,
     kernel::{Adopted, KernelError, RecordSource, Tracer, decode::Event},
-    lifecycle::{Growth, RunQueueClocks},
+    lifecycle::{Growth, RunQueueClocks, Trend, Zombies},
     model::{Diagnosis, Start},
     run::{
         accounts::{self, Remains},
@@ -285,9 +285,7 @@ impl Session {
             let missed = self.missed();
             self.pipeline.standing(&census, &counters, missed)?;
         }
-        if !census.zombies.is_empty() {
-            self.warn_of_growth(&census);
-        }
+        self.warn_of_growth(&census);
         let due = self.pipeline.due(&census);
         let took = thread_cpu_time().saturating_sub(begin);
         if !due.is_empty() {
@@ -317,13 +315,23 @@ impl Session {
     }
 
     fn warn_of_growth(&mut self, census: &Census<'_>) {
-        let parents = census.parents();
-        let counts = parents
-            .iter()
-            .map(|parent| ((parent.ppid, parent.comm), parent.zombies))
-            .collect();
+        let mut counts: HashMap<_, Zombies> = HashMap::new();
+        for alive in census.zombies.iter().map(|zombie| &zombie.alive) {
+            if let (Some(ppid), Some(comm)) = (alive.ppid, alive.parent_comm) {
+                let count = counts.entry((ppid, comm)).or_default();
+                count.all += 1;
+                count.lingering += usize::from(alive.age_ns >= Growth::LINGERING);
+            }
+        }
         let mut limits = self.proc.as_ref().map(Proc::limits);
-        for growing in self.growth.report(monotonic_now(), &counts) {
+        for trend in self.growth.report(monotonic_now(), &counts) {
+            let growing = match trend {
+                Trend::Growing(growing) => growing,
+                Trend::Shrunk(shrunk) => {
+                    warn(&notice::shrunk(&shrunk));
+                    continue;
+                }
+            };
             let limits = match &mut limits {
                 Some(limits) => limits.of(growing.ppid),
                 None => proc::pids().into_iter().collect(),

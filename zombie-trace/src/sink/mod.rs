@@ -18,11 +18,11 @@ pub use metrics::Metrics;
 pub use options::{Options, new};
 pub use output::{Medium, Output, Screen};
 pub use queue::{Progress, Queue};
-pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table};
+pub use text::{Intervals, Look, Process, Table, Tables, Text, comparison, process_table};
 
 use crate::{
     aggregate::{Interval, Summary},
-    lifecycle::TaskId,
+    lifecycle::{LingeringParent, TaskId},
     metrics::Standing,
     model::{Alive, Loss, Running, Start, Zombie},
 };
@@ -38,6 +38,14 @@ pub trait Sink {
     /// The same, with what distinguishes this process from all others in [`Standing::living`].
     fn identified(&mut self, _: TaskId, zombie: &Zombie) -> io::Result<()> {
         self.zombie(zombie)
+    }
+    /// Whether [`lingering`](Self::lingering) is of use.
+    fn wants_lingering(&self) -> bool {
+        false
+    }
+    /// Parents whose zombies linger, each when there is something new about it.
+    fn lingering(&mut self, _parents: &[LingeringParent]) -> io::Result<()> {
+        Ok(())
     }
     /// Whether [`standing`](Self::standing) is of use.
     fn wants_standing(&self) -> bool {

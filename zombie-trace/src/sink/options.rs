@@ -1,6 +1,6 @@
 use jiff::tz::TimeZone;
 
-use super::{Encoded, Intervals, Json, Look, Medium, Sink, Table, Text};
+use super::{Encoded, Intervals, Json, Look, Medium, Sink, Table, Tables, Text};
 use crate::text::ColorWhen;
 
 /// What is written, and how.
@@ -14,6 +14,10 @@ pub struct Options {
     pub intervals: bool,
     /// The time of day in text; JSON always has it.
     pub timestamps: bool,
+    /// In text, a line per living zombie instead of one per parent.
+    pub each: bool,
+    /// Which tables the summary has in text.
+    pub tables: Tables,
     /// When text is coloured.
     pub color: ColorWhen,
 }
@@ -33,11 +37,16 @@ pub fn new(options: Options, output: impl Medium + Send + 'static) -> Box<dyn Si
     if options.intervals {
         let zone = options.timestamps.then(zone);
         let intervals = Intervals::new(look, screen.height, zone);
-        return Box::new(Text::new(output, look, None).with_intervals(intervals));
+        let text = Text::new(output, look, None).with_intervals(intervals);
+        return Box::new(text.with_tables(options.tables));
     }
     let table = || Table::new(look, options.timestamps, zone());
     let table = (!options.summary_only).then(table);
-    Box::new(Text::new(output, look, table))
+    Box::new(
+        Text::new(output, look, table)
+            .with_each(options.each)
+            .with_tables(options.tables),
+    )
 }
 
 #[cfg(test)]
@@ -79,7 +88,7 @@ mod tests {
         let text = written(Options::default());
         assert!(text.starts_with("    PID COMM"), "{text}");
         assert!(
-            text.contains("sleep") && text.contains("0 exits in 1.00 s"),
+            text.contains("sleep") && text.contains("\nno process ended\n0 exits in 1.00 s\n"),
             "{text}"
         );
 
@@ -87,7 +96,10 @@ mod tests {
             summary_only: true,
             ..Options::default()
         });
-        assert!(text.starts_with("0 exits in 1.00 s"), "{text}");
+        assert!(
+            text.starts_with("no process ended\n0 exits in 1.00 s"),
+            "{text}"
+        );
 
         let json = written(Options {
             json: true,
@@ -111,7 +123,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[0].starts_with("SECONDS EXITS/S REAPED"), "{text}");
         assert!(lines[1].starts_with("    1.0     4.0      3"), "{text}");
-        assert_eq!(lines[2..4], ["", "0 exits in 1.00 s"], "{text}");
+        assert_eq!(lines[2..4], ["", "no process ended"], "{text}");
         let text = written(Options {
             intervals: true,
             timestamps: true,

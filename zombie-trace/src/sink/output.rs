@@ -3,6 +3,7 @@ use std::{
     io::{self, IsTerminal, Seek, SeekFrom, Write},
     os::fd::{AsFd, BorrowedFd},
     path::Path,
+    sync::Arc,
 };
 
 use anstream::{AutoStream, ColorChoice};
@@ -33,7 +34,7 @@ pub trait Medium: Write {
 }
 
 /// What text is shown on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Screen {
     /// How many columns a terminal has.
     pub width: Option<usize>,
@@ -42,16 +43,30 @@ pub struct Screen {
     /// Whether `--color auto` means colours: that depends on whether it is a terminal, and on
     /// NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM.
     pub wants_color: bool,
+    /// The terminal, whose size can change.
+    terminal: Option<Arc<File>>,
 }
 
 impl Screen {
     /// The screen that a file is.
     pub fn of(file: &File) -> Self {
-        let size = file.is_terminal().then(|| terminal_size_of(file)).flatten();
+        let terminal = file.is_terminal().then(|| file.try_clone().ok()).flatten();
+        let screen = Self {
+            width: None,
+            height: None,
+            wants_color: AutoStream::choice(file) != ColorChoice::Never,
+            terminal: terminal.map(Arc::new),
+        };
+        screen.now()
+    }
+
+    /// The same with its present size.
+    pub fn now(&self) -> Self {
+        let size = self.terminal.as_ref().and_then(terminal_size_of);
         Self {
             width: size.map(|(width, _)| width.0.into()),
             height: size.map(|(_, height)| height.0.into()),
-            wants_color: AutoStream::choice(file) != ColorChoice::Never,
+            ..self.clone()
         }
     }
 

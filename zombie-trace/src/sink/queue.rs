@@ -237,7 +237,7 @@ impl Medium for Queue {
     }
 
     fn screen(&self) -> Screen {
-        self.screen
+        self.screen.now()
     }
 
     /// Waits a little, so that an output that is merely slow gets everything.

@@ -72,7 +72,8 @@ pub(crate) fn empty() -> Run {
     run(Vec::new(), Vec::new(), None)
 }
 
-fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -> Run {
+/// A run of these.
+pub(crate) fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -> Run {
     let filter = Filter {
         autoreaped: true,
         ..Filter::default()
@@ -220,7 +221,8 @@ fn zombies() -> Vec<Zombie> {
     ]
 }
 
-fn zombie() -> Zombie {
+/// A zombie that was reaped at once.
+pub(crate) fn zombie() -> Zombie {
     Zombie {
         ts: ts(1),
         pid: 4243,
@@ -258,7 +260,8 @@ fn zombie() -> Zombie {
     }
 }
 
-fn alive() -> Vec<Alive> {
+/// A zombie that still exists, and an older one.
+pub(crate) fn alive() -> Vec<Alive> {
     let recent = Alive {
         ts: ts(12),
         pid: 4300,

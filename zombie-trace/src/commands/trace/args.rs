@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, error::ErrorKind};
 use nix::unistd::User;
 
 use crate::{
-    args::{self, Files, FilterArgs, ScopeArgs, TuningArgs},
+    args::{self, Files, FilterArgs, ScopeArgs, TableArgs, TuningArgs},
     filter::Filter,
     gate::{Condition, Format},
     run::destination::Target,
@@ -51,7 +51,11 @@ pub struct TraceArgs {
     #[arg(short, long, help_heading = "Filters")]
     pub all: bool,
 
-    /// Report each zombie at this age, and again whenever its age has doubled
+    /// Report zombies from this age on: one line per parent, with the cause
+    ///
+    /// The line has the number of the parent's living zombies, the age of the oldest, and why it is
+    /// still there. It comes again when the finding changes, and when the number or the age has
+    /// doubled. JSON has a line per zombie instead, again whenever its age has doubled.
     #[arg(
         long,
         value_name = "DURATION",
@@ -61,15 +65,19 @@ pub struct TraceArgs {
     #[arg(value_parser = TimeSpan::positive, help_heading = "Output")]
     pub alive_after: TimeSpan,
 
+    /// List each living zombie on a line of its own, instead of one line per parent
+    #[arg(long, help_heading = "Output")]
+    pub each: bool,
+
     /// Show the wall-clock time, with µs
     #[arg(short, long, help_heading = "Output")]
     pub timestamps: bool,
 
     /// Show only the summary at the end
     ///
-    /// What became of the processes, percentiles of their zombie times, the worst parents and
-    /// containers, and what was lost. If other processes forged notifications or reaps, it says how
-    /// many were ignored.
+    /// It begins with a verdict: which parents leave zombies and why, or that every zombie was reaped.
+    /// Then come the counts, the parents and containers by zombie time, percentiles, and what was
+    /// lost. If other processes forged notifications or reaps, it says how many were ignored.
     #[arg(short, long, help_heading = "Output")]
     pub summary: bool,
 
@@ -81,6 +89,10 @@ pub struct TraceArgs {
     #[arg(value_parser = interval, help_heading = "Output")]
     pub interval: Option<TimeSpan>,
 
+    /// Which tables the summary has.
+    #[command(flatten)]
+    pub tables: TableArgs,
+
     /// Write JSON Lines instead of text
     #[arg(long, help_heading = "Output")]
     pub json: bool,
@@ -88,7 +100,7 @@ pub struct TraceArgs {
     /// Write to FILE; JSON if its name ends in .jsonl, .json or .zst
     ///
     /// Without -o, the output goes to stdout, or to stderr with COMMAND; '-' means stdout in both
-    /// cases. A name that ends in .zst also compresses the output; .txt.zst is compressed text. A
+    /// cases. On a terminal, COMMAND's own output comes in between; -o FILE keeps them apart. A name that ends in .zst also compresses the output; .txt.zst is compressed text. A
     /// new file replaces an existing one only when the run has begun, that is, once the hooks are
     /// attached and COMMAND has started; to follow the file by its name, use 'tail -F'. Files of
     /// root have mode 0600. Symbolic links are refused. A FIFO may get its reader later. If nobody
@@ -201,6 +213,8 @@ impl TraceArgs {
             summary_only: self.summary,
             intervals: self.interval.is_some(),
             timestamps: self.timestamps,
+            tables: self.tables.into(),
+            each: self.each,
             color: self.color,
         }
     }

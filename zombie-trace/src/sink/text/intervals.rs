@@ -126,25 +126,23 @@ impl Intervals {
     /// Lines with the time of day, if there is a zone, and a header once more when a terminal of so
     /// many rows is full.
     pub fn new(look: Look, rows: Option<usize>, zone: Option<TimeZone>) -> Self {
-        let unused = match zone {
-            Some(_) => Column::Seconds,
-            None => Column::Time,
-        };
-        let mut columns = Column::ALL.to_vec();
-        columns.retain(|column| *column != unused);
-        for dispensable in Column::DISPENSABLE {
-            if look.width.is_some_and(|width| total(&columns) > width) {
-                columns.retain(|column| *column != dispensable);
-            }
-        }
         Self {
+            columns: columns(look.width, zone.is_some()),
             look,
             zone,
-            columns,
-            // The header takes a row, and the cursor another.
-            screen: rows.map(|rows| rows.saturating_sub(2).max(1)),
+            screen: screen(rows),
             lines: 0,
         }
+    }
+
+    /// The terminal has another size. Gives whether that changes the columns.
+    pub(super) fn resize(&mut self, width: Option<usize>, rows: Option<usize>) -> bool {
+        self.look.width = width;
+        self.screen = screen(rows);
+        let columns = columns(width, self.zone.is_some());
+        let is_new = columns != self.columns;
+        self.columns = columns;
+        is_new
     }
 
     /// The names of the columns, and a newline.
@@ -155,7 +153,7 @@ impl Intervals {
     /// An interval, and a newline; the header before it if the last one is off the screen.
     pub fn interval(&mut self, interval: &Interval) -> String {
         let mut text = String::new();
-        if self.screen == Some(self.lines) {
+        if self.screen.is_some_and(|screen| self.lines >= screen) {
             text += &self.header();
             self.lines = 0;
         }
@@ -171,6 +169,26 @@ impl Intervals {
         });
         cells.collect::<Vec<_>>().join(" ") + "\n"
     }
+}
+
+fn columns(width: Option<usize>, has_time_of_day: bool) -> Vec<Column> {
+    let unused = match has_time_of_day {
+        true => Column::Seconds,
+        false => Column::Time,
+    };
+    let mut columns = Column::ALL.to_vec();
+    columns.retain(|column| *column != unused);
+    for dispensable in Column::DISPENSABLE {
+        if width.is_some_and(|width| total(&columns) > width) {
+            columns.retain(|column| *column != dispensable);
+        }
+    }
+    columns
+}
+
+/// The header takes a row, and the cursor another.
+fn screen(rows: Option<usize>) -> Option<usize> {
+    rows.map(|rows| rows.saturating_sub(2).max(1))
 }
 
 fn total(columns: &[Column]) -> usize {

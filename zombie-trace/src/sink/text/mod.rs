@@ -4,14 +4,18 @@ mod columns;
 mod comparison;
 mod fit;
 mod intervals;
+mod lifetime;
+mod lingering;
 mod look;
 mod notes;
+mod parent;
 mod processes;
+mod ranking;
 mod row;
 mod summary;
 mod table;
-mod worst_containers;
-mod worst_parents;
+mod tables;
+mod verdict;
 
 use std::io;
 
@@ -20,12 +24,16 @@ pub use intervals::Intervals;
 pub use look::Look;
 pub use processes::{Process, process_table};
 pub use table::Table;
+pub use tables::Tables;
 
 use super::{Medium, Sink};
 use crate::{
     aggregate::{Interval, Summary},
-    model::{Alive, Loss, Running, Start, Zombie},
+    kernel::Backend,
+    lifecycle::LingeringParent,
+    model::{Alive, FilterLine, Loss, Running, Start, Zombie},
 };
+use summary::Manner;
 
 /// Writes text.
 #[derive(Debug)]
@@ -34,6 +42,13 @@ pub struct Text<W> {
     look: Look,
     table: Option<Table>,
     intervals: Option<Intervals>,
+    tables: Tables,
+    /// A line per living zombie, instead of one per parent.
+    each: bool,
+    /// What a zombie time is exact to, in ns.
+    error_ns: u64,
+    /// Which zombies are listed.
+    filter: Option<FilterLine>,
 }
 
 impl<W: Medium> Text<W> {
@@ -44,7 +59,26 @@ impl<W: Medium> Text<W> {
             look,
             table,
             intervals: None,
+            tables: Tables::default(),
+            each: false,
+            error_ns: 0,
+            filter: None,
         }
+    }
+
+    /// With these tables in the summary.
+    pub fn with_tables(self, tables: Tables) -> Self {
+        Self { tables, ..self }
+    }
+
+    /// With a line per living zombie if `each`, or else one per parent.
+    pub fn with_each(self, each: bool) -> Self {
+        Self { each, ..self }
+    }
+
+    /// What a zombie time is exact to, in ns, where no [`start`](Sink::start) comes that says so.
+    pub fn with_error(self, error_ns: u64) -> Self {
+        Self { error_ns, ..self }
     }
 
     /// Writes intervals, too.
@@ -56,8 +90,32 @@ impl<W: Medium> Text<W> {
     }
 }
 
+impl<W: Medium> Text<W> {
+    /// Follows the width of the terminal. If that changes the columns, there is a new header.
+    fn resize(&mut self) -> io::Result<()> {
+        let screen = self.out.screen();
+        if screen.width.is_none() || screen.width == self.look.width {
+            return Ok(());
+        }
+        self.look.width = screen.width;
+        if let Some(table) = &mut self.table
+            && table.resize(screen.width)
+        {
+            self.out.write_all(table.header().as_bytes())?;
+        }
+        if let Some(intervals) = &mut self.intervals
+            && intervals.resize(screen.width, screen.height)
+        {
+            self.out.write_all(intervals.header().as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
 impl<W: Medium> Sink for Text<W> {
-    fn start(&mut self, _start: &Start) -> io::Result<()> {
+    fn start(&mut self, start: &Start) -> io::Result<()> {
+        self.error_ns = error_of(&start.backend);
+        self.filter.clone_from(&start.filter);
         if let Some(table) = &self.table {
             self.out.write_all(table.header().as_bytes())?;
         }
@@ -76,9 +134,22 @@ impl<W: Medium> Sink for Text<W> {
 
     fn alive(&mut self, alive: &Alive) -> io::Result<()> {
         match &self.table {
-            Some(table) => self.out.write_all(table.alive(alive).as_bytes()),
-            None => Ok(()),
+            Some(table) if self.each => self.out.write_all(table.alive(alive).as_bytes()),
+            _ => Ok(()),
         }
+    }
+
+    fn wants_lingering(&self) -> bool {
+        self.table.is_some() && !self.each
+    }
+
+    fn lingering(&mut self, parents: &[LingeringParent]) -> io::Result<()> {
+        let zone = self.table.as_ref().and_then(Table::zone);
+        for parent in parents {
+            let text = lingering::lingering(parent, self.look, zone);
+            self.out.write_all(text.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Loss goes to stderr at once, and into the summary.
@@ -94,11 +165,20 @@ impl<W: Medium> Sink for Text<W> {
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {
-        if self.table.is_some() || self.intervals.is_some() {
+        self.resize()?;
+        let follows = self.table.is_some() || self.intervals.is_some();
+        if follows {
             self.out.write_all(b"\n")?;
         }
+        let manner = Manner {
+            look: self.look,
+            tables: self.tables,
+            error_ns: self.error_ns,
+            filter: self.filter.clone().filter(|_| self.table.is_some()),
+            follows,
+        };
         self.out
-            .write_all(summary::render(summary, self.look).as_bytes())
+            .write_all(summary::render(summary, &manner).as_bytes())
     }
 
     fn running(&mut self, running: &[Running]) -> io::Result<()> {
@@ -106,6 +186,7 @@ impl<W: Medium> Sink for Text<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.resize()?;
         self.out.flush()
     }
 
@@ -116,4 +197,11 @@ impl<W: Medium> Sink for Text<W> {
     fn end(&mut self) -> io::Result<()> {
         self.out.end()
     }
+}
+
+/// What a zombie time of this backend is exact to, in ns; 0 if it is not known.
+fn error_of(backend: &str) -> u64 {
+    let mut all = Backend::ALL.into_iter();
+    all.find(|one| one.name() == backend)
+        .map_or(0, Backend::error_ns)
 }

@@ -7,7 +7,7 @@ use super::{
     row::Row,
 };
 use crate::{
-    model::{Alive, Zombie},
+    model::{Alive, Cause, Zombie},
     text::{
         escape::{cut, width},
         style::{self, paint},
@@ -19,6 +19,7 @@ use crate::{
 pub struct Table {
     look: Look,
     zone: TimeZone,
+    timestamps: bool,
     slots: Vec<Slot>,
 }
 
@@ -28,8 +29,23 @@ impl Table {
         Self {
             look,
             zone,
+            timestamps,
             slots: fit(look.width, timestamps),
         }
+    }
+
+    /// The terminal has another width. Gives whether that changes the columns.
+    pub(super) fn resize(&mut self, width: Option<usize>) -> bool {
+        self.look.width = width;
+        let slots = fit(width, self.timestamps);
+        let is_new = slots != self.slots;
+        self.slots = slots;
+        is_new
+    }
+
+    /// Where the time of day is shown.
+    pub(super) fn zone(&self) -> Option<&TimeZone> {
+        self.timestamps.then_some(&self.zone)
     }
 
     /// The names of the columns, and a newline.
@@ -42,9 +58,22 @@ impl Table {
         self.line(|column| zombie.cell(column, &self.zone))
     }
 
-    /// A zombie that still exists, and a newline.
+    /// A zombie that still exists, and a newline. Where there is no room for the cause, it takes a line of its
+    /// own.
     pub fn alive(&self, alive: &Alive) -> String {
-        self.line(|column| alive.cell(column, &self.zone))
+        let mut text = self.line(|column| alive.cell(column, &self.zone));
+        if let Some(cause) = alive.cause
+            && !self.has_room_for(cause)
+        {
+            text += &format!("{:8}{cause}\n", "");
+        }
+        text
+    }
+
+    fn has_room_for(&self, cause: Cause) -> bool {
+        let mut slots = self.slots.iter();
+        let slot = slots.find(|slot| slot.column == Column::Why);
+        slot.is_some_and(|slot| slot.width >= cause.code().len())
     }
 
     fn line(&self, cell: impl Fn(Column) -> (String, Style)) -> String {
@@ -106,6 +135,29 @@ mod tests {
                 assert!(width(line.trim_end()) <= columns, "{columns}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn the_cause_is_there_at_every_width() {
+        for cause in Cause::ALL {
+            let alive = Alive {
+                cause: Some(cause),
+                ..alive()
+            };
+            for columns in 40..200 {
+                let text = table(Some(columns), false).alive(&alive);
+                assert!(text.contains(cause.code()), "{columns}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_width_brings_other_columns() {
+        let mut table = table(Some(80), false);
+        let narrow = table.header();
+        assert!(!table.resize(Some(80)));
+        assert!(table.resize(Some(160)));
+        assert!(width(&table.header()) > width(&narrow));
     }
 
     #[test]
