@@ -10,8 +10,9 @@ use clap::{
 use crate::{
     args::Files,
     commands::{
-        demo::DemoArgs, diff::DiffArgs, doctor::DoctorArgs, inspect::InspectArgs, ps::PsArgs,
-        report::ReportArgs, serve::ServeArgs, trace::TraceArgs,
+        completions::CompletionsArgs, demo::DemoArgs, diff::DiffArgs, doctor::DoctorArgs,
+        inspect::InspectArgs, ps::PsArgs, record::RecordArgs, report::ReportArgs,
+        serve::ServeArgs, trace::TraceArgs,
     },
 };
 
@@ -22,7 +23,7 @@ Examples:
   zombie-trace -s -d 1m                percentiles and worst parents of a minute
   zombie-trace -i 1s                   a line of statistics each second
   zombie-trace -- make -j8             the whole process tree of a command
-  zombie-trace --json -o run.jsonl.zst -u nobody -- ./load-test
+  zombie-trace record -u nobody -- ./load-test
 
 Durations are written with their unit: 500us, 10ms, 1.5s, 1m30s.
 
@@ -60,8 +61,7 @@ Exit status:
     max_term_width = 80,
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true,
-    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]"
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace record [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]\n       zombie-trace completions SHELL"
 )]
 pub struct Cli {
     /// Something else than tracing.
@@ -98,9 +98,17 @@ pub enum Task {
     /// must be a procfs of this pid namespace.
     Inspect(InspectArgs),
 
+    /// Record a run to a file, and show its summary
+    ///
+    /// Traces like a run without a subcommand, until Ctrl-C or while COMMAND runs, and records every
+    /// zombie in scope as JSON Lines, compressed. The summary goes to stdout, or to stderr with
+    /// COMMAND. If stderr is a terminal, a line on it shows the time since the start, the exits, the
+    /// living zombies and the 99th percentile of the zombie times.
+    Record(Box<RecordArgs>),
+
     /// Tell what recorded runs show, as text, page or data
     ///
-    /// FILE is what --json -o FILE has written, also compressed with zstd; '-' is standard input.
+    /// FILE is what record or --json -o FILE has written, also compressed with zstd; '-' is standard input.
     /// Several runs are summed up, each from its own start. A recording that is cut or damaged is
     /// read up to and past the damage, with a warning; so is one that lacks lines which its summary
     /// counts, and its run is incomplete. A run that is given twice is warned of. A run recorded
@@ -130,6 +138,9 @@ pub enum Task {
     /// OpenMetrics or Prometheus' text format. Gives all privileges up once it
     /// is attached, and keeps to the files and system calls that it needs.
     Serve(Box<ServeArgs>),
+
+    /// Write a script that completes commands and options in a shell
+    Completions(CompletionsArgs),
 }
 
 impl Cli {
@@ -143,14 +154,14 @@ impl Cli {
         I::Item: Into<OsString>,
     {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-        let cli = Self::try_parse_from(&args).map_err(with_tip)?;
+        let cli = Self::try_parse_from(&args).map_err(|error| with_tip(error, &args))?;
+        let ends_in_dashes = args.last().is_some_and(|arg| arg == "--");
         let conflict = match &cli.task {
+            Some(Task::Record(args)) => args.conflict(ends_in_dashes),
             Some(Task::Report(args)) => args.conflict().map(conflicting),
             Some(Task::Diff(args)) => args.conflict().map(conflicting),
             Some(_) => None,
-            None => cli
-                .trace
-                .conflict(args.last().is_some_and(|arg| arg == "--")),
+            None => cli.trace.run.conflict(ends_in_dashes),
         };
         match conflict {
             Some((kind, text)) => Err(cli.definition().error(kind, text)),
@@ -176,6 +187,7 @@ impl Cli {
         let mut all = Self::command();
         all.build();
         let name = match &self.task {
+            Some(Task::Record(_)) => "record",
             Some(Task::Report(_)) => "report",
             Some(Task::Diff(_)) => "diff",
             _ => return all,
@@ -189,11 +201,14 @@ impl Cli {
         let mut files = Files::default();
         match &self.task {
             None => self.trace.add_files(&mut files),
+            Some(Task::Record(args)) => args.add_files(&mut files),
             Some(Task::Report(args)) => args.add_files(&mut files),
             Some(Task::Diff(args)) => args.add_files(&mut files),
             Some(Task::Ps(args)) => args.add_files(&mut files),
             Some(Task::Serve(args)) => files.tuning(&args.tuning),
-            Some(Task::Doctor(_) | Task::Inspect(_) | Task::Demo(_)) => {}
+            Some(
+                Task::Completions(_) | Task::Doctor(_) | Task::Inspect(_) | Task::Demo(_),
+            ) => {}
         }
         files.streams();
         files
@@ -222,8 +237,8 @@ fn without_credentials(value: &str) -> String {
     }
 }
 
-/// A command without `--` in front is the likeliest of wrong arguments.
-fn with_tip(mut error: clap::Error) -> clap::Error {
+/// Says what may have been meant instead.
+fn with_tip(mut error: clap::Error, args: &[OsString]) -> clap::Error {
     if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
         let shown = without_credentials(value);
         error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
@@ -236,15 +251,65 @@ fn with_tip(mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(unexpected)) = error.get(context).cloned() else {
         return error;
     };
+    // These are ours to give: clap's would have a value passed after `--`, which starts COMMAND.
     error.remove(ContextKind::Suggested);
-    if !unexpected.starts_with('-') {
-        let tip = format!("to trace a command, put '--' in front: -- {unexpected}");
-        error.insert(
-            ContextKind::Suggested,
-            ContextValue::StyledStrs(vec![tip.into()]),
-        );
+    error.remove(ContextKind::SuggestedSubcommand);
+    let tips = tips(&unexpected, args);
+    if !tips.is_empty() {
+        let tips = tips.into_iter().map(Into::into).collect();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
     error
+}
+
+/// What to do instead of giving an argument that is not expected.
+fn tips(unexpected: &str, args: &[OsString]) -> Vec<String> {
+    if unexpected.starts_with('-') {
+        return Vec::new();
+    }
+    let is_first = |name: &str| args.get(1).is_some_and(|arg| arg == name);
+    let traced = format!("to trace a command, put '--' in front: -- {unexpected}");
+    if is_first("record") {
+        return vec![traced];
+    }
+    if is_first("ps") {
+        let is_pid = unexpected.parse::<u32>().is_ok();
+        return vec![match is_pid {
+            true => format!("to look at one process: zombie-trace inspect {unexpected}"),
+            false => format!("to list the zombies of a name: -n {unexpected}"),
+        }];
+    }
+    let all = Cli::command();
+    let names = || all.get_subcommands().map(clap::Command::get_name);
+    if names().any(is_first) {
+        return Vec::new();
+    }
+    let mut tips = Vec::new();
+    let is_subcommand = names().any(|name| name == unexpected);
+    if is_subcommand {
+        // Options of a run are in front of it.
+        return vec![format!("give the command first: zombie-trace {unexpected}")];
+    }
+    if let Some(name) = similar(unexpected, names()) {
+        tips.push(format!("did you mean 'zombie-trace {name}'?"));
+    }
+    if matches!(unexpected, "top" | "watch" | "stat" | "monitor") {
+        tips.push("for a line of statistics each second: zombie-trace -i 1s".to_owned());
+    }
+    if !is_first("help") {
+        tips.push(traced);
+    }
+    tips
+}
+
+/// The name that is most like a mistyped one, if one is.
+fn similar<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const ALIKE: f64 = 0.8;
+    names
+        .map(|name| (strsim::jaro_winkler(typed, name), name))
+        .filter(|(alike, _)| *alike > ALIKE)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -76,16 +76,16 @@ fn two_runs_to_compare() {
 fn nothing_asked_for() {
     let cli = accepted(&[]);
     assert!(
-        cli.trace.scope.pid.is_empty()
-            && cli.trace.scope.ppid.is_empty()
-            && cli.trace.scope.tree.is_none()
+        cli.trace.run.scope.pid.is_empty()
+            && cli.trace.run.scope.ppid.is_empty()
+            && cli.trace.run.scope.tree.is_none()
     );
-    assert!(cli.trace.command.is_empty());
-    assert_eq!(cli.trace.tuning.backend, BackendChoice::Auto);
-    assert!(!cli.trace.strict && cli.trace.tuning.btf.is_none() && cli.task.is_none());
-    assert_eq!(cli.trace.color, ColorWhen::Auto);
-    assert_eq!(cli.trace.tuning.max_zombies, DEFAULT_MAX_ZOMBIES);
-    assert_eq!(cli.trace.tuning.buffer.bytes(), 4 << 20);
+    assert!(cli.trace.run.command.is_empty());
+    assert_eq!(cli.trace.run.tuning.backend, BackendChoice::Auto);
+    assert!(!cli.trace.run.strict && cli.trace.run.tuning.btf.is_none() && cli.task.is_none());
+    assert_eq!(cli.trace.run.color, ColorWhen::Auto);
+    assert_eq!(cli.trace.run.tuning.max_zombies, DEFAULT_MAX_ZOMBIES);
+    assert_eq!(cli.trace.run.tuning.buffer.bytes(), 4 << 20);
     // In text, what was reaped at once is not listed.
     let quick = Filter {
         min: Some("1ms".parse().unwrap()),
@@ -137,19 +137,19 @@ fn short_and_long() {
     assert_eq!(
         short
             .trace
-            .scope
+            .run.scope
             .pid
             .iter()
             .map(|pid| pid.get())
             .collect::<Vec<_>>(),
         [1, 2]
     );
-    assert_eq!(short.trace.filter.min.unwrap().as_nanos(), 10_000_000);
-    assert_eq!(short.trace.duration.unwrap().as_nanos(), 90_000_000_000);
+    assert_eq!(short.trace.run.filter.min.unwrap().as_nanos(), 10_000_000);
+    assert_eq!(short.trace.run.duration.unwrap().as_nanos(), 90_000_000_000);
     assert_eq!(short.trace.output.as_deref(), Some(Path::new("file")));
-    assert_eq!(short.trace.user.unwrap().name, "root");
-    assert_eq!(short.trace.command, ["make", "-j8"]);
-    assert_eq!(short.trace.verbose, 2);
+    assert_eq!(short.trace.run.user.unwrap().name, "root");
+    assert_eq!(short.trace.run.command, ["make", "-j8"]);
+    assert_eq!(short.trace.run.verbose, 2);
 }
 
 #[test]
@@ -172,19 +172,19 @@ fn long_only() {
         "never",
         "-q",
     ]);
-    assert_eq!(cli.trace.scope.tree.unwrap().get(), 7);
-    assert_eq!(cli.trace.filter.parent_comm.len(), 2);
-    assert!(cli.trace.json && cli.trace.quiet);
-    assert_eq!(cli.trace.tuning.backend, BackendChoice::Tracepoint);
-    assert_eq!(cli.trace.tuning.max_zombies, 4_194_304);
-    assert_eq!(cli.trace.tuning.buffer.bytes(), 8 << 20);
-    assert_eq!(cli.trace.color, ColorWhen::Never);
+    assert_eq!(cli.trace.run.scope.tree.unwrap().get(), 7);
+    assert_eq!(cli.trace.run.filter.parent_comm.len(), 2);
+    assert!(cli.trace.json && cli.trace.run.quiet);
+    assert_eq!(cli.trace.run.tuning.backend, BackendChoice::Tracepoint);
+    assert_eq!(cli.trace.run.tuning.max_zombies, 4_194_304);
+    assert_eq!(cli.trace.run.tuning.buffer.bytes(), 8 << 20);
+    assert_eq!(cli.trace.run.color, ColorWhen::Never);
 }
 
 #[test]
 fn what_follows_the_dashes_is_the_commands() {
     let cli = accepted(&["--", "sh", "-c", "exit 3", "--", "--json"]);
-    assert_eq!(cli.trace.command, ["sh", "-c", "exit 3", "--", "--json"]);
+    assert_eq!(cli.trace.run.command, ["sh", "-c", "exit 3", "--", "--json"]);
     assert!(!cli.trace.json);
 }
 
@@ -254,7 +254,7 @@ fn a_user_is_for_a_command() {
 #[test]
 fn conditions_are_refused_with_the_place_of_the_mistake() {
     let cli = accepted(&["--fail-if", "p99>50ms", "--fail-if=alive > 0", "--", "make"]);
-    let conditions: Vec<_> = cli.trace.fail_if.iter().map(ToString::to_string).collect();
+    let conditions: Vec<_> = cli.trace.run.fail_if.iter().map(ToString::to_string).collect();
     assert_eq!(conditions, ["p99>50ms", "alive>0"]);
     for (condition, expected) in [
         ("q98>50ms", "at character 1: 'q98' is not known"),
@@ -294,7 +294,7 @@ fn intervals_are_a_summary_over_time() {
 #[test]
 fn formats_are_for_conditions() {
     let cli = accepted(&["--fail-if", "max>1s", "--format", "junit=report.xml"]);
-    assert_eq!(cli.trace.format, Format::Junit("report.xml".into()));
+    assert_eq!(cli.trace.run.format, Format::Junit("report.xml".into()));
     accepted(&["ps", "--fail-if", "alive>9", "--format", "github"]);
     for args in [&["--format", "github"][..], &["ps", "--format", "github"]] {
         refused(args, &["--fail-if"]);
@@ -354,7 +354,7 @@ fn doctor_is_a_task_of_its_own() {
     refused(&["-s", "doctor"], &["doctor"]);
     refused(&["doctr"], &["doctr", "--"]);
     // A command of that name is still a command.
-    assert_eq!(accepted(&["--", "doctor"]).trace.command, ["doctor"]);
+    assert_eq!(accepted(&["--", "doctor"]).trace.run.command, ["doctor"]);
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn every_backend_can_be_forced() {
         ("tracepoint", Some(Backend::Tracepoint)),
     ] {
         assert_eq!(
-            accepted(&["--backend", name]).trace.tuning.backend.forced(),
+            accepted(&["--backend", name]).trace.run.tuning.backend.forced(),
             backend
         );
     }
@@ -384,7 +384,7 @@ fn serve_options() {
     let args = serve(&[]);
     assert_eq!(args.listen.to_string(), "127.0.0.1:9816");
     assert_eq!((args.otlp, args.max_series), (None, 1000));
-    assert_eq!(args.tuning, accepted(&[]).trace.tuning);
+    assert_eq!(args.tuning, accepted(&[]).trace.run.tuning);
     assert_eq!(
         serve(&["--otlp"]).otlp,
         Some(CollectorChoice::FromEnvironment)
