@@ -11,8 +11,8 @@ use crate::{
     args::Files,
     commands::{
         completions::CompletionsArgs, demo::DemoArgs, diff::DiffArgs, doctor::DoctorArgs,
-        inspect::InspectArgs, ps::PsArgs, record::RecordArgs, report::ReportArgs,
-        serve::ServeArgs, trace::TraceArgs,
+        inspect::InspectArgs, ps::PsArgs, record::RecordArgs, report::ReportArgs, serve::ServeArgs,
+        trace::TraceArgs,
     },
 };
 
@@ -206,9 +206,7 @@ impl Cli {
             Some(Task::Diff(args)) => args.add_files(&mut files),
             Some(Task::Ps(args)) => args.add_files(&mut files),
             Some(Task::Serve(args)) => files.tuning(&args.tuning),
-            Some(
-                Task::Completions(_) | Task::Doctor(_) | Task::Inspect(_) | Task::Demo(_),
-            ) => {}
+            Some(Task::Completions(_) | Task::Doctor(_) | Task::Inspect(_) | Task::Demo(_)) => {}
         }
         files.streams();
         files
@@ -276,7 +274,7 @@ fn tips(unexpected: &str, args: &[OsString]) -> Vec<String> {
         let is_pid = unexpected.parse::<u32>().is_ok();
         return vec![match is_pid {
             true => format!("to look at one process: zombie-trace inspect {unexpected}"),
-            false => format!("to list the zombies of a name: -n {unexpected}"),
+            false => format!("to list the zombies of a name: zombie-trace ps -n {unexpected}"),
         }];
     }
     let all = Cli::command();

@@ -52,8 +52,9 @@ fn purpose(cli: &Cli) -> Purpose {
 fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.task {
         Some(Task::Doctor(args)) => doctor::run(args).context("cannot write to standard output"),
-        Some(Task::Completions(args)) => completions::run(args, &mut Cli::command())
-            .context("cannot write to standard output"),
+        Some(Task::Completions(args)) => {
+            completions::run(args, &mut Cli::command()).context("cannot write to standard output")
+        }
         Some(Task::Demo(args)) => demo::run(args),
         Some(Task::Diff(args)) => diff::run(args),
         Some(Task::Inspect(args)) => inspect::run(args),

@@ -137,7 +137,8 @@ fn short_and_long() {
     assert_eq!(
         short
             .trace
-            .run.scope
+            .run
+            .scope
             .pid
             .iter()
             .map(|pid| pid.get())
@@ -184,7 +185,10 @@ fn long_only() {
 #[test]
 fn what_follows_the_dashes_is_the_commands() {
     let cli = accepted(&["--", "sh", "-c", "exit 3", "--", "--json"]);
-    assert_eq!(cli.trace.run.command, ["sh", "-c", "exit 3", "--", "--json"]);
+    assert_eq!(
+        cli.trace.run.command,
+        ["sh", "-c", "exit 3", "--", "--json"]
+    );
     assert!(!cli.trace.json);
 }
 
@@ -254,7 +258,13 @@ fn a_user_is_for_a_command() {
 #[test]
 fn conditions_are_refused_with_the_place_of_the_mistake() {
     let cli = accepted(&["--fail-if", "p99>50ms", "--fail-if=alive > 0", "--", "make"]);
-    let conditions: Vec<_> = cli.trace.run.fail_if.iter().map(ToString::to_string).collect();
+    let conditions: Vec<_> = cli
+        .trace
+        .run
+        .fail_if
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(conditions, ["p99>50ms", "alive>0"]);
     for (condition, expected) in [
         ("q98>50ms", "at character 1: 'q98' is not known"),
@@ -366,7 +376,12 @@ fn every_backend_can_be_forced() {
         ("tracepoint", Some(Backend::Tracepoint)),
     ] {
         assert_eq!(
-            accepted(&["--backend", name]).trace.run.tuning.backend.forced(),
+            accepted(&["--backend", name])
+                .trace
+                .run
+                .tuning
+                .backend
+                .forced(),
             backend
         );
     }
@@ -453,16 +468,120 @@ fn the_name_of_the_output_chooses_the_format() {
             "{name}"
         );
     }
-    for (args, to_stdout) in [
-        (&[][..], true),
-        (&["--", "ls"], false),
-        (&["-o", "-", "--", "ls"], true),
-        (&["-o", "x"], false),
+}
+
+#[test]
+fn a_recording_has_the_options_of_a_run() {
+    let record = |args: &[&str]| match accepted(&[&["record"], args].concat()).task {
+        Some(Task::Record(args)) => args,
+        task => panic!("{task:?}"),
+    };
+    let args = record(&[
+        "-o",
+        "run.zst",
+        "--html",
+        "run.html",
+        "--csv=run.csv",
+        "--perfetto",
+        "run.json",
+        "-P",
+        "3",
+        "-d",
+        "1m",
+        "-n",
+        "a*",
+        "--fail-if",
+        "p99>1s",
+        "--strict",
+        "-q",
+        "--",
+        "make",
+        "-j8",
+    ]);
+    assert_eq!(args.run.command, ["make", "-j8"]);
+    assert_eq!(args.run.scope.ppid.len(), 1);
+    assert!(args.run.strict && args.run.quiet && args.run.duration.is_some());
+    for (args, message) in [
+        (&["--csv", "-"][..], "give --csv a file"),
+        (&["-o", "-", "--html", "x"], "give -o a regular file"),
+        (&["-o", "/dev/null", "--csv", "x"], "give -o a regular file"),
+        (
+            &["-o", "x", "--html", "x"],
+            "--output x and --html x are the same file",
+        ),
+        (&["--html", "x", "--csv", "./x"], "the same file"),
+        (&["--"], "must be followed by COMMAND"),
+        (
+            &["--tree", "1", "--", "make"],
+            "--tree cannot be used with COMMAND",
+        ),
+        (&["-u", "root"], "add -- COMMAND"),
+        (&["--json"], "unexpected argument '--json'"),
+        (&["make"], "put '--' in front: -- make"),
     ] {
-        assert_eq!(
-            accepted(args).trace.writes_to_stdout(),
-            to_stdout,
-            "{args:?}"
-        );
+        let args = [&["zombie-trace", "record"], args].concat();
+        let error = Cli::from_args(args.iter().copied()).and_then(Cli::with_distinct_files);
+        let text = error.expect_err(&format!("{args:?}")).to_string();
+        assert!(text.contains(message), "{args:?}: {text}");
+        assert!(text.contains("zombie-trace record [OPTIONS]"), "{text}");
+    }
+}
+
+#[test]
+fn a_mistake_gets_a_tip_that_is_true() {
+    for (args, tips) in [
+        (
+            &["reprot"][..],
+            &["did you mean 'zombie-trace report'?", "-- reprot"][..],
+        ),
+        (&["recrod"], &["did you mean 'zombie-trace record'?"]),
+        (&["dif", "a", "b"], &["did you mean 'zombie-trace diff'?"]),
+        (&["top"], &["zombie-trace -i 1s", "-- top"]),
+        (
+            &["help", "reprot"],
+            &["did you mean 'zombie-trace report'?"],
+        ),
+        (&["make"], &["put '--' in front: -- make"]),
+        (&["-q", "ps"], &["give the command first: zombie-trace ps"]),
+        (&["ps", "nginx"], &["zombie-trace ps -n nginx"]),
+        (&["ps", "4242"], &["zombie-trace inspect 4242"]),
+        (
+            &["-P", "nginx"],
+            &["-P takes a pid; for a name use --parent-comm nginx"],
+        ),
+        (
+            &["-p", "nginx"],
+            &["-p takes a pid; for a name use -n nginx"],
+        ),
+        (&["ps", "-P", "nginx"], &["--parent-comm nginx"]),
+        (&["record", "-p", "nginx"], &["-n nginx"]),
+    ] {
+        refused(args, tips);
+    }
+    // A tip that does not help is worse than none.
+    for (args, untrue) in [
+        (&["make"][..], "did you mean"),
+        (&["doctor", "make"], "put '--' in front"),
+        (&["ps", "make"], "put '--' in front"),
+        (&["help", "make"], "put '--' in front"),
+        (&["-p", "0"], "for a name"),
+        (&["-p", "12x"], "for a name"),
+        (&["--tree", "nginx"], "for a name"),
+    ] {
+        let text = parse(args).unwrap_err().to_string();
+        assert!(!text.contains(untrue), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn help_is_a_command_too() {
+    let help = |args: &[&str]| parse(args).unwrap_err();
+    for (command, option) in [
+        (&["help"][..], &["--help"][..]),
+        (&["help", "ps"], &["ps", "--help"]),
+        (&["help", "record"], &["record", "--help"]),
+    ] {
+        assert_eq!(help(command).kind(), ErrorKind::DisplayHelp, "{command:?}");
+        assert_eq!(help(command).to_string(), help(option).to_string());
     }
 }

@@ -55,7 +55,9 @@ fn parent(text: &str) -> Result<Pid, String> {
 /// The pid; or what to do where a name was given.
 fn pid_or_name(text: &str, option: &str, for_names: &str) -> Result<Pid, String> {
     text.parse().map_err(|error| match error {
-        PidError::NotANumber if !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) => {
+        PidError::NotANumber
+            if !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) =>
+        {
             format!("{option} takes a pid; for a name use {for_names} {text}")
         }
         error => error.to_string(),

@@ -36,7 +36,8 @@ enum Place {
 impl LiveLine {
     /// `None` if standard error is no terminal that can draw in place.
     pub(crate) fn open(with_command: bool) -> Option<Self> {
-        let is_plain = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        let is_plain =
+            std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         if is_plain || !io::stderr().is_terminal() {
             return None;
         }
@@ -155,6 +156,9 @@ mod tests {
                 assert!(text.chars().count() <= columns, "{columns}: {text}");
             }
         }
-        assert_eq!(line(&so_far(75, 12_345, 10, Some(18_234)), 39), "1m15s · 12345 exits · 10 living");
+        assert_eq!(
+            line(&so_far(75, 12_345, 10, Some(18_234)), 39),
+            "1m15s · 12345 exits · 10 living"
+        );
     }
 }

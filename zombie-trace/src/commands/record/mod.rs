@@ -90,7 +90,10 @@ fn make_files(args: &RecordArgs, recording: &Path) -> anyhow::Result<()> {
 
 fn recorded(path: &Path) -> String {
     let path = text::path(path);
-    format!("recorded to {path}; to see more: zombie-trace report {}", quoted(&path))
+    format!(
+        "recorded to {path}; to see more: zombie-trace report {}",
+        quoted(&path)
+    )
 }
 
 /// As a shell takes it for one word.

@@ -270,3 +270,30 @@ fn interval(text: &str) -> Result<TimeSpan, String> {
         _ => Ok(span),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: TraceArgs,
+    }
+
+    #[test]
+    fn where_the_output_goes() {
+        for (args, target) in [
+            (&[][..], Target::Stdout),
+            (&["--", "ls"], Target::Stderr),
+            (&["-o", "-"], Target::Stdout),
+            (&["-o", "-", "--", "ls"], Target::SharedStdout),
+            (&["-o", "x"], Target::File("x".into())),
+        ] {
+            let line = Line::parse_from([&["zombie-trace"], args].concat());
+            assert_eq!(line.args.target(), target, "{args:?}");
+        }
+    }
+}
