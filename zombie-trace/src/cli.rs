@@ -51,6 +51,37 @@ Exit status:
   Ctrl-C, SIGTERM, SIGHUP and SIGQUIT before the run has started end it with
   128+n, such as 130 after Ctrl-C. COMMAND is then not started.";
 
+/// What `--help` and the man page have, too.
+const COLUMNS: &str = "\
+Columns:
+  PID, COMM      the process, and its command name
+  PPID, PARENT   its parent when it became a zombie
+  STATUS         its exit status, or the signal that killed it; +core with a
+                 core dump
+  ZOMBIE         from the moment the parent could reap it until it was reaped;
+                 ~ if that is not exact, > if it is still a zombie
+  MOSTLY         where most of that time went: the parent did not wait, was in
+                 the run queue, was notified late, a tracer held it, or the reap
+                 itself took that long
+  HOW            the call that reaped it, such as wait4 or waitid, or autoreap
+  REAPER         who called; parent if that was PARENT
+  NOTES          what follows
+
+Notes:
+  in NAME        the container that it ran in
+  ±TIME          how large the error of ZOMBIE may be
+  approximate    it became a zombie at about that time
+  bounded        it was reaped at about that time
+  leader early   its leader ended before its other threads
+  no signal      its parent gets no signal when it ends
+  pre-existing   it had ended before the run started
+  reparented     its parent ended while it was a zombie
+  traced         a debugger was attached to it";
+
+fn examples_and_columns() -> String {
+    format!("{EXAMPLES}\n\n{COLUMNS}")
+}
+
 /// Show how long each child process stayed a zombie, and who reaped it
 ///
 /// Runs until Ctrl-C, or for as long as COMMAND does. Needs Linux 5.10 or later and root, or the
@@ -60,6 +91,7 @@ Exit status:
     version,
     max_term_width = 80,
     after_help = EXAMPLES,
+    after_long_help = examples_and_columns(),
     args_conflicts_with_subcommands = true,
     override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace record [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]\n       zombie-trace completions SHELL"
 )]

@@ -9,7 +9,12 @@ Examples:
   zombie-trace completions zsh \\
       >/usr/local/share/zsh/site-functions/_zombie-trace
   zombie-trace completions fish \\
-      >~/.config/fish/completions/zombie-trace.fish";
+      >~/.config/fish/completions/zombie-trace.fish
+
+Exit status:
+  0  the script is written
+  1  standard output cannot be written
+  2  the command line makes no sense";
 
 /// Options of `completions`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
