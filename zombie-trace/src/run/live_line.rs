@@ -69,8 +69,9 @@ impl LiveLine {
             Place::LastRow => {
                 let (last, above) = (rows.0, rows.0 - 1);
                 stderr::draw_live_line(
-                    // The cursor must not be in the row that we take: what it stands in moves up.
-                    "\x1bD\x1b[A",
+                    // The cursor must not be in the row that we take: a vertical tab, which keeps the
+                    // column, moves what it stands in up.
+                    "\x0b\x1b[A",
                     &format!("\x1b7\x1b[1;{above}r\x1b[{last};1H{text}\x1b[K\x1b8"),
                     &format!("\x1b7\x1b[r\x1b[{last};1H\x1b[2K\x1b8"),
                 );
