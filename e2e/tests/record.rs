@@ -39,8 +39,18 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("record::live-line-at-80-columns", || live_line(80)),
         Test::new("record::live-line-below-the-command", live_line_below),
         Test::new("record::no-live-line", no_live_line),
-        Test::new("record::completions-load-in-bash", completions)
-            .unless(context::no_program("/bin/bash")),
+        Test::new("record::completions-load-in-bash", || {
+            bash(&completions("bash")?)
+        })
+        .unless(context::no_program("/bin/bash")),
+        Test::new("record::completions-load-in-zsh", || {
+            zsh(&completions("zsh")?)
+        })
+        .unless(context::no_program("/usr/bin/zsh")),
+        Test::new("record::completions-load-in-fish", || {
+            fish(&completions("fish")?)
+        })
+        .unless(context::no_program("/usr/bin/fish")),
     ]
 }
 
@@ -393,25 +403,58 @@ fn no_live_line() -> Outcome {
     Ok(())
 }
 
-/// bash takes the script, and completes commands and options by it.
-fn completions() -> Outcome {
-    let script = "set -e; source /dev/stdin; complete=$(complete -p zombie-trace); \
+/// The script for a shell, in a file.
+fn completions(shell: &str) -> Result<PathBuf, String> {
+    let run = Tracer::of(Command::new(context::zombie_trace()))
+        .args(["completions", shell])
+        .run()?;
+    run.expect_code(0)?;
+    let path = context::fresh_path(shell);
+    fs::write(&path, &run.stdout).map_err(|error| error.to_string())?;
+    Ok(path)
+}
+
+/// Standard output of a script that gets the file's name.
+fn printed(shell: &[&str], script: &str, file: &Path) -> Result<String, String> {
+    let script = script.replace("FILE", &file.to_string_lossy());
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).args(["-c", &script]);
+    let output = context::succeeds(command.stdin(Stdio::null()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// It completes commands and options.
+fn bash(file: &Path) -> Outcome {
+    let script = "set -e; source FILE; complete=$(complete -p zombie-trace); \
                   name=${complete##*-F }; name=${name%% *}; \
                   COMP_WORDS=(zombie-trace re) COMP_CWORD=1; $name zombie-trace re zombie-trace; \
                   echo ${COMPREPLY[@]}; \
                   COMP_WORDS=(zombie-trace record --ht) COMP_CWORD=2; \
                   $name zombie-trace --ht record; echo ${COMPREPLY[@]}";
-    let run = Tracer::of(Command::new(context::zombie_trace()))
-        .args(["completions", "bash"])
-        .run()?;
-    run.expect_code(0)?;
-    let path = context::fresh_path("completions.bash");
-    fs::write(&path, &run.stdout).map_err(|error| error.to_string())?;
-    let mut bash = Command::new("/bin/bash");
-    let file = fs::File::open(&path).map_err(|error| error.to_string())?;
-    let output = context::succeeds(bash.args(["-c", script]).stdin(file))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = printed(&["/bin/bash"], script, file)?;
     ensure!(text == "record report\n--html\n", "{text}");
+    Ok(())
+}
+
+/// It is what completes our name.
+fn zsh(file: &Path) -> Outcome {
+    let script = "autoload -U compinit && compinit -u -D && source FILE && \
+                  echo ${_comps[zombie-trace]}";
+    let text = printed(&["/usr/bin/zsh", "-f"], script, file)?;
+    ensure!(text == "_zombie-trace\n", "{text}");
+    Ok(())
+}
+
+/// As in [`bash`].
+fn fish(file: &Path) -> Outcome {
+    let script = "source FILE; complete -C 'zombie-trace rec'; \
+                  complete -C 'zombie-trace record --ht'";
+    let text = printed(&["/usr/bin/fish", "--no-config"], script, file)?;
+    let is_there = |word: &str| {
+        text.lines()
+            .any(|line| line.split('\t').next() == Some(word))
+    };
+    ensure!(is_there("record") && is_there("--html"), "{text}");
     Ok(())
 }
 

@@ -27,10 +27,12 @@ Examples:
 
 Durations are written with their unit: 500us, 10ms, 1.5s, 1m30s.
 
-Conditions of --fail-if, of the zombies that are listed (alive: in scope):
-  p50, p90, p99, p999, max, mean   how long they lasted, as in p99>50ms
-  count, alive                     how many, and how many are left: alive>0
-  rate                             how many each second: rate<100/s
+Conditions of --fail-if, about all processes in scope:
+  p50, p95, p99.9   any percentile of the zombie times, as in p99>50ms
+  max, mean         the longest zombie time, and the mean
+  zombie_time       the sum of the zombie times, as in zombie_time>10s
+  count, rate       how many were reaped, in all and each second: rate<100/s
+  alive, oldest     the zombies at the end: how many, and how old: oldest>1m
 
 Signals:
   Ctrl-C, SIGTERM and SIGHUP end a run within 5 s, with the summary. COMMAND
@@ -132,10 +134,10 @@ pub enum Task {
 
     /// Record a run to a file, and show its summary
     ///
-    /// Traces like a run without a subcommand, until Ctrl-C or while COMMAND runs, and records every
-    /// zombie in scope as JSON Lines, compressed. The summary goes to stdout, or to stderr with
-    /// COMMAND. If stderr is a terminal, a line on it shows the time since the start, the exits, the
-    /// living zombies and the 99th percentile of the zombie times.
+    /// Traces like a run without a subcommand, until Ctrl-C or while COMMAND runs, and records the
+    /// zombies as JSON Lines, compressed. The summary goes to stdout, or to stderr with COMMAND. If
+    /// stderr is a terminal, a line on it shows the time since the start, the exits, the living
+    /// zombies and the 99th percentile of the zombie times. With -q there is no such line.
     Record(Box<RecordArgs>),
 
     /// Tell what recorded runs show, as text, page or data
