@@ -10,8 +10,9 @@ use clap::{
 use crate::{
     args::Files,
     commands::{
-        demo::DemoArgs, diff::DiffArgs, doctor::DoctorArgs, inspect::InspectArgs, ps::PsArgs,
-        report::ReportArgs, serve::ServeArgs, trace::TraceArgs,
+        completions::CompletionsArgs, demo::DemoArgs, diff::DiffArgs, doctor::DoctorArgs,
+        inspect::InspectArgs, ps::PsArgs, record::RecordArgs, report::ReportArgs, serve::ServeArgs,
+        trace::TraceArgs,
     },
 };
 
@@ -22,14 +23,16 @@ Examples:
   zombie-trace -s -d 1m                verdict, worst parents, percentiles
   zombie-trace -i 1s                   a line of statistics each second
   zombie-trace -- make -j8             the whole process tree of a command
-  zombie-trace --json -o run.jsonl.zst -u nobody -- ./load-test
+  zombie-trace record -u nobody -- ./load-test
 
 Durations are written with their unit: 500us, 10ms, 1.5s, 1m30s.
 
-Conditions of --fail-if, of the zombies that are listed (alive: in scope):
-  p50, p90, p99, p999, max, mean   how long they lasted, as in p99>50ms
-  count, alive                     how many, and how many are left: alive>0
-  rate                             how many each second: rate<100/s
+Conditions of --fail-if, about all processes in scope:
+  p50, p95, p99.9   any percentile of the zombie times, as in p99>50ms
+  max, mean         the longest zombie time, and the mean
+  zombie_time       the sum of the zombie times, as in zombie_time>10s
+  count, rate       how many were reaped, in all and each second: rate<100/s
+  alive, oldest     the zombies at the end: how many, and how old: oldest>1m
 
 Signals:
   Ctrl-C, SIGTERM and SIGHUP end a run within 5 s, with the summary. COMMAND
@@ -50,6 +53,37 @@ Exit status:
   Ctrl-C, SIGTERM, SIGHUP and SIGQUIT before the run has started end it with
   128+n, such as 130 after Ctrl-C. COMMAND is then not started.";
 
+/// What `--help` and the man page have, too.
+const COLUMNS: &str = "\
+Columns:
+  PID, COMM      the process, and its command name
+  PPID, PARENT   its parent when it became a zombie
+  STATUS         its exit status, or the signal that killed it; +core with a
+                 core dump
+  ZOMBIE         from the moment the parent could reap it until it was reaped;
+                 ~ if that is not exact, > if it is still a zombie
+  MOSTLY         where most of that time went: the parent did not wait, was in
+                 the run queue, was notified late, a tracer held it, or the reap
+                 itself took that long
+  HOW            the call that reaped it, such as wait4 or waitid, or autoreap
+  REAPER         who called; parent if that was PARENT
+  NOTES          what follows
+
+Notes:
+  in NAME        the container that it ran in
+  ±TIME          how large the error of ZOMBIE may be
+  approximate    it became a zombie at about that time
+  bounded        it was reaped at about that time
+  leader early   its leader ended before its other threads
+  no signal      its parent gets no signal when it ends
+  pre-existing   it had ended before the run started
+  reparented     its parent ended while it was a zombie
+  traced         a debugger was attached to it";
+
+fn examples_and_columns() -> String {
+    format!("{EXAMPLES}\n\n{COLUMNS}")
+}
+
 /// Show how long each child process stayed a zombie, and who reaped it
 ///
 /// Runs until Ctrl-C, or for as long as COMMAND does. Needs Linux 5.10 or later and root, or the
@@ -59,9 +93,9 @@ Exit status:
     version,
     max_term_width = 80,
     after_help = EXAMPLES,
+    after_long_help = examples_and_columns(),
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true,
-    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]"
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace record [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]\n       zombie-trace completions SHELL"
 )]
 pub struct Cli {
     /// Something else than tracing.
@@ -98,9 +132,17 @@ pub enum Task {
     /// must be a procfs of this pid namespace.
     Inspect(InspectArgs),
 
+    /// Record a run to a file, and show its summary
+    ///
+    /// Traces like a run without a subcommand, until Ctrl-C or while COMMAND runs, and records the
+    /// zombies as JSON Lines, compressed. The summary goes to stdout, or to stderr with COMMAND. If
+    /// stderr is a terminal, a line on it shows the time since the start, the exits, the living
+    /// zombies and the 99th percentile of the zombie times. With -q there is no such line.
+    Record(Box<RecordArgs>),
+
     /// Tell what recorded runs show, as text, page or data
     ///
-    /// FILE is what --json -o FILE has written, also compressed with zstd; '-' is standard input.
+    /// FILE is what record or --json -o FILE has written, also compressed with zstd; '-' is standard input.
     /// Several runs are summed up, each from its own start. A recording that is cut or damaged is
     /// read up to and past the damage, with a warning; so is one that lacks lines which its summary
     /// counts, and its run is incomplete. A run that is given twice is warned of. A run recorded
@@ -130,6 +172,9 @@ pub enum Task {
     /// OpenMetrics or Prometheus' text format. Gives all privileges up once it
     /// is attached, and keeps to the files and system calls that it needs.
     Serve(Box<ServeArgs>),
+
+    /// Write a script that completes commands and options in a shell
+    Completions(CompletionsArgs),
 }
 
 impl Cli {
@@ -143,14 +188,14 @@ impl Cli {
         I::Item: Into<OsString>,
     {
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-        let cli = Self::try_parse_from(&args).map_err(with_tip)?;
+        let cli = Self::try_parse_from(&args).map_err(|error| with_tip(error, &args))?;
+        let ends_in_dashes = args.last().is_some_and(|arg| arg == "--");
         let conflict = match &cli.task {
+            Some(Task::Record(args)) => args.conflict(ends_in_dashes),
             Some(Task::Report(args)) => args.conflict().map(conflicting),
             Some(Task::Diff(args)) => args.conflict().map(conflicting),
             Some(_) => None,
-            None => cli
-                .trace
-                .conflict(args.last().is_some_and(|arg| arg == "--")),
+            None => cli.trace.run.conflict(ends_in_dashes),
         };
         match conflict {
             Some((kind, text)) => Err(cli.definition().error(kind, text)),
@@ -176,6 +221,7 @@ impl Cli {
         let mut all = Self::command();
         all.build();
         let name = match &self.task {
+            Some(Task::Record(_)) => "record",
             Some(Task::Report(_)) => "report",
             Some(Task::Diff(_)) => "diff",
             _ => return all,
@@ -189,11 +235,12 @@ impl Cli {
         let mut files = Files::default();
         match &self.task {
             None => self.trace.add_files(&mut files),
+            Some(Task::Record(args)) => args.add_files(&mut files),
             Some(Task::Report(args)) => args.add_files(&mut files),
             Some(Task::Diff(args)) => args.add_files(&mut files),
             Some(Task::Ps(args)) => args.add_files(&mut files),
             Some(Task::Serve(args)) => files.tuning(&args.tuning),
-            Some(Task::Doctor(_) | Task::Inspect(_) | Task::Demo(_)) => {}
+            Some(Task::Completions(_) | Task::Doctor(_) | Task::Inspect(_) | Task::Demo(_)) => {}
         }
         files.streams();
         files
@@ -222,8 +269,8 @@ fn without_credentials(value: &str) -> String {
     }
 }
 
-/// A command without `--` in front is the likeliest of wrong arguments.
-fn with_tip(mut error: clap::Error) -> clap::Error {
+/// Says what may have been meant instead.
+fn with_tip(mut error: clap::Error, args: &[OsString]) -> clap::Error {
     if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
         let shown = without_credentials(value);
         error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
@@ -236,15 +283,65 @@ fn with_tip(mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(unexpected)) = error.get(context).cloned() else {
         return error;
     };
+    // These are ours to give: clap's would have a value passed after `--`, which starts COMMAND.
     error.remove(ContextKind::Suggested);
-    if !unexpected.starts_with('-') {
-        let tip = format!("to trace a command, put '--' in front: -- {unexpected}");
-        error.insert(
-            ContextKind::Suggested,
-            ContextValue::StyledStrs(vec![tip.into()]),
-        );
+    error.remove(ContextKind::SuggestedSubcommand);
+    let tips = tips(&unexpected, args);
+    if !tips.is_empty() {
+        let tips = tips.into_iter().map(Into::into).collect();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
     error
+}
+
+/// What to do instead of giving an argument that is not expected.
+fn tips(unexpected: &str, args: &[OsString]) -> Vec<String> {
+    if unexpected.starts_with('-') {
+        return Vec::new();
+    }
+    let is_first = |name: &str| args.get(1).is_some_and(|arg| arg == name);
+    let traced = format!("to trace a command, put '--' in front: -- {unexpected}");
+    if is_first("record") {
+        return vec![traced];
+    }
+    if is_first("ps") {
+        let is_pid = unexpected.parse::<u32>().is_ok();
+        return vec![match is_pid {
+            true => format!("to look at one process: zombie-trace inspect {unexpected}"),
+            false => format!("to list the zombies of a name: zombie-trace ps -n {unexpected}"),
+        }];
+    }
+    let all = Cli::command();
+    let names = || all.get_subcommands().map(clap::Command::get_name);
+    if names().any(is_first) {
+        return Vec::new();
+    }
+    let mut tips = Vec::new();
+    let is_subcommand = names().any(|name| name == unexpected);
+    if is_subcommand {
+        // Options of a run are in front of it.
+        return vec![format!("give the command first: zombie-trace {unexpected}")];
+    }
+    if let Some(name) = similar(unexpected, names()) {
+        tips.push(format!("did you mean 'zombie-trace {name}'?"));
+    }
+    if matches!(unexpected, "top" | "watch" | "stat" | "monitor") {
+        tips.push("for a line of statistics each second: zombie-trace -i 1s".to_owned());
+    }
+    if !is_first("help") {
+        tips.push(traced);
+    }
+    tips
+}
+
+/// The name that is most like a mistyped one, if one is.
+fn similar<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const ALIKE: f64 = 0.8;
+    names
+        .map(|name| (strsim::jaro_winkler(typed, name), name))
+        .filter(|(alike, _)| *alike > ALIKE)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::{env, io::Write as _};
 
 use anyhow::Context as _;
+use clap::CommandFactory as _;
 use jiff::Timestamp;
 use zombie_trace::{
     cli::{Cli, Task},
-    commands::{demo, diff, doctor, inspect, ps, report, serve, trace},
+    commands::{completions, demo, diff, doctor, inspect, ps, record, report, serve, trace},
     exit_code::ExitCode,
     run::signals,
     stderr,
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 /// Which privileges the task has a use for.
 fn purpose(cli: &Cli) -> Purpose {
     match &cli.task {
-        None | Some(Task::Doctor(_)) => Purpose::Trace,
+        None | Some(Task::Doctor(_) | Task::Record(_)) => Purpose::Trace,
         Some(Task::Inspect(args)) if args.duration.is_some() => Purpose::Trace,
         Some(Task::Inspect(_) | Task::Ps(_)) => Purpose::ReadProcesses,
         Some(Task::Serve(_)) => Purpose::Serve,
@@ -51,10 +52,14 @@ fn purpose(cli: &Cli) -> Purpose {
 fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.task {
         Some(Task::Doctor(args)) => doctor::run(args).context("cannot write to standard output"),
+        Some(Task::Completions(args)) => {
+            completions::run(args, &mut Cli::command()).context("cannot write to standard output")
+        }
         Some(Task::Demo(args)) => demo::run(args),
         Some(Task::Diff(args)) => diff::run(args),
         Some(Task::Inspect(args)) => inspect::run(args),
         Some(Task::Ps(args)) => ps::run(args),
+        Some(Task::Record(args)) => record::run(args),
         Some(Task::Report(args)) => report::run(args),
         Some(Task::Serve(args)) => serve::run(args),
         None => trace::run(&cli.trace),
@@ -78,7 +83,11 @@ fn usage(error: &clap::Error) -> ExitCode {
 /// Messages for whoever looks into how the tool works: `-v` tells what is attached, `-vv` what the
 /// programs in the kernel do.
 fn init_log(cli: &Cli) {
-    let level = match cli.trace.verbose {
+    let verbose = match &cli.task {
+        Some(Task::Record(args)) => args.run.verbose,
+        _ => cli.trace.run.verbose,
+    };
+    let level = match verbose {
         0 => log::LevelFilter::Warn,
         1 => log::LevelFilter::Info,
         _ => log::LevelFilter::Debug,

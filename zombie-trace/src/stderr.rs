@@ -3,7 +3,10 @@
 use std::{
     io::{self, Write},
     os::fd::AsFd as _,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use nix::{
@@ -67,6 +70,28 @@ fn write(text: &str) {
     let _ = Stderr.write_all(format!("{}\n", encode(text)).as_bytes());
 }
 
+/// What takes a live line off the terminal; empty if there is none. A message must not stand behind
+/// one.
+static LIVE_LINE: Mutex<String> = Mutex::new(String::new());
+
+/// Draws a live line, which `erase` takes off the terminal again before anything else is written.
+/// `prepare` is for a terminal that has none.
+pub(crate) fn draw_live_line(prepare: &str, draw: &str, erase: &str) {
+    let mut shown = LIVE_LINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let prepare = if shown.is_empty() { prepare } else { "" };
+    if put(format!("{prepare}{draw}").as_bytes()).is_ok() {
+        erase.clone_into(&mut shown);
+    }
+}
+
+/// Takes the live line off the terminal, if there is one.
+pub(crate) fn erase_live_line() {
+    let mut shown = LIVE_LINE.lock().unwrap_or_else(PoisonError::into_inner);
+    if !shown.is_empty() && put(shown.as_bytes()).is_ok() {
+        shown.clear();
+    }
+}
+
 /// Standard error, which makes nobody wait for long: a terminal can be stopped, and a pipe full.
 #[derive(Clone, Copy, Debug)]
 pub struct Stderr;
@@ -76,34 +101,40 @@ const PATIENCE: u8 = 100;
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // The last message was not read: the next one does not wait.
-        static IS_STUCK: AtomicBool = AtomicBool::new(false);
-
-        let stderr = io::stderr();
-        let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-        let timeout = match IS_STUCK.load(Ordering::Relaxed) {
-            true => PollTimeout::ZERO,
-            false => PATIENCE.into(),
-        };
-        let is_stuck = loop {
-            match poll(&mut fds, timeout) {
-                Err(Errno::EINTR) => {}
-                ready => break ready == Ok(0),
-            }
-        };
-        IS_STUCK.store(is_stuck, Ordering::Relaxed);
-        if is_stuck {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        // A pipe that is not full has room for that much.
-        stderr
-            .lock()
-            .write(&bytes[..bytes.len().min(libc::PIPE_BUF)])
+        erase_live_line();
+        put(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Writes as much as is sure to find room.
+fn put(bytes: &[u8]) -> io::Result<usize> {
+    // The last message was not read: the next one does not wait.
+    static IS_STUCK: AtomicBool = AtomicBool::new(false);
+
+    let stderr = io::stderr();
+    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    let timeout = match IS_STUCK.load(Ordering::Relaxed) {
+        true => PollTimeout::ZERO,
+        false => PATIENCE.into(),
+    };
+    let is_stuck = loop {
+        match poll(&mut fds, timeout) {
+            Err(Errno::EINTR) => {}
+            ready => break ready == Ok(0),
+        }
+    };
+    IS_STUCK.store(is_stuck, Ordering::Relaxed);
+    if is_stuck {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    // A pipe that is not full has room for that much.
+    stderr
+        .lock()
+        .write(&bytes[..bytes.len().min(libc::PIPE_BUF)])
 }
 
 #[cfg(test)]

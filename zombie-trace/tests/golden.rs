@@ -6,7 +6,6 @@ mod support;
 
 use std::{env, fs, path::Path};
 
-use clap::CommandFactory as _;
 use jiff::tz::TimeZone;
 use support::Run;
 use zombie_trace::{
@@ -252,27 +251,6 @@ fn help() {
         );
         check(name, &help);
     }
-}
-
-#[test]
-fn man_pages() {
-    // Without the version, whose change alone would make the page stale.
-    let mut command = Cli::command().version(None::<&str>);
-    command.build();
-    check_man_page("../docs/zombie-trace.1", &command);
-    for task in command.get_subcommands() {
-        let name = task.get_display_name().unwrap();
-        check_man_page(&format!("../docs/{name}.1"), task);
-    }
-}
-
-fn check_man_page(path: &str, command: &clap::Command) {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone())
-        .source("zombie-trace")
-        .render(&mut page)
-        .unwrap();
-    check_file(Path::new(path), &String::from_utf8(page).unwrap());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
     stderr,
     system::{Cgroup, CgroupPaths, proc},
     text,
-    value::Pid,
+    value::{Pid, PidError},
 };
 
 /// Which processes it is about.
@@ -18,12 +18,12 @@ use crate::{
 pub struct ScopeArgs {
     /// Only this exiting process (repeatable)
     #[arg(short, long, value_name = "PID", allow_hyphen_values = true)]
-    #[arg(help_heading = "Scope")]
+    #[arg(value_parser = process, help_heading = "Scope")]
     pub pid: Vec<Pid>,
 
     /// Only children of this parent (repeatable)
     #[arg(short = 'P', long, value_name = "PID", allow_hyphen_values = true)]
-    #[arg(help_heading = "Scope")]
+    #[arg(value_parser = parent, help_heading = "Scope")]
     pub ppid: Vec<Pid>,
 
     /// Only descendants of PID, even if reparented
@@ -42,6 +42,26 @@ pub struct ScopeArgs {
     /// Only containers with this ID, ID prefix, name or host name (repeatable)
     #[arg(long, value_name = "ID|NAME", help_heading = "Scope")]
     pub container: Vec<ContainerQuery>,
+}
+
+fn process(text: &str) -> Result<Pid, String> {
+    pid_or_name(text, "-p", "-n")
+}
+
+fn parent(text: &str) -> Result<Pid, String> {
+    pid_or_name(text, "-P", "--parent-comm")
+}
+
+/// The pid; or what to do where a name was given.
+fn pid_or_name(text: &str, option: &str, for_names: &str) -> Result<Pid, String> {
+    text.parse().map_err(|error| match error {
+        PidError::NotANumber
+            if !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) =>
+        {
+            format!("{option} takes a pid; for a name use {for_names} {text}")
+        }
+        error => error.to_string(),
+    })
 }
 
 impl ScopeArgs {

@@ -9,7 +9,7 @@ use std::{
 use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
 use crate::{
-    aggregate::{Aggregate, ParentKey, RunFacts},
+    aggregate::{Aggregate, ParentKey, Quantile, RunFacts, Summary},
     cause::History,
     filter::Filter,
     gate::Figures,
@@ -38,6 +38,23 @@ pub struct Ending {
     pub suspicious: u64,
     /// What the run is judged by.
     pub figures: Figures,
+    /// What was written at the end.
+    pub summary: Summary,
+    /// Descendants of the traced process that run on.
+    pub running: Vec<Running>,
+}
+
+/// How a run is going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoFar {
+    /// The time since it began.
+    pub elapsed: Duration,
+    /// Processes that have ended.
+    pub exits: u64,
+    /// The zombies that exist now, pre-existing ones included.
+    pub living: u64,
+    /// The 99th percentile of the zombie times.
+    pub p99_ns: Option<u64>,
 }
 
 /// What was lost since the last warning.
@@ -312,6 +329,21 @@ impl Pipeline {
         })
     }
 
+    /// How the run is going. The counters were read before the census was taken.
+    pub fn so_far(
+        &self,
+        census: &Census<'_>,
+        existing: &[SnapshotEntry],
+        counters: &Counters,
+    ) -> SoFar {
+        SoFar {
+            elapsed: self.elapsed(census.now),
+            exits: Accounts::so_far(counters, existing).counts().exits,
+            living: census.zombies.len() as u64,
+            p99_ns: self.aggregate.exact_times().quantile(Quantile::P99),
+        }
+    }
+
     /// Which of the zombies that exist have come to an age at which they are reported: their indices.
     pub fn due(&mut self, census: &Census<'_>) -> Vec<usize> {
         let ages = census.zombies.iter().map(|one| (one.id, one.alive.age_ns));
@@ -436,7 +468,8 @@ impl Pipeline {
             pid: process.pid,
             comm: Comm::new(process.comm),
         });
-        self.sink.running(&running.collect::<Vec<_>>())?;
+        let running: Vec<_> = running.collect();
+        self.sink.running(&running)?;
         self.sink.end()?;
         Ok(Ending {
             lost,
@@ -446,6 +479,8 @@ impl Pipeline {
                 times: Some(self.aggregate.exact_times().clone()),
                 ..Figures::new(&summary)
             },
+            summary,
+            running,
         })
     }
 }

@@ -25,6 +25,7 @@ use crate::{
         accounts::{self, Remains},
         census::Census,
         command::Traced,
+        live_line::LiveLine,
         notice::{self, warn_of_loss},
         pipeline::{Ending, Pipeline},
         signals::{self, Signals},
@@ -113,6 +114,7 @@ pub(crate) struct Session {
     /// How many ticks apart long-lived zombies are looked for.
     alive_ticks: u32,
     interval: Option<time::Interval>,
+    live_line: Option<LiveLine>,
     /// Our standard output, if what we write goes there.
     stdout: Option<Stdout>,
     /// How many records the ring buffer has brought.
@@ -145,6 +147,7 @@ impl Session {
             growth: Growth::default(),
             alive_ticks: A_SECOND,
             interval: None,
+            live_line: None,
             stdout: None,
             received: 0,
             overlooked: unsettled,
@@ -166,6 +169,19 @@ impl Session {
             interval: Some(every(length)),
             ..self
         }
+    }
+
+    /// Says on the terminal how the run is going.
+    pub(crate) fn with_live_line(self, line: LiveLine) -> Self {
+        Self {
+            live_line: Some(line),
+            ..self
+        }
+    }
+
+    /// Removes the live line.
+    pub(crate) fn end_live_line(&mut self) {
+        self.live_line = None;
     }
 
     /// Ends the run when nobody reads standard output any more, which the sink writes to.
@@ -284,6 +300,9 @@ impl Session {
         if self.pipeline.wants_standing() {
             let missed = self.missed();
             self.pipeline.standing(&census, &counters, missed)?;
+        }
+        if let Some(line) = &self.live_line {
+            line.show(&self.pipeline.so_far(&census, &existing, &counters));
         }
         self.warn_of_growth(&census);
         let due = self.pipeline.due(&census);

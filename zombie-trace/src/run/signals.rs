@@ -325,6 +325,18 @@ impl Inherited {
     }
 }
 
+/// From now on, Ctrl-C, SIGTERM and SIGHUP end the program at once, unless its caller ignores them.
+///
+/// # Errors
+/// None that is known.
+pub fn restore_defaults() -> nix::Result<()> {
+    let ours = ALWAYS.into_iter().chain([SIGHUP]);
+    for signal in ours.filter(|&signal| !is_ignored(signal)) {
+        set_disposition(signal, libc::SIG_DFL)?;
+    }
+    Ok(())
+}
+
 fn is_ignored(signal: c_int) -> bool {
     // SAFETY: the structure is plain data, and written by the kernel.
     unsafe {

@@ -25,8 +25,7 @@ impl Formatter for Visible {
     where
         W: ?Sized + io::Write,
     {
-        let is_plain = |byte| matches!(byte, b' '..=b'~');
-        if fragment.bytes().all(is_plain) && !fragment.contains("##") {
+        if is_plain(fragment.as_bytes()) {
             return CompactFormatter.write_string_fragment(out, fragment);
         }
         let mut last = None;
@@ -43,6 +42,16 @@ impl Formatter for Visible {
         }
         Ok(())
     }
+}
+
+/// Printable ASCII without `##`. Each key and name goes through it: it looks at each byte once.
+fn is_plain(text: &[u8]) -> bool {
+    let mut last = 0;
+    text.iter().all(|&byte| {
+        let is_command = byte == b'#' && last == b'#';
+        last = byte;
+        matches!(byte, b' '..=b'~') && !is_command
+    })
 }
 
 /// It can be printed, or belongs to the character before. Quotes and what else JSON escapes are in no

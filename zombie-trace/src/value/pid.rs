@@ -47,7 +47,7 @@ fn is_negative(text: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PidError {
     /// Not a decimal number.
-    #[error("not a number: give a process id such as 1234 (names go with --comm)")]
+    #[error("not a process ID, such as 1234")]
     NotANumber,
     /// A number that the kernel never gives to a process.
     #[error("no such process can exist: pids go from 1 to {PID_MAX_LIMIT}")]

@@ -21,8 +21,22 @@ pub struct DemoArgs {
     pub duration: TimeSpan,
 }
 
+const EXAMPLES_AND_STATUS: &str = "\
+Examples:
+  zombie-trace demo                 a parent that never waits, for a minute
+  zombie-trace demo -d 5m stopped   a parent that is stopped, for five minutes
+  zombie-trace demo all --run       one kind after the other, and its cause
+
+Exit status:
+  0  the zombies were made, and are cleaned up
+  1  they could not be made
+  2  the command line makes no sense
+
+Kinds:
+";
+
 fn demo_kinds() -> String {
-    let mut text = "Kinds:\n".to_owned();
+    let mut text = EXAMPLES_AND_STATUS.to_owned();
     for value in Kind::value_variants() {
         if let Some(value) = value.to_possible_value() {
             let help = value.get_help().map(ToString::to_string);

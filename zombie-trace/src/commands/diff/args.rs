@@ -9,6 +9,12 @@ use crate::{
 };
 
 const DIFF_HELP: &str = "\
+Examples:
+  zombie-trace record -o before.jsonl.zst -- ./load-test
+  zombie-trace record -o after.jsonl.zst -- ./load-test
+  zombie-trace diff before.jsonl.zst after.jsonl.zst
+  zombie-trace diff --fail-if 'p99>+20%' before.jsonl.zst after.jsonl.zst
+
 Conditions of --fail-if:
   p50>+20%, count<-5%   a change from BASE to NEW; of p50, p90, p99 and rate
                         only if noise does not explain it

@@ -2,8 +2,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+const DOCTOR_HELP: &str = "\
+Examples:
+  sudo zombie-trace doctor          what works here, and what is in the way
+  zombie-trace doctor --json        the same for programs
+
+Exit status:
+  0  tracing works
+  1  it does not
+  2  the command line makes no sense";
+
 /// Options of `doctor`.
 #[derive(Clone, Debug, PartialEq, Args)]
+#[command(max_term_width = 80, after_help = DOCTOR_HELP)]
 pub struct DoctorArgs {
     /// Write JSON instead of text
     #[arg(long)]

@@ -5,9 +5,19 @@ use crate::{
     value::{Pid, TimeSpan},
 };
 
+const INSPECT_HELP: &str = "\
+Examples:
+  zombie-trace inspect 4242          why 4242 is a zombie, or which zombies it has
+  zombie-trace inspect -d 10s 4242   and how promptly it reaps meanwhile
+
+Exit status:
+  0  all went well
+  1  there is no such process, or /proc cannot be read
+  2  the command line makes no sense";
+
 /// Options of `inspect`.
 #[derive(Clone, Debug, PartialEq, Args)]
-#[command(max_term_width = 80)]
+#[command(max_term_width = 80, after_help = INSPECT_HELP)]
 pub struct InspectArgs {
     /// The process
     #[arg(allow_hyphen_values = true)]

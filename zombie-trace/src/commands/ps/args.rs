@@ -7,6 +7,12 @@ use crate::{
 };
 
 const PS_EXIT: &str = "\
+Examples:
+  zombie-trace ps                       every zombie, and why it is one
+  zombie-trace ps -m 1m                 those that are older than a minute
+  zombie-trace ps -P 1234               the children of process 1234
+  zombie-trace ps --fail-if 'alive>10'  for monitoring: status 3 if there are more
+
 Exit status:
   0  all went well, whether there are zombies or not
   1  /proc cannot be read, or hides processes (hidepid): what can be seen is

@@ -10,11 +10,11 @@ use crate::{
 
 const REPORT_EXAMPLES: &str = "\
 Examples:
-  zombie-trace --json -o run.jsonl -u nobody -- ./load-test
-  zombie-trace report run.jsonl --html run.html
-  zombie-trace report run.jsonl --perfetto run.json
-  zombie-trace report run.jsonl --csv - | sort -t, -k11n | tail
-  zombie-trace report --fail-if 'p99>50ms' host*.jsonl
+  zombie-trace record -o run.zst -u nobody -- ./load-test
+  zombie-trace report run.zst --html run.html
+  zombie-trace report run.zst --perfetto run.json
+  zombie-trace report run.zst --csv - | sort -t, -k11n | tail
+  zombie-trace report --fail-if 'p99>50ms' host*.zst
 
 Exit status:
   0  success, even if a recording is cut, damaged or lacks lines
@@ -26,7 +26,7 @@ Exit status:
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(max_term_width = 80, after_help = REPORT_EXAMPLES)]
 pub struct ReportArgs {
-    /// Recordings: what --json -o FILE wrote, or '-' for standard input
+    /// Recordings: what record or --json -o FILE wrote, or '-' for standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 

@@ -54,10 +54,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     for run in report.runs.iter().filter(|run| !run.remarks.is_empty()) {
         warn(&format!("{}: {}", visible(&run.file), run.remarks));
     }
-    if let Some(path) = &args.html {
-        write_file(path, html::page(&report).as_bytes())
-            .with_context(|| format!("cannot write to --html {}", path.display()))?;
-    }
+    write_page(args, &report)?;
     if args.csv.as_deref() != Some(Path::new("-")) {
         match write(args, &report) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe && gates.is_empty() => {}
@@ -69,6 +66,16 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         ..Figures::new(&report.summary)
     };
     gates.conclude(|condition| condition.judge(&figures))
+}
+
+/// Reads the recordings and writes the files that are asked for, but nothing to standard output.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn write_files(args: &ReportArgs) -> anyhow::Result<()> {
+    let recordings = args.files.iter().map(|path| Recording::open(path));
+    let report = read(args, recordings.collect::<Result<_, _>>()?)?;
+    write_page(args, &report)
 }
 
 /// Warns of each recording that holds the same run as one before it.
@@ -144,6 +151,14 @@ fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report>
             .with_context(|| format!("cannot write to --csv {path}"))?;
     }
     Ok(collector.finish())
+}
+
+fn write_page(args: &ReportArgs, report: &Report) -> anyhow::Result<()> {
+    match &args.html {
+        Some(path) => write_file(path, html::page(report).as_bytes())
+            .with_context(|| format!("cannot write to --html {}", path.display())),
+        None => Ok(()),
+    }
 }
 
 fn open_csv(path: &Path) -> io::Result<(Output, Option<Replacement>)> {

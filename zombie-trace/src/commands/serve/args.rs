@@ -11,6 +11,11 @@ use crate::args::{ScopeArgs, TuningArgs, user};
 const FROM_ENVIRONMENT: &str = "";
 
 const NOTES: &str = "\
+Examples:
+  zombie-trace serve                      at http://127.0.0.1:9816/metrics
+  zombie-trace serve --listen 0.0.0.0:9816
+  zombie-trace serve --otlp http://localhost:4318
+
 Paths:
   /metrics   the figures, in OpenMetrics if the client accepts it
   /healthz   200 while tracing works

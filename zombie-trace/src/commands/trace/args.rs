@@ -16,9 +16,9 @@ use crate::{
     value::{TimeSpan, TimeSpanError},
 };
 
-/// Options of a run.
+/// Options of every run, whatever it writes.
 #[derive(Clone, Debug, PartialEq, Args)]
-pub struct TraceArgs {
+pub struct RunArgs {
     /// Which processes the run is about.
     #[command(flatten)]
     pub scope: ScopeArgs,
@@ -65,49 +65,9 @@ pub struct TraceArgs {
     #[arg(value_parser = TimeSpan::positive, help_heading = "Output")]
     pub alive_after: TimeSpan,
 
-    /// List each living zombie on a line of its own, instead of one line per parent
-    #[arg(long, help_heading = "Output")]
-    pub each: bool,
-
-    /// Show the wall-clock time, with µs
-    #[arg(short, long, help_heading = "Output")]
-    pub timestamps: bool,
-
-    /// Show only the summary at the end
-    ///
-    /// It begins with a verdict: which parents leave zombies and why, or that every zombie was reaped.
-    /// Then come the counts, the parents and containers by zombie time, percentiles, and what was
-    /// lost. If other processes forged notifications or reaps, it says how many were ignored.
-    #[arg(short, long, help_heading = "Output")]
-    pub summary: bool,
-
-    /// Print one line of statistics per interval instead of one per zombie
-    ///
-    /// The line has the exits per second, the reaped, autoreaped and living zombies, percentiles of
-    /// the interval's zombie times, and losses. JSON has the zombies too, unless --summary is given.
-    #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
-    #[arg(value_parser = interval, help_heading = "Output")]
-    pub interval: Option<TimeSpan>,
-
     /// Which tables the summary has.
     #[command(flatten)]
     pub tables: TableArgs,
-
-    /// Write JSON Lines instead of text
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
-
-    /// Write to FILE; JSON if its name ends in .jsonl, .json or .zst
-    ///
-    /// Without -o, the output goes to stdout, or to stderr with COMMAND; '-' means stdout in both
-    /// cases. On a terminal, COMMAND's own output comes in between; -o FILE keeps them apart. A name that ends in .zst also compresses the output; .txt.zst is compressed text. A
-    /// new file replaces an existing one only when the run has begun, that is, once the hooks are
-    /// attached and COMMAND has started; to follow the file by its name, use 'tail -F'. Files of
-    /// root have mode 0600. Symbolic links are refused. A FIFO may get its reader later. If nobody
-    /// reads the output, up to 16 MiB of lines wait in memory; the rest is lost and counted as
-    /// ring_full.
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    pub output: Option<PathBuf>,
 
     /// Exit with status 3 if this holds at the end, such as 'p99>50ms' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
@@ -145,7 +105,55 @@ pub struct TraceArgs {
     pub strict: bool,
 }
 
-impl TraceArgs {
+/// Options of a run that lists zombies.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct TraceArgs {
+    /// What the run is about.
+    #[command(flatten)]
+    pub run: RunArgs,
+
+    /// List each living zombie on a line of its own, instead of one line per parent
+    #[arg(long, help_heading = "Output")]
+    pub each: bool,
+
+    /// Show the wall-clock time, with µs
+    #[arg(short, long, help_heading = "Output")]
+    pub timestamps: bool,
+
+    /// Show only the summary at the end
+    ///
+    /// It begins with a verdict: which parents leave zombies and why, or that every zombie was reaped.
+    /// Then come the counts, the parents and containers by zombie time, percentiles, and what was
+    /// lost. If other processes forged notifications or reaps, it says how many were ignored.
+    #[arg(short, long, help_heading = "Output")]
+    pub summary: bool,
+
+    /// Print one line of statistics per interval instead of one per zombie
+    ///
+    /// The line has the exits per second, the reaped, autoreaped and living zombies, percentiles of
+    /// the interval's zombie times, and losses. JSON has the zombies too, unless --summary is given.
+    #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = interval, help_heading = "Output")]
+    pub interval: Option<TimeSpan>,
+
+    /// Write JSON Lines instead of text
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// Write to FILE; JSON if its name ends in .jsonl, .json or .zst
+    ///
+    /// Without -o, the output goes to stdout, or to stderr with COMMAND; '-' means stdout in both
+    /// cases. On a terminal, COMMAND's own output comes in between; -o FILE keeps them apart. A name that ends in .zst also compresses the output; .txt.zst is compressed text. A
+    /// new file replaces an existing one only when the run has begun, that is, once the hooks are
+    /// attached and COMMAND has started; to follow the file by its name, use 'tail -F'. Files of
+    /// root have mode 0600. Symbolic links are refused. A FIFO may get its reader later. If nobody
+    /// reads the output, up to 16 MiB of lines wait in memory; the rest is lost and counted as
+    /// ring_full.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+}
+
+impl RunArgs {
     /// Why the options don't go together, if so. `ends_in_dashes`: the last argument is `--`.
     pub(crate) fn conflict(&self, ends_in_dashes: bool) -> Option<(ErrorKind, &'static str)> {
         if !self.command.is_empty() {
@@ -179,25 +187,50 @@ impl TraceArgs {
             "COMMAND",
             program.filter(|path| path.parent() != Some(Path::new(""))),
         );
-        files.output("--output", self.output.as_deref());
         files.format(&self.format);
+    }
+
+    /// Where text goes that has no file.
+    pub(crate) fn screen(&self) -> Target {
+        match self.command.is_empty() {
+            true => Target::Stdout,
+            false => Target::Stderr,
+        }
+    }
+
+    /// Where the output goes, if `path` is that of `--output`; '-' is standard output.
+    pub(crate) fn file(&self, path: &Path) -> Target {
+        match (path == Path::new("-"), self.command.is_empty()) {
+            (false, _) => Target::File(path.to_owned()),
+            (true, true) => Target::Stdout,
+            (true, false) => Target::SharedStdout,
+        }
+    }
+
+    /// What is to be listed: what the filter says, but not what was reaped sooner than `min` unless
+    /// that is asked for.
+    pub(crate) fn filter(&self, min: Option<TimeSpan>) -> Filter {
+        let filter = Filter::from(&self.filter);
+        Filter {
+            autoreaped: self.all,
+            min: filter.min.or(min.filter(|_| !self.all)),
+            ..filter
+        }
+    }
+}
+
+impl TraceArgs {
+    /// Adds the files that the command line names.
+    pub(crate) fn add_files(&self, files: &mut Files) {
+        self.run.add_files(files);
+        files.output("--output", self.output.as_deref());
     }
 
     /// Where the output goes.
     pub(crate) fn target(&self) -> Target {
-        match (&self.output, self.command.is_empty()) {
-            (Some(path), _) if path != Path::new("-") => Target::File(path.clone()),
-            (_, true) => Target::Stdout,
-            (Some(_), false) => Target::SharedStdout,
-            (None, false) => Target::Stderr,
-        }
-    }
-
-    /// Whether the run's output goes to standard output.
-    pub fn writes_to_stdout(&self) -> bool {
         match &self.output {
-            Some(path) => path == Path::new("-"),
-            None => self.command.is_empty(),
+            Some(path) => self.run.file(path),
+            None => self.run.screen(),
         }
     }
 
@@ -213,24 +246,16 @@ impl TraceArgs {
             summary_only: self.summary,
             intervals: self.interval.is_some(),
             timestamps: self.timestamps,
-            tables: self.tables.into(),
+            tables: self.run.tables.into(),
             each: self.each,
-            color: self.color,
+            color: self.run.color,
         }
     }
 
     /// What is to be listed.
     pub fn filter(&self) -> Filter {
-        let filter = Filter::from(&self.filter);
         // Nobody reads hundreds of lines about what was reaped at once.
-        let is_quick_of_no_interest = !self.writes_json() && !self.all;
-        Filter {
-            autoreaped: self.all,
-            min: filter
-                .min
-                .or_else(|| is_quick_of_no_interest.then_some(QUICK)),
-            ..filter
-        }
+        self.run.filter((!self.writes_json()).then_some(QUICK))
     }
 }
 
@@ -257,5 +282,32 @@ fn interval(text: &str) -> Result<TimeSpan, String> {
     match span.as_nanos() {
         0..100_000_000 => Err("must be 100ms or longer".to_owned()),
         _ => Ok(span),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: TraceArgs,
+    }
+
+    #[test]
+    fn where_the_output_goes() {
+        for (args, target) in [
+            (&[][..], Target::Stdout),
+            (&["--", "ls"], Target::Stderr),
+            (&["-o", "-"], Target::Stdout),
+            (&["-o", "-", "--", "ls"], Target::SharedStdout),
+            (&["-o", "x"], Target::File("x".into())),
+        ] {
+            let line = Line::parse_from([&["zombie-trace"], args].concat());
+            assert_eq!(line.args.target(), target, "{args:?}");
+        }
     }
 }

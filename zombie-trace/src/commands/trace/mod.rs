@@ -2,22 +2,26 @@
 
 mod args;
 
-use std::{ffi::OsString, future::Future, io, pin::pin, process::ExitStatus, thread};
+use std::{
+    ffi::OsString, future::Future, io, pin::pin, process::ExitStatus, thread, time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{sync::oneshot, time::Instant};
 
-pub use args::TraceArgs;
+pub use args::{RunArgs, TraceArgs};
 
 use crate::{
     commands::gates::Gates,
     exit_code::ExitCode,
+    filter::Filter,
     kernel::{self, Scope, Tracer},
     model::{ScopeLine, Start},
     run::{
         attach,
         command::{self, Program, StartError, Terminal, Traced},
-        destination::Destination,
+        destination::{Destination, Target},
+        live_line::LiveLine,
         notice,
         pipeline::{Ending, Pipeline},
         session::{Session, Trouble, until},
@@ -28,12 +32,57 @@ use crate::{
     system::{self, Release, deadline::Deadline, monotonic_now, wall_clock},
 };
 
+/// What a run writes, and where.
+pub(crate) struct Plan<'a> {
+    /// What the run is about.
+    pub(crate) args: &'a RunArgs,
+    /// Which zombies are listed.
+    pub(crate) filter: Filter,
+    /// Where the output goes.
+    pub(crate) target: Target,
+    /// What is written to it.
+    pub(crate) sink: sink::Options,
+    /// How long an interval is, if there are any.
+    pub(crate) interval: Option<Duration>,
+    /// The output has an end even if COMMAND could not start.
+    pub(crate) keeps_refused: bool,
+    /// Where the summary is also shown as text.
+    pub(crate) screen: Option<Target>,
+    /// Says on the terminal how the run is going.
+    pub(crate) live_line: Option<LiveLine>,
+}
+
+/// How a run ended.
+pub(crate) struct Finished {
+    pub(crate) code: ExitCode,
+    /// The run has begun, and its output is whole.
+    pub(crate) is_whole: bool,
+}
+
 /// Runs until Ctrl-C, for the asked time, or while the command does.
 ///
 /// # Errors
 /// No privileges, a kernel that can't be traced, an output that can't be written: each names what
 /// is wrong and what to do.
 pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
+    let plan = Plan {
+        args: &args.run,
+        filter: args.filter(),
+        target: args.target(),
+        sink: args.sink(),
+        interval: args.interval.map(Into::into),
+        keeps_refused: args.json || args.output.is_some(),
+        screen: None,
+        live_line: None,
+    };
+    Ok(perform(plan)?.code)
+}
+
+/// Carries out a run.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn perform(plan: Plan<'_>) -> anyhow::Result<Finished> {
     kernel::check_limits()?;
     let inherited = Inherited::take().context("cannot set signals up")?;
     let signals = Signals::subscribe(&inherited).context("cannot set signals up")?;
@@ -41,18 +90,19 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the event loop")?
-        .block_on(trace(args, &inherited, signals))
+        .block_on(trace(plan, &inherited, signals))
 }
 
 async fn trace(
-    args: &TraceArgs,
+    mut plan: Plan<'_>,
     inherited: &Inherited,
     mut signals: Signals,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<Finished> {
+    let args = plan.args;
     // Before anything else: a misspelled COMMAND must not cost the last run's recording.
     let program = match find_program(args) {
         Ok(program) => program,
-        Err(error) => return Ok(refuse(&error)),
+        Err(error) => return Ok(Finished::before_it_began(refuse(&error))),
     };
     let terminal = match &args.user {
         Some(user) => Terminal::open(user, signals.sender())
@@ -67,19 +117,23 @@ async fn trace(
     // The verifier may take its time: whoever does not want to wait for it gets away.
     let tracer = tokio::select! {
         biased;
-        stop = signals.stop(false) => return Ok(stop.exit_code()),
+        stop = signals.stop(false) => return Ok(Finished::before_it_began(stop.exit_code())),
         tracer = attach_aside(args, scope)? => tracer?,
     };
-    let (mut destination, output) = Destination::open(&args.target())?;
+    let (mut destination, output) = Destination::open(&plan.target)?;
     let gates = Gates::open(&args.fail_if, &args.format)?;
     let backend = tracer.backend();
-    let start = start_line(args, &tracer);
-    let mut session = begin(args, tracer, output)?;
+    let start = start_line(&plan, &tracer);
+    let live_line = plan.live_line.take();
+    let mut session = begin(&plan, tracer, output)?;
     session.warn_of_hidden();
     if !args.quiet {
         say(&notice::attached(backend));
     }
 
+    if let Some(line) = live_line {
+        session = session.with_live_line(line);
+    }
     let mut outcome = session.start(&start).map(|()| None);
     // `refused`: the exit status if COMMAND does not run.
     let (mut traced, mut refused) =
@@ -92,6 +146,7 @@ async fn trace(
         let begun = executed(traced.as_ref());
         let follow = session.follow(traced.as_mut(), &mut signals, deadline);
         outcome = replacing(&mut destination, begun, follow).await;
+        session.end_live_line();
     }
     if let Some(error) = traced.as_ref().and_then(Traced::start_error) {
         refused = Some(refuse(&error));
@@ -108,7 +163,7 @@ async fn trace(
             terminal.release();
         }
         // On the terminal, a summary of nothing would only hide why COMMAND does not run.
-        if refused.is_none() || args.json || args.output.is_some() {
+        if refused.is_none() || plan.keeps_refused {
             outcome = session.finish().await.map(|end| {
                 ending = Some(end);
                 ended
@@ -120,7 +175,7 @@ async fn trace(
         status = Some(outlive(traced, &mut signals, deadline).await?);
     }
     let end = session.end();
-    let trouble = write_out(
+    let mut trouble = write_out(
         &mut destination,
         &mut signals,
         end,
@@ -128,9 +183,55 @@ async fn trace(
         refused.is_some(),
     )
     .await;
-    let code = refused.unwrap_or_else(|| status.map_or(ExitCode::Success, command::exit_code));
     let ending = ending.filter(|_| refused.is_none());
-    Ok(conclude(args, gates, &destination, trouble, ending, code))
+    let is_whole = ending.is_some() && trouble.is_none();
+    if let (Some(target), Some(ending)) = (&plan.screen, &ending) {
+        let shown = show_summary(target, args, ending, &mut signals, end).await;
+        trouble = trouble.or(shown.err().map(Trouble::Other));
+    }
+    let code = refused.unwrap_or_else(|| status.map_or(ExitCode::Success, command::exit_code));
+    Ok(Finished {
+        code: conclude(args, gates, &destination, trouble, ending, code),
+        is_whole,
+    })
+}
+
+impl Finished {
+    fn before_it_began(code: ExitCode) -> Self {
+        Self {
+            code,
+            is_whole: false,
+        }
+    }
+}
+
+/// Shows the summary of a run whose output is no text. Nobody has to read it.
+async fn show_summary(
+    target: &Target,
+    args: &RunArgs,
+    ending: &Ending,
+    signals: &mut Signals,
+    end: Option<Deadline>,
+) -> anyhow::Result<()> {
+    let (screen, queue) = Destination::open(target)?;
+    let options = sink::Options {
+        summary_only: true,
+        color: args.color,
+        ..sink::Options::default()
+    };
+    let mut text = sink::new(options, queue);
+    let written = text
+        .summary(&ending.summary)
+        .and_then(|()| text.running(&ending.running))
+        .and_then(|()| text.end());
+    let written = match written {
+        Ok(()) => screen.finish(signals, end).await,
+        failed => failed,
+    };
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.with_context(|| format!("cannot write to {}", screen.name())),
+    }
 }
 
 /// Starts COMMAND, unless somebody has said stop. An error is the exit status.
@@ -173,7 +274,7 @@ async fn write_out(
 
 /// Judges the run, says what went wrong, and gives the exit status.
 fn conclude(
-    args: &TraceArgs,
+    args: &RunArgs,
     gates: Gates,
     destination: &Destination,
     trouble: Option<Trouble>,
@@ -243,7 +344,7 @@ fn explained(trouble: Trouble, destination: &Destination) -> anyhow::Error {
 
 /// As [`attach`], in a thread of its own.
 fn attach_aside(
-    args: &TraceArgs,
+    args: &RunArgs,
     scope: Scope,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<Tracer>> + use<>> {
     let config = args.tuning.config(scope, args.verbose > 1);
@@ -260,31 +361,31 @@ fn attach_aside(
 }
 
 /// Takes in what there was before the hooks.
-fn begin(args: &TraceArgs, tracer: Tracer, output: Queue) -> anyhow::Result<Session> {
-    let sink = sink::new(args.sink(), output);
+fn begin(plan: &Plan<'_>, tracer: Tracer, output: Queue) -> anyhow::Result<Session> {
+    let sink = sink::new(plan.sink, output);
     let error_ns = tracer.backend().error_ns();
-    let alive_after = args.alive_after;
+    let alive_after = plan.args.alive_after;
     let mut pipeline = Pipeline::new(
         error_ns,
         alive_after.as_nanos(),
-        args.filter(),
+        plan.filter.clone(),
         sink,
         Box::new(system::proc::command_line),
     );
-    if args.interval.is_some() {
+    if plan.interval.is_some() {
         pipeline = pipeline.with_intervals();
     }
     let mut session = Session::new(pipeline, tracer)?.looking_after(alive_after.into());
-    if let Some(interval) = args.interval {
-        session = session.with_intervals(interval.into());
+    if let Some(interval) = plan.interval {
+        session = session.with_intervals(interval);
     }
-    if args.writes_to_stdout() {
+    if matches!(plan.target, Target::Stdout | Target::SharedStdout) {
         session = session.writing_to(io::stdout());
     }
     Ok(session)
 }
 
-fn find_program(args: &TraceArgs) -> Result<Option<Program>, StartError> {
+fn find_program(args: &RunArgs) -> Result<Option<Program>, StartError> {
     let command = args.command.split_first();
     command
         .map(|(name, rest)| Program::find(name, rest, args.user.as_ref()))
@@ -314,7 +415,8 @@ async fn outlive(
     }
 }
 
-fn start_line(args: &TraceArgs, tracer: &Tracer) -> Start {
+fn start_line(plan: &Plan<'_>, tracer: &Tracer) -> Start {
+    let args = plan.args;
     let text = |args: &[OsString]| -> Vec<String> {
         args.iter()
             .map(|arg| arg.to_string_lossy().into_owned())
@@ -337,6 +439,6 @@ fn start_line(args: &TraceArgs, tracer: &Tracer) -> Start {
             command: !args.command.is_empty(),
             ..args.scope.line()
         }),
-        filter: Some(args.filter().line()),
+        filter: Some(plan.filter.line()),
     }
 }
