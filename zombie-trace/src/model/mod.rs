@@ -17,7 +17,7 @@ pub use cause::{Cause, Diagnosis};
 pub use comm::Comm;
 pub use counts::{Counts, Lost};
 pub use flag::Flag;
-pub use line::{FilterLine, Loss, Running, ScopeLine, Start};
+pub use line::{FilterLine, Loss, Running, ScopeLine, Start, Unlisted, UnlistedParent};
 pub use phases::{Phase, Phases, longest};
 pub use place::Place;
 pub use zombie::{How, Zombie};

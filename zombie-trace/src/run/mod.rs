@@ -9,5 +9,6 @@ pub mod notice;
 pub mod pipeline;
 pub(crate) mod session;
 pub mod signals;
+mod unlisted;
 
 pub(crate) use attach::attach;

@@ -23,7 +23,7 @@ pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table}
 use crate::{
     aggregate::{Interval, Summary},
     metrics::Standing,
-    model::{Alive, Loss, Running, Start, Zombie},
+    model::{Alive, Loss, Running, Start, Unlisted, Zombie},
 };
 
 /// Takes the results of a run, in order.
@@ -34,6 +34,14 @@ pub trait Sink {
     fn zombie(&mut self, zombie: &Zombie) -> io::Result<()>;
     /// A zombie still exists.
     fn alive(&mut self, alive: &Alive) -> io::Result<()>;
+    /// Whether [`unlisted`](Self::unlisted) is of use.
+    fn wants_unlisted(&self) -> bool {
+        false
+    }
+    /// Processes were reaped that a filter leaves out of the list.
+    fn unlisted(&mut self, _: &Unlisted) -> io::Result<()> {
+        Ok(())
+    }
     /// Whether [`standing`](Self::standing) is of use.
     fn wants_standing(&self) -> bool {
         false
