@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::Serialize;
 
-use super::{LEAST_CHANGE, Verdict};
+use super::verdict::{LEAST_CHANGE, Verdict};
 use crate::{
     aggregate::{GroupSummary, Summary},
     model::Comm,
@@ -28,6 +28,9 @@ pub struct Lingering {
     pub oldest_ns: Option<u64>,
     /// The zombie time of all, in ns.
     pub zombie_time_ns: u64,
+    /// How many were reaped.
+    #[serde(skip)]
+    reaped: u64,
     /// The longest that was reaped, in ns.
     #[serde(skip)]
     longest_ns: Option<u64>,
@@ -61,6 +64,7 @@ impl Lingering {
         self.alive = self.alive.saturating_add(group.alive);
         self.oldest_ns = self.oldest_ns.max(group.oldest_ns);
         self.zombie_time_ns = self.zombie_time_ns.saturating_add(group.zombie_time_ns);
+        self.reaped = self.reaped.saturating_add(group.reaped);
         self.longest_ns = self.longest_ns.max(group.max_ns);
     }
 
@@ -101,6 +105,8 @@ pub(super) fn judge(base: &Lingering, new: &Lingering, lengths: [u64; 2]) -> Ver
     let longest = base.longest_ns.max(new.longest_ns).unwrap_or(0);
     match (base.state(longest), new.state(longest)) {
         (State::Clean, State::Leaks) => Verdict::Worse,
+        // Without children it has nothing to leave.
+        (State::Leaks, State::Clean) if new.reaped == 0 => Verdict::NotEnoughData,
         (State::Leaks, State::Clean) => Verdict::Better,
         (State::Leaks, State::Leaks) => by_number(base.alive, new.alive, lengths),
         (State::Unsure, State::Leaks) | (State::Leaks, State::Unsure) => Verdict::NotEnoughData,
@@ -142,6 +148,7 @@ mod tests {
             alive,
             oldest_ns: (alive > 0).then_some(oldest_ns),
             longest_ns: Some(longest_ns),
+            reaped: 100,
             ..Lingering::default()
         }
     }
@@ -157,6 +164,10 @@ mod tests {
         assert_eq!(verdict(&clean, &leaks), Verdict::Worse);
         assert_eq!(verdict(&Lingering::default(), &leaks), Verdict::Worse);
         assert_eq!(verdict(&leaks, &clean), Verdict::Better);
+        assert_eq!(
+            verdict(&leaks, &Lingering::default()),
+            Verdict::NotEnoughData
+        );
         assert_eq!(verdict(&clean, &clean), Verdict::NoDifference);
     }
 

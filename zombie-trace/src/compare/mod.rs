@@ -36,6 +36,7 @@ mod lingering;
 mod profile;
 mod resample;
 mod scale;
+mod verdict;
 
 use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
@@ -51,9 +52,8 @@ use crate::{aggregate::ZombieTimes, model::Comm};
 
 pub use lingering::Lingering;
 pub use profile::Profile;
+pub use verdict::{LEAST_CHANGE, Verdict};
 
-/// A change by less than this factor, up or down, is no difference, however sure it is.
-pub const LEAST_CHANGE: f64 = 1.1;
 /// How sure all intervals of a comparison are together.
 pub const CONFIDENCE: f64 = 0.95;
 /// A percentile with fewer zombies beyond it is not judged.
@@ -201,50 +201,6 @@ pub struct Needed {
     pub base_longer: Option<f64>,
     /// The same of the second run.
     pub new_longer: Option<f64>,
-}
-
-/// What a change means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Zombies last longer.
-    Worse,
-    /// They last less long.
-    Better,
-    /// Some last longer, others less long.
-    Mixed,
-    /// None that counts.
-    NoDifference,
-    /// It can't be told.
-    NotEnoughData,
-}
-
-impl Verdict {
-    /// In words.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Worse => "worse",
-            Self::Better => "better",
-            Self::Mixed => "mixed",
-            Self::NoDifference => "no difference",
-            Self::NotEnoughData => "not enough data",
-        }
-    }
-
-    /// There is a difference.
-    pub fn is_difference(self) -> bool {
-        matches!(self, Self::Worse | Self::Better | Self::Mixed)
-    }
-
-    /// Of several figures.
-    fn of(verdicts: impl Iterator<Item = Self>) -> Self {
-        verdicts.fold(Self::NotEnoughData, |all, one| match (all, one) {
-            (Self::NotEnoughData, other) | (other, Self::NotEnoughData) => other,
-            (Self::NoDifference, other) | (other, Self::NoDifference) => other,
-            (all, one) if all == one => all,
-            _ => Self::Mixed,
-        })
-    }
 }
 
 /// Compares two runs.

@@ -182,7 +182,11 @@ impl Page {
             let interval = change.interval.map_or_else(String::new, |[low, high]| {
                 format!("{} … {}", factor(low + 1.0), factor(high + 1.0))
             });
-            let ratio = times(change.ratio);
+            let ratio = match (figure, pair.base.alive, pair.new.alive) {
+                // No factor makes something of nothing.
+                ("living", Some(0), Some(more @ 1..)) => format!("+{more}"),
+                _ => times(change.ratio),
+            };
             let line = match self.is_wide() {
                 true => format!("  {figure:<11}{base:>9} {new:>9} {ratio:>8}  {interval:<18} "),
                 false => format!("  {figure:<11}{new:>8} {ratio:>8}  "),
@@ -268,9 +272,8 @@ impl Page {
     /// What the percentiles lack that are not judged; the verdict says that of the median.
     fn needs(&self, pair: &Pair) -> String {
         let mut text = String::new();
-        for (metric, change) in percentiles(pair).skip_while(|(_, change)| {
-            change.needed.is_some() && pair.verdict == Verdict::NotEnoughData
-        }) {
+        let is_said = pair.verdict == Verdict::NotEnoughData;
+        for (metric, change) in percentiles(pair).skip(usize::from(is_said)) {
             if let Some(needed) = change.needed {
                 let sentence = format!("{metric}: {}", lacks(needed, pair));
                 let _ = writeln!(text, "{}", wrap(&sentence, Some(self.columns)));
