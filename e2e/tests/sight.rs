@@ -221,7 +221,7 @@ fn hidepid() -> Outcome {
             let run = zombie_trace(&["ps", "-P", &pid, "--fail-if", "alive>0"])
                 .with(with_proc(c"proc", options, None))
                 .run()?;
-            said(&run, 3, &["alive is 1"])?;
+            said(&run, 3, &["FAIL alive = 1 (limit 0)"])?;
         }
         let run = zombie_trace(&["inspect", &pid])
             .with(with_proc(c"proc", options, Some(NOBODY)))
@@ -267,7 +267,7 @@ fn subset_pid() -> Outcome {
     ])
     .with(with_proc(c"proc", c"subset=pid", None))
     .run()?;
-    said(&run, 3, &["alive is 1"])
+    said(&run, 3, &["FAIL alive = 1 (limit 0)"])
 }
 
 /// Root of a user namespace has every capability, and may not trace.
