@@ -575,7 +575,8 @@ fn filters() -> Outcome {
     let text = output(zombie_trace(&["ps", "--tree", &tree]))?;
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     ensure!(
-        text.contains("demo-child <defunct>") && text.contains(&format!("{parent} demo-parent")),
+        text.contains("demo-child <defunct>")
+            && text.contains(&format!("\n{parent} zombie-trace demo")),
         "{text}"
     );
     demo.end()

@@ -8,6 +8,7 @@ use crate::{
     },
     model::Comm,
     text::{
+        command,
         escape::{cut, escape, width},
         human,
         style::{BAD, GOOD, HEADING, PLAIN, paint},
@@ -318,7 +319,7 @@ fn leaves(parent: &LingeringPair) -> String {
     let LingeringPair { base, new, .. } = parent;
     let cmdline = new.cmdline.as_ref().or(base.cmdline.as_ref());
     let who = match cmdline {
-        Some(cmdline) => cut(&escape(cmdline), LONGEST_NAME).into_owned(),
+        Some(cmdline) => command(cmdline, LONGEST_NAME),
         None => name(parent.comm),
     };
     let zombies = |run: &Lingering| match run.alive {

@@ -5,6 +5,7 @@ use crate::{
     container::Container,
     model::{Alive, Cause},
     text::{
+        command,
         escape::{cut, escape, width},
         human, status,
         style::{BAD, DIM, HEADING, PLAIN, paint},
@@ -178,10 +179,7 @@ fn describe(text: &mut String, zombies: &[&Process], look: Look) {
     let first = zombies[0];
     let parent = match (first.alive.ppid, &first.parent_cmdline) {
         (None, _) => "a parent outside of this pid namespace".to_owned(),
-        (Some(pid), Some(cmdline)) => {
-            let cmdline = escape(cmdline);
-            format!("{pid} {}", cut(&cmdline, LONGEST_CMDLINE))
-        }
+        (Some(pid), Some(cmdline)) => format!("{pid} {}", command(cmdline, LONGEST_CMDLINE)),
         (Some(pid), None) => {
             let comm = first.alive.parent_comm.as_ref();
             let comm = comm.map_or_else(|| "?".to_owned(), |comm| comm.to_str().into_owned());
