@@ -349,7 +349,7 @@ fn lacks(needed: Needed, pair: &Pair) -> String {
                 let few = if count < needed.zombies {
                     ""
                 } else {
-                    " in too few bursts"
+                    ", in bursts"
                 };
                 let longer = rounded_up(longer);
                 found.push(format!(
