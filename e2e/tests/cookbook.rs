@@ -115,7 +115,7 @@ fn make(cooked: &Cooked) -> Outcome {
 }
 
 fn supervisor(cooked: &Cooked) -> Outcome {
-    cooked.says(0, "'alive>10' holds")?;
+    cooked.says(0, "FAIL alive = ")?;
     cooked.says(0, "status 3")?;
     let [one, fixed] = cooked.recordings(["one", "fixed"])?;
     ensure!(one.0.count("alive") > 10, "alive: {}", one.0.summary());

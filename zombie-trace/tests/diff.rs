@@ -11,7 +11,11 @@ use std::{
 
 use serde_json::Value;
 use support::Run;
-use zombie_trace::{model::Phases, sink::Json};
+use zombie_trace::{
+    aggregate::{GroupSummary, ParentSummary},
+    model::{FilterLine, Phases, ScopeLine, Unlisted, UnlistedParent},
+    sink::{Json, Sink as _},
+};
 
 struct Files(tempfile::TempDir);
 
@@ -241,7 +245,7 @@ fn a_busy_machine_is_named() {
     assert_eq!(found["verdict"], "worse");
     let told = found["warnings"].to_string();
     assert!(
-        told.contains("waited for a CPU for 1.00 µs a zombie, then 50.0 µs"),
+        told.contains("waited for a CPU for 1.00 µs per zombie, then 50.0 µs"),
         "{told}"
     );
     let [usual, slow] = [1.0, 1.5].map(|slower| files.record(&slower.to_string(), &run(slower)));
@@ -300,4 +304,190 @@ fn runs_of_few_zombies_or_none_are_not_enough() {
     // Those that were zombies of this run; not the autoreaped, nor those from before.
     let reaped = &support::eventful().summary.zombie_ns.count;
     assert_eq!(found["overall"]["base"]["zombie_ns"]["count"], *reaped);
+}
+
+/// As `-m` records the run: zombies below the limit are not listed.
+fn filtered(run: &Run, min_ns: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut json = Json::new(&mut bytes, true);
+    let mut start = run.start.clone();
+    start.filter = Some(FilterLine {
+        min_ns,
+        ..FilterLine::default()
+    });
+    json.start(&start).unwrap();
+    for zombie in &run.zombies {
+        if zombie.zombie_ns >= min_ns {
+            json.zombie(zombie).unwrap();
+        } else {
+            let parent = UnlistedParent {
+                ppid: zombie.ppid,
+                comm: zombie.parent_comm,
+            };
+            let unlisted = Unlisted {
+                ts: zombie.ts,
+                parents: vec![parent],
+                zombies: vec![(0, 0, zombie.zombie_ns)],
+            };
+            json.unlisted(&unlisted).unwrap();
+        }
+    }
+    let mut summary = run.summary.clone();
+    let listed = |zombie: &&zombie_trace::model::Zombie| zombie.zombie_ns >= min_ns;
+    summary.listed = run.zombies.iter().filter(listed).count() as u64;
+    summary.counts.filtered = run.zombies.len() as u64 - summary.listed;
+    json.summary(&summary).unwrap();
+    json.flush().unwrap();
+    bytes
+}
+
+#[test]
+fn a_filter_changes_no_figure() {
+    let files = Files::new();
+    let (base, slow) = (run(1.0), run(1.5));
+    let whole = files.record("whole", &base);
+    let listed = files.write("listed", &filtered(&base, 40_000));
+    let slow = files.record("slow", &slow);
+    let [of_whole, of_listed] = [&whole, &listed].map(|base| json(base, &slow));
+    assert_eq!(of_whole["verdict"], "worse");
+    for key in ["verdict", "overall", "by_parent", "warnings"] {
+        assert_eq!(of_whole[key], of_listed[key], "{key}");
+    }
+    for condition in [
+        "p50>+20%",
+        "p99>+1000%",
+        "p95>1ms",
+        "count<2001",
+        "p95<70us",
+    ] {
+        let gate = |new| diff(&slow, new, &["--fail-if", condition]);
+        let [whole, listed] = [&whole, &listed].map(|new| gate(new));
+        assert_eq!(whole.status, listed.status, "{condition}");
+        assert_eq!(whole.stderr, listed.stderr, "{condition}");
+    }
+}
+
+#[test]
+fn runs_of_another_kind_are_refused() {
+    let files = Files::new();
+    let with = |name: &str, scope: ScopeLine| {
+        let mut run = run(1.0);
+        run.start.scope = Some(scope);
+        files.record(name, &run)
+    };
+    let parent = |pid| ScopeLine {
+        ppid: vec![pid],
+        ..ScopeLine::default()
+    };
+    let container = |name: &str| ScopeLine {
+        container: vec![name.to_owned()],
+        ..ScopeLine::default()
+    };
+    let all = with("all", ScopeLine::default());
+    let [one, other] = [7, 8].map(|pid| with(&pid.to_string(), parent(pid)));
+    let [web, db] = ["web", "db"].map(|name| with(name, container(name)));
+    assert_eq!(json(&one, &other)["warnings"], serde_json::json!([]));
+    let warnings = json(&web, &db)["warnings"].to_string();
+    assert!(
+        warnings.contains("--container differs: web, then db"),
+        "{warnings}"
+    );
+    for (base, new, why) in [
+        (&all, &one, "NEW was recorded with --ppid, BASE without"),
+        (&one, &all, "BASE was recorded with --ppid, NEW without"),
+        (
+            &web,
+            &all,
+            "BASE was recorded with --container, NEW without",
+        ),
+    ] {
+        let output = diff(base, new, &["--fail-if", "p50>+20%"]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains(why), "{told}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+/// With so many zombies of one parent left at the end of the run.
+fn leaving(alive: u64) -> Run {
+    let mut run = run(1.0);
+    let bash = Some("bash".into());
+    let rows = &mut run.summary.by_parent;
+    rows.retain(|row| row.comm != bash);
+    rows.push(ParentSummary {
+        ppid: Some(4242),
+        comm: bash,
+        cmdline: Some("bash ./supervise.sh".into()),
+        group: GroupSummary {
+            alive,
+            oldest_ns: (alive > 0).then_some(7_100_000_000),
+            zombie_time_ns: 1 + alive * 3_500_000_000,
+            reaped: 2000,
+            max_ns: Some(75_000),
+            ..GroupSummary::default()
+        },
+    });
+    run
+}
+
+#[test]
+fn a_new_leak_makes_it_worse() {
+    let files = Files::new();
+    let [clean, leaks, same] = [0, 67, 67].map(|alive| {
+        let run = leaving(alive);
+        let name = run.start.tracer_pid.to_string();
+        files.record(&name, &run)
+    });
+    let found = json(&clean, &leaks);
+    assert_eq!(found["verdict"], "worse");
+    assert_eq!(
+        found["overall"]["changes"]["p50"]["verdict"],
+        "no-difference"
+    );
+    let alive = &found["overall"]["changes"]["alive"];
+    assert_eq!(
+        (&alive["verdict"], &alive["ratio"]),
+        (&"worse".into(), &Value::Null)
+    );
+    let leak = &found["lingering"][0];
+    assert_eq!(
+        (&leak["verdict"], &leak["new"]["alive"]),
+        (&"worse".into(), &67.into())
+    );
+    assert_eq!(leak["new"]["cmdline"], "bash ./supervise.sh");
+    let text = String::from_utf8(diff(&clean, &leaks, &[]).stdout).unwrap();
+    let first = "worse: bash ./supervise.sh leaves 67 zombies, the oldest 7.10 s (base: none)\n";
+    assert!(text.starts_with(first), "{text}");
+    assert_eq!(json(&leaks, &clean)["verdict"], "better");
+    assert_eq!(json(&leaks, &same)["verdict"], "no-difference");
+    // From nothing to something is more than any change.
+    let gate = diff(&clean, &leaks, &["--fail-if", "alive>+1000%"]);
+    assert_eq!(
+        gate.status.code(),
+        Some(0),
+        "of the summary's count, which is 0: {gate:?}"
+    );
+}
+
+#[test]
+fn how_much_data_lacks_is_said() {
+    let files = Files::new();
+    let few = |count| {
+        let mut run = run(1.0);
+        run.zombies.truncate(count);
+        let name = run.start.tracer_pid.to_string();
+        files.record(&name, &run)
+    };
+    let [some, few] = [150, 12].map(few);
+    let needed = |percentile: &str| {
+        let found = json(&some, &few);
+        found["overall"]["changes"][percentile]["needed"].clone()
+    };
+    assert_eq!(needed("p50")["zombies"], 20);
+    let longer = needed("p99")["new_longer"].as_f64().unwrap();
+    assert!((83.0..84.0).contains(&longer), "{longer}");
+    let text = String::from_utf8(diff(&some, &few, &[]).stdout).unwrap();
+    let first = "not enough data: at least 20 zombies are needed in each run; NEW has 12: record";
+    assert!(text.starts_with(first), "{text}");
 }

@@ -9,6 +9,7 @@ use std::{env, fs, path::Path};
 use jiff::tz::TimeZone;
 use support::Run;
 use zombie_trace::{
+    aggregate::{GroupSummary, ParentSummary, Summary},
     cli::Cli,
     commands::doctor::{self, ProcCheck},
     compare::{Comparison, Profile, compare},
@@ -169,10 +170,18 @@ fn two_runs() {
     let worse = slower_supervisor();
     check("diff-80.txt", &text(&worse, 80, false));
     check("diff-colours.txt", &text(&worse, 120, true));
+    for width in [40, 80, 120, 200] {
+        check(
+            &format!("diff-leak-{width}.txt"),
+            &text(&new_leak(), width, false),
+        );
+    }
+    check("diff-few.txt", &text(&too_few(), 80, false));
     check("diff-same.txt", &text(&no_difference(), 80, false));
     check("diff-nothing.txt", &text(&nothing_to_compare(), 80, false));
     for width in 40..130 {
-        for line in text(&worse, width, false).lines() {
+        let texts = [&worse, &new_leak(), &too_few()].map(|runs| text(runs, width, false));
+        for line in texts.iter().flat_map(|text| text.lines()) {
             let columns = unicode_width::UnicodeWidthStr::width(line);
             assert!(columns <= width, "{columns} > {width}: {line}");
         }
@@ -187,6 +196,49 @@ fn slower_supervisor() -> Comparison {
 /// Nothing has changed.
 fn no_difference() -> Comparison {
     compare(&profile(1.0, "cron"), &profile(1.0, "cron"))
+}
+
+/// A parent that has ceased to reap, among others that haven't.
+fn new_leak() -> Comparison {
+    let summary = |alive: u64| {
+        let living = GroupSummary {
+            alive,
+            oldest_ns: (alive > 0).then_some(7_100_000_000),
+            zombie_time_ns: 1_900_000_000 + alive * 3_500_000_000,
+            reaped: 3000,
+            max_ns: Some(1_100_000),
+            ..GroupSummary::default()
+        };
+        let supervisor = ParentSummary {
+            ppid: Some(3436),
+            comm: Some("supervisor".into()),
+            cmdline: Some("python3 /opt/supervisor.py --interval 1".into()),
+            group: living,
+        };
+        Summary {
+            duration_ns: 9_100_000_000,
+            zombie_time_ns: supervisor.group.zombie_time_ns,
+            oldest_ns: supervisor.group.oldest_ns,
+            by_parent: vec![supervisor],
+            ..support::empty().summary
+        }
+    };
+    let mut runs = [profile(1.0, "cron"), profile(1.0, "cron")];
+    runs[0].summary(&summary(0));
+    runs[1].summary(&summary(67));
+    compare(&runs[0], &runs[1])
+}
+
+/// Less than a verdict needs.
+fn too_few() -> Comparison {
+    let few = |count| {
+        let mut profile = Profile::begin(0);
+        for n in 0..count {
+            profile.zombie(n * 1_000_000, Some("make".into()), 20_000 + n as u64);
+        }
+        profile
+    };
+    compare(&few(150), &few(12))
 }
 
 /// There is nothing to compare.

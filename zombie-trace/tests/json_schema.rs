@@ -7,9 +7,14 @@ use std::{fs, path::Path};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use support::Run;
-use zombie_trace::sink::Json;
+use zombie_trace::{
+    model::{Unlisted, UnlistedParent},
+    sink::{Json, Sink as _},
+};
 
-const KINDS: [&str; 6] = ["start", "zombie", "alive", "loss", "interval", "summary"];
+const KINDS: [&str; 7] = [
+    "start", "zombie", "unlisted", "alive", "loss", "interval", "summary",
+];
 
 fn schema() -> Validator {
     let path =
@@ -21,7 +26,19 @@ fn schema() -> Validator {
 
 fn lines(run: &Run) -> Vec<Value> {
     let mut out = Vec::new();
-    run.play(&mut Json::new(&mut out, true));
+    let mut json = Json::new(&mut out, true);
+    run.play(&mut json);
+    let parent = UnlistedParent {
+        ppid: Some(4242),
+        comm: Some("bash".into()),
+    };
+    let unlisted = Unlisted {
+        ts: run.start.ts,
+        parents: vec![parent],
+        zombies: vec![(12, 0, 18_234)],
+    };
+    json.unlisted(&unlisted).unwrap();
+    json.flush().unwrap();
     let text = String::from_utf8(out).unwrap();
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())

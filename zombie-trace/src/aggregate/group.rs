@@ -100,6 +100,13 @@ impl Group {
         self.phases(zombie.phases.as_ref());
     }
 
+    /// Takes in an exact zombie time.
+    pub(super) fn time(&mut self, zombie_ns: u64) {
+        self.zombie_time = self.zombie_time.saturating_add(zombie_ns);
+        self.total = self.total.saturating_add(zombie_ns);
+        self.times.record(zombie_ns);
+    }
+
     /// Takes in a zombie that still exists, and was one for `in_run` ns of the run.
     pub(super) fn alive(&mut self, alive: &Alive, in_run: u64) {
         self.alive += 1;

@@ -41,9 +41,18 @@ impl<K: Clone + Eq + Hash + Ord> Groups<K> {
 
     /// Takes in a process that is gone. Gives whether the group is new.
     pub(super) fn zombie(&mut self, key: &K, zombie: &Zombie, in_run: u64, is_exact: bool) -> bool {
+        self.change(key, |group| group.zombie(zombie, in_run, is_exact))
+    }
+
+    /// Takes in an exact zombie time.
+    pub(super) fn time(&mut self, key: &K, zombie_ns: u64) {
+        self.change(key, |group| group.time(zombie_ns));
+    }
+
+    fn change(&mut self, key: &K, change: impl FnOnce(&mut Group)) -> bool {
         let (group, is_new) = self.get(key);
         let had_histogram = group.has_histogram();
-        group.zombie(zombie, in_run, is_exact);
+        change(group);
         if group.has_histogram() && !had_histogram {
             self.histograms += 1;
             if self.histograms > MOST_HISTOGRAMS {

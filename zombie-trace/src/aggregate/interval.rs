@@ -36,7 +36,7 @@ pub struct Interval {
     pub filtered: u64,
     /// What could not be reported.
     pub lost: Lost,
-    /// The zombie times of the listed processes that were reaped.
+    /// The exact zombie times of those that were reaped, listed or not.
     pub zombie_ns: ZombieTimes,
     /// The same as counts.
     #[serde(serialize_with = "sparse")]

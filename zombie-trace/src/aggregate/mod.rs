@@ -77,6 +77,19 @@ impl RunFacts {
         let since = ts.duration_since(begin).as_nanos();
         time.min(u64::try_from(since).unwrap_or(0))
     }
+
+    /// Whether the zombie's time is in percentiles: it was a zombie of this run, and its error is below a
+    /// tenth of its time, or no more than that of the hooks.
+    pub fn is_measured(&self, zombie: &Zombie) -> bool {
+        !zombie.autoreaped() && !zombie.pre_existing() && self.is_exact(zombie)
+    }
+
+    fn is_exact(&self, zombie: &Zombie) -> bool {
+        const INEXACT: [Flag; 2] = [Flag::ApproximateStart, Flag::BoundedEnd];
+        zombie.error_ns <= self.error_ns
+            || zombie.error_ns < zombie.zombie_ns / 10
+            || !zombie.flags.iter().any(|flag| INEXACT.contains(flag))
+    }
 }
 
 /// A parent: its pid and command name.
@@ -135,7 +148,7 @@ impl Aggregate {
     /// Takes in a process that is gone. Gives whether its parent is seen for the first time.
     pub fn zombie(&mut self, zombie: &Zombie, is_listed: bool) -> bool {
         self.listed += u64::from(is_listed);
-        let is_exact = self.is_exact(zombie);
+        let is_exact = self.run.is_exact(zombie);
         let in_run = self.run.in_run(zombie.ts, zombie.zombie_ns, &zombie.flags);
         if let Some(container) = &zombie.container {
             let group = self.containers.group(container);
@@ -192,6 +205,12 @@ impl Aggregate {
     pub fn named(&mut self, parent: ParentKey, cmdline: &str) {
         let cut: String = cmdline.chars().take(LONGEST_CMDLINE).collect();
         self.parents.get(&parent).0.named(&cut.into());
+    }
+
+    /// Takes in a zombie that a recording does not list: its parent and its exact time.
+    pub fn unlisted(&mut self, parent: ParentKey, zombie_ns: u64) {
+        self.times(zombie_ns, 1);
+        self.parents.time(&parent, zombie_ns);
     }
 
     /// Takes in so many zombies that lasted about so long, of parents that are not known apart.
@@ -268,17 +287,14 @@ impl Aggregate {
         }
     }
 
+    /// Whether a zombie's time is in percentiles.
+    pub fn is_measured(&self, zombie: &Zombie) -> bool {
+        self.run.is_measured(zombie)
+    }
+
     /// The zombie times that are exact.
     pub fn exact_times(&self) -> &Samples {
         &self.times
-    }
-
-    /// Whether the error is below a tenth of the zombie time, or no more than that of the hooks.
-    fn is_exact(&self, zombie: &Zombie) -> bool {
-        const INEXACT: [Flag; 2] = [Flag::ApproximateStart, Flag::BoundedEnd];
-        zombie.error_ns <= self.run.error_ns
-            || zombie.error_ns < zombie.zombie_ns / 10
-            || !zombie.flags.iter().any(|flag| INEXACT.contains(flag))
     }
 }
 

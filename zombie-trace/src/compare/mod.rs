@@ -27,28 +27,33 @@
 //! What differs between the runs but not within either of them (another kernel, another machine,
 //! a noisy neighbour for the whole of one run) can't be told from a change of the program: repeat
 //! the runs in turns. A load with a cycle that is longer than an eighth of the run looks like one
-//! that drifts. The maximum is a single zombie: its change is shown but not judged. Zombies that
-//! were never reaped are in no percentile.
+//! that drifts. The maximum is a single zombie: its change is shown but not judged.
+//!
+//! Zombies that were never reaped are in no percentile. They are compared by parent: one that leaves
+//! zombies in the second run alone makes it worse, whatever the percentiles are. See [`lingering`].
 
+mod lingering;
 mod profile;
 mod resample;
 mod scale;
+mod verdict;
 
-use std::{cmp::Reverse, collections::HashSet};
+use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
 use self::{
+    lingering::OfRun,
     profile::Times,
-    resample::{Estimate, quantiles, rate},
+    resample::{Estimate, Shortfall, quantiles, rate},
 };
 use crate::{aggregate::ZombieTimes, model::Comm};
 
+pub use lingering::Lingering;
 pub use profile::Profile;
+pub use verdict::{LEAST_CHANGE, Verdict};
 
-/// A change by less than this factor, up or down, is no difference, however sure it is.
-pub const LEAST_CHANGE: f64 = 1.1;
 /// How sure all intervals of a comparison are together.
 pub const CONFIDENCE: f64 = 0.95;
 /// A percentile with fewer zombies beyond it is not judged.
@@ -70,6 +75,8 @@ pub struct Comparison {
     pub overall: Pair,
     /// Those of each parent that both runs have; the worst change first. None if there is but one.
     pub by_parent: Vec<ParentPair>,
+    /// Parents that leave more or fewer zombies unreaped than before; the most zombies first.
+    pub lingering: Vec<LingeringPair>,
     /// Parents of the first run alone.
     pub only_base: Vec<ParentCount>,
     /// Parents of the second run alone.
@@ -83,18 +90,39 @@ pub struct Comparison {
 pub struct ParentPair {
     /// The parent's command name.
     pub comm: Option<Comm>,
+    /// Its command line, of the second run if that has it.
+    pub cmdline: Option<Arc<str>>,
     /// Its zombies.
     #[serde(flatten)]
     pub pair: Pair,
 }
 
-/// How many zombies a parent had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// The zombies that a parent left in both runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LingeringPair {
+    /// The parent's command name.
+    pub comm: Option<Comm>,
+    /// Worse if it leaves more.
+    pub verdict: Verdict,
+    /// In the first run.
+    pub base: Lingering,
+    /// In the second run.
+    pub new: Lingering,
+}
+
+/// The zombies of a parent that is in one run alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ParentCount {
     /// The parent's command name.
     pub comm: Option<Comm>,
-    /// How many.
+    /// How many were reaped.
     pub count: u64,
+    /// Worse if it leaves zombies in the second run, better if it did in the first; `None` if that is
+    /// not known.
+    pub verdict: Option<Verdict>,
+    /// Its living zombies and its zombie time.
+    #[serde(flatten)]
+    pub lingering: Lingering,
 }
 
 /// The zombies of both runs.
@@ -115,6 +143,12 @@ pub struct Pair {
 pub struct RunFigures {
     /// Zombies a second; `None` if the run took no time.
     pub rate: Option<f64>,
+    /// The zombie time of all, in ns; this and the next two are `None` if the recording has no summary.
+    pub zombie_time_ns: Option<u64>,
+    /// Living zombies at the end of the run.
+    pub alive: Option<u64>,
+    /// The age of the oldest of them, in ns; `None` if there is none, too.
+    pub oldest_ns: Option<u64>,
     /// How long they lasted.
     pub zombie_ns: ZombieTimes,
 }
@@ -134,75 +168,65 @@ pub struct Changes {
     pub p99: Change,
     /// Of the longest.
     pub max: Change,
+    /// Of the zombie time.
+    pub zombie_time: Change,
+    /// Of living zombies at the end of the run; worse if a parent leaves zombies that did not before.
+    pub alive: Change,
+    /// Of the age of the oldest of them.
+    pub oldest: Change,
 }
 
 /// By how much a figure has changed: 0.2 for 20 % more.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Change {
     /// What is seen; `None` if one of the figures is not known, or the first is 0.
     pub relative: Option<f64>,
+    /// The second figure divided by the first.
+    pub ratio: Option<f64>,
     /// Where the change may lie in truth; `None` if that can't be told.
     pub interval: Option<[f64; 2]>,
     /// What it means; `None` for what is not judged.
     pub verdict: Option<Verdict>,
+    /// What lacks for a verdict; `None` if nothing does.
+    pub needed: Option<Needed>,
 }
 
-/// What a change means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Zombies last longer.
-    Worse,
-    /// They last less long.
-    Better,
-    /// Some last longer, others less long.
-    Mixed,
-    /// None that counts.
-    NoDifference,
-    /// It can't be told.
-    NotEnoughData,
-}
-
-impl Verdict {
-    /// In words.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Worse => "worse",
-            Self::Better => "better",
-            Self::Mixed => "mixed",
-            Self::NoDifference => "no difference",
-            Self::NotEnoughData => "not enough data",
-        }
-    }
-
-    /// There is a difference.
-    pub fn is_difference(self) -> bool {
-        matches!(self, Self::Worse | Self::Better | Self::Mixed)
-    }
-
-    /// Of several figures.
-    fn of(verdicts: impl Iterator<Item = Self>) -> Self {
-        verdicts.fold(Self::NotEnoughData, |all, one| match (all, one) {
-            (Self::NotEnoughData, other) | (other, Self::NotEnoughData) => other,
-            (Self::NoDifference, other) | (other, Self::NoDifference) => other,
-            (all, one) if all == one => all,
-            _ => Self::Mixed,
-        })
-    }
+/// How much more data a verdict needs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Needed {
+    /// How many zombies each run must have at least.
+    pub zombies: u64,
+    /// How many times as long the first run must be, about; `None` if it is long enough or has no
+    /// zombies.
+    pub base_longer: Option<f64>,
+    /// The same of the second run.
+    pub new_longer: Option<f64>,
 }
 
 /// Compares two runs.
 pub fn compare(base: &Profile, new: &Profile) -> Comparison {
     let overall = Estimates::new((base, &base.overall), (new, &new.overall));
+    let living = Living::new(base, new);
+    let none = Times::default();
     // A single parent is the run as a whole once more.
-    let names: HashSet<_> = base.parents.keys().chain(new.parents.keys()).collect();
-    let common: Vec<_> = base
+    let names: HashSet<_> = base
         .parents
+        .keys()
+        .chain(new.parents.keys())
+        .chain(&living.different)
+        .collect();
+    let is_common = |comm| {
+        let has_times = base.parents.contains_key(comm) && new.parents.contains_key(comm);
+        let is_different = living.different.contains(comm);
+        has_times || is_different && base.knows(*comm) && new.knows(*comm)
+    };
+    let common: Vec<_> = names
         .iter()
-        .filter(|_| names.len() > 1)
-        .filter_map(|(comm, times)| Some((*comm, times, new.parents.get(comm)?)))
-        .map(|(comm, base_times, new_times)| {
-            (comm, Estimates::new((base, base_times), (new, new_times)))
+        .filter(|comm| names.len() > 1 && is_common(comm))
+        .map(|comm| {
+            let [base_times, new_times] =
+                [base, new].map(|run| run.parents.get(comm).unwrap_or(&none));
+            (**comm, Estimates::new((base, base_times), (new, new_times)))
         })
         .collect();
 
@@ -213,12 +237,21 @@ pub fn compare(base: &Profile, new: &Profile) -> Comparison {
     let of_parents = of_parents.count() * QUANTILES.len();
     let families = if of_parents > 0 { 2 } else { 1 };
     let share = |judged: usize| (1.0 - CONFIDENCE) / (families * judged.max(1)) as f64;
-    let overall = overall.judge(share(QUANTILES.len()));
+    let overall = overall
+        .judge(share(QUANTILES.len()))
+        .with(living.all(), living.of(None, |of_run| Some(&of_run.all)));
     let mut by_parent: Vec<_> = common
         .into_iter()
-        .map(|(comm, estimates)| ParentPair {
-            comm,
-            pair: estimates.judge(share(of_parents)),
+        .map(|(comm, estimates)| {
+            let lingering = living.of(Some(comm), |of_run| of_run.parents.get(&comm));
+            let cmdline = lingering.iter().rev().flatten();
+            ParentPair {
+                comm,
+                cmdline: cmdline.filter_map(|run| run.cmdline.clone()).next(),
+                pair: estimates
+                    .judge(share(of_parents))
+                    .with(living.verdict(comm), lingering),
+            }
         })
         .collect();
     by_parent.sort_by(|a, b| {
@@ -227,43 +260,137 @@ pub fn compare(base: &Profile, new: &Profile) -> Comparison {
         badness.then_with(|| a.comm.cmp(&b.comm))
     });
     let verdicts = by_parent.iter().map(|parent| parent.pair.verdict);
+    let verdict = match living.is_worse() {
+        // The others may look better for that alone: what is never reaped is in no percentile.
+        true => Verdict::Worse,
+        false => Verdict::of(verdicts.chain([overall.verdict])),
+    };
     Comparison {
-        verdict: Verdict::of(verdicts.chain([overall.verdict])),
+        verdict,
         confidence: CONFIDENCE,
         least_change: LEAST_CHANGE,
         judged: QUANTILES.len() + of_parents,
+        lingering: living.pairs(),
+        only_base: living.only(base, new, 0),
+        only_new: living.only(new, base, 1),
+        of_others: base.of_others.saturating_add(new.of_others),
         overall,
         by_parent,
-        only_base: only(base, new),
-        only_new: only(new, base),
-        of_others: base.of_others.saturating_add(new.of_others),
     }
 }
 
-/// The parents that are in one run alone, the one with the most zombies first.
-fn only(one: &Profile, other: &Profile) -> Vec<ParentCount> {
-    // Who has intervals alone knows no parents.
-    if other.parents.is_empty() {
-        return Vec::new();
+/// The zombies that were not reaped, in both runs.
+struct Living<'a> {
+    /// `None` if one of them does not say.
+    runs: Option<[&'a OfRun; 2]>,
+    /// Parents that leave more or fewer than before.
+    different: HashSet<Option<Comm>>,
+}
+
+impl<'a> Living<'a> {
+    fn new(base: &'a Profile, new: &'a Profile) -> Self {
+        let runs = base.lingering.as_ref().zip(new.lingering.as_ref());
+        let mut living = Self {
+            runs: runs.map(<[&OfRun; 2]>::from),
+            different: HashSet::new(),
+        };
+        let parents = living.runs.iter().flatten();
+        let parents: HashSet<_> = parents.flat_map(|run| run.parents.keys()).collect();
+        let is_different = |comm: &Option<Comm>| {
+            let verdict = living.verdict(*comm);
+            verdict.is_some_and(Verdict::is_difference)
+        };
+        let different = parents.into_iter().filter(|comm| is_different(comm));
+        living.different = different.copied().collect();
+        living
     }
-    let mut only: Vec<_> = one
-        .parents
-        .iter()
-        .filter(|(comm, _)| !other.parents.contains_key(comm) && !other.others.contains(comm))
-        .map(|(&comm, times)| ParentCount {
-            comm,
-            count: times.count(),
-        })
-        .collect();
-    only.sort_unstable_by_key(|parent| (Reverse(parent.count), parent.comm));
-    only
+
+    /// Whether this parent leaves zombies that it did not before.
+    fn verdict(&self, comm: Option<Comm>) -> Option<Verdict> {
+        let runs = self.runs?;
+        let none = Lingering::default();
+        let [base, new] = runs.map(|run| run.parents.get(&comm).unwrap_or(&none));
+        Some(lingering::judge(base, new, runs.map(|run| run.duration_ns)))
+    }
+
+    /// Of all parents together.
+    fn all(&self) -> Option<Verdict> {
+        self.runs?;
+        let verdicts = self.different.iter().filter_map(|comm| self.verdict(*comm));
+        Some(Verdict::of(verdicts.chain([Verdict::NoDifference])))
+    }
+
+    fn pairs(&self) -> Vec<LingeringPair> {
+        let pair = |comm: &Option<Comm>| {
+            let [base, new] = self.of(Some(*comm), |run| run.parents.get(comm));
+            Some(LingeringPair {
+                comm: *comm,
+                verdict: self.verdict(*comm)?,
+                base: base?,
+                new: new?,
+            })
+        };
+        let mut pairs: Vec<_> = self.different.iter().filter_map(pair).collect();
+        pairs.sort_unstable_by_key(|pair| {
+            let is_worse = pair.verdict == Verdict::Worse;
+            let alive = pair.base.alive.max(pair.new.alive);
+            (Reverse(is_worse), Reverse(alive), pair.comm)
+        });
+        pairs
+    }
+
+    fn is_worse(&self) -> bool {
+        let mut verdicts = self.different.iter().map(|comm| self.verdict(*comm));
+        verdicts.any(|verdict| verdict == Some(Verdict::Worse))
+    }
+
+    /// What each run says about some of its zombies; nothing of a parent is nothing left.
+    fn of(
+        &self,
+        parent: Option<Option<Comm>>,
+        get: impl Fn(&'a OfRun) -> Option<&'a Lingering>,
+    ) -> [Option<Lingering>; 2] {
+        let Some(runs) = self.runs else {
+            return [None, None];
+        };
+        let none = || parent.map(|_| Lingering::default());
+        runs.map(|run| get(run).cloned().or_else(none))
+    }
+
+    /// The parents that are in one run alone: those that leave zombies, then the one with the most.
+    /// `index`: which of the runs that is.
+    fn only(&self, one: &Profile, other: &Profile, index: usize) -> Vec<ParentCount> {
+        // Who has intervals alone knows no parents.
+        let has_parents = !other.parents.is_empty();
+        let named = one.parents.keys().filter(|_| has_parents);
+        let comms: HashSet<_> = named.chain(&self.different).copied().collect();
+        let comms = comms
+            .into_iter()
+            .filter(|comm| one.knows(*comm) && !other.knows(*comm));
+        let mut only: Vec<_> = comms
+            .map(|comm| ParentCount {
+                comm,
+                count: one.parents.get(&comm).map_or(0, Times::count),
+                verdict: self.verdict(comm),
+                lingering: self
+                    .runs
+                    .and_then(|runs| runs[index].parents.get(&comm).cloned())
+                    .unwrap_or_default(),
+            })
+            .collect();
+        only.sort_unstable_by_key(|parent| {
+            let is_different = parent.verdict.is_some_and(Verdict::is_difference);
+            (Reverse(is_different), Reverse(parent.count), parent.comm)
+        });
+        only
+    }
 }
 
 /// Before it is known how many are judged at once.
 struct Estimates {
     figures: [RunFigures; 2],
     rate: [Option<Estimate>; 2],
-    quantiles: [[Option<Estimate>; QUANTILES.len()]; 2],
+    quantiles: [[Result<Estimate, Shortfall>; QUANTILES.len()]; 2],
 }
 
 impl Estimates {
@@ -275,6 +402,9 @@ impl Estimates {
                 let rate = times.count() as f64 / seconds;
                 RunFigures {
                     rate: rate.is_finite().then_some(rate),
+                    zombie_time_ns: None,
+                    alive: None,
+                    oldest_ns: None,
                     zombie_ns: times.summary(),
                 }
             }),
@@ -289,25 +419,24 @@ impl Estimates {
     fn are_enough(&self) -> bool {
         let [base, new] = &self.quantiles;
         let mut both = base.iter().zip(new);
-        both.any(|(base, new)| base.is_some() && new.is_some())
+        both.any(|(base, new)| base.is_ok() && new.is_ok())
     }
 
     /// With this probability of an error for each.
     fn judge(&self, error: f64) -> Pair {
         let [base, new] = self.figures;
-        let seen = |figure: fn(&RunFigures) -> Option<f64>| Change {
-            relative: relative(figure(&base), figure(&new)),
-            interval: None,
-            verdict: None,
-        };
+        let seen =
+            |figure: fn(&RunFigures) -> Option<f64>| Change::seen(figure(&base), figure(&new));
         let within = |of: [Option<Estimate>; 2]| Some(interval(of[0]?, of[1]?, error));
         let percentile = |index: usize, figure| {
-            let interval = within([0, 1].map(|run| self.quantiles[run][index]));
+            let estimates = [0, 1].map(|run| self.quantiles[run][index]);
+            let interval = within(estimates.map(Result::ok));
             let change = seen(figure);
             let verdict = change.relative.zip(interval).map(judge);
             Change {
                 interval,
                 verdict: Some(verdict.unwrap_or(Verdict::NotEnoughData)),
+                needed: Needed::of(QUANTILES[index], estimates),
                 ..change
             }
         };
@@ -321,6 +450,9 @@ impl Estimates {
             p90: percentile(1, |run| run.zombie_ns.p90.map(|ns| ns as f64)),
             p99: percentile(2, |run| run.zombie_ns.p99.map(|ns| ns as f64)),
             max: seen(|run| run.zombie_ns.max.map(|ns| ns as f64)),
+            zombie_time: Change::default(),
+            alive: Change::default(),
+            oldest: Change::default(),
         };
         Pair {
             verdict: Verdict::of(changes.percentiles().filter_map(|change| change.verdict)),
@@ -338,7 +470,60 @@ impl Changes {
     }
 }
 
+impl Change {
+    fn seen(base: Option<f64>, new: Option<f64>) -> Self {
+        let ratio = base.zip(new).map(|(base, new)| new / base);
+        let ratio = ratio.filter(|ratio| ratio.is_finite());
+        Self {
+            relative: ratio.map(|ratio| ratio - 1.0),
+            ratio,
+            ..Self::default()
+        }
+    }
+}
+
+impl Needed {
+    fn of(quantile: f64, estimates: [Result<Estimate, Shortfall>; 2]) -> Option<Self> {
+        let longer = |estimate: Result<_, Shortfall>| estimate.err().and_then(|lack| lack.longer);
+        let [base_longer, new_longer] = estimates.map(longer);
+        estimates.iter().any(Result::is_err).then_some(Self {
+            zombies: (LEAST_BEYOND / (1.0 - quantile)).round() as u64,
+            base_longer,
+            new_longer,
+        })
+    }
+}
+
 impl Pair {
+    /// With the zombies that were not reaped.
+    fn with(mut self, verdict: Option<Verdict>, lingering: [Option<Lingering>; 2]) -> Self {
+        for (figures, lingering) in [&mut self.base, &mut self.new].into_iter().zip(lingering) {
+            if let Some(lingering) = lingering {
+                figures.zombie_time_ns = Some(lingering.zombie_time_ns);
+                figures.alive = Some(lingering.alive);
+                figures.oldest_ns = lingering.oldest_ns;
+            }
+        }
+        let seen = |figure: fn(&RunFigures) -> Option<u64>| {
+            let number = |run| figure(run).map(|number| number as f64);
+            Change::seen(number(&self.base), number(&self.new))
+        };
+        self.changes.zombie_time = seen(|run| run.zombie_time_ns);
+        self.changes.oldest = seen(|run| run.oldest_ns);
+        self.changes.alive = Change {
+            verdict,
+            ..seen(|run| run.alive)
+        };
+        self.verdict = match verdict {
+            Some(Verdict::Worse) => Verdict::Worse,
+            Some(verdict) if verdict.is_difference() => {
+                Verdict::of([self.verdict, verdict].into_iter())
+            }
+            _ => self.verdict,
+        };
+        self
+    }
+
     /// For sorting: what is worse for sure comes first, then what seems worse.
     fn badness(&self) -> (u8, f64) {
         let changes = &self.changes;
@@ -352,11 +537,6 @@ impl Pair {
             Verdict::NotEnoughData => (0, self.base.zombie_ns.count as f64),
         }
     }
-}
-
-fn relative(base: Option<f64>, new: Option<f64>) -> Option<f64> {
-    let relative = new? / base? - 1.0;
-    relative.is_finite().then_some(relative)
 }
 
 /// Where the change from one to the other may lie, with this probability of an error.

@@ -4,8 +4,11 @@ use std::{
     mem,
 };
 
-use super::scale;
-use crate::{aggregate::ZombieTimes, model::Comm};
+use super::{lingering::OfRun, scale};
+use crate::{
+    aggregate::{Summary, ZombieTimes},
+    model::Comm,
+};
 
 /// A run is cut into 65 to 128 blocks once it has as many zombies, or intervals.
 pub(super) const MAX_BLOCKS: usize = 128;
@@ -46,6 +49,8 @@ pub struct Profile {
     last_end_ns: Option<i64>,
     /// It has intervals, whose buckets are wider than steps.
     has_intervals: bool,
+    /// Zombies that were not reaped; `None` if that is not known, as of a run without a summary.
+    pub(super) lingering: Option<OfRun>,
 }
 
 /// How often each step of the scale was met in a block.
@@ -129,6 +134,19 @@ impl Profile {
         if let Some(last) = self.spans.last_mut() {
             *last += duration_ns.saturating_sub(self.duration_ns);
         }
+    }
+
+    /// Takes in what only the summary has: the zombies that were not reaped.
+    pub fn summary(&mut self, summary: &Summary) {
+        self.lingering = Some(OfRun::new(summary));
+    }
+
+    /// Whether a parent of this name has children in it.
+    pub(super) fn knows(&self, parent: Option<Comm>) -> bool {
+        let of_run = self.lingering.as_ref();
+        self.parents.contains_key(&parent)
+            || self.others.contains(&parent)
+            || of_run.is_some_and(|of_run| of_run.parents.contains_key(&parent))
     }
 
     /// How many zombies there were.

@@ -29,16 +29,30 @@ pub(super) struct Estimate {
     pub(super) drift: Variance,
 }
 
-/// Quantiles of the zombie times, `None` where there are too few for that.
+/// There is too little data for an estimate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Shortfall {
+    /// How many times as long the run must be; `None` if it has no zombies at all.
+    pub(super) longer: Option<f64>,
+}
+
+/// Quantiles of the zombie times.
 pub(super) fn quantiles<const N: usize>(
     times: &Times,
     quantiles: [f64; N],
     least_beyond: f64,
     resolution: f64,
-) -> [Option<Estimate>; N] {
+) -> [Result<Estimate, Shortfall>; N] {
     let table = Table::new(times);
-    if table.totals.iter().filter(|&&count| count > 0).count() < FEWEST_BLOCKS {
-        return [None; N];
+    let filled = table.totals.iter().filter(|&&count| count > 0).count();
+    if filled < FEWEST_BLOCKS {
+        let count = table.totals.iter().sum::<u64>() as f64;
+        return quantiles.map(|q| {
+            let blocks = FEWEST_BLOCKS as f64 / filled as f64;
+            let beyond = least_beyond / (count * (1.0 - q));
+            let longer = Some(blocks.max(beyond)).filter(|longer| longer.is_finite());
+            Err(Shortfall { longer })
+        });
     }
     let figure = |table: &Table, rows: &[usize]| quantiles.map(|q| table.log_quantile(rows, q));
     let all: Vec<usize> = (0..table.totals.len()).collect();
@@ -53,16 +67,19 @@ pub(super) fn quantiles<const N: usize>(
         .iter()
         .map(|rows| figure(&table, rows))
         .collect();
-    let mut estimates = [None; N];
+    let mut estimates = [Err(Shortfall { longer: None }); N];
     for (index, q) in quantiles.into_iter().enumerate() {
-        if table.beyond(whole[index], 1.0 - q) < least_beyond {
+        let found = table.beyond(whole[index], 1.0 - q);
+        if found < least_beyond {
+            let longer = Some(least_beyond / found).filter(|longer| longer.is_finite());
+            estimates[index] = Err(Shortfall { longer });
             continue;
         }
         // That of an even distribution within a step.
         let rounding = resolution.powi(2) / 12.0;
         let expected = sampling[index].value * parts.len() as f64;
         let beyond = variance(parts.iter().map(|part| part[index])) - expected;
-        estimates[index] = Some(Estimate {
+        estimates[index] = Ok(Estimate {
             log: whole[index],
             sampling: Variance {
                 value: sampling[index].value + rounding,

@@ -242,6 +242,8 @@ fn the_parent_that_has_changed_is_named_first() {
     let one = |comm: &str| ParentCount {
         comm: Some(comm.into()),
         count: 1,
+        verdict: None,
+        lingering: Lingering::default(),
     };
     assert_eq!(comparison.only_base, [one("old")]);
     assert_eq!(comparison.only_new, [one("new")]);

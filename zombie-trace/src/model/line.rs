@@ -85,6 +85,29 @@ impl FilterLine {
     }
 }
 
+/// Zombies that a filter leaves out of the list, as little as percentiles need of them: the JSON object
+/// `unlisted` but for its `type` and `ts`. Those whose time is not exact are in none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlisted {
+    /// When the last of them was reaped.
+    #[serde(skip_serializing)]
+    pub ts: Timestamp,
+    /// Their parents.
+    pub parents: Vec<UnlistedParent>,
+    /// In the order in which they were reaped: how long before `ts`, in ns; the index of the parent;
+    /// the zombie time, in ns.
+    pub zombies: Vec<(u64, usize, u64)>,
+}
+
+/// A parent of zombies that are not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlistedParent {
+    /// Its pid; `None` if it is not known.
+    pub ppid: Option<u32>,
+    /// Its command name.
+    pub comm: Option<Comm>,
+}
+
 /// What was lost since the last such report: the JSON object `loss` but for its `type` and `ts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {

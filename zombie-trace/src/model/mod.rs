@@ -19,7 +19,7 @@ pub use comm::Comm;
 pub use counts::{Counts, Lost};
 pub use flag::Flag;
 pub use language_runtime::LanguageRuntime;
-pub use line::{FilterLine, Loss, Running, ScopeLine, Start};
+pub use line::{FilterLine, Loss, Running, ScopeLine, Start, Unlisted, UnlistedParent};
 pub use phases::{Phase, Phases, longest};
 pub use place::Place;
 pub use zombie::{How, Zombie};

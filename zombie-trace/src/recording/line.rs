@@ -5,7 +5,7 @@ use serde::{Deserialize, de};
 
 use crate::{
     aggregate::{Summary, ZombieTimes},
-    model::{Alive, Loss, Lost, SCHEMA, Start, Zombie},
+    model::{Alive, Loss, Lost, SCHEMA, Start, Unlisted, Zombie},
 };
 
 /// A line of a recording.
@@ -17,6 +17,8 @@ pub enum Line {
     Zombie(Zombie),
     /// A zombie still existed.
     Alive(Alive),
+    /// Processes were reaped that a filter leaves out of the list.
+    Unlisted(Unlisted),
     /// Something was lost.
     Loss(Loss),
     /// What an interval of the run was like.
@@ -44,7 +46,7 @@ pub struct RecordedInterval {
     pub filtered: u64,
     /// What could not be reported.
     pub lost: Lost,
-    /// The zombie times of those that were listed.
+    /// The exact zombie times of those that were reaped.
     pub zombie_ns: ZombieTimes,
     /// The same as buckets that are not empty, ascending: from, below, how many.
     pub histogram: Vec<(u64, u64, u64)>,
@@ -88,12 +90,13 @@ impl From<serde_json::Error> for LineError {
 /// A line without its newline; `None` if its type is not known, as of a newer version.
 pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, LineError> {
     let kind = kind(line)?;
-    if line.len() > LONGEST_RECORD && matches!(&*kind, "zombie" | "alive" | "loss") {
+    if line.len() > LONGEST_RECORD && matches!(&*kind, "zombie" | "alive" | "unlisted" | "loss") {
         return Err(LineError::TooLong);
     }
     Ok(Some(match &*kind {
         "zombie" => Line::Zombie(serde_json::from_slice(line)?),
         "alive" => Line::Alive(serde_json::from_slice(line)?),
+        "unlisted" => Line::Unlisted(serde_json::from_slice(line)?),
         "loss" => Line::Loss(serde_json::from_slice(line)?),
         "interval" => Line::Interval(serde_json::from_slice(line)?),
         "summary" => Line::Summary(serde_json::from_slice(line)?),

@@ -10,5 +10,6 @@ pub mod notice;
 pub mod pipeline;
 pub(crate) mod session;
 pub mod signals;
+mod unlisted;
 
 pub(crate) use attach::attach;

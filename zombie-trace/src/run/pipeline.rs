@@ -18,10 +18,11 @@ use crate::{
         Lifecycle, Lingering, LingeringParent, Overdue, Reaping, RunQueueClocks, TaskId, WallClock,
     },
     metrics::{Pids, Standing},
-    model::{Alive, Cause, Comm, Counts, Diagnosis, Loss, Lost, Running, Start},
+    model::{Alive, Cause, Comm, Counts, Diagnosis, Loss, Lost, Running, Start, Zombie},
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
+        unlisted::Unlistings,
     },
     sink::Sink,
     system::{Places, monotonic_now, proc, wall_clock},
@@ -78,6 +79,8 @@ pub struct Pipeline {
     wall: WallClock,
     /// Records that came through the ring buffer and were not listed.
     filtered: u64,
+    /// Those of them that the output has no line about yet.
+    unlisted: Unlistings,
     pre_existing: u64,
     /// What was found at the last look at each zombie that was looked at and is not gone.
     found: HashMap<TaskId, Diagnosis>,
@@ -128,6 +131,7 @@ impl Pipeline {
             begun,
             wall,
             filtered: 0,
+            unlisted: Unlistings::default(),
             pre_existing: 0,
             unwritten: 0,
             reported: Lost::default(),
@@ -194,12 +198,37 @@ impl Pipeline {
         }
         if listing.is_filtered() {
             self.filtered += u64::from(record.flags & flags::PRE_EXISTING == 0);
-            return Ok(());
+            return self.leave_out(&zombie);
         }
+        // Whoever reads it finds them in the order in which they were reaped.
+        self.write_unlisted()?;
         if self.lacks_room() {
             return Ok(());
         }
         self.sink.identified(identity(record), &zombie)
+    }
+
+    /// A recording must hold the times of what it does not list: percentiles are about all of them.
+    fn leave_out(&mut self, zombie: &Zombie) -> io::Result<()> {
+        if !self.sink.wants_unlisted() || !self.aggregate.is_measured(zombie) {
+            return Ok(());
+        }
+        self.unlisted.add(zombie);
+        match self.unlisted.is_full() {
+            true => self.write_unlisted(),
+            false => Ok(()),
+        }
+    }
+
+    fn write_unlisted(&mut self) -> io::Result<()> {
+        let Some(unlisted) = self.unlisted.take() else {
+            return Ok(());
+        };
+        if !self.sink.has_room() {
+            self.unwritten += unlisted.zombies.len() as u64;
+            return Ok(());
+        }
+        self.sink.unlisted(&unlisted)
     }
 
     /// Counts a line that the output has no room for.
@@ -211,6 +240,9 @@ impl Pipeline {
 
     /// A batch of records is through.
     pub fn end_batch(&mut self) -> io::Result<()> {
+        if self.unlisted.is_due(self.wall.timestamp(monotonic_now())) {
+            self.write_unlisted()?;
+        }
         self.sink.flush()
     }
 
@@ -443,6 +475,7 @@ impl Pipeline {
         for record in &remains.released {
             self.record(&accounts::close(record, now, remains.infers_autoreap))?;
         }
+        self.write_unlisted()?;
         let census = self.census(&remains.existing);
         let mut zombies: Vec<_> = census.zombies.iter().collect();
         zombies.sort_by_key(|one| one.entry.record.zombie_time);

@@ -7,7 +7,7 @@ use serde_json::ser::{CompactFormatter, Formatter};
 use super::{Medium, Sink};
 use crate::{
     aggregate::{Interval, Summary},
-    model::{Alive, Loss, SCHEMA, Start, Zombie},
+    model::{Alive, Loss, SCHEMA, Start, Unlisted, Zombie},
 };
 
 /// Writes an object, with all control and format characters in strings escaped. JSON requires that
@@ -72,7 +72,7 @@ pub struct Json<W> {
 }
 
 impl<W: Medium> Json<W> {
-    /// Writes to `out`; without `stream`, it leaves out `zombie` and `alive`.
+    /// Writes to `out`; without `stream`, it leaves out `zombie`, `unlisted` and `alive`.
     pub fn new(out: W, stream: bool) -> Self {
         Self {
             out,
@@ -117,6 +117,14 @@ impl<W: Medium> Sink for Json<W> {
         } else {
             Ok(())
         }
+    }
+
+    fn wants_unlisted(&self) -> bool {
+        self.stream
+    }
+
+    fn unlisted(&mut self, unlisted: &Unlisted) -> io::Result<()> {
+        self.write("unlisted", unlisted.ts, unlisted)
     }
 
     fn loss(&mut self, loss: &Loss) -> io::Result<()> {

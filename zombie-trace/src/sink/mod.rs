@@ -24,7 +24,7 @@ use crate::{
     aggregate::{Interval, Summary},
     lifecycle::{LingeringParent, TaskId},
     metrics::Standing,
-    model::{Alive, Loss, Running, Start, Zombie},
+    model::{Alive, Loss, Running, Start, Unlisted, Zombie},
 };
 
 /// Takes the results of a run, in order.
@@ -45,6 +45,14 @@ pub trait Sink {
     }
     /// Parents whose zombies linger, each when there is something new about it.
     fn lingering(&mut self, _parents: &[LingeringParent]) -> io::Result<()> {
+        Ok(())
+    }
+    /// Whether [`unlisted`](Self::unlisted) is of use.
+    fn wants_unlisted(&self) -> bool {
+        false
+    }
+    /// Processes were reaped that a filter leaves out of the list.
+    fn unlisted(&mut self, _: &Unlisted) -> io::Result<()> {
         Ok(())
     }
     /// Whether [`standing`](Self::standing) is of use.

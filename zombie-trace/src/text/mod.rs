@@ -2,6 +2,7 @@
 
 mod charset;
 mod color_when;
+mod command;
 mod duration;
 pub(crate) mod escape;
 mod status;
@@ -12,6 +13,7 @@ mod wrap;
 pub(crate) use charset::encode;
 pub use charset::use_locale;
 pub use color_when::ColorWhen;
+pub(crate) use command::command;
 pub(crate) use duration::human;
 pub(crate) use status::status;
 pub(crate) use style::{BAD, GOOD, HEADING, paint};

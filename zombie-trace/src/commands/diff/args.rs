@@ -16,14 +16,14 @@ Examples:
   zombie-trace diff --fail-if 'p99>+20%' before.jsonl.zst after.jsonl.zst
 
 Conditions of --fail-if:
-  p50>+20%, count<-5%   a change from BASE to NEW; of p50, p90, p99 and rate
+  p50>+20%, alive>+0%   a change from BASE to NEW; of p50, p90, p99 and rate
                         only if noise does not explain it
   p99>50ms, alive>0     a limit, for NEW
 
 Exit status:
-  0  all went well, whether there is a difference or not
-  1  a recording cannot be read
-  2  the command line makes no sense
+  0  success, whether there is a difference or not
+  1  a recording cannot be read, or the runs cannot be compared
+  2  invalid command line
   3  a condition of --fail-if holds";
 
 /// Options of `diff`.

@@ -32,7 +32,10 @@ use crate::{
     text::{HEADING, encode, human, printable, time_of_day, visible, wrap},
 };
 
-/// Tells what is known of a process.
+/// Of a command line this many characters are shown.
+const LONGEST_CMDLINE: usize = 256;
+
+/// Describes a process.
 ///
 /// # Errors
 /// There is no such process; /proc can't be read, or standard output not be written; it is to be
@@ -207,7 +210,10 @@ fn about_zombie(text: &mut String, proc: &Proc, zombie: &Existing) -> anyhow::Re
 
     tree(text, proc, record.pid);
     match parent {
-        Some(parent) => about_parent(text, proc, "Parent", parent)?,
+        Some(parent) => {
+            let (living, zombies) = proc.children(parent.pid).context("cannot read /proc")?;
+            about_parent(text, proc, "Parent", parent, [living.len(), zombies.len()]);
+        }
         None => {
             heading(text, "Parent");
             line(text, "", "not visible from here");
@@ -243,13 +249,18 @@ fn about_parent(
     proc: &Proc,
     title: &str,
     parent: &ParentFacts,
-) -> anyhow::Result<()> {
+    [living, zombies]: [usize; 2],
+) {
     heading(text, title);
     line(
         text,
         "process",
         &format!("{} ({})", parent.pid, printable(&parent.comm)),
     );
+    if let Some(cmdline) = proc::command_line(parent.pid, parent.comm) {
+        let cut: String = cmdline.chars().take(LONGEST_CMDLINE).collect();
+        line(text, "command", &cut);
+    }
     if let Some(container) = proc
         .cgroup(parent.pid)
         .as_deref()
@@ -286,7 +297,11 @@ fn about_parent(
             &format!("… and {} more", parent.threads.len() - LISTED),
         );
     }
-    zombies_of(text, proc, parent.pid)
+    let zombies = match zombies {
+        1 => "1 zombie".to_owned(),
+        zombies => format!("{zombies} zombies"),
+    };
+    line(text, "children", &format!("{living} alive, {zombies}"));
 }
 
 fn doing(thread: &ThreadFacts) -> String {
@@ -314,17 +329,6 @@ fn doing(thread: &ThreadFacts) -> String {
     format!("{} {state}{place}", thread.tid)
 }
 
-fn zombies_of(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> {
-    let (living, zombies) = proc.children(pid).context("cannot read /proc")?;
-    let children = living.len() + zombies.len();
-    line(
-        text,
-        "children",
-        &format!("{children}, of which {} zombies", zombies.len()),
-    );
-    Ok(())
-}
-
 fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> {
     let parents = proc.parents([pid]);
     let Some(process) = parents.get(pid) else {
@@ -332,7 +336,13 @@ fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> 
         return Ok(());
     };
     let name = printable(&process.comm);
+    // One look: all numbers below are about it.
     let (living, zombies) = proc.children(pid).context("cannot read /proc")?;
+    let zombies: Vec<Existing> = zombies
+        .into_iter()
+        .filter_map(|pid| proc.zombie(pid))
+        .collect();
+    let children = [living.len(), zombies.len()];
     let _ = match (living.len(), zombies.len()) {
         (0, 0) => writeln!(
             text,
@@ -350,10 +360,6 @@ fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> 
     };
     if !zombies.is_empty() {
         heading(text, "Its zombies");
-        let zombies: Vec<Existing> = zombies
-            .into_iter()
-            .filter_map(|pid| proc.zombie(pid))
-            .collect();
         let diagnoses = zombies.iter().map(|zombie| {
             diagnose(Facts {
                 zombie: &zombie.facts,
@@ -387,7 +393,8 @@ fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> 
         }
     }
     tree(text, proc, pid);
-    about_parent(text, proc, "As a parent", process)
+    about_parent(text, proc, "As a parent", process, children);
+    Ok(())
 }
 
 fn about_reaping(text: &mut String, seen: &Reaping) {
@@ -399,15 +406,30 @@ fn about_reaping(text: &mut String, seen: &Reaping) {
         &format!("How it reaped in {}", human(summary.duration_ns)),
     );
     let counts = &summary.counts;
-    let left = seen.alive.len();
+    let lost = counts.lost.map_full.saturating_add(counts.lost.missed);
+    let lost = if lost > 0 {
+        format!(", {lost} lost")
+    } else {
+        String::new()
+    };
     line(
         text,
         "children",
         &format!(
-            "{} ended: {} reaped, {} autoreaped; {left} are zombies now",
-            counts.exits, counts.reaped, counts.autoreaped
+            "{} ended: {} reaped, {} autoreaped, {} still zombies{lost}",
+            counts.exits, counts.reaped, counts.autoreaped, counts.alive
         ),
     );
+    let older = seen
+        .alive
+        .iter()
+        .filter(|alive| alive.pre_existing())
+        .count();
+    let older = match older {
+        0 => String::new(),
+        older => format!(", {older} of them pre-existing"),
+    };
+    line(text, "zombies now", &format!("{}{older}", seen.alive.len()));
     let times = &summary.zombie_ns;
     if let (Some(p50), Some(p99), Some(max)) = (times.p50, times.p99, times.max) {
         let times = [("p50", p50), ("p99", p99), ("max", max)];

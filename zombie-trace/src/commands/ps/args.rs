@@ -4,6 +4,7 @@ use crate::{
     args::{Files, FilterArgs, ScopeArgs},
     gate::{Condition, Format},
     text::ColorWhen,
+    value::TimeSpan,
 };
 
 const PS_EXIT: &str = "\
@@ -14,10 +15,10 @@ Examples:
   zombie-trace ps --fail-if 'alive>10'  for monitoring: status 3 if there are more
 
 Exit status:
-  0  all went well, whether there are zombies or not
+  0  success, whether there are zombies or not
   1  /proc cannot be read, or hides processes (hidepid): what can be seen is
      listed, and no condition is judged
-  2  the command line makes no sense
+  2  invalid command line
   3  a condition of --fail-if holds";
 
 /// Options of `ps`.
@@ -32,7 +33,17 @@ pub struct PsArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
 
-    /// Write JSON Lines instead of text
+    /// List every zombie, not just the ten oldest of each parent
+    #[arg(long, help_heading = "Output")]
+    pub each: bool,
+
+    /// Look again every 2 seconds, or SECONDS, until Ctrl-C
+    #[arg(short, long, value_name = "SECONDS", help_heading = "Output")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "2")]
+    #[arg(value_parser = period, conflicts_with_all = ["json", "fail_if"])]
+    pub watch: Option<TimeSpan>,
+
+    /// Write JSON Lines instead of text: one line per zombie
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
@@ -45,7 +56,7 @@ pub struct PsArgs {
     )]
     pub color: ColorWhen,
 
-    /// Exit with status 3 if this holds: 'alive>10', 'age>1m' (repeatable)
+    /// Exit with status 3 if this holds: 'alive>10', 'oldest>1m' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_now)]
     #[arg(help_heading = "Output")]
     pub fail_if: Vec<Condition>,
@@ -53,6 +64,21 @@ pub struct PsArgs {
     /// How to report the conditions: text, github or junit=FILE
     #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
     pub format: Format,
+}
+
+/// A number of seconds, or a length of time with its unit.
+fn period(text: &str) -> Result<TimeSpan, String> {
+    let is_number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let span = match is_number {
+        true => TimeSpan::positive(&format!("{text}s")),
+        false => TimeSpan::positive(text),
+    };
+    match span.map_err(|error| error.to_string())? {
+        span if span < TimeSpan::from_millis(100) => Err("must be 100ms or longer".to_owned()),
+        span => Ok(span),
+    }
 }
 
 impl PsArgs {

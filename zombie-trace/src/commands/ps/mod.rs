@@ -1,10 +1,12 @@
 //! `zombie-trace ps`: the zombies that exist now.
 
 mod args;
+mod watch;
 
 use std::{
     collections::HashMap,
     io::{self, Write as _},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
@@ -20,7 +22,7 @@ use crate::{
     filter::Filter,
     gate::Figures,
     lifecycle::Lifecycle,
-    model::{Cause, Diagnosis},
+    model::Diagnosis,
     sink::{self, Output, Process, Sink as _},
     stderr::warn,
     system::{
@@ -40,11 +42,20 @@ use crate::{
 pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     let proc = Proc::open()?;
     let gates = Gates::open(&args.fail_if, &args.format)?;
-    let Seen { processes, gap } = raised(Capability::CAP_SYS_PTRACE, || list(&proc, args))?;
+    if let Some(every) = args.watch {
+        watch::watch(every.into(), |output| {
+            let Seen { processes, gap } = list_all(&proc, args)?;
+            let text = text_of(args, &processes, output);
+            let gap = gap.map(|gap| format!("\nthere may be more zombies: {gap}\n"));
+            Ok(text + &gap.unwrap_or_default())
+        })?;
+        return Ok(ExitCode::Success);
+    }
+    let Seen { processes, gap } = list_all(&proc, args)?;
     // That there is none is not known then.
     if gap.is_none() || !processes.is_empty() {
         let output = Output::stdout().context("cannot open standard output")?;
-        match write(args, &processes, output, usize::MAX) {
+        match write(args, &processes, output) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written.context("cannot write to standard output")?,
         }
@@ -52,10 +63,7 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     if let Some(gap) = gap {
         bail!("there may be more zombies: {gap}");
     }
-    // A leader whose threads live on can't be reaped yet: it is no zombie by our measure.
-    let zombies = processes
-        .iter()
-        .filter(|process| process.alive.cause != Some(Cause::LeaderWithThreads));
+    let zombies = processes.iter().filter(|process| process.is_reapable());
     let ages = zombies.map(|process| process.alive.age_ns);
     let figures = Figures {
         alive: ages.clone().count() as u64,
@@ -65,16 +73,15 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     gates.conclude(|condition| condition.judge(&figures))
 }
 
-/// What [`run`] shows of the descendants of a process, but with a few of their rows only.
+/// What [`run`] shows of the descendants of a process.
 ///
 /// # Errors
 /// As [`run`].
 pub(crate) fn show_tree(proc: &Proc, root: Pid) -> anyhow::Result<()> {
-    const ROWS: usize = 5;
     let mut args = PsArgs::default();
     args.scope.tree = Some(root);
     let output = Output::stdout().context("cannot open standard output")?;
-    Ok(write(&args, &list(proc, &args)?.processes, output, ROWS)?)
+    Ok(write(&args, &list(proc, &args)?.processes, output)?)
 }
 
 /// What /proc shows.
@@ -85,7 +92,7 @@ struct Seen {
     gap: Option<Gap>,
 }
 
-fn write(args: &PsArgs, processes: &[Process], output: Output, rows: usize) -> io::Result<()> {
+fn write(args: &PsArgs, processes: &[Process], output: Output) -> io::Result<()> {
     if args.json {
         let mut json = sink::Json::new(output, true);
         for process in processes {
@@ -93,13 +100,25 @@ fn write(args: &PsArgs, processes: &[Process], output: Output, rows: usize) -> i
         }
         return json.flush();
     }
+    let text = text_of(args, processes, &output);
+    let mut output = sink::Encoded(output);
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}
+
+fn text_of(args: &PsArgs, processes: &[Process], output: &Output) -> String {
+    /// Of each parent.
+    const ROWS: usize = 10;
     let look = sink::Look {
         width: output.width(),
         color: output.colored(args.color),
     };
-    let mut output = sink::Encoded(output);
-    output.write_all(sink::process_table(processes, look, rows).as_bytes())?;
-    output.flush()
+    let rows = if args.each { usize::MAX } else { ROWS };
+    sink::process_table(processes, look, rows)
+}
+
+fn list_all(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
+    raised(Capability::CAP_SYS_PTRACE, || list(proc, args))
 }
 
 fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
@@ -119,6 +138,7 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
     let now = monotonic_now();
     let filter = Filter::from(&args.filter);
     let mut lifecycle = Lifecycle::new(0);
+    let mut cmdlines: HashMap<_, Option<Arc<str>>> = HashMap::new();
     let mut processes = Vec::new();
     for zombie in &zombies {
         let parent = parents.get(zombie.facts.ppid);
@@ -128,9 +148,8 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
         }
         lifecycle.adopt(&entry, &clocks, &wall);
         let mut place = place_of(zombie.cgroup.as_deref());
-        place.parent_container = place_of(zombie.parent_cgroup.as_deref())
-            .container
-            .and_then(|container| container.id);
+        let parent_container = place_of(zombie.parent_cgroup.as_deref()).container;
+        place.parent_container = parent_container.as_ref().and_then(|one| one.id.clone());
         let diagnosis: Diagnosis = diagnose(Facts {
             zombie: &zombie.facts,
             parent,
@@ -139,6 +158,8 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
         let mut alive = lifecycle
             .alive(&entry.record, now, &wall, place)
             .because(Some(&diagnosis));
+        // A single look shows no history.
+        (alive.foreign, alive.watched_ns) = (None, None);
         if !zombie.status_known {
             alive.exit_code = None;
             alive.signal = None;
@@ -147,8 +168,14 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
             alive.parent_comm = None;
         }
         if filter.passes_alive(&alive) {
+            let cmdline = alive.ppid.zip(alive.parent_comm).and_then(|parent| {
+                let read = || proc::command_line(parent.0, parent.1).map(Arc::from);
+                cmdlines.entry(parent).or_insert_with(read).clone()
+            });
             processes.push(Process {
                 alive,
+                parent_cmdline: cmdline,
+                parent_container,
                 tty: zombie.tty,
                 cpu_ns: zombie.cpu_ns,
                 wchan: zombie.wchan.clone(),
@@ -162,7 +189,7 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
     })
 }
 
-/// Whether a zombie is one of those that are asked for.
+/// Whether a zombie is in scope.
 fn scope(proc: &Proc, args: &ScopeArgs) -> anyhow::Result<impl FnMut(&Existing) -> bool> {
     let pids: Vec<u32> = args.pid.iter().map(|pid| pid.get()).collect();
     let ppids: Vec<u32> = args.ppid.iter().map(|pid| pid.get()).collect();
@@ -203,7 +230,7 @@ fn scope(proc: &Proc, args: &ScopeArgs) -> anyhow::Result<impl FnMut(&Existing) 
     })
 }
 
-/// Containers are told by the paths of cgroups v2.
+/// Containers are found by the paths of cgroups v2.
 fn check_containers(cgroups: &Cgroups) -> anyhow::Result<()> {
     match cgroups {
         Cgroups { v2: None, .. } => {

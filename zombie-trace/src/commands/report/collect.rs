@@ -13,7 +13,7 @@ use super::{
 use crate::{
     aggregate::{Aggregate, PhaseTotals, RunFacts, Summary, ZombieTimes},
     kernel::Backend,
-    model::{Alive, Counts, Lost, Start, Zombie},
+    model::{Alive, Counts, Lost, Start, Unlisted, Zombie},
     recording::{Line, RecordedInterval, Recording},
 };
 
@@ -80,6 +80,7 @@ impl ReportCollector {
                 run.at(alive.ts);
                 run.still.alive(alive);
             }
+            Line::Unlisted(unlisted) => self.unlisted(run, unlisted),
             Line::Loss(loss) => {
                 run.at(loss.ts);
                 run.counts.lost += loss.lost;
@@ -109,6 +110,21 @@ impl ReportCollector {
         } else {
             run.counts.reaped += 1;
             self.timeline.reaped(end, zombie.zombie_ns, 1);
+        }
+    }
+
+    /// A filter changes what is listed, and no figure.
+    fn unlisted(&mut self, run: &mut RunCollector, unlisted: &Unlisted) {
+        run.zombies = true;
+        let end = run.at(unlisted.ts);
+        for &(ago, parent, zombie_ns) in &unlisted.zombies {
+            let parent = unlisted.parents.get(parent);
+            let parent = parent.map_or((None, None), |parent| (parent.ppid, parent.comm));
+            self.aggregate.unlisted(parent, zombie_ns);
+            run.counts.reaped += 1;
+            let end = end.saturating_sub(ago);
+            self.timeline.existed(end.saturating_sub(zombie_ns), end);
+            self.timeline.reaped(end, zombie_ns, 1);
         }
     }
 

@@ -2,9 +2,13 @@ use std::fmt::Write as _;
 
 use super::Look;
 use crate::{
-    compare::{Change, Comparison, Pair, ParentCount, ParentPair, Verdict},
+    compare::{
+        Change, Comparison, Lingering, LingeringPair, Needed, Pair, ParentCount, ParentPair,
+        Verdict,
+    },
     model::Comm,
     text::{
+        command,
         escape::{cut, escape, width},
         human,
         style::{BAD, GOOD, HEADING, PLAIN, paint},
@@ -12,52 +16,64 @@ use crate::{
     },
 };
 
-/// So many parents are shown in full, and as many in a line each.
+/// At most this many parents are shown in full, and as many in one line each.
 const MOST: usize = 10;
 /// Where there is no limit.
 const WIDTH: usize = 80;
+/// A table with all its columns takes this many.
+const WIDE: usize = 68;
+/// A command line is cut where the verdict names its parent.
+const LONGEST_NAME: usize = 40;
 
-/// Two runs, of which `base` and `new` say what they are, side by side.
+/// Two runs side by side, described by `base` and `new`. The verdict comes first.
 pub fn comparison(comparison: &Comparison, base: &str, new: &str, look: Look) -> String {
-    let columns = look.width.unwrap_or(WIDTH);
-    let mut text = String::new();
+    let page = Page {
+        columns: look.width.unwrap_or(WIDTH),
+        color: look.color,
+    };
+    let mut text = page.verdict(comparison);
+    text.push('\n');
     for (role, run) in [("base", base), ("new ", new)] {
         let line = format!("{role}  {}", escape(run));
-        let _ = writeln!(text, "{}", cut(&line, columns));
+        let _ = writeln!(text, "{}", cut(&line, page.columns));
     }
     text.push('\n');
-    text += &verdict(comparison, columns, look.color);
-    text.push('\n');
-    text += &pair("all", &comparison.overall, columns, look.color);
+    text += &page.pair("all", &comparison.overall);
+    text += &page.needs(&comparison.overall);
     let (changed, same): (Vec<_>, Vec<_>) = comparison
         .by_parent
         .iter()
-        .partition(|parent| tells_more(&parent.pair, comparison));
+        .partition(|parent| adds_something(&parent.pair, comparison));
     for parent in changed.iter().take(MOST) {
         text.push('\n');
-        let name = format!("of {}", name(parent.comm));
-        text += &pair(&name, &parent.pair, columns, look.color);
+        text += &page.pair(&format!("of {}", name(parent.comm)), &parent.pair);
     }
     more(&mut text, changed.len(), "parents with a difference");
     if !same.is_empty() {
         text.push('\n');
-        text += &others(&same, columns, look.color);
+        text += &page.others(&same);
         more(&mut text, same.len(), "parents");
     }
     for (run, parents) in [
         ("base", &comparison.only_base),
         ("new", &comparison.only_new),
     ] {
-        text += &only(run, parents, columns);
+        text += &page.only(run, parents);
     }
     if comparison.of_others > 0 {
         let _ = writeln!(text, "\n{} zombies of other parents", comparison.of_others);
     }
-    text
+    let basis = format!(
+        "\n{} intervals hold at once with {:.0} % confidence; changes below ×{} do not count",
+        comparison.judged,
+        comparison.confidence * 100.0,
+        comparison.least_change,
+    );
+    text + &wrap(&basis, Some(page.columns)) + "\n"
 }
 
 /// There is a difference, and not just that of the run as a whole once more.
-fn tells_more(pair: &Pair, comparison: &Comparison) -> bool {
+fn adds_something(pair: &Pair, comparison: &Comparison) -> bool {
     let all = &comparison.overall;
     let is_nearly_all = [(&pair.base, &all.base), (&pair.new, &all.new)]
         .iter()
@@ -71,40 +87,225 @@ fn more(text: &mut String, count: usize, what: &str) {
     }
 }
 
-/// The verdict and what it rests on.
-fn verdict(comparison: &Comparison, columns: usize, color: bool) -> String {
-    let mut grounds = Vec::new();
-    let parents = comparison
-        .by_parent
-        .iter()
-        .filter(|parent| tells_more(&parent.pair, comparison))
-        .map(|ParentPair { comm, pair }| (name(*comm), pair));
-    for (who, pair) in [("all".to_owned(), &comparison.overall)]
-        .into_iter()
-        .chain(parents)
-    {
-        for (metric, change) in percentiles(pair) {
-            if change.verdict.is_some_and(Verdict::is_difference) {
-                grounds.push(format!("{metric} of {who} {}", percent(change.relative)));
+/// Where text goes.
+struct Page {
+    columns: usize,
+    color: bool,
+}
+
+impl Page {
+    /// The verdict and its grounds.
+    fn verdict(&self, comparison: &Comparison) -> String {
+        let mut grounds: Vec<_> = comparison.lingering.iter().map(leaves).collect();
+        let parents = comparison
+            .by_parent
+            .iter()
+            .filter(|parent| adds_something(&parent.pair, comparison))
+            .map(|parent| (name(parent.comm), &parent.pair));
+        for (who, pair) in [("all".to_owned(), &comparison.overall)]
+            .into_iter()
+            .chain(parents)
+        {
+            for (metric, change) in percentiles(pair) {
+                if change.verdict.is_some_and(Verdict::is_difference) {
+                    grounds.push(format!("{metric} of {who} {}", times(change.ratio)));
+                }
             }
         }
+        let verdict = comparison.verdict;
+        let p50 = &comparison.overall.changes.p50;
+        let because = match (grounds.as_slice(), p50.needed) {
+            ([], Some(needed)) if verdict == Verdict::NotEnoughData => {
+                format!(": {}", lacks(needed, &comparison.overall))
+            }
+            ([], _) => String::new(),
+            ([one], _) => format!(": {one}"),
+            ([one, two], _) => format!(": {one}; {two}"),
+            ([one, two, more @ ..], _) => format!(": {one}; {two}; and {} more", more.len()),
+        };
+        let text = wrap(
+            &format!("{}{because}", verdict.as_str()),
+            Some(self.columns),
+        );
+        let lines = text
+            .lines()
+            .map(|line| paint(&cut(line, self.columns), style(verdict), self.color) + "\n");
+        lines.collect()
     }
-    let because = match grounds.as_slice() {
-        [] => String::new(),
-        [one] => format!(": {one}"),
-        [one, two] => format!(": {one}, {two}"),
-        [one, two, more @ ..] => format!(": {one}, {two} and {} more", more.len()),
-    };
-    let verdict = comparison.verdict;
-    let line = format!("{}{because}", verdict.as_str());
-    let line = paint(&cut(&line, columns), style(verdict), color);
-    let basis = format!(
-        "  {} intervals at once with {:.0} % confidence; a change below {:.0} % does not count",
-        comparison.judged,
-        comparison.confidence * 100.0,
-        (comparison.least_change - 1.0) * 100.0
-    );
-    format!("{line}\n{}\n", wrap(&basis, Some(columns)))
+
+    /// One line per figure.
+    fn pair(&self, name: &str, pair: &Pair) -> String {
+        let number = |number: Option<u64>| number.map_or_else(unknown, |number| number.to_string());
+        let rate = |rate: Option<f64>| rate.map_or_else(unknown, per_second);
+        let time = |ns: Option<u64>| ns.map_or_else(unknown, human);
+        let (base, new) = (&pair.base, &pair.new);
+        let (old, now) = (&base.zombie_ns, &new.zombie_ns);
+        let changes = &pair.changes;
+        let mut rows = vec![
+            (
+                "reaped",
+                number(Some(old.count)),
+                number(Some(now.count)),
+                &changes.count,
+            ),
+            ("rate", rate(base.rate), rate(new.rate), &changes.rate),
+            ("p50", time(old.p50), time(now.p50), &changes.p50),
+            ("p90", time(old.p90), time(now.p90), &changes.p90),
+            ("p99", time(old.p99), time(now.p99), &changes.p99),
+            ("max", time(old.max), time(now.max), &changes.max),
+        ];
+        if base.zombie_time_ns.is_some() || new.zombie_time_ns.is_some() {
+            rows.push((
+                "zombie time",
+                time(base.zombie_time_ns),
+                time(new.zombie_time_ns),
+                &changes.zombie_time,
+            ));
+        }
+        if base.alive.is_some() || new.alive.is_some() {
+            rows.push((
+                "living",
+                number(base.alive),
+                number(new.alive),
+                &changes.alive,
+            ));
+        }
+        if base.oldest_ns.is_some() || new.oldest_ns.is_some() {
+            rows.push((
+                "oldest",
+                time(base.oldest_ns),
+                time(new.oldest_ns),
+                &changes.oldest,
+            ));
+        }
+        let mut text = self.heading(name);
+        for (figure, base, new, change) in rows {
+            let interval = change.interval.map_or_else(String::new, |[low, high]| {
+                format!("{} … {}", factor(low + 1.0), factor(high + 1.0))
+            });
+            let ratio = match (figure, pair.base.alive, pair.new.alive) {
+                // No factor makes something of nothing.
+                ("living", Some(0), Some(more @ 1..)) => format!("+{more}"),
+                _ => times(change.ratio),
+            };
+            let line = match self.is_wide() {
+                true => format!("  {figure:<11}{base:>9} {new:>9} {ratio:>8}  {interval:<18} "),
+                false => format!("  {figure:<11}{new:>8} {ratio:>8}  "),
+            };
+            text += &self.judged(&line, change.verdict);
+        }
+        text
+    }
+
+    fn is_wide(&self) -> bool {
+        self.columns >= WIDE
+    }
+
+    fn heading(&self, name: &str) -> String {
+        let name = padded(name, if self.is_wide() { 17 } else { 13 });
+        let interval = "INTERVAL";
+        let title = match self.is_wide() {
+            true => {
+                format!(
+                    "{name} BASE {:>9} {:>8}  {interval:<18} VERDICT",
+                    "NEW", "CHANGE"
+                )
+            }
+            false => format!("{name}{:>8} {:>8}  VERDICT", "NEW", "CHANGE"),
+        };
+        paint(&cut(&title, self.columns), HEADING, self.color) + "\n"
+    }
+
+    /// One line per parent.
+    fn others(&self, parents: &[&ParentPair]) -> String {
+        let title = match self.is_wide() {
+            true => format!(
+                "{} {:>8} {:>8} {:>8} {:>8} {:>8}  VERDICT",
+                padded("parent", 15),
+                "REAPED",
+                "NEW",
+                "P50",
+                "NEW",
+                "CHANGE"
+            ),
+            false => format!(
+                "{}{:>8} {:>8}  VERDICT",
+                padded("parent", 13),
+                "P50",
+                "CHANGE"
+            ),
+        };
+        let mut text = paint(&cut(&title, self.columns), HEADING, self.color) + "\n";
+        for ParentPair { comm, pair, .. } in parents.iter().take(MOST) {
+            let (base, new) = (&pair.base.zombie_ns, &pair.new.zombie_ns);
+            let time = |ns: Option<u64>| ns.map_or_else(unknown, human);
+            let (name, change) = (name(*comm), times(pair.changes.p50.ratio));
+            let line = match self.is_wide() {
+                true => format!(
+                    "{} {:>8} {:>8} {:>8} {:>8} {change:>8}  ",
+                    padded(&name, 15),
+                    base.count,
+                    new.count,
+                    time(base.p50),
+                    time(new.p50),
+                ),
+                false => format!("{}{:>8} {change:>8}  ", padded(&name, 13), time(new.p50)),
+            };
+            text += &self.judged(&line, Some(pair.verdict));
+        }
+        text
+    }
+
+    /// A line with the verdict at its end.
+    fn judged(&self, line: &str, verdict: Option<Verdict>) -> String {
+        let words = match verdict {
+            None => "",
+            Some(Verdict::NoDifference) if !self.is_wide() => "same",
+            Some(Verdict::NotEnoughData) if !self.is_wide() => "?",
+            Some(verdict) => verdict.as_str(),
+        };
+        let words = cut(words, self.columns.saturating_sub(width(line)));
+        let words = paint(&words, verdict.map_or(PLAIN, style), self.color);
+        let line = cut(line, self.columns);
+        format!("{line}{words}").trim_end().to_owned() + "\n"
+    }
+
+    /// What the percentiles lack that are not judged; the verdict says that of the median.
+    fn needs(&self, pair: &Pair) -> String {
+        let mut text = String::new();
+        let is_said = pair.verdict == Verdict::NotEnoughData;
+        for (metric, change) in percentiles(pair).skip(usize::from(is_said)) {
+            if let Some(needed) = change.needed {
+                let sentence = format!("{metric}: {}", lacks(needed, pair));
+                let _ = writeln!(text, "{}", wrap(&sentence, Some(self.columns)));
+            }
+        }
+        text
+    }
+
+    fn only(&self, run: &str, parents: &[ParentCount]) -> String {
+        if parents.is_empty() {
+            return String::new();
+        }
+        let mut text = format!("\nonly in {run}:");
+        for (index, parent) in parents.iter().take(MOST).enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let _ = write!(
+                text,
+                "{comma} {} ({} reaped",
+                name(parent.comm),
+                parent.count
+            );
+            if parent.lingering.alive > 0 {
+                let _ = write!(text, ", {} living", parent.lingering.alive);
+            }
+            text.push(')');
+        }
+        if parents.len() > MOST {
+            let _ = write!(text, " and {} more", parents.len() - MOST);
+        }
+        wrap(&text, Some(self.columns)) + "\n"
+    }
 }
 
 fn percentiles(pair: &Pair) -> impl Iterator<Item = (&'static str, &Change)> {
@@ -113,102 +314,66 @@ fn percentiles(pair: &Pair) -> impl Iterator<Item = (&'static str, &Change)> {
         .zip(pair.changes.percentiles())
 }
 
-/// A line a figure.
-fn pair(name: &str, pair: &Pair, columns: usize, color: bool) -> String {
-    let number = |number: u64| number.to_string();
-    let rate = |rate: Option<f64>| rate.map_or_else(unknown, per_second);
-    let time = |ns: Option<u64>| ns.map_or_else(unknown, human);
-    let (base, new) = (&pair.base, &pair.new);
-    let (old, now) = (&base.zombie_ns, &new.zombie_ns);
-    let changes = &pair.changes;
-    let rows = [
-        (
-            "count",
-            number(old.count),
-            number(now.count),
-            &changes.count,
-        ),
-        ("rate", rate(base.rate), rate(new.rate), &changes.rate),
-        ("p50", time(old.p50), time(now.p50), &changes.p50),
-        ("p90", time(old.p90), time(now.p90), &changes.p90),
-        ("p99", time(old.p99), time(now.p99), &changes.p99),
-        ("max", time(old.max), time(now.max), &changes.max),
+/// `python3 supervisor.py leaves 67 zombies, the oldest 7.10 s; none before`.
+fn leaves(parent: &LingeringPair) -> String {
+    let LingeringPair { base, new, .. } = parent;
+    let cmdline = new.cmdline.as_ref().or(base.cmdline.as_ref());
+    let who = match cmdline {
+        Some(cmdline) => command(cmdline, LONGEST_NAME),
+        None => name(parent.comm),
+    };
+    let zombies = |run: &Lingering| match run.alive {
+        0 => "no zombies".to_owned(),
+        1 => "1 zombie".to_owned(),
+        count => format!("{count} zombies"),
+    };
+    let oldest = new.oldest_ns.filter(|_| new.alive > 0);
+    let oldest = oldest.map_or_else(String::new, |ns| format!(", the oldest {}", human(ns)));
+    let before = match base.alive {
+        0 => "none".to_owned(),
+        count => count.to_string(),
+    };
+    format!("{who} leaves {}{oldest} (base: {before})", zombies(new))
+}
+
+/// `at least 1000 zombies are needed in each run; NEW has 12: record about 90 times as long`.
+fn lacks(needed: Needed, pair: &Pair) -> String {
+    let runs = [
+        ("BASE", pair.base.zombie_ns.count, needed.base_longer),
+        ("NEW", pair.new.zombie_ns.count, needed.new_longer),
     ];
-    let title = format!(
-        "{}{:>4} {:>10} {:>9}  {:<18} VERDICT",
-        padded(name, 18),
-        "BASE",
-        "NEW",
-        "CHANGE",
-        "INTERVAL"
-    );
-    let mut text = paint(&cut(&title, columns), HEADING, color) + "\n";
-    for (figure, base, new, change) in rows {
-        let interval = change.interval.map_or_else(String::new, |[low, high]| {
-            format!("{} … {}", percent(Some(low)), percent(Some(high)))
-        });
-        let line = format!(
-            "  {figure:<10}{base:>10} {new:>10} {:>9}  {interval:<18} ",
-            percent(change.relative)
-        );
-        text += &judged(&line, change.verdict, columns, color);
+    let mut found = Vec::new();
+    for (run, count, longer) in runs {
+        match longer {
+            Some(longer) => {
+                let few = if count < needed.zombies {
+                    ""
+                } else {
+                    ", in bursts"
+                };
+                let longer = rounded_up(longer);
+                found.push(format!(
+                    "{run} has {count}{few}: record about {longer} times as long"
+                ));
+            }
+            None if count == 0 => found.push(format!("{run} has none")),
+            None => {}
+        }
     }
-    text
+    let zombies = needed.zombies;
+    format!(
+        "at least {zombies} zombies are needed in each run; {}",
+        found.join("; ")
+    )
 }
 
-/// A line a parent.
-fn others(parents: &[&ParentPair], columns: usize, color: bool) -> String {
-    let title = format!(
-        "{} {:>8} {:>8} {:>8} {:>8} {:>8}  VERDICT",
-        padded("parent", 15),
-        "COUNT",
-        "NEW",
-        "P50",
-        "NEW",
-        "CHANGE"
-    );
-    let mut text = paint(&cut(&title, columns), HEADING, color) + "\n";
-    for ParentPair { comm, pair } in parents.iter().take(MOST) {
-        let (base, new) = (&pair.base.zombie_ns, &pair.new.zombie_ns);
-        let time = |ns: Option<u64>| ns.map_or_else(unknown, human);
-        let line = format!(
-            "{} {:>8} {:>8} {:>8} {:>8} {:>8}  ",
-            padded(&name(*comm), 15),
-            base.count,
-            new.count,
-            time(base.p50),
-            time(new.p50),
-            percent(pair.changes.p50.relative),
-        );
-        text += &judged(&line, Some(pair.verdict), columns, color);
+/// To two digits, at least 2.
+fn rounded_up(number: f64) -> u64 {
+    let mut unit = 1;
+    while number / unit as f64 > 99.0 {
+        unit *= 10;
     }
-    text
-}
-
-/// A line with the verdict at its end.
-fn judged(line: &str, verdict: Option<Verdict>, columns: usize, color: bool) -> String {
-    let room = columns.saturating_sub(width(line));
-    let words = cut(verdict.map_or("", Verdict::as_str), room);
-    let words = paint(&words, verdict.map_or(PLAIN, style), color);
-    format!("{}{words}", cut(line, columns))
-        .trim_end()
-        .to_owned()
-        + "\n"
-}
-
-fn only(run: &str, parents: &[ParentCount], columns: usize) -> String {
-    if parents.is_empty() {
-        return String::new();
-    }
-    let mut text = format!("\nonly in {run}:");
-    for (index, ParentCount { comm, count }) in parents.iter().take(MOST).enumerate() {
-        let comma = if index > 0 { "," } else { "" };
-        let _ = write!(text, "{comma} {} ({count})", name(*comm));
-    }
-    if parents.len() > MOST {
-        let _ = write!(text, " and {} more", parents.len() - MOST);
-    }
-    wrap(&text, Some(columns)) + "\n"
+    ((number / unit as f64).ceil() as u64 * unit).max(2)
 }
 
 fn name(comm: Option<Comm>) -> String {
@@ -235,17 +400,29 @@ fn per_second(rate: f64) -> String {
     }
 }
 
-/// `+4.2 %`, `-12 %`; from ten times as much on the factor: `×31`.
-fn percent(relative: Option<f64>) -> String {
-    let Some(relative) = relative else {
-        return unknown();
+/// `×1.2`, `÷53`; `same` if it rounds to 1.
+fn times(ratio: Option<f64>) -> String {
+    match ratio.map(factor) {
+        None => unknown(),
+        Some(same) if same == "×1" => "same".to_owned(),
+        Some(factor) => factor,
+    }
+}
+
+/// To two decimals, from ten on to whole numbers.
+fn factor(ratio: f64) -> String {
+    let (sign, factor) = match ratio {
+        1.0.. => ('×', ratio),
+        _ => ('÷', 1.0 / ratio),
     };
-    let percent = relative * 100.0;
-    match percent.abs() {
-        0.0..9.95 => format!("{percent:+.1} %"),
-        9.95..899.5 => format!("{percent:+.0} %"),
-        _ if relative < 9999.5 => format!("×{:.0}", relative + 1.0),
-        _ => "×∞".to_owned(),
+    let number = match factor {
+        ..9.995 => format!("{factor:.2}"),
+        9.995..99_999.5 => return format!("{sign}{factor:.0}"),
+        _ => return format!("{sign}∞"),
+    };
+    match number.trim_end_matches('0').trim_end_matches('.') {
+        "1" => "×1".to_owned(),
+        number => format!("{sign}{number}"),
     }
 }
 
@@ -262,20 +439,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_are_short() {
+    fn changes_are_factors() {
         let changes = [
-            (0.0, "+0.0 %"),
-            (-0.0432, "-4.3 %"),
-            (0.2, "+20 %"),
-            (8.0, "+800 %"),
-            (30.2, "×31"),
-            (-1.0, "-100 %"),
+            (1.0, "same"),
+            (0.9999, "same"),
+            (0.9568, "÷1.05"),
+            (1.2, "×1.2"),
+            (1.25, "×1.25"),
+            (2.0, "×2"),
+            (53.2, "×53"),
+            (1.0 / 1643.0, "÷1643"),
+            (0.0, "÷∞"),
             (1e9, "×∞"),
         ];
-        for (relative, text) in changes {
-            assert_eq!(percent(Some(relative)), text);
+        for (ratio, text) in changes {
+            assert_eq!(times(Some(ratio)), text);
         }
-        assert_eq!(percent(None), "-");
-        assert_eq!(percent(Some(f64::INFINITY)), "×∞");
+        assert_eq!(times(None), "-");
+        assert_eq!(factor(1.0), "×1");
+        assert_eq!(factor(f64::INFINITY), "×∞");
+    }
+
+    #[test]
+    fn how_much_longer_is_rounded_up() {
+        for (number, longer) in [(1.1, 2), (2.01, 3), (84.0, 84), (99.5, 100), (123.4, 130)] {
+            assert_eq!(rounded_up(number), longer, "{number}");
+        }
     }
 }
