@@ -13,7 +13,10 @@ use std::{
 
 use serde_json::{Value, json};
 use support::Run;
-use zombie_trace::sink::Json;
+use zombie_trace::{
+    model::{Cause, How},
+    sink::Json,
+};
 
 struct Files(tempfile::TempDir);
 
@@ -196,7 +199,7 @@ fn several_runs_are_summed_up() {
     assert!(
         files
             .told(&["a", "b"])
-            .starts_with("a: 2026-01-02T03:04:05Z for 12.3 s")
+            .contains("\n\na: 2026-01-02T03:04:05Z for 12.3 s")
     );
 }
 
@@ -435,6 +438,84 @@ fn a_byte_order_mark_is_no_damage() {
         (&report["complete"], &report["zombie_ns"]["count"]),
         (&json!(true), &json!(2000))
     );
+}
+
+#[test]
+fn a_filter_changes_the_list_and_nothing_else() {
+    const MIN: u64 = 70_000;
+    let files = Files::new();
+    let all = support::calm();
+    files.write("all", recording(&all));
+    let mut some = all;
+    let before = some.zombies.len() as u64;
+    some.start.filter.as_mut().unwrap().min_ns = MIN;
+    some.zombies.retain(|zombie| zombie.zombie_ns >= MIN);
+    some.summary.listed = some.zombies.len() as u64;
+    some.summary.counts.filtered = before - some.summary.listed;
+    files.write("some", recording(&some));
+    let (all, filtered) = (files.object(&["all"]), files.object(&["some"]));
+    for key in ["zombie_ns", "by_parent", "by_comm", "by_cause", "phases", "exits"] {
+        assert_eq!(filtered[key], all[key], "{key}");
+    }
+    assert_eq!(filtered["complete"], true);
+    assert_eq!(filtered["runs"][0]["times_from"], "summary");
+    for condition in ["p99>70us", "p50>1ms", "count<2000"] {
+        let status = |name: &str| files.report(&[name, "--fail-if", condition]).status.code();
+        assert_eq!(status("some"), status("all"), "{condition}");
+    }
+    let listed = format!("a filter listed {} of 2000 zombies", some.summary.listed);
+    assert!(files.told(&["some"]).contains(&listed));
+    // Percentiles of a run that lists all and of one that does not can't be put together.
+    let both = files.object(&["all", "some"]);
+    assert_eq!(both["zombie_ns"]["count"], 4000);
+    assert_eq!(both["zombie_ns"]["max"], all["zombie_ns"]["max"]);
+    assert_eq!(both["zombie_ns"]["p99"], Value::Null);
+    let output = files.report(&["all", "some", "--fail-if", "p99>1h"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    // Without its summary, only what is listed is known.
+    let text = recording(&some);
+    let cut: String = text.split_inclusive('\n').take(11).collect();
+    files.write("cut", cut);
+    let cut = files.object(&["cut"]);
+    assert_eq!((&cut["zombie_ns"]["count"], &cut["complete"]), (&json!(10), &json!(false)));
+}
+
+#[test]
+fn the_verdict_comes_first() {
+    let files = Files::new();
+    let mut run = support::eventful();
+    run.alive[0].cause = Some(Cause::NeverWaits);
+    run.alive[0].cause_text = Some("bash neither handles SIGCHLD nor waits".into());
+    files.write("leaky", recording(&run));
+    let text = files.told(&["leaky"]);
+    assert!(
+        text.starts_with(
+            "1 parent leaves zombies: bash (4242) 2 living, the oldest 4d04h: bash neither handles \
+             SIGCHLD nor waits\n"
+        ),
+        "{text}"
+    );
+    // Living zombies are among the longest, and their cause is explained.
+    let (_, longest) = text.split_once("longest zombies\n").unwrap();
+    assert!(longest.lines().nth(1).unwrap().contains(">4d04h"), "{longest}");
+    assert!(text.contains("never-waits: 1 living"), "{text}");
+    files.write("calm", recording(&support::calm()));
+    assert!(files.told(&["calm"]).starts_with("every zombie was reaped, p99 74.2 µs\n"));
+    let parents = files.told(&["calm", "--top", "3"]);
+    assert!(parents.contains("… and 10 more parents"), "{parents}");
+}
+
+#[test]
+fn autoreaped_processes_count_even_where_they_are_not_listed() {
+    let files = Files::new();
+    let mut run = support::eventful();
+    run.zombies.retain(|zombie| zombie.how != How::Autoreap);
+    files.write("run", recording(&run));
+    let report = files.object(&["run"]);
+    let summary = serde_json::to_value(&run.summary).unwrap();
+    for key in ["by_parent", "by_comm", "by_container", "by_cause"] {
+        assert_eq!(report[key], summary[key], "{key}");
+    }
 }
 
 #[test]

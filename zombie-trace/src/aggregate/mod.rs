@@ -1,5 +1,6 @@
 //! Counts, percentiles and histograms over a run. Pure.
 
+mod by;
 mod by_container;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use by::By;
 pub use group::GroupSummary;
 pub use interval::Interval;
 pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};
@@ -207,6 +209,23 @@ impl Aggregate {
         self.inexact = self.inexact.saturating_add(other.inexact);
         self.listed = self.listed.saturating_add(other.listed);
         self.name_parents(other);
+    }
+
+    /// Takes in the autoreaped processes of a run that does not list them.
+    pub fn unlisted_autoreaped(&mut self, other: &Summary) {
+        let some = |group: &GroupSummary| group.autoreaped > 0;
+        for row in other.by_parent.iter().filter(|row| some(&row.group)) {
+            let (group, _) = self.parents.get(&(row.ppid, row.comm));
+            group.autoreaped(row.group.autoreaped);
+        }
+        for row in other.by_comm.iter().filter(|row| some(&row.group)) {
+            let (group, _) = self.commands.get(&row.comm);
+            group.autoreaped(row.group.autoreaped);
+        }
+        for row in other.by_container.iter().filter(|row| some(&row.group)) {
+            let group = self.containers.group(&row.container);
+            group.autoreaped(row.group.autoreaped);
+        }
     }
 
     /// Takes over the parents' command lines, which only a summary has.

@@ -5,6 +5,7 @@ mod buffer_size;
 mod files;
 mod filter;
 mod scope;
+mod table;
 mod tuning;
 pub(crate) mod user;
 
@@ -13,5 +14,6 @@ pub use buffer_size::{BufferSize, BufferSizeError};
 pub(crate) use files::Files;
 pub use filter::FilterArgs;
 pub use scope::ScopeArgs;
+pub use table::TableArgs;
 pub use tuning::{DEFAULT_MAX_ZOMBIES, TuningArgs};
 pub use user::UserError;

@@ -18,7 +18,7 @@ pub use metrics::Metrics;
 pub use options::{Options, new};
 pub use output::{Medium, Output, Screen};
 pub use queue::{Progress, Queue};
-pub use text::{Intervals, Look, Process, Table, Text, comparison, process_table};
+pub use text::{Intervals, Look, Process, Table, Tables, Text, comparison, process_table};
 
 use crate::{
     aggregate::{Interval, Summary},

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::{
-    args::Files,
+    args::{Files, TableArgs},
     gate::{Condition, Format},
     text::ColorWhen,
 };
@@ -45,6 +45,10 @@ pub struct ReportArgs {
     /// Write a JSON object instead of text
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+
+    /// Which tables the text has.
+    #[command(flatten)]
+    pub tables: TableArgs,
 
     /// Exit with status 3 if this holds for the runs, such as 'p99>50ms' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]

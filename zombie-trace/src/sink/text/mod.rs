@@ -10,6 +10,7 @@ mod processes;
 mod row;
 mod summary;
 mod table;
+mod tables;
 mod worst_containers;
 mod worst_parents;
 
@@ -20,6 +21,7 @@ pub use intervals::Intervals;
 pub use look::Look;
 pub use processes::{Process, process_table};
 pub use table::Table;
+pub use tables::Tables;
 
 use super::{Medium, Sink};
 use crate::{
@@ -34,6 +36,7 @@ pub struct Text<W> {
     look: Look,
     table: Option<Table>,
     intervals: Option<Intervals>,
+    tables: Tables,
 }
 
 impl<W: Medium> Text<W> {
@@ -44,7 +47,13 @@ impl<W: Medium> Text<W> {
             look,
             table,
             intervals: None,
+            tables: Tables::default(),
         }
+    }
+
+    /// With these tables in the summary.
+    pub fn with_tables(self, tables: Tables) -> Self {
+        Self { tables, ..self }
     }
 
     /// Writes intervals, too.
@@ -98,7 +107,7 @@ impl<W: Medium> Sink for Text<W> {
             self.out.write_all(b"\n")?;
         }
         self.out
-            .write_all(summary::render(summary, self.look).as_bytes())
+            .write_all(summary::render(summary, self.look, self.tables).as_bytes())
     }
 
     fn running(&mut self, running: &[Running]) -> io::Result<()> {

@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use super::{Look, worst_containers::worst_containers, worst_parents::worst_parents};
+use super::{Look, Tables, worst_containers::worst_containers, worst_parents::worst_parents};
 use crate::{
     aggregate::{Log2Histogram, Summary, ZombieTimes},
     model::Running,
@@ -18,7 +18,7 @@ const LONGEST_BAR: usize = 40;
 const LONGEST_GAP: usize = 2;
 
 /// The end of a run: counts, percentiles, histogram, worst parents, loss.
-pub(super) fn render(summary: &Summary, look: Look) -> String {
+pub(super) fn render(summary: &Summary, look: Look, tables: Tables) -> String {
     let columns = look.width.unwrap_or(WIDTH);
     let mut text = counts(summary, columns, look.color);
     if summary.zombie_ns.count > 0 {
@@ -35,7 +35,7 @@ pub(super) fn render(summary: &Summary, look: Look) -> String {
             look.color,
         );
         text.push('\n');
-        text += &worst_parents(&summary.by_parent, columns, look.color);
+        text += &worst_parents(&summary.by_parent, tables, columns, look.color);
     }
     if !summary.by_container.is_empty() {
         text.push('\n');

@@ -1,11 +1,12 @@
-use super::columns::{Columns, more};
+use super::{
+    Tables,
+    columns::{Columns, more},
+};
 use crate::{
     aggregate::ParentSummary,
     text::{escape::escape, human},
 };
 
-/// How many are shown.
-const MOST: usize = 10;
 const COLUMNS: Columns<10> = Columns {
     titles: [
         "PPID",
@@ -34,8 +35,13 @@ const COLUMNS: Columns<10> = Columns {
 };
 
 /// A table of the first few parents, as wide as its contents need but not more than `columns`.
-pub(super) fn worst_parents(parents: &[ParentSummary], columns: usize, color: bool) -> String {
-    let rows: Vec<_> = parents.iter().take(MOST).map(cells).collect();
+pub(super) fn worst_parents(
+    parents: &[ParentSummary],
+    tables: Tables,
+    columns: usize,
+    color: bool,
+) -> String {
+    let rows: Vec<_> = parents.iter().take(tables.rows()).map(cells).collect();
     let table = COLUMNS.render(&rows, columns, color);
     table + &more(parents.len() - rows.len(), "parent")
 }
@@ -102,7 +108,7 @@ mod tests {
     fn fits_from_40_on() {
         let parents: Vec<_> = (4_194_290..4_194_304).map(parent).collect();
         for columns in 40..200 {
-            for line in worst_parents(&parents, columns, false).lines() {
+            for line in worst_parents(&parents, Tables::default(), columns, false).lines() {
                 assert!(width(line) <= columns, "{columns}: {line}");
             }
         }
@@ -110,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_worst_ten_and_how_many_more() {
-        let parents = |n| worst_parents(&vec![parent(1); n], 80, false);
+        let parents = |n| worst_parents(&vec![parent(1); n], Tables::default(), 80, false);
         assert_eq!(parents(10).lines().count(), 11);
         assert!(parents(11).ends_with("  … and 1 more parent\n"));
         assert!(parents(1010).ends_with("  … and 1000 more parents\n"));

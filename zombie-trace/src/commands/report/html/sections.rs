@@ -2,8 +2,8 @@
 
 use super::escape::{escape, grouped};
 use crate::{
-    commands::report::{Report, Run, TimesFrom},
-    model::{Lost, Phase},
+    commands::report::{Report, Run, TimesFrom, breakdown::{MEANINGS, PARTS}},
+    model::Lost,
     text::human,
 };
 
@@ -129,37 +129,26 @@ pub(super) fn histogram(report: &Report) -> String {
 
 /// Where the time went.
 pub(super) fn phases(report: &Report) -> String {
-    let Some(phases) = &report.phases else {
+    let Some(phases) = &report.breakdown else {
         return String::new();
     };
     let total = phases.total();
     let mut bars = String::new();
     let mut legend = String::new();
-    for (phase, time) in Phase::ALL.into_iter().zip(phases.times()) {
+    for ((name, meaning), time) in PARTS.into_iter().zip(MEANINGS).zip(phases.parts()) {
         let share = time as f64 * 100.0 / total.max(1) as f64;
-        let name = phase.as_str();
         let class = name.replace(' ', "-");
         bars += &format!("<div class=\"{class}\" style=\"width:{share:.3}%\"></div>");
         legend += &format!(
             "<li><span class=\"key {class}\"></span><b>{name}</b> {share:.1} % ({}): {}</li>",
             human(time),
-            meaning(phase)
+            meaning
         );
     }
     format!(
         "<section><h2>Where the zombies’ time went</h2>\n<div class=\"stack\" aria-hidden=\"true\">\
          {bars}</div>\n<ul class=\"legend\" id=\"phases\">{legend}</ul></section>\n"
     )
-}
-
-fn meaning(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Notify => "the parent’s SIGCHLD handler had not run yet",
-        Phase::NotWaiting => "the parent did something else",
-        Phase::RunQueue => "the parent could run, but got no CPU",
-        Phase::Tracer => "a debugger held it",
-        Phase::Reap => "waking up, and the wait itself",
-    }
 }
 
 /// What was read.

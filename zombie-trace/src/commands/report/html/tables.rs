@@ -2,8 +2,8 @@
 
 use super::escape::{escape, grouped, name};
 use crate::{
-    aggregate::PhaseTotals,
-    commands::report::{Report, still::CauseSummary},
+    aggregate::{CauseSummary, PhaseTotals},
+    commands::report::{Report, worst::Long},
     container::Runtime,
     text::{human, status},
 };
@@ -150,7 +150,11 @@ pub(super) fn longest(report: &Report) -> String {
         ("How it was reaped", false),
         ("At (UTC)", false),
     ];
-    let rows = report.worst.iter().map(|zombie| {
+    let reaped = report.worst.iter().filter_map(|zombie| match zombie {
+        Long::Zombie(zombie) => Some(zombie),
+        Long::Alive(_) => None,
+    });
+    let rows = reaped.map(|zombie| {
         let status = status(zombie.exit_code, zombie.signal, zombie.core_dumped);
         let phase = zombie
             .phases
@@ -187,20 +191,21 @@ pub(super) fn longest(report: &Report) -> String {
 
 /// Why zombies are left.
 pub(super) fn causes(report: &Report) -> String {
-    if report.causes.is_empty() {
+    if report.summary.by_cause.is_empty() {
         return String::new();
     }
     let row = |cause: &CauseSummary| {
+        let cause = &cause.group;
         let code = cause.cause.map_or("not looked at", |cause| cause.code());
-        let said = cause.text.as_deref().unwrap_or("–");
+        let said = cause.cause_text.as_deref().unwrap_or("–");
         format!(
             "<tr>{}<td><code>{code}</code></td>{}<td class=\"wide\">{}</td></tr>\n",
-            number(cause.count),
-            time(Some(cause.oldest_ns)),
+            number(cause.alive),
+            time(cause.oldest_ns),
             escape(said)
         )
     };
-    let rows: String = report.causes.iter().map(row).collect();
+    let rows: String = report.summary.by_cause.iter().map(row).collect();
     format!(
         "<section><h2>Why zombies are left</h2>\n<p class=\"soft\">Those that existed at the end.</p>\n\
          {}<table id=\"causes\"><thead><tr><th scope=\"col\" class=\"n\">Zombies</th>\

@@ -1,0 +1,15 @@
+use clap::ValueEnum;
+
+/// What the rows of a summary's table are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Parents
+    #[default]
+    Pid,
+    /// Command names of the zombies
+    Comm,
+    /// Containers
+    Container,
+    /// Causes
+    Cause,
+}
