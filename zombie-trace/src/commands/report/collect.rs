@@ -7,14 +7,17 @@ use jiff::Timestamp;
 use super::{
     Report, Run, TimesFrom,
     breakdown::Breakdown,
+    dots::{Dot, Dots},
+    lanes::{Lanes, Row},
     still::Still,
     timeline::Timeline,
     worst::Worst,
 };
 use crate::{
-    aggregate::{Aggregate, RunFacts, Summary, ZombieTimes},
+    aggregate::{Aggregate, ParentKey, RunFacts, Summary, ZombieTimes},
+    container::Container,
     kernel::Backend,
-    model::{Alive, Counts, FilterLine, Lost, Start, Zombie},
+    model::{Alive, Cause, Comm, Counts, FilterLine, Lost, Start, Zombie},
     recording::{Line, RecordedInterval, Recording},
 };
 
@@ -33,6 +36,8 @@ fn error_ns(start: &Start) -> u64 {
 pub(crate) struct ReportCollector {
     aggregate: Aggregate,
     timeline: Timeline,
+    lanes: Lanes,
+    dots: Dots,
     worst: Worst,
     runs: Vec<Run>,
     counts: Counts,
@@ -111,8 +116,21 @@ impl ReportCollector {
             run.listed += u64::from(!zombie.pre_existing());
             self.worst.zombie(zombie);
         }
-        self.timeline
-            .existed(end.saturating_sub(zombie.zombie_ns), end);
+        let begin = end.saturating_sub(zombie.zombie_ns);
+        self.timeline.existed(begin, end);
+        if !zombie.autoreaped() {
+            let is_reaped = !zombie.pre_existing();
+            self.lanes(
+                (zombie.ppid, zombie.parent_comm),
+                zombie.comm,
+                zombie.container.as_ref(),
+                zombie.cause,
+                |lanes, row| lanes.add(row, begin, end, is_reaped),
+            );
+            self.dots.add(end, zombie.zombie_ns, false, || {
+                Dot::of_zombie(zombie, end)
+            });
+        }
         if zombie.pre_existing() {
             run.counts.pre_existing += 1;
         } else if zombie.autoreaped() {
@@ -206,7 +224,17 @@ impl ReportCollector {
         let is_summed = times_from != TimesFrom::Zombies && run.summary.is_some();
         for alive in &left {
             self.worst.alive(alive);
-            self.timeline.existed(end.saturating_sub(alive.age_ns), end);
+            let begin = end.saturating_sub(alive.age_ns);
+            self.timeline.existed(begin, end);
+            self.lanes(
+                (alive.ppid, alive.parent_comm),
+                alive.comm,
+                alive.container.as_ref(),
+                alive.cause,
+                |lanes, row| lanes.add(row, begin, end, false),
+            );
+            self.dots
+                .add(end, alive.age_ns, true, || Dot::of_alive(alive, end));
             let aggregate = run.filtered.as_deref_mut().unwrap_or(&mut self.aggregate);
             // The summary counts them.
             if !is_summed {
@@ -259,6 +287,27 @@ impl ReportCollector {
         (left, end)
     }
 
+    /// Adds to each lane that a zombie is in.
+    fn lanes(
+        &mut self,
+        parent: ParentKey,
+        comm: Comm,
+        container: Option<&Container>,
+        cause: Option<Cause>,
+        add: impl Fn(&mut Lanes, Row),
+    ) {
+        let rows = [
+            Row::All,
+            Row::Parent(parent),
+            Row::Comm(Some(comm)),
+            Row::Cause(cause),
+        ];
+        let container = container.cloned().map(Row::Container);
+        for row in rows.into_iter().chain(container) {
+            add(&mut self.lanes, row);
+        }
+    }
+
     /// Takes in a run by its summary.
     fn sum(&mut self, summary: &Summary) {
         self.aggregate.summed(summary);
@@ -295,6 +344,8 @@ impl ReportCollector {
             times: is_exact.then(|| self.aggregate.exact_times().clone()),
             worst: self.worst.into_zombies(),
             gates: Vec::new(),
+            lanes: self.lanes,
+            dots: self.dots.into_dots(),
             timeline: self.timeline.series(),
             runs: self.runs,
             summary,

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{breakdown::Breakdown, timeline::Series, worst::Long};
+use super::{breakdown::Breakdown, dots::Dot, lanes::Lanes, timeline::Series, worst::Long};
 use crate::{
     aggregate::{Samples, Summary},
     gate::Judged,
@@ -23,6 +23,10 @@ pub(crate) struct Report {
     pub(crate) gates: Vec<Judged>,
     /// Each run from its own start, one over the other.
     pub(crate) timeline: Series,
+    /// Zombie time over time, by the rows of the tables.
+    pub(crate) lanes: Lanes,
+    /// Single zombies.
+    pub(crate) dots: Vec<Dot>,
     /// What was read.
     pub(crate) runs: Vec<Run>,
 }
