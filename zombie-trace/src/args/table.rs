@@ -10,14 +10,13 @@ pub struct TableArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..), allow_hyphen_values = true)]
     pub top: u32,
 
-    /// Rank parents (pid), command names, containers or causes by zombie time
+    /// Rank parents (pid), commands, containers or causes by zombie time
     #[arg(
         long,
         value_name = "WHAT",
         default_value = "pid",
         help_heading = "Output"
     )]
-    #[arg(hide_possible_values = false)]
     pub by: By,
 }
 

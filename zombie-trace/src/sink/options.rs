@@ -1,6 +1,6 @@
 use jiff::tz::TimeZone;
 
-use super::{Encoded, Intervals, Json, Look, Medium, Sink, Table, Text};
+use super::{Encoded, Intervals, Json, Look, Medium, Sink, Table, Tables, Text};
 use crate::text::ColorWhen;
 
 /// What is written, and how.
@@ -14,6 +14,8 @@ pub struct Options {
     pub intervals: bool,
     /// The time of day in text; JSON always has it.
     pub timestamps: bool,
+    /// Which tables the summary has in text.
+    pub tables: Tables,
     /// When text is coloured.
     pub color: ColorWhen,
 }
@@ -33,11 +35,12 @@ pub fn new(options: Options, output: impl Medium + Send + 'static) -> Box<dyn Si
     if options.intervals {
         let zone = options.timestamps.then(zone);
         let intervals = Intervals::new(look, screen.height, zone);
-        return Box::new(Text::new(output, look, None).with_intervals(intervals));
+        let text = Text::new(output, look, None).with_intervals(intervals);
+        return Box::new(text.with_tables(options.tables));
     }
     let table = || Table::new(look, options.timestamps, zone());
     let table = (!options.summary_only).then(table);
-    Box::new(Text::new(output, look, table))
+    Box::new(Text::new(output, look, table).with_tables(options.tables))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, error::ErrorKind};
 use nix::unistd::User;
 
 use crate::{
-    args::{self, Files, FilterArgs, ScopeArgs, TuningArgs},
+    args::{self, Files, FilterArgs, ScopeArgs, TableArgs, TuningArgs},
     filter::Filter,
     gate::{Condition, Format},
     run::destination::Target,
@@ -80,6 +80,10 @@ pub struct TraceArgs {
     #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = interval, help_heading = "Output")]
     pub interval: Option<TimeSpan>,
+
+    /// Which tables the summary has.
+    #[command(flatten)]
+    pub tables: TableArgs,
 
     /// Write JSON Lines instead of text
     #[arg(long, help_heading = "Output")]
@@ -201,6 +205,7 @@ impl TraceArgs {
             summary_only: self.summary,
             intervals: self.interval.is_some(),
             timestamps: self.timestamps,
+            tables: self.tables.into(),
             color: self.color,
         }
     }
