@@ -88,13 +88,48 @@ fn text_in_colours() {
 
 #[test]
 fn summary_alone() {
-    check("summary-calm-40.txt", &summary(&support::calm(), Some(40)));
-    check("summary-calm-80.txt", &summary(&support::calm(), Some(80)));
     check(
         "summary-calm-unlimited.txt",
         &summary(&support::calm(), None),
     );
     check("summary-empty.txt", &summary(&support::empty(), Some(80)));
+}
+
+#[test]
+fn summary_at_every_width() {
+    for (name, run) in [
+        ("leak", support::leak()),
+        ("calm", support::calm()),
+        ("pre-existing", support::pre_existing()),
+    ] {
+        for width in [40, 80, 120, 200] {
+            check(
+                &format!("summary-{name}-{width}.txt"),
+                &summary(&run, Some(width)),
+            );
+        }
+    }
+}
+
+#[test]
+fn the_leaking_parent_comes_first_at_every_width() {
+    let run = support::leak();
+    for width in 40..=200 {
+        let text = summary(&run, Some(width));
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            flat.starts_with("1 parent leaves zombies: python3 supervisor.py"),
+            "{text}"
+        );
+        let table = &text[text.find("parents, by zombie time").unwrap()..];
+        let end = table.find("worker").unwrap();
+        for part in ["python3 su", "3436", "67", "7.10 s", "signals-coalesced"] {
+            assert!(
+                table[..end].contains(part),
+                "{width}: no {part} in:\n{table}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -191,7 +226,13 @@ fn json() {
 
 #[test]
 fn no_line_of_text_is_too_wide() {
-    for run in [support::eventful(), support::calm(), support::empty()] {
+    for run in [
+        support::eventful(),
+        support::calm(),
+        support::empty(),
+        support::leak(),
+        support::pre_existing(),
+    ] {
         for width in 40..=130 {
             for line in text(&run, Some(width), false, true).lines() {
                 let columns = unicode_width::UnicodeWidthStr::width(line);

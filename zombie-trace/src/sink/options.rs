@@ -82,7 +82,7 @@ mod tests {
         let text = written(Options::default());
         assert!(text.starts_with("    PID COMM"), "{text}");
         assert!(
-            text.contains("sleep") && text.contains("0 exits in 1.00 s"),
+            text.contains("sleep") && text.contains("\nno process ended\n0 exits in 1.00 s\n"),
             "{text}"
         );
 
@@ -90,7 +90,10 @@ mod tests {
             summary_only: true,
             ..Options::default()
         });
-        assert!(text.starts_with("0 exits in 1.00 s"), "{text}");
+        assert!(
+            text.starts_with("no process ended\n0 exits in 1.00 s"),
+            "{text}"
+        );
 
         let json = written(Options {
             json: true,
@@ -114,7 +117,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[0].starts_with("SECONDS EXITS/S REAPED"), "{text}");
         assert!(lines[1].starts_with("    1.0     4.0      3"), "{text}");
-        assert_eq!(lines[2..4], ["", "0 exits in 1.00 s"], "{text}");
+        assert_eq!(lines[2..4], ["", "no process ended"], "{text}");
         let text = written(Options {
             intervals: true,
             timestamps: true,

@@ -63,6 +63,7 @@ fn to_ascii(text: &str) -> Cow<'_, str> {
             '·' => "|",
             '±' => "+/-",
             '×' => "x",
+            '≤' => "<=",
             '∞' => "inf",
             '’' => "'",
             '█' | '▉' | '▊' | '▋' | '▌' => "#",
@@ -103,8 +104,8 @@ mod tests {
     #[test]
     fn ascii_stands_for_every_sign_we_write() {
         assert_eq!(
-            to_ascii("18.2 µs – 5 μs · ±3 ×31 ×∞ … and"),
-            "18.2 us - 5 us | +/-3 x31 xinf ... and"
+            to_ascii("18.2 µs – 5 μs · ±3 ×31 ×∞ ≤ … and"),
+            "18.2 us - 5 us | +/-3 x31 xinf <= ... and"
         );
         assert_eq!(to_ascii("███▌ ███▏ ▏"), "#### ### #");
         assert_eq!(to_ascii("naïve 日"), r"na\u{ef}ve \u{65e5}");

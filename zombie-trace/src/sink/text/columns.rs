@@ -8,20 +8,27 @@ use crate::text::{
 /// What a table is like.
 pub(super) struct Columns<const N: usize> {
     pub(super) titles: [&'static str; N],
-    /// The names: aligned to the left, and cut where there is no room.
+    /// Which columns are aligned to the left. Numbers are aligned to the right.
+    pub(super) left: &'static [usize],
+    /// The names: cut where there is no room.
     pub(super) name: usize,
     /// To what names are cut before a column goes.
     pub(super) fair_name: usize,
-    /// Not aligned: the last one.
-    pub(super) ragged: Option<usize>,
     /// Which columns go first where there is no room.
     pub(super) expendable: &'static [&'static str],
+    /// Which columns the table does not have.
+    pub(super) unwanted: &'static [&'static str],
 }
 
 impl<const N: usize> Columns<N> {
-    /// The titles and a line a row, of at most so many columns of the terminal.
-    pub(super) fn render(&self, rows: &[[String; N]], columns: usize, color: bool) -> String {
-        let widths = self.fit(rows, columns);
+    /// The titles and a line per row, of at most so many columns of the terminal.
+    pub(super) fn render(
+        &self,
+        rows: &[[String; N]],
+        columns: Option<usize>,
+        color: bool,
+    ) -> String {
+        let widths = self.fit(rows, columns.unwrap_or(usize::MAX / 2));
         let titles = self.line(&self.titles.map(str::to_owned), &widths);
         let mut text = paint(&titles, style::HEADING, color) + "\n";
         for row in rows {
@@ -39,6 +46,10 @@ impl<const N: usize> Columns<N> {
                 cells.chain([self.titles[column].len()]).max()
             })
             .collect();
+        let position = |title: &str| self.titles.iter().position(|other| *other == title);
+        for title in self.unwanted {
+            widths[position(title).expect("it is one of the titles")] = None;
+        }
         let total = |widths: &[Option<usize>]| -> usize {
             widths.iter().flatten().map(|width| width + 2).sum()
         };
@@ -47,8 +58,7 @@ impl<const N: usize> Columns<N> {
             .saturating_sub(self.fair_name);
         for title in self.expendable {
             if total(&widths) > columns + elastic {
-                let column = self.titles.iter().position(|other| other == title);
-                widths[column.expect("it is one of the titles")] = None;
+                widths[position(title).expect("it is one of the titles")] = None;
             }
         }
         let excess = total(&widths).saturating_sub(columns);
@@ -65,15 +75,13 @@ impl<const N: usize> Columns<N> {
             let cell = cut(cell, column_width);
             let padding = " ".repeat(column_width - width(&cell));
             line += "  ";
-            line += &if column == self.name {
+            line += &if self.left.contains(&column) {
                 format!("{cell}{padding}")
-            } else if Some(column) == self.ragged {
-                cell.into_owned()
             } else {
                 format!("{padding}{cell}")
             };
         }
-        line
+        line.trim_end().to_owned()
     }
 }
 

@@ -8,7 +8,7 @@ pub(super) enum Column {
     Parent,
     Status,
     Zombie,
-    Phase,
+    Why,
     How,
     Reaper,
     Notes,
@@ -23,7 +23,7 @@ impl Column {
         Self::Parent,
         Self::Status,
         Self::Zombie,
-        Self::Phase,
+        Self::Why,
         Self::How,
         Self::Reaper,
         Self::Notes,
@@ -38,7 +38,7 @@ impl Column {
             Self::Parent => "PARENT",
             Self::Status => "STATUS",
             Self::Zombie => "ZOMBIE",
-            Self::Phase => "MOSTLY",
+            Self::Why => "WHY",
             Self::How => "HOW",
             Self::Reaper => "REAPER",
             Self::Notes => "NOTES",
@@ -57,7 +57,7 @@ impl Column {
             Self::Pid | Self::Ppid => 7,
             Self::Status => 14,
             Self::Zombie => 8,
-            Self::Phase => "not waiting".len(),
+            Self::Why => "parent-uninterruptible".len(),
             Self::How => 20,
             Self::Reaper => 22,
             Self::Notes => 24,
@@ -67,8 +67,10 @@ impl Column {
     /// What is enough for most cells.
     fn fair(self) -> usize {
         match self {
-            Self::Comm | Self::Parent | Self::Status | Self::Reaper | Self::Notes => 12,
+            Self::Comm | Self::Parent | Self::Reaper | Self::Notes => 12,
+            Self::Status => 10,
             Self::How => 10,
+            Self::Why => "signals-coalesced".len(),
             _ => self.full(),
         }
     }
@@ -110,7 +112,7 @@ pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<Slot> {
         Column::Notes,
         Column::Reaper,
         Column::How,
-        Column::Phase,
+        Column::Why,
         Column::Parent,
     ] {
         if total(&slots) > width {
@@ -129,11 +131,12 @@ pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<Slot> {
     }
 
     let wishes = [
-        (Column::Status, Column::Status.fair()),
+        (Column::Status, "SIGSEGV core".len()),
         (Column::How, "still a zombie".len()),
         (Column::Comm, Column::Comm.full()),
         (Column::Parent, Column::Parent.full()),
         (Column::Reaper, "4194304 python3".len()),
+        (Column::Why, Column::Why.full()),
         (Column::Notes, Column::Notes.full()),
         (Column::Status, Column::Status.full()),
         (Column::Reaper, Column::Reaper.full()),
@@ -196,9 +199,9 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_there_from_112_on() {
-        assert_eq!(columns(112, false), Column::ALL[1..]);
-        assert_eq!(columns(128, true), Column::ALL);
+    fn everything_is_there_from_116_on() {
+        assert_eq!(columns(116, false), Column::ALL[1..]);
+        assert_eq!(columns(132, true), Column::ALL);
         assert_eq!(fit(None, true).len(), Column::ALL.len());
     }
 }

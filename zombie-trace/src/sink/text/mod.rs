@@ -4,15 +4,17 @@ mod columns;
 mod comparison;
 mod fit;
 mod intervals;
+mod lifetime;
 mod look;
 mod notes;
+mod parent;
 mod processes;
+mod ranking;
 mod row;
 mod summary;
 mod table;
 mod tables;
-mod worst_containers;
-mod worst_parents;
+mod verdict;
 
 use std::io;
 
@@ -26,8 +28,10 @@ pub use tables::Tables;
 use super::{Medium, Sink};
 use crate::{
     aggregate::{Interval, Summary},
-    model::{Alive, Loss, Running, Start, Zombie},
+    kernel::Backend,
+    model::{Alive, FilterLine, Loss, Running, Start, Zombie},
 };
+use summary::Manner;
 
 /// Writes text.
 #[derive(Debug)]
@@ -37,6 +41,10 @@ pub struct Text<W> {
     table: Option<Table>,
     intervals: Option<Intervals>,
     tables: Tables,
+    /// What a zombie time is exact to, in ns.
+    error_ns: u64,
+    /// Which zombies are listed.
+    filter: Option<FilterLine>,
 }
 
 impl<W: Medium> Text<W> {
@@ -48,12 +56,19 @@ impl<W: Medium> Text<W> {
             table,
             intervals: None,
             tables: Tables::default(),
+            error_ns: 0,
+            filter: None,
         }
     }
 
     /// With these tables in the summary.
     pub fn with_tables(self, tables: Tables) -> Self {
         Self { tables, ..self }
+    }
+
+    /// What a zombie time is exact to, in ns, where no [`start`](Sink::start) comes that says so.
+    pub fn with_error(self, error_ns: u64) -> Self {
+        Self { error_ns, ..self }
     }
 
     /// Writes intervals, too.
@@ -66,7 +81,9 @@ impl<W: Medium> Text<W> {
 }
 
 impl<W: Medium> Sink for Text<W> {
-    fn start(&mut self, _start: &Start) -> io::Result<()> {
+    fn start(&mut self, start: &Start) -> io::Result<()> {
+        self.error_ns = error_of(&start.backend);
+        self.filter.clone_from(&start.filter);
         if let Some(table) = &self.table {
             self.out.write_all(table.header().as_bytes())?;
         }
@@ -103,11 +120,19 @@ impl<W: Medium> Sink for Text<W> {
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {
-        if self.table.is_some() || self.intervals.is_some() {
+        let follows = self.table.is_some() || self.intervals.is_some();
+        if follows {
             self.out.write_all(b"\n")?;
         }
+        let manner = Manner {
+            look: self.look,
+            tables: self.tables,
+            error_ns: self.error_ns,
+            filter: self.filter.clone().filter(|_| self.table.is_some()),
+            follows,
+        };
         self.out
-            .write_all(summary::render(summary, self.look, self.tables).as_bytes())
+            .write_all(summary::render(summary, &manner).as_bytes())
     }
 
     fn running(&mut self, running: &[Running]) -> io::Result<()> {
@@ -125,4 +150,11 @@ impl<W: Medium> Sink for Text<W> {
     fn end(&mut self) -> io::Result<()> {
         self.out.end()
     }
+}
+
+/// What a zombie time of this backend is exact to, in ns; 0 if it is not known.
+fn error_of(backend: &str) -> u64 {
+    let mut all = Backend::ALL.into_iter();
+    all.find(|one| one.name() == backend)
+        .map_or(0, Backend::error_ns)
 }

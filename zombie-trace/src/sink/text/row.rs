@@ -3,6 +3,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     fit::Column,
+    lifetime,
     notes::{is_approximate, notes},
 };
 use crate::{
@@ -34,17 +35,20 @@ impl Row for Zombie {
                 },
             ),
             Column::Zombie => {
-                let sign = if is_approximate(&self.flags) { "~" } else { "" };
-                (
-                    format!("{sign}{}", human(self.zombie_ns)),
-                    style::of_zombie(self.zombie_ns),
-                )
+                let time = if self.autoreaped() {
+                    "-".to_owned()
+                } else if is_approximate(&self.flags) {
+                    lifetime::inexact(self.zombie_ns, self.error_ns)
+                } else {
+                    lifetime::exact(self.zombie_ns, self.error_ns)
+                };
+                (time, style::of_zombie(self.zombie_ns))
             }
-            Column::Phase => plain(
-                self.phases
-                    .map_or("-", |phases| phases.longest().as_str())
-                    .to_owned(),
-            ),
+            Column::Why => plain(match (self.cause, self.phases) {
+                (Some(cause), _) => cause.code().to_owned(),
+                (None, Some(phases)) => phases.longest().as_str().to_owned(),
+                (None, None) => "-".to_owned(),
+            }),
             Column::How => plain(self.how.as_str().to_owned()),
             Column::Reaper => plain(reaper(self)),
             Column::Notes => {
@@ -64,19 +68,18 @@ impl Row for Alive {
             Column::Ppid => plain(number(self.ppid)),
             Column::Parent => plain(name(self.parent_comm.as_ref())),
             Column::Status => plain(status(self.exit_code, self.signal, false)),
-            // It is not over: this sign tells so where there is no room for `how`.
+            // It is not over: this sign says so where there is no room for `how`.
             Column::Zombie => (
                 format!(">{}", human(self.age_ns)),
                 style::of_zombie(self.age_ns),
             ),
-            Column::Phase => plain("-".to_owned()),
+            Column::Why => plain(self.cause.map_or("-", Cause::code).to_owned()),
             Column::How => ("still a zombie".to_owned(), style::WARNING),
             Column::Reaper => plain("-".to_owned()),
             Column::Notes => {
-                let cause = self.cause.map_or("", Cause::code).to_owned();
                 let notes = notes(&self.flags, self.error_ns);
                 let place = place(self.container.as_ref());
-                (joined([cause, place, notes]), style::DIM)
+                (joined([place, notes]), style::DIM)
             }
         }
     }
@@ -182,6 +185,16 @@ mod tests {
             ..zombie()
         };
         assert_eq!(text(&bounded, Column::Zombie), "~18.2 µs");
+        let bounded = Zombie {
+            error_ns: 18_000,
+            ..bounded
+        };
+        assert_eq!(text(&bounded, Column::Zombie), "≤ 36.2 µs");
+        let quick = Zombie {
+            error_ns: 25_000,
+            ..zombie()
+        };
+        assert_eq!(text(&quick, Column::Zombie), "<25 µs");
         assert_eq!(text(&zombie(), Column::Zombie), "18.2 µs");
         assert_eq!(text(&alive(), Column::Zombie), ">3.00 s");
     }
@@ -222,6 +235,7 @@ mod tests {
             container: Some(hostile),
             ..alive()
         };
-        assert_eq!(text(&alive, Column::Notes), r"never-waits, in \x1b[2J");
+        assert_eq!(text(&alive, Column::Notes), r"in \x1b[2J");
+        assert_eq!(text(&alive, Column::Why), "never-waits");
     }
 }

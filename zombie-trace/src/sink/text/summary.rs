@@ -1,11 +1,15 @@
 use std::fmt::Write;
 
-use super::{Look, Tables, worst_containers::worst_containers, worst_parents::worst_parents};
+use super::{
+    Look, Tables, lifetime, parent,
+    ranking::ranking,
+    verdict::{Verdict, verdict},
+};
 use crate::{
-    aggregate::{Log2Histogram, Summary, ZombieTimes},
-    model::Running,
+    aggregate::{By, Log2Histogram, Summary},
+    model::{FilterLine, Running},
     text::{
-        escape::width,
+        escape::{cut, width},
         human, printable,
         style::{self, paint},
     },
@@ -16,40 +20,75 @@ const WIDTH: usize = 80;
 const LONGEST_BAR: usize = 40;
 /// So many empty rows of the histogram are shown in a row; more are shown as one.
 const LONGEST_GAP: usize = 2;
+/// After a list of zombies, a run without trouble has a table of so many rows.
+const BRIEF: u32 = 3;
+/// So many containers follow the parents.
+const CONTAINERS: u32 = 5;
+/// A command line is cut to so many columns.
+const LONGEST_NAME: usize = 40;
 
-/// The end of a run: counts, percentiles, histogram, worst parents, loss.
-pub(super) fn render(summary: &Summary, look: Look, tables: Tables) -> String {
-    let columns = look.width.unwrap_or(WIDTH);
-    let mut text = counts(summary, columns, look.color);
+/// How a summary is shown.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Manner {
+    pub(super) look: Look,
+    pub(super) tables: Tables,
+    /// What a zombie time is exact to, in ns.
+    pub(super) error_ns: u64,
+    /// What was listed, if anything.
+    pub(super) filter: Option<FilterLine>,
+    /// It follows a list.
+    pub(super) follows: bool,
+}
+
+/// The end of a run: verdict, counts, percentiles, histogram, tables, loss.
+pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
+    let Look { width, color } = manner.look;
+    let columns = width.unwrap_or(WIDTH);
+    let verdict = verdict(summary, manner.error_ns);
+    let is_brief = manner.follows && verdict.is_calm;
+    let mut text = verdict_lines(&verdict, manner.look);
+    text += &counts(summary, &verdict, manner);
     if summary.zombie_ns.count > 0 {
         text.push('\n');
-        text += &times(&summary.zombie_ns, columns, look.color);
-        text.push('\n');
-        text += &histogram(&summary.histogram, columns);
+        text += &times(summary, columns, manner);
+        if !is_brief {
+            text.push('\n');
+            text += &histogram(&summary.histogram, columns);
+        }
     }
-    if !summary.by_parent.is_empty() {
-        text.push('\n');
-        text += &paint(
-            "worst parents, by total zombie time",
-            style::HEADING,
-            look.color,
-        );
-        text.push('\n');
-        text += &worst_parents(&summary.by_parent, tables, columns, look.color);
+    let mut tables = vec![manner.tables];
+    if is_brief {
+        tables[0].top = BRIEF.min(tables[0].top);
+    } else if manner.tables.by == By::Pid {
+        tables.push(Tables {
+            top: CONTAINERS.min(manner.tables.top),
+            by: By::Container,
+        });
     }
-    if !summary.by_container.is_empty() {
-        text.push('\n');
-        text += &paint(
-            "worst containers, by total zombie time",
-            style::HEADING,
-            look.color,
-        );
-        text.push('\n');
-        text += &worst_containers(&summary.by_container, columns, look.color);
+    for tables in tables {
+        let table = ranking(summary, tables, manner.error_ns, width, color);
+        if !table.is_empty() {
+            text.push('\n');
+            text += &table;
+        }
     }
     text.push('\n');
-    text += &loss(summary, columns, look.color);
-    text + &forged(summary.counts.suspicious, columns, look.color)
+    text += &loss(summary, columns, color);
+    text + &forged(summary.counts.suspicious, columns, color)
+}
+
+fn verdict_lines(verdict: &Verdict, look: Look) -> String {
+    let style = if verdict.is_calm {
+        style::GOOD
+    } else {
+        style::WARNING
+    };
+    let words: Vec<_> = verdict.text.split(' ').map(str::to_owned).collect();
+    let columns = look.width.unwrap_or(usize::MAX);
+    hanging(&words, " ", 0, 2, columns)
+        .lines()
+        .map(|line| paint(line, style, look.color) + "\n")
+        .collect()
 }
 
 /// The descendants that run on; nothing if there are none.
@@ -74,30 +113,100 @@ pub(super) fn running(running: &[Running]) -> String {
     format!("{count}: {}\n", names.join(", "))
 }
 
-fn counts(summary: &Summary, columns: usize, color: bool) -> String {
+fn counts(summary: &Summary, verdict: &Verdict, manner: &Manner) -> String {
     let counts = &summary.counts;
     let exits = match counts.exits {
         1 => "1 exit".to_owned(),
         exits => format!("{exits} exits"),
     };
     let title = format!("{exits} in {}", human(summary.duration_ns));
-    let items = [
-        format!("reaped {}", counts.reaped),
-        format!("autoreaped {}", counts.autoreaped),
-        format!("still zombies {}", counts.alive),
-        format!("pre-existing {}", counts.pre_existing),
-        format!("not listed {}", counts.filtered),
-    ];
+    let mut items = vec![format!("{} reaped", counts.reaped)];
+    if counts.autoreaped > 0 {
+        items.push(format!("{} autoreaped", counts.autoreaped));
+    }
+    let all_living = living(summary);
+    let old_living = all_living
+        .saturating_sub(counts.alive)
+        .min(counts.pre_existing);
+    let mut item = format!("{all_living} living");
+    if old_living > 0 {
+        item += &format!(", {old_living} of them pre-existing");
+    }
+    items.push(item);
+    if let Some(oldest) = summary.oldest_ns.filter(|_| !verdict.names_oldest) {
+        items.push(format!(
+            "the oldest {}{}",
+            human(oldest),
+            its_parent(summary)
+        ));
+    }
+    match counts.pre_existing - old_living {
+        0 => {}
+        count => items.push(format!("{count} pre-existing gone")),
+    }
+    if let Some(item) = not_listed(summary, manner.filter.as_ref()) {
+        items.push(item);
+    }
+    let columns = manner.look.width.unwrap_or(WIDTH);
     format!(
         "{}\n{}",
-        paint(&title, style::HEADING, color),
+        paint(&title, style::HEADING, manner.look.color),
         wrap(&items, " · ", 2, columns)
     )
 }
 
-fn times(times: &ZombieTimes, columns: usize, color: bool) -> String {
+/// All zombies that are left, also those from before the run.
+fn living(summary: &Summary) -> u64 {
+    let by_comm = summary.by_comm.iter().map(|row| row.group.alive);
+    let by_parent = summary.by_parent.iter().map(|row| row.group.alive);
+    let add = u64::saturating_add;
+    let sums = [by_comm.fold(0, add), by_parent.fold(0, add)];
+    sums.into_iter().fold(summary.counts.alive, u64::max)
+}
+
+/// Whose child the oldest zombie is.
+fn its_parent(summary: &Summary) -> String {
+    let mut rows = summary.by_parent.iter();
+    let row = rows.find(|row| row.group.oldest_ns == summary.oldest_ns);
+    let Some((row, ppid)) = row.and_then(|row| Some((row, row.ppid?))) else {
+        return String::new();
+    };
+    format!(
+        ", a child of {} ({ppid})",
+        cut(&parent::of(row), LONGEST_NAME)
+    )
+}
+
+/// How many zombies that are gone the list lacks, and why.
+fn not_listed(summary: &Summary, filter: Option<&FilterLine>) -> Option<String> {
+    let filter = filter?;
+    let autoreaped = if filter.all {
+        0
+    } else {
+        summary.counts.autoreaped
+    };
+    let zombies = summary.counts.filtered.saturating_sub(autoreaped);
+    let only_quick = FilterLine {
+        min_ns: filter.min_ns,
+        all: filter.all,
+        ..FilterLine::default()
+    };
+    match zombies {
+        0 => None,
+        _ if *filter == only_quick && filter.min_ns > 0 => {
+            let limit = lifetime::round(filter.min_ns);
+            Some(format!("not listed: {zombies} reaped within {limit}"))
+        }
+        _ => Some(format!("not listed: {zombies}")),
+    }
+}
+
+fn times(summary: &Summary, columns: usize, manner: &Manner) -> String {
+    let times = &summary.zombie_ns;
     let line = |items: &[(&str, Option<u64>)]| {
-        let item = |&(name, ns): &(&str, Option<u64>)| Some(format!("{name} {}", human(ns?)));
+        let item = |&(name, ns): &(&str, Option<u64>)| {
+            Some(format!("{name} {}", lifetime::exact(ns?, manner.error_ns)))
+        };
         wrap(
             &items.iter().filter_map(item).collect::<Vec<_>>(),
             "  ",
@@ -105,7 +214,15 @@ fn times(times: &ZombieTimes, columns: usize, color: bool) -> String {
             columns,
         )
     };
-    let title = format!("zombie time of {} listed", times.count);
+    let mut title = match times.count {
+        1 => "how long 1 zombie lasted".to_owned(),
+        count => format!("how long {count} zombies lasted"),
+    };
+    match summary.inexact {
+        0 => {}
+        1 => title += "; 1 more is inexact",
+        count => title += &format!("; {count} more are inexact"),
+    }
     let worst = [
         ("p50", times.p50),
         ("p90", times.p90),
@@ -114,7 +231,8 @@ fn times(times: &ZombieTimes, columns: usize, color: bool) -> String {
         ("max", times.max),
     ];
     let rest = [("min", times.min), ("mean", times.mean)];
-    paint(&title, style::HEADING, color) + "\n" + &line(&worst) + &line(&rest)
+    let title = cut(&title, columns);
+    paint(&title, style::HEADING, manner.look.color) + "\n" + &line(&worst) + &line(&rest)
 }
 
 fn histogram(histogram: &Log2Histogram, columns: usize) -> String {
@@ -197,7 +315,18 @@ fn forged(count: u64, columns: usize, color: bool) -> String {
 }
 
 /// The items in as many lines as they need, each line with that many spaces in front.
-fn wrap(items: &[String], separator: &str, indent: usize, columns: usize) -> String {
+pub(super) fn wrap(items: &[String], separator: &str, indent: usize, columns: usize) -> String {
+    hanging(items, separator, indent, indent, columns)
+}
+
+/// The same, with other spaces in front of the first line.
+pub(super) fn hanging(
+    items: &[String],
+    separator: &str,
+    first: usize,
+    indent: usize,
+    columns: usize,
+) -> String {
     let mut text = String::new();
     let mut used = 0;
     for item in items {
@@ -207,11 +336,14 @@ fn wrap(items: &[String], separator: &str, indent: usize, columns: usize) -> Str
             text += item;
             used += needed;
         } else {
+            let indent = if used > 0 { indent } else { first };
             if used > 0 {
                 text.push('\n');
             }
+            let room = columns.saturating_sub(indent);
+            let item = cut(item, room);
             let _ = write!(text, "{:indent$}{item}", "");
-            used = indent + width(item);
+            used = indent + width(&item);
         }
     }
     text.push('\n');
@@ -268,7 +400,7 @@ mod tests {
         let items = ["one", "two", "three"].map(str::to_owned);
         assert_eq!(wrap(&items, ", ", 2, 80), "  one, two, three\n");
         assert_eq!(wrap(&items, ", ", 2, 10), "  one, two\n  three\n");
-        assert_eq!(wrap(&items, ", ", 2, 3), "  one\n  two\n  three\n");
+        assert_eq!(wrap(&items, ", ", 2, 7), "  one\n  two\n  three\n");
         assert_eq!(wrap(&[], ", ", 2, 3), "\n");
     }
 }

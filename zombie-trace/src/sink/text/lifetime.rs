@@ -1,0 +1,48 @@
+//! How long a zombie lasted, no more exactly than that is known.
+
+use crate::text::human;
+
+/// A time that is exact to `error_ns`: `18.2 µs`, or `<25 µs` where it is below that.
+pub(super) fn exact(ns: u64, error_ns: u64) -> String {
+    if ns < error_ns {
+        format!("<{}", round(error_ns))
+    } else {
+        human(ns)
+    }
+}
+
+/// A round time without the digits that it does not need: `25 µs`.
+pub(super) fn round(ns: u64) -> String {
+    human(ns).replace(".00 ", " ").replace(".0 ", " ")
+}
+
+/// As [`exact`], or a dash where it is not known.
+pub(super) fn known(ns: Option<u64>, error_ns: u64) -> String {
+    ns.map_or_else(|| "-".to_owned(), |ns| exact(ns, error_ns))
+}
+
+/// A time that may be wrong by that much: `~3m12s`, or its bound `≤ 1.28 s` where the error is a tenth of it
+/// or more.
+pub(super) fn inexact(ns: u64, error_ns: u64) -> String {
+    if error_ns < ns / 10 {
+        format!("~{}", human(ns))
+    } else {
+        format!("≤ {}", human(ns.saturating_add(error_ns)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_figure_is_finer_than_its_error() {
+        assert_eq!(exact(24_999, 25_000), "<25 µs");
+        assert_eq!(exact(25_000, 25_000), "25.0 µs");
+        assert_eq!(exact(999, 1_000), "<1 µs");
+        assert_eq!(exact(0, 0), "0 ns");
+        assert_eq!(known(None, 1_000), "-");
+        assert_eq!(inexact(640_000_000, 640_000_000), "≤ 1.28 s");
+        assert_eq!(inexact(192_000_000_000, 2_000_000), "~3m12s");
+    }
+}

@@ -1,0 +1,139 @@
+//! What a run comes to, in a sentence.
+
+use super::{lifetime, parent};
+use crate::{
+    aggregate::{ParentSummary, Summary},
+    text::{
+        escape::{cut, escape},
+        human,
+    },
+};
+
+/// A zombie that has lingered for this long is worth a word. What is younger when the run ends is on its way
+/// to be reaped.
+const WORTH_A_WORD: u64 = 100_000_000;
+/// So many parents are named.
+const NAMED: usize = 3;
+/// A command line is cut to so many columns.
+const LONGEST_NAME: usize = 60;
+
+/// What a run comes to.
+pub(super) struct Verdict {
+    /// A sentence without a full stop.
+    pub(super) text: String,
+    /// Nobody needs to do anything.
+    pub(super) is_calm: bool,
+    /// The sentence names the oldest living zombie's age.
+    pub(super) names_oldest: bool,
+}
+
+/// `error_ns`: what a zombie time is exact to.
+pub(super) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
+    let leaking: Vec<_> = summary.by_parent.iter().filter(|row| leaks(row)).collect();
+    if !leaking.is_empty() {
+        return leak(summary, &leaking);
+    }
+    let counts = &summary.counts;
+    let is_slow = summary.zombie_ns.max >= Some(WORTH_A_WORD);
+    let mut text = if counts.exits + counts.pre_existing == 0 {
+        "no process ended".to_owned()
+    } else if summary.zombie_ns.count + summary.inexact + counts.alive + counts.pre_existing == 0 {
+        match summary.complete {
+            true => "no process became a zombie".to_owned(),
+            false => "no process is known to have become a zombie".to_owned(),
+        }
+    } else {
+        reaped(summary, error_ns)
+    };
+    if is_slow && let Some(worst) = summary.by_parent.first() {
+        text += &format!(
+            "; most zombie time: {} {}",
+            named(worst),
+            human(worst.group.zombie_time_ns)
+        );
+        if let Some(why) = why(worst) {
+            text += &format!(": {why}");
+        }
+    }
+    if !summary.complete {
+        text += "; some processes were lost";
+    }
+    Verdict {
+        text,
+        is_calm: !is_slow && summary.complete && counts.suspicious == 0,
+        names_oldest: false,
+    }
+}
+
+/// Whether it leaves zombies, and not only the last one for a moment.
+fn leaks(row: &ParentSummary) -> bool {
+    row.group.alive > 0 && row.group.oldest_ns >= Some(WORTH_A_WORD)
+}
+
+fn leak(summary: &Summary, leaking: &[&ParentSummary]) -> Verdict {
+    let mut text = match leaking.len() {
+        1 => "1 parent leaves zombies: ".to_owned(),
+        count => format!("{count} parents leave zombies: "),
+    };
+    let named = &leaking[..leaking.len().min(NAMED)];
+    let each = named.iter().map(|row| {
+        let age = human(row.group.oldest_ns.unwrap_or(0));
+        let living = match row.group.alive {
+            1 => format!("1 living, {age} old"),
+            count => format!("{count} living, the oldest {age}"),
+        };
+        let why = why(row).map_or_else(String::new, |why| format!(": {why}"));
+        format!("{} {living}{why}", self::named(row))
+    });
+    text += &each.collect::<Vec<_>>().join("; ");
+    if leaking.len() > NAMED {
+        text += &format!("; and {} more", leaking.len() - NAMED);
+    }
+    if !summary.complete {
+        text += "; some processes were lost";
+    }
+    Verdict {
+        text,
+        is_calm: false,
+        names_oldest: named
+            .iter()
+            .any(|row| row.group.oldest_ns == summary.oldest_ns),
+    }
+}
+
+/// Every zombie was reaped, or is about to be.
+fn reaped(summary: &Summary, error_ns: u64) -> String {
+    let living: u64 = summary.counts.alive;
+    let mut text = match (summary.complete, living) {
+        (true, 0) => "every zombie was reaped".to_owned(),
+        (false, 0) => "every zombie that was seen was reaped".to_owned(),
+        (_, 1) => "every zombie but the last was reaped".to_owned(),
+        (_, count) => format!("every zombie but the last {count} was reaped"),
+    };
+    if let Some(p99) = summary.zombie_ns.p99 {
+        text += &format!(", p99 {}", lifetime::exact(p99, error_ns));
+    }
+    text
+}
+
+fn named(row: &ParentSummary) -> String {
+    let name = parent::of(row);
+    let name = cut(&name, LONGEST_NAME);
+    match row.ppid {
+        Some(ppid) => format!("{name} ({ppid})"),
+        None => name.into_owned(),
+    }
+}
+
+/// What was found, or else where most of the time went.
+fn why(row: &ParentSummary) -> Option<String> {
+    let group = &row.group;
+    if let Some(text) = &group.cause_text {
+        return Some(parent::finding(text, row.ppid, row.comm.as_ref()));
+    }
+    if let Some(cause) = group.cause {
+        return Some(escape(cause.code()).into_owned());
+    }
+    let (phase, share) = group.phases?.worst();
+    Some(format!("{share} % {}", phase.as_str()))
+}
