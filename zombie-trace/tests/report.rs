@@ -199,7 +199,7 @@ fn several_runs_are_summed_up() {
     assert!(
         files
             .told(&["a", "b"])
-            .contains("\n\na: 2026-01-02T03:04:05Z for 12.3 s")
+            .contains("\n  a: 2026-01-02T03:04:05Z for 12.3 s")
     );
 }
 
@@ -285,7 +285,7 @@ fn cut_and_damaged_recordings_are_told_as_far_as_they_go() {
     assert!(
         files
             .read("page.html")
-            .contains("Incomplete – damaged: line 5 is damaged")
+            .contains("incomplete – damaged: line 5 is damaged")
     );
 }
 
@@ -454,7 +454,14 @@ fn a_filter_changes_the_list_and_nothing_else() {
     some.summary.counts.filtered = before - some.summary.listed;
     files.write("some", recording(&some));
     let (all, filtered) = (files.object(&["all"]), files.object(&["some"]));
-    for key in ["zombie_ns", "by_parent", "by_comm", "by_cause", "phases", "exits"] {
+    for key in [
+        "zombie_ns",
+        "by_parent",
+        "by_comm",
+        "by_cause",
+        "phases",
+        "exits",
+    ] {
         assert_eq!(filtered[key], all[key], "{key}");
     }
     assert_eq!(filtered["complete"], true);
@@ -477,7 +484,10 @@ fn a_filter_changes_the_list_and_nothing_else() {
     let cut: String = text.split_inclusive('\n').take(11).collect();
     files.write("cut", cut);
     let cut = files.object(&["cut"]);
-    assert_eq!((&cut["zombie_ns"]["count"], &cut["complete"]), (&json!(10), &json!(false)));
+    assert_eq!(
+        (&cut["zombie_ns"]["count"], &cut["complete"]),
+        (&json!(10), &json!(false))
+    );
 }
 
 #[test]
@@ -489,18 +499,45 @@ fn the_verdict_comes_first() {
     files.write("leaky", recording(&run));
     let text = files.told(&["leaky"]);
     assert!(
-        text.starts_with(
-            "1 parent leaves zombies: bash (4242) 2 living, the oldest 4d04h: bash neither handles \
-             SIGCHLD nor waits\n"
-        ),
+        text.starts_with("1 parent leaves zombies: bash (4242) 2 living, the oldest 4d04h: "),
         "{text}"
     );
+    assert!(
+        text.lines()
+            .next()
+            .unwrap()
+            .contains("neither handles SIGCHLD nor waits")
+    );
+    files.told(&["leaky", "--html", "page.html", "--fail-if", "p99>1h"]);
+    let page = files.read("page.html");
+    let (_, verdict) = page.split_once("id=\"verdict\"").unwrap();
+    let (verdict, rest) = verdict.split_once("</section>").unwrap();
+    for part in [
+        "1 parent leaves zombies",
+        "bash (4242)",
+        "2 living",
+        "href=\"#cause-never-waits\"",
+        "PASS p99",
+        "incomplete",
+    ] {
+        assert!(verdict.contains(part), "{part}: {verdict}");
+    }
+    // The command line that recorded it, and the cause's explanation.
+    assert!(rest.contains("<code>zombie-trace --json</code>"));
+    assert!(rest.contains("id=\"cause-never-waits\""));
     // Living zombies are among the longest, and their cause is explained.
     let (_, longest) = text.split_once("longest zombies\n").unwrap();
-    assert!(longest.lines().nth(1).unwrap().contains(">4d04h"), "{longest}");
+    assert!(
+        longest.lines().nth(1).unwrap().contains(">4d04h"),
+        "{longest}"
+    );
     assert!(text.contains("never-waits: 1 living"), "{text}");
     files.write("calm", recording(&support::calm()));
-    assert!(files.told(&["calm"]).starts_with("every zombie was reaped, p99 74.2 µs\n"));
+    assert!(
+        files
+            .told(&["calm"])
+            .starts_with("every zombie was reaped, p99 74.2 µs\n")
+    );
     let parents = files.told(&["calm", "--top", "3"]);
     assert!(parents.contains("… and 10 more parents"), "{parents}");
 }
@@ -577,13 +614,10 @@ fn containers_are_told_of_also_by_a_run_that_lists_no_zombies() {
     for name in ["whole", "summary"] {
         files.told(&[name, "--html", "page.html"]);
         let page = files.read("page.html");
-        let (_, table) = page.split_once("<table id=\"containers\">").unwrap();
+        let (_, table) = page.split_once("id=\"containers\"").unwrap();
         let (table, _) = table.split_once("</table>").unwrap();
         for cell in ["b2a102854b49", "web-7d4b9", "cri-o", "web-1"] {
-            assert!(
-                table.contains(&format!("<td>{cell}</td>")),
-                "{cell}: {table}"
-            );
+            assert!(table.contains(&format!(">{cell}</td>")), "{cell}: {table}");
         }
     }
     files.write("calm", recording(&support::calm()));
@@ -622,13 +656,23 @@ fn the_page_holds_no_markup_of_a_recording() {
     files.write(name, recording(&run));
     files.told(&[name, "--html", "page.html"]);
     let page = files.read("page.html");
-    assert_eq!(page.matches("<script").count(), 1);
+    // The data and the script.
+    assert_eq!(page.matches("<script").count(), 2);
+    assert_eq!(page.matches("</script").count(), 2);
     assert!(!page.contains("<img") && !page.contains("alert(1)</script>"));
-    assert!(page.contains("&lt;script&gt;a&amp;&quot;&#39;"));
+    assert!(page.contains("&lt;script&gt;a&amp;&quot;'"));
     assert!(page.contains("&lt;img src=x&gt;"));
     // Nothing is fetched from anywhere.
-    for reference in ["http:", "https:", "src=\"", "href=", "@import", "url("] {
+    for reference in ["http:", "https:", "src=\"", "@import", "url("] {
         assert!(!page.contains(reference), "{reference}");
+    }
+    let links = page.split("href=\"").skip(1);
+    assert!(links.clone().count() > 5);
+    // All lead to a place in the page that there is.
+    for link in links {
+        let (target, _) = link.split_once('"').unwrap();
+        let id = target.strip_prefix('#').expect(target);
+        assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
     }
 }
 

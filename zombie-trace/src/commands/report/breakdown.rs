@@ -164,10 +164,7 @@ mod tests {
             zombie_time_ns: 600,
             ..group()
         };
-        assert_eq!(
-            Breakdown::of(&reaped).largest(),
-            Some(("run queue", 50.0))
-        );
+        assert_eq!(Breakdown::of(&reaped).largest(), Some(("run queue", 50.0)));
         assert_eq!(Breakdown::default().largest(), None);
     }
 }

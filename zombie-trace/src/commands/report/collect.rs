@@ -40,6 +40,8 @@ pub(crate) struct ReportCollector {
     dots: Dots,
     worst: Worst,
     runs: Vec<Run>,
+    /// Of the least exact run, in ns.
+    error_ns: u64,
     counts: Counts,
     /// Those of the runs whose zombies are not all listed.
     summed: Vec<ZombieTimes>,
@@ -74,6 +76,7 @@ impl ReportCollector {
             tracer_pid: start.map(|start| start.tracer_pid),
         };
         self.aggregate.next_run(facts);
+        self.error_ns = self.error_ns.max(facts.error_ns);
         let is_filtered = start
             .and_then(|start| start.filter.as_ref())
             .is_some_and(FilterLine::leaves_out_zombies);
@@ -127,9 +130,8 @@ impl ReportCollector {
                 zombie.cause,
                 |lanes, row| lanes.add(row, begin, end, is_reaped),
             );
-            self.dots.add(end, zombie.zombie_ns, false, || {
-                Dot::of_zombie(zombie, end)
-            });
+            self.dots
+                .add(end, zombie.zombie_ns, false, || Dot::of_zombie(zombie, end));
         }
         if zombie.pre_existing() {
             run.counts.pre_existing += 1;
@@ -340,6 +342,7 @@ impl ReportCollector {
         }
         let breakdown = Breakdown::sum(summary.by_comm.iter().map(|row| &row.group));
         Report {
+            error_ns: self.error_ns,
             breakdown,
             times: is_exact.then(|| self.aggregate.exact_times().clone()),
             worst: self.worst.into_zombies(),

@@ -13,6 +13,8 @@ use crate::{
 pub(crate) struct Report {
     /// Of all runs together.
     pub(crate) summary: Summary,
+    /// What a zombie time is exact to, in ns.
+    pub(crate) error_ns: u64,
     /// Where the zombie time went; `None` if there was none.
     pub(crate) breakdown: Option<Breakdown>,
     /// The exact zombie times; `None` if only those of the summary are known.

@@ -92,7 +92,13 @@ impl Default for Dots {
 impl Dots {
     /// Whether it would become a dot of its own or replace one; if not, it is only counted. Saves
     /// the making of a [`Dot`] for most zombies.
-    pub(crate) fn add(&mut self, end: u64, time_ns: u64, is_alive: bool, dot: impl FnOnce() -> Dot) {
+    pub(crate) fn add(
+        &mut self,
+        end: u64,
+        time_ns: u64,
+        is_alive: bool,
+        dot: impl FnOnce() -> Dot,
+    ) {
         let Some(thinned) = &mut self.thinned else {
             self.all.push(dot());
             if self.all.len() > MOST_DOTS {
@@ -120,7 +126,13 @@ impl Dots {
     /// Puts together what lies close, until there are few.
     fn thin(&mut self) {
         let mut dots = std::mem::take(&mut self.all);
-        dots.extend(self.thinned.take().into_iter().flatten().map(|(_, dot)| dot));
+        dots.extend(
+            self.thinned
+                .take()
+                .into_iter()
+                .flatten()
+                .map(|(_, dot)| dot),
+        );
         loop {
             let is_too_long = dots.iter().any(|dot| dot.end / self.width >= MOST_COLUMNS);
             let mut thinned: HashMap<Place, Dot> = HashMap::default();

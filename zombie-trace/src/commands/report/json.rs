@@ -4,11 +4,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::{Report, Run, breakdown::Breakdown, timeline::Series, worst::Long};
-use crate::{
-    aggregate::Summary,
-    gate::Judged,
-    sink::to_json,
-};
+use crate::{aggregate::Summary, gate::Judged, sink::to_json};
 
 #[derive(Serialize)]
 struct Object<'a> {

@@ -107,7 +107,10 @@ impl Lanes {
     }
 
     fn fold(&mut self) {
-        let time = |lane: &[Cell]| lane.iter().fold(0_u64, |sum, cell| sum.saturating_add(cell.time));
+        let time = |lane: &[Cell]| {
+            lane.iter()
+                .fold(0_u64, |sum, cell| sum.saturating_add(cell.time))
+        };
         let mut lanes: Vec<_> = self.lanes.drain().collect();
         lanes.sort_unstable_by(|(row, lane), (other_row, other)| {
             (time(other), row).cmp(&(time(lane), other_row))

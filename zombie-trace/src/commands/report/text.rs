@@ -2,16 +2,11 @@ use std::io;
 
 use jiff::tz::TimeZone;
 
-use super::{
-    Report, Run, TimesFrom,
-    breakdown::PARTS,
-    verdict::Verdict,
-    worst::Long,
-};
+use super::{Report, Run, TimesFrom, breakdown::PARTS, worst::Long};
 use crate::{
     aggregate::GroupSummary,
     sink::{Look, Medium, Sink as _, Table, Tables, Text},
-    text::{BAD, GOOD, HEADING, human, paint, visible, wrap},
+    text::{HEADING, human, paint, visible, wrap},
 };
 
 /// For people.
@@ -21,13 +16,9 @@ pub(super) fn write(
     tables: Tables,
     out: &mut impl Medium,
 ) -> io::Result<()> {
-    writeln!(out, "{}\n", verdict(report, look))?;
-    for run in &report.runs {
-        writeln!(out, "{}", about(run, look))?;
-    }
-    writeln!(out)?;
     Text::new(&mut *out, look, None)
         .with_tables(tables)
+        .with_error(report.error_ns)
         .summary(&report.summary)?;
     if let Some(breakdown) = &report.breakdown {
         writeln!(out, "\n{}", heading("where the zombie time went", look))?;
@@ -58,21 +49,15 @@ pub(super) fn write(
     if !causes.is_empty() {
         writeln!(out, "\n{}", heading("why zombies lingered", look))?;
         for group in causes {
-            let text = wrap(&why(group), look.width.map(|width| width - 2));
+            let text = wrap(&why(group), look.width.map(|width| width - 4));
             writeln!(out, "  {}", text.replace('\n', "\n    "))?;
         }
     }
+    writeln!(out, "\n{}", heading("recorded in", look))?;
+    for run in &report.runs {
+        writeln!(out, "  {}", about(run, look).replace('\n', "\n  "))?;
+    }
     out.flush()
-}
-
-fn verdict(report: &Report, look: Look) -> String {
-    let verdict = Verdict::of(&report.summary);
-    let style = if verdict.is_good { GOOD } else { BAD };
-    wrap(&verdict.sentence(), look.width)
-        .lines()
-        .map(|line| paint(line, style, look.color))
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 /// `never-waits: 3 living, the oldest 4.00 s, 2 reaped, zombie time 12.0 s: finding; advice`.
@@ -128,7 +113,7 @@ fn about(run: &Run, look: Look) -> String {
     if let Some(source) = source(run) {
         text += &format!("; {source}");
     }
-    wrap(&text, look.width).replace('\n', "\n  ")
+    wrap(&text, look.width.map(|width| width - 4)).replace('\n', "\n  ")
 }
 
 /// What the recording does not list; `None` if it lists every zombie.

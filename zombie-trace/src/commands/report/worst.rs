@@ -41,9 +41,7 @@ pub(super) struct Worst {
 impl Worst {
     /// Takes in one that was reaped, if it is among them.
     pub(super) fn zombie(&mut self, zombie: &Zombie) {
-        self.add(zombie.zombie_ns, || {
-            Long::Zombie(Box::new(zombie.clone()))
-        });
+        self.add(zombie.zombie_ns, || Long::Zombie(Box::new(zombie.clone())));
     }
 
     /// Takes in one that is living, if it is among them.

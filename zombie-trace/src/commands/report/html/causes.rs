@@ -82,7 +82,9 @@ fn meaning(cause: Cause) -> &'static str {
             "The parent ignores SIGCHLD, but only since after the child had exited, and does not call \
              wait."
         }
-        Cause::BlocksSigchld => "The parent blocks SIGCHLD, which is pending, and does not call wait.",
+        Cause::BlocksSigchld => {
+            "The parent blocks SIGCHLD, which is pending, and does not call wait."
+        }
         Cause::HandlerLeavesIt => {
             "The parent handles SIGCHLD, but its handler did not reap this child."
         }

@@ -46,7 +46,11 @@ fn living(report: &Report, row: &Row) -> Vec<f64> {
     let cells = report.lanes.get(row).iter().enumerate();
     let living = cells.map(|(column, cell)| {
         let start = column as u64 * width;
-        let span = report.timeline.duration_ns.saturating_sub(start).clamp(1, width);
+        let span = report
+            .timeline
+            .duration_ns
+            .saturating_sub(start)
+            .clamp(1, width);
         cell.time as f64 / span as f64
     });
     living.collect()
@@ -118,7 +122,7 @@ pub(super) fn alive(report: &Report) -> Markup {
                 @for (number, (name, _)) in bands.iter().enumerate() {
                     li { span class={ "key b" (number) } {} (name) }
                 }
-                li { span.key {} @if bands.is_empty() { "all" } @else { "others" } }
+                li { span.key.rest {} @if bands.is_empty() { "all" } @else { "others" } }
             }
             (chart("chart-alive", "chart", "Living zombies by parent", &description, &svg, &marks))
         }
@@ -134,13 +138,16 @@ pub(super) fn scale(report: &Report) -> Option<(f64, f64)> {
     let count = rows.first().map_or(0, Vec::len);
     let filled = |row: &usize| rows.iter().any(|column| column[*row] > 0);
     let of_dots = report.dots.iter().map(|dot| log(dot.time_ns.max(FLOOR)));
-    let first = (0..count).find(filled).map(|row| log(row_start(row.saturating_sub(1))));
+    let first = (0..count)
+        .find(filled)
+        .map(|row| log(row_start(row.saturating_sub(1))));
     let last = (0..count)
         .rfind(filled)
         .map(|row| log(row_start((row + 2).min(count))));
     let low = of_dots.clone().chain(first).min_by(f64::total_cmp)?;
     let high = of_dots.chain(last).max_by(f64::total_cmp)?;
-    Some((low, high.max(low + 1.0)))
+    // Dots are round, and need room.
+    Some((low - 0.5, high.max(low + 1.0) + 0.5))
 }
 
 /// Shorter durations stand at the bottom.
@@ -277,12 +284,7 @@ pub(super) fn lanes(report: &Report) -> Markup {
 }
 
 /// The area between two lines that are level in each column.
-fn band(
-    lower: &[f64],
-    upper: &[f64],
-    y: impl Fn(f64) -> f64,
-    x: impl Fn(usize) -> f64,
-) -> String {
+fn band(lower: &[f64], upper: &[f64], y: impl Fn(f64) -> f64, x: impl Fn(usize) -> f64) -> String {
     let mut path = String::new();
     for (column, value) in upper.iter().enumerate() {
         let verb = if column == 0 { "M" } else { "L" };
@@ -507,7 +509,12 @@ mod tests {
 
     #[test]
     fn an_area_between_two_lines() {
-        let area = band(&[0.0, 1.0], &[2.0, 3.0], |y| y, |column| column as f64 * 10.0);
+        let area = band(
+            &[0.0, 1.0],
+            &[2.0, 3.0],
+            |y| y,
+            |column| column as f64 * 10.0,
+        );
         assert_eq!(
             area,
             "M0.0 2.00H10.0L10.0 3.00H20.0L20.0 1.00H10.0L10.0 0.00H0.0Z"

@@ -87,7 +87,12 @@ pub(super) fn json(report: &Report) -> String {
         ),
         (
             "causes",
-            lanes(&mut summary.by_cause.iter().map(|row| Row::Cause(row.group.cause))),
+            lanes(
+                &mut summary
+                    .by_cause
+                    .iter()
+                    .map(|row| Row::Cause(row.group.cause)),
+            ),
         ),
     ]);
     let all = report.lanes.get(&Row::All);

@@ -21,7 +21,7 @@ pub(super) fn head(report: &Report) -> Markup {
         runs => format!("{} runs together", runs.len()),
     };
     let when = report.runs.iter().filter_map(|run| run.start).min();
-    let when = when.map(|start| format!("{start:.0} UTC, ").replace(['T', 'Z'], " "));
+    let when = when.map(|start| format!("{}UTC, ", format!("{start:.0}").replace(['T', 'Z'], " ")));
     let hosts = report.runs.iter().filter_map(|run| run.host.as_deref());
     let mut hosts: Vec<_> = hosts.map(visible).collect();
     hosts.dedup();
@@ -50,8 +50,16 @@ fn sections(report: &Report) -> Vec<(&'static str, &'static str)> {
         ("longest-zombies", "Longest zombies", true),
         ("by-cause", "Causes", !report.summary.by_cause.is_empty()),
         ("by-command", "Commands", true),
-        ("by-container", "Containers", !report.summary.by_container.is_empty()),
-        ("distribution", "Distribution", report.summary.histogram.buckets().next().is_some()),
+        (
+            "by-container",
+            "Containers",
+            !report.summary.by_container.is_empty(),
+        ),
+        (
+            "distribution",
+            "Distribution",
+            report.summary.histogram.buckets().next().is_some(),
+        ),
         ("where-it-went", "Where it went", report.breakdown.is_some()),
         ("about", "About", true),
     ];
@@ -60,7 +68,7 @@ fn sections(report: &Report) -> Vec<(&'static str, &'static str)> {
 }
 
 fn verdict(report: &Report) -> Markup {
-    let verdict = Verdict::of(&report.summary);
+    let verdict = Verdict::of(&report.summary, report.error_ns);
     let has_failed = report.gates.iter().any(|gate| gate.failed());
     let is_good = verdict.is_good && !has_failed;
     let mut headline = verdict.headline.clone();

@@ -140,7 +140,9 @@ fn facts(run: &Run) -> Vec<(&'static str, Markup)> {
     let times = match run.times_from {
         TimesFrom::Zombies => "each zombie",
         TimesFrom::Intervals => "intervals: no zombies are listed",
-        TimesFrom::Summary if run.is_filtered => "the summary: a filter left zombies out of the list",
+        TimesFrom::Summary if run.is_filtered => {
+            "the summary: a filter left zombies out of the list"
+        }
         TimesFrom::Summary => "the summary alone: no zombies are listed",
     };
     vec![
@@ -167,7 +169,10 @@ fn facts(run: &Run) -> Vec<(&'static str, Markup)> {
             "Kernel",
             html! { "Linux " (known(&run.kernel)) ", hooked by " (known(&run.backend)) },
         ),
-        ("Recorded by", html! { "zombie-trace " (known(&run.version)) }),
+        (
+            "Recorded by",
+            html! { "zombie-trace " (known(&run.version)) },
+        ),
     ]
 }
 

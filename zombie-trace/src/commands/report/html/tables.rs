@@ -25,14 +25,14 @@ type Title = (&'static str, bool);
 const FIGURES: [Title; 10] = [
     ("Living", true),
     ("Oldest", true),
+    ("Zombie time", true),
+    ("Why", false),
+    ("Where it went", false),
     ("Reaped", true),
-    ("Autoreaped", true),
     ("p50", true),
     ("p99", true),
     ("Longest", true),
-    ("Zombie time", true),
-    ("Where it went", false),
-    ("Why", false),
+    ("Autoreaped", true),
 ];
 
 /// By parent.
@@ -89,7 +89,11 @@ pub(super) fn containers(report: &Report) -> Markup {
     groups(
         ("by-container", "containers", "Containers"),
         "Zombies in containers, by the container they exited in.",
-        &[("Container", false), ("Host name", false), ("Runtime", false)],
+        &[
+            ("Container", false),
+            ("Host name", false),
+            ("Runtime", false),
+        ],
         rows,
         containers.len(),
     )
@@ -148,7 +152,13 @@ pub(super) fn longest(report: &Report) -> Markup {
             }
             Long::Alive(it) => {
                 let status = status(it.exit_code, it.signal, false);
-                (status, "living".to_owned(), it.cause, &it.cause_text, it.pre_existing())
+                (
+                    status,
+                    "living".to_owned(),
+                    it.cause,
+                    &it.cause_text,
+                    it.pre_existing(),
+                )
             }
         };
         let how = if is_old { how + ", pre-existing" } else { how };
@@ -183,11 +193,7 @@ pub(super) fn longest(report: &Report) -> Markup {
 }
 
 /// The parent's command line, or its name.
-fn of_parent(
-    report: &Report,
-    ppid: Option<u32>,
-    comm: Option<&crate::model::Comm>,
-) -> String {
+fn of_parent(report: &Report, ppid: Option<u32>, comm: Option<&crate::model::Comm>) -> String {
     let rows = &report.summary.by_parent;
     let row = rows
         .iter()
@@ -210,11 +216,14 @@ fn groups<'a>(
     count: usize,
 ) -> Markup {
     let titles: Vec<_> = first.iter().copied().chain(FIGURES).collect();
-    let rows = rows.take(MOST_ROWS).enumerate().map(|(index, (cells, group))| {
-        html! {
-            tr data-r=(index) .living[group.alive > 0] { (cells) (figures(group)) }
-        }
-    });
+    let rows = rows
+        .take(MOST_ROWS)
+        .enumerate()
+        .map(|(index, (cells, group))| {
+            html! {
+                tr data-r=(index) .living[group.alive > 0] { (cells) (figures(group)) }
+            }
+        });
     let rows: Vec<_> = rows.collect();
     table(ids, about, &titles, "Zombie time", &rows, count)
 }
@@ -224,18 +233,18 @@ fn figures(group: &GroupSummary) -> Markup {
     html! {
         td.n.f-living .none[group.alive == 0] data-l="Living" data-v=(group.alive) { (grouped(group.alive)) }
         (time("Oldest", group.oldest_ns))
+        td.n.f-time data-l="Zombie time" data-v=(group.zombie_time_ns) { (human(group.zombie_time_ns)) }
+        (why(group.cause, group.cause_text.as_deref()))
+        td .none[most.is_none()] data-l="Where it went" {
+            (most.map_or_else(|| "–".to_owned(), |(part, share)| format!("{share:.0} % {part}")))
+        }
         td.n.f-reaped data-l="Reaped" data-v=(group.reaped) { (grouped(group.reaped)) }
-        td.n .none[group.autoreaped == 0] data-l="Autoreaped" data-v=(group.autoreaped) { (grouped(group.autoreaped)) }
         (time("p50", group.p50_ns))
         (time("p99", group.p99_ns))
         td.n.f-max .none[group.max_ns.is_none()] data-l="Longest" data-v=[group.max_ns] {
             (group.max_ns.map_or_else(|| "–".to_owned(), human))
         }
-        td.n.f-time data-l="Zombie time" data-v=(group.zombie_time_ns) { (human(group.zombie_time_ns)) }
-        td .none[most.is_none()] data-l="Where it went" {
-            (most.map_or_else(|| "–".to_owned(), |(part, share)| format!("{share:.0} % {part}")))
-        }
-        (why(group.cause, group.cause_text.as_deref()))
+        td.n .none[group.autoreaped == 0] data-l="Autoreaped" data-v=(group.autoreaped) { (grouped(group.autoreaped)) }
     }
 }
 
