@@ -98,7 +98,7 @@ pub enum Task {
     /// must be a procfs of this pid namespace.
     Inspect(InspectArgs),
 
-    /// Tell what recorded runs show, as text, page or data
+    /// Show recorded runs, as text, page or data
     ///
     /// FILE is what --json -o FILE has written, also compressed with zstd; '-' is standard input.
     /// Several runs are summed up, each from its own start. A recording that is cut or damaged is

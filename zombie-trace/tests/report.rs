@@ -116,6 +116,14 @@ fn text_and_json_are_as_they_were() {
     files.write("calm.jsonl", recording(&support::calm()));
     check("report-eventful.txt", &files.told(&["run.jsonl"]));
     check("report-calm.txt", &files.told(&["calm.jsonl"]));
+    files.write("leak.jsonl", recording(&support::leak()));
+    check(
+        "report-leak.txt",
+        &files.told(&["leak.jsonl", "--top", "3"]),
+    );
+    files.write("pre-existing.jsonl", recording(&support::pre_existing()));
+    let text = files.told(&["pre-existing.jsonl", "--by", "cause"]);
+    check("report-pre-existing.txt", &text);
     let object = files.object(&["run.jsonl"]);
     let keys = object.as_object().unwrap().iter();
     let lines: String = keys
@@ -594,7 +602,7 @@ fn a_row_for_each_zombie() {
     assert!(rows.starts_with("ts,pid,ns_pid,comm,"), "{rows}");
     assert_eq!(rows.lines().count(), 7);
     let text = files.told(&["run", "--csv", "run.csv"]);
-    assert!(text.contains("worst parents"));
+    assert!(text.contains("longest zombies"));
     assert_eq!(files.read("run.csv"), rows);
 }
 

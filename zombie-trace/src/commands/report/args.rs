@@ -12,6 +12,7 @@ const REPORT_EXAMPLES: &str = "\
 Examples:
   zombie-trace --json -o run.jsonl -u nobody -- ./load-test
   zombie-trace report run.jsonl --html run.html
+  zombie-trace report run.jsonl --by cause --top 3
   zombie-trace report run.jsonl --perfetto run.json
   zombie-trace report run.jsonl --csv - | sort -t, -k11n | tail
   zombie-trace report --fail-if 'p99>50ms' host*.jsonl
@@ -46,7 +47,7 @@ pub struct ReportArgs {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// Which tables the text has.
+    /// Which tables the summary has.
     #[command(flatten)]
     pub tables: TableArgs,
 

@@ -48,7 +48,8 @@ struct Data<'a> {
     texts: &'a [String],
     /// For each of the zombies what [`dot`] gives.
     dots: Vec<Value>,
-    /// By table, by row: column, zombies reaped, longest, zombie time, for each column that has any.
+    /// By table, by row: column, zombies reaped, longest in µs, zombie time in µs, for each
+    /// column that has any.
     lanes: HashMap<&'static str, Vec<Vec<u64>>>,
     all: Vec<u64>,
     /// The parents of the chart of living zombies: name, row.
@@ -113,10 +114,15 @@ pub(super) fn json(report: &Report) -> String {
 }
 
 fn lane(cells: &[Cell]) -> Vec<u64> {
+    // What is not 0 stays so.
+    let micros = |ns: u64| ns.div_ceil(1000);
     let cells = cells.iter().enumerate();
     let some = cells.filter(|(_, cell)| cell.time > 0 || cell.reaped > 0);
-    some.flat_map(|(column, cell)| [column as u64, cell.reaped.into(), cell.max, cell.time])
-        .collect()
+    some.flat_map(|(column, cell)| {
+        let reaped = cell.reaped.into();
+        [column as u64, reaped, micros(cell.max), micros(cell.time)]
+    })
+    .collect()
 }
 
 /// When it ended in µs, how long it lasted in ns, pid, command, parent, the parent's pid, status, how it

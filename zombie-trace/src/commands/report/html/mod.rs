@@ -16,7 +16,7 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 /// The hash of [`SCRIPT`]: a browser runs nothing else, whatever the names of processes hold. When the
 /// script has changed, the browser's console shows the new hash.
-const SCRIPT_HASH: &str = "sha256-skPiI1BVyvRxLVh4uivU0cNdcxuZTmq3m+x/vKkDSa4=";
+const SCRIPT_HASH: &str = "sha256-XMYozTYPjSruGAPQMcj+OOFDl9UxPKncpkPbAM1eskI=";
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {

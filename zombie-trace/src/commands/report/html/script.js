@@ -70,10 +70,10 @@ const sum = lane => {
     const [column, reaped, max, time] = lane.slice(at, at + 4);
     if (column < begin || column >= end) continue;
     sums.reaped += reaped;
-    sums.max = Math.max(sums.max, max);
-    sums.time += time;
+    sums.max = Math.max(sums.max, max * 1000);
+    sums.time += time * 1000;
     const span = Math.min(data.column, data.length - column * data.column) || 1;
-    if (column === end - 1) sums.living = Math.round(time / span);
+    if (column === end - 1) sums.living = Math.round(time * 1000 / span);
   }
   return sums;
 };
@@ -172,7 +172,7 @@ const describe = dot => [
 ];
 const showDot = dot => show($("#chart-zombies"), dotX(dot), dotY(dot), describe(dot));
 const at = (lane, column) => {
-  for (let index = 0; index < lane.length; index += 4) if (lane[index] === column) return lane[index + 3];
+  for (let index = 0; index < lane.length; index += 4) if (lane[index] === column) return lane[index + 3] * 1000;
   return 0;
 };
 function showColumn(chart, column) {

@@ -18,7 +18,7 @@ use crate::{
 /// More rows are not shown: the page stays small.
 pub(super) const MOST_ROWS: usize = 200;
 
-/// A column: its title, whether it holds numbers, and what the script calls it.
+/// A column: its title, and whether it holds numbers.
 type Title = (&'static str, bool);
 
 /// The columns that all tables of groups have.
@@ -140,7 +140,7 @@ pub(super) fn longest(report: &Report) -> Markup {
             Long::Zombie(it) => (it.ts, it.pid, it.comm, it.ppid, it.parent_comm),
             Long::Alive(it) => (it.ts, it.pid, it.comm, it.ppid, it.parent_comm),
         };
-        let (ended, how, cause, finding, is_old) = match zombie {
+        let (ended, how, cause, is_old) = match zombie {
             Long::Zombie(it) => {
                 let phase = it.phases.map(|phases| phases.longest().as_str());
                 let how = phase.map_or_else(
@@ -148,17 +148,11 @@ pub(super) fn longest(report: &Report) -> Markup {
                     |phase| format!("{} (mostly {phase})", it.how.as_str()),
                 );
                 let status = status(it.exit_code, it.signal, it.core_dumped);
-                (status, how, it.cause, &it.cause_text, it.pre_existing())
+                (status, how, it.cause, it.pre_existing())
             }
             Long::Alive(it) => {
                 let status = status(it.exit_code, it.signal, false);
-                (
-                    status,
-                    "living".to_owned(),
-                    it.cause,
-                    &it.cause_text,
-                    it.pre_existing(),
-                )
+                (status, "living".to_owned(), it.cause, it.pre_existing())
             }
         };
         let how = if is_old { how + ", pre-existing" } else { how };
@@ -176,7 +170,7 @@ pub(super) fn longest(report: &Report) -> Markup {
                 (pid("Parent’s PID", ppid))
                 (text("Status", html! { (ended) }))
                 (text("How it was reaped", html! { (how) }))
-                (why(cause, finding.as_deref()))
+                (text("Why", html! { @match cause { Some(cause) => (causes::link(cause)), None => "–" } }))
                 (text("At (UTC)", html! { (format!("{ts:.6}").replace(['T', 'Z'], " ")) }))
             }
         }
