@@ -99,7 +99,7 @@ pub(super) fn phases(report: &Report) -> Markup {
             ul.legend #phases {
                 @for (name, meaning, time, share) in &parts {
                     li {
-                        span.key class=(name.replace(' ', "-")) {}
+                        span class={ "key " (name.replace(' ', "-")) } {}
                         b { (name) } " " (format!("{share:.1}")) " %, " (human(*time)) " – " (meaning)
                     }
                 }

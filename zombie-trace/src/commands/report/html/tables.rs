@@ -270,7 +270,9 @@ fn table(
             (heading(anchor, title))
             p.soft {
                 (about) " "
-                button type="button" .copy data-copy=(id) hidden { "Copy as Markdown" }
+                @if !rows.is_empty() {
+                    button type="button" .copy data-copy=(id) hidden { "Copy as Markdown" }
+                }
             }
             @if rows.is_empty() {
                 p { "None." }
