@@ -154,6 +154,75 @@ impl Browser {
         Ok(())
     }
 
+    /// Where a point of the first element that the selector finds is in the window. `at`: across and down,
+    /// from 0 to 1.
+    fn place(&mut self, selector: &str, at: [f64; 2]) -> Result<Value, String> {
+        let [x, y] = at;
+        self.evaluate(&format!(
+            "(() => {{ const element = document.querySelector({selector:?}); \
+             element.scrollIntoView({{ block: 'center' }}); \
+             const box = element.getBoundingClientRect(); \
+             return [box.x + box.width * {x}, box.y + box.height * {y}]; }})()"
+        ))
+    }
+
+    fn mouse(&mut self, kind: &str, place: &Value, buttons: u32) -> Result<(), String> {
+        let button = if buttons > 0 { "left" } else { "none" };
+        self.call(
+            "Input.dispatchMouseEvent",
+            json!({
+                "type": kind, "x": place[0], "y": place[1], "button": button, "buttons": buttons,
+                "clickCount": 1,
+            }),
+        )?;
+        Ok(())
+    }
+
+    /// Moves the pointer there.
+    pub(crate) fn point(&mut self, selector: &str, at: [f64; 2]) -> Result<(), String> {
+        let place = self.place(selector, at)?;
+        // What scrolls hides what the pointer shows: it has to be over.
+        self.call(
+            "Runtime.evaluate",
+            json!({
+                "expression": "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))",
+                "awaitPromise": true,
+            }),
+        )?;
+        self.mouse("mouseMoved", &place, 0)
+    }
+
+    /// Drags from one point of an element to another.
+    pub(crate) fn drag(
+        &mut self,
+        selector: &str,
+        from: [f64; 2],
+        to: [f64; 2],
+    ) -> Result<(), String> {
+        let (from, to) = (self.place(selector, from)?, self.place(selector, to)?);
+        self.mouse("mouseMoved", &from, 0)?;
+        self.mouse("mousePressed", &from, 1)?;
+        self.mouse("mouseMoved", &to, 1)?;
+        self.mouse("mouseReleased", &to, 1)
+    }
+
+    /// Presses a key that writes nothing.
+    pub(crate) fn press(&mut self, key: &str) -> Result<(), String> {
+        let code = match key {
+            "Home" => 36,
+            "End" => 35,
+            "Escape" => 27,
+            _ => return Err(format!("no code is known for the key {key}")),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            self.call(
+                "Input.dispatchKeyEvent",
+                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code }),
+            )?;
+        }
+        Ok(())
+    }
+
     /// What has happened so far of these kinds.
     pub(crate) fn events(&self, methods: &[&str]) -> Vec<&Value> {
         let is_meant = |event: &&Value| methods.iter().any(|&method| event["method"] == method);

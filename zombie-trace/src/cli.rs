@@ -140,7 +140,7 @@ pub enum Task {
     /// zombies and the 99th percentile of the zombie times. With -q there is no such line.
     Record(Box<RecordArgs>),
 
-    /// Tell what recorded runs show, as text, page or data
+    /// Show recorded runs, as text, page or data
     ///
     /// FILE is what record or --json -o FILE has written, also compressed with zstd; '-' is standard input.
     /// Several runs are summed up, each from its own start. A recording that is cut or damaged is

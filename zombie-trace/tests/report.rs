@@ -13,7 +13,10 @@ use std::{
 
 use serde_json::{Value, json};
 use support::Run;
-use zombie_trace::sink::Json;
+use zombie_trace::{
+    model::{Cause, How},
+    sink::Json,
+};
 
 struct Files(tempfile::TempDir);
 
@@ -113,6 +116,14 @@ fn text_and_json_are_as_they_were() {
     files.write("calm.jsonl", recording(&support::calm()));
     check("report-eventful.txt", &files.told(&["run.jsonl"]));
     check("report-calm.txt", &files.told(&["calm.jsonl"]));
+    files.write("leak.jsonl", recording(&support::leak()));
+    check(
+        "report-leak.txt",
+        &files.told(&["leak.jsonl", "--top", "3"]),
+    );
+    files.write("pre-existing.jsonl", recording(&support::pre_existing()));
+    let text = files.told(&["pre-existing.jsonl", "--by", "cause"]);
+    check("report-pre-existing.txt", &text);
     let object = files.object(&["run.jsonl"]);
     let keys = object.as_object().unwrap().iter();
     let lines: String = keys
@@ -196,7 +207,7 @@ fn several_runs_are_summed_up() {
     assert!(
         files
             .told(&["a", "b"])
-            .starts_with("a: 2026-01-02T03:04:05Z for 12.3 s")
+            .contains("\n  a: 2026-01-02T03:04:05Z for 12.3 s")
     );
 }
 
@@ -282,7 +293,7 @@ fn cut_and_damaged_recordings_are_told_as_far_as_they_go() {
     assert!(
         files
             .read("page.html")
-            .contains("Incomplete – damaged: line 5 is damaged")
+            .contains("incomplete – damaged: line 5 is damaged")
     );
 }
 
@@ -438,6 +449,121 @@ fn a_byte_order_mark_is_no_damage() {
 }
 
 #[test]
+fn a_filter_changes_the_list_and_nothing_else() {
+    const MIN: u64 = 70_000;
+    let files = Files::new();
+    let all = support::calm();
+    files.write("all", recording(&all));
+    let mut some = all;
+    let before = some.zombies.len() as u64;
+    some.start.filter.as_mut().unwrap().min_ns = MIN;
+    some.zombies.retain(|zombie| zombie.zombie_ns >= MIN);
+    some.summary.listed = some.zombies.len() as u64;
+    some.summary.counts.filtered = before - some.summary.listed;
+    files.write("some", recording(&some));
+    let (all, filtered) = (files.object(&["all"]), files.object(&["some"]));
+    for key in [
+        "zombie_ns",
+        "by_parent",
+        "by_comm",
+        "by_cause",
+        "phases",
+        "exits",
+    ] {
+        assert_eq!(filtered[key], all[key], "{key}");
+    }
+    assert_eq!(filtered["complete"], true);
+    assert_eq!(filtered["runs"][0]["times_from"], "summary");
+    for condition in ["p99>70us", "p50>1ms", "count<2000"] {
+        let status = |name: &str| files.report(&[name, "--fail-if", condition]).status.code();
+        assert_eq!(status("some"), status("all"), "{condition}");
+    }
+    let listed = format!("a filter listed {} of 2000 zombies", some.summary.listed);
+    assert!(files.told(&["some"]).contains(&listed));
+    // Percentiles of a run that lists all and of one that does not can't be put together.
+    let both = files.object(&["all", "some"]);
+    assert_eq!(both["zombie_ns"]["count"], 4000);
+    assert_eq!(both["zombie_ns"]["max"], all["zombie_ns"]["max"]);
+    assert_eq!(both["zombie_ns"]["p99"], Value::Null);
+    let output = files.report(&["all", "some", "--fail-if", "p99>1h"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    // Without its summary, only what is listed is known.
+    let text = recording(&some);
+    let cut: String = text.split_inclusive('\n').take(11).collect();
+    files.write("cut", cut);
+    let cut = files.object(&["cut"]);
+    assert_eq!(
+        (&cut["zombie_ns"]["count"], &cut["complete"]),
+        (&json!(10), &json!(false))
+    );
+}
+
+#[test]
+fn the_verdict_comes_first() {
+    let files = Files::new();
+    let mut run = support::eventful();
+    run.alive[0].cause = Some(Cause::NeverWaits);
+    run.alive[0].cause_text = Some("bash neither handles SIGCHLD nor waits".into());
+    files.write("leaky", recording(&run));
+    let text = files.told(&["leaky"]);
+    assert!(
+        text.starts_with("1 parent leaves zombies: bash (4242) 2 living, the oldest 4d04h: "),
+        "{text}"
+    );
+    assert!(
+        text.lines()
+            .next()
+            .unwrap()
+            .contains("neither handles SIGCHLD nor waits")
+    );
+    files.told(&["leaky", "--html", "page.html", "--fail-if", "p99>1h"]);
+    let page = files.read("page.html");
+    let (_, verdict) = page.split_once("id=\"verdict\"").unwrap();
+    let (verdict, rest) = verdict.split_once("</section>").unwrap();
+    for part in [
+        "1 parent leaves zombies",
+        "bash (4242)",
+        "2 living",
+        "href=\"#cause-never-waits\"",
+        "PASS p99",
+        "incomplete",
+    ] {
+        assert!(verdict.contains(part), "{part}: {verdict}");
+    }
+    // The command line that recorded it, and the cause's explanation.
+    assert!(rest.contains("<code>zombie-trace --json</code>"));
+    assert!(rest.contains("id=\"cause-never-waits\""));
+    // Living zombies are among the longest, and their cause is explained.
+    let (_, longest) = text.split_once("longest zombies\n").unwrap();
+    assert!(
+        longest.lines().nth(1).unwrap().contains(">4d04h"),
+        "{longest}"
+    );
+    assert!(text.contains("never-waits: 1 living"), "{text}");
+    files.write("calm", recording(&support::calm()));
+    assert!(
+        files
+            .told(&["calm"])
+            .starts_with("every zombie was reaped, p99 74.2 µs\n")
+    );
+    let parents = files.told(&["calm", "--top", "3"]);
+    assert!(parents.contains("… and 10 more parents"), "{parents}");
+}
+
+#[test]
+fn autoreaped_processes_count_even_where_they_are_not_listed() {
+    let files = Files::new();
+    let mut run = support::eventful();
+    run.zombies.retain(|zombie| zombie.how != How::Autoreap);
+    files.write("run", recording(&run));
+    let report = files.object(&["run"]);
+    let summary = serde_json::to_value(&run.summary).unwrap();
+    for key in ["by_parent", "by_comm", "by_container", "by_cause"] {
+        assert_eq!(report[key], summary[key], "{key}");
+    }
+}
+
+#[test]
 fn conditions_decide_the_status() {
     let files = Files::new();
     files.write("run", recording(&support::calm()));
@@ -476,7 +602,7 @@ fn a_row_for_each_zombie() {
     assert!(rows.starts_with("ts,pid,ns_pid,comm,"), "{rows}");
     assert_eq!(rows.lines().count(), 7);
     let text = files.told(&["run", "--csv", "run.csv"]);
-    assert!(text.contains("worst parents"));
+    assert!(text.contains("longest zombies"));
     assert_eq!(files.read("run.csv"), rows);
 }
 
@@ -496,13 +622,10 @@ fn containers_are_told_of_also_by_a_run_that_lists_no_zombies() {
     for name in ["whole", "summary"] {
         files.told(&[name, "--html", "page.html"]);
         let page = files.read("page.html");
-        let (_, table) = page.split_once("<table id=\"containers\">").unwrap();
+        let (_, table) = page.split_once("id=\"containers\"").unwrap();
         let (table, _) = table.split_once("</table>").unwrap();
         for cell in ["b2a102854b49", "web-7d4b9", "cri-o", "web-1"] {
-            assert!(
-                table.contains(&format!("<td>{cell}</td>")),
-                "{cell}: {table}"
-            );
+            assert!(table.contains(&format!(">{cell}</td>")), "{cell}: {table}");
         }
     }
     files.write("calm", recording(&support::calm()));
@@ -541,13 +664,23 @@ fn the_page_holds_no_markup_of_a_recording() {
     files.write(name, recording(&run));
     files.told(&[name, "--html", "page.html"]);
     let page = files.read("page.html");
-    assert_eq!(page.matches("<script").count(), 1);
+    // The data and the script.
+    assert_eq!(page.matches("<script").count(), 2);
+    assert_eq!(page.matches("</script").count(), 2);
     assert!(!page.contains("<img") && !page.contains("alert(1)</script>"));
-    assert!(page.contains("&lt;script&gt;a&amp;&quot;&#39;"));
+    assert!(page.contains("&lt;script&gt;a&amp;&quot;'"));
     assert!(page.contains("&lt;img src=x&gt;"));
     // Nothing is fetched from anywhere.
-    for reference in ["http:", "https:", "src=\"", "href=", "@import", "url("] {
+    for reference in ["http:", "https:", "src=\"", "@import", "url("] {
         assert!(!page.contains(reference), "{reference}");
+    }
+    let links = page.split("href=\"").skip(1);
+    assert!(links.clone().count() > 5);
+    // All lead to a place in the page that there is.
+    for link in links {
+        let (target, _) = link.split_once('"').unwrap();
+        let id = target.strip_prefix('#').expect(target);
+        assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
     }
 }
 

@@ -146,6 +146,11 @@ impl Group {
         }
     }
 
+    /// Takes in processes that the kernel released at once, which no line lists.
+    pub(super) fn autoreaped(&mut self, count: u64) {
+        self.autoreaped = self.autoreaped.saturating_add(count);
+    }
+
     /// Takes in the processes of another group.
     pub(super) fn merge(&mut self, other: &Self) {
         self.times.merge(&other.times);

@@ -242,6 +242,23 @@ impl Aggregate {
         self.name_parents(other);
     }
 
+    /// Takes in the autoreaped processes of a run that does not list them.
+    pub fn unlisted_autoreaped(&mut self, other: &Summary) {
+        let some = |group: &GroupSummary| group.autoreaped > 0;
+        for row in other.by_parent.iter().filter(|row| some(&row.group)) {
+            let (group, _) = self.parents.get(&(row.ppid, row.comm));
+            group.autoreaped(row.group.autoreaped);
+        }
+        for row in other.by_comm.iter().filter(|row| some(&row.group)) {
+            let (group, _) = self.commands.get(&row.comm);
+            group.autoreaped(row.group.autoreaped);
+        }
+        for row in other.by_container.iter().filter(|row| some(&row.group)) {
+            let group = self.containers.group(&row.container);
+            group.autoreaped(row.group.autoreaped);
+        }
+    }
+
     /// Takes over the parents' command lines, which only a summary has.
     pub fn name_parents(&mut self, other: &Summary) {
         for row in &other.by_parent {

@@ -3,19 +3,36 @@
 //! "Ignore SIGCHLD" is given with its price, and never for a runtime that reaps by itself: there it
 //! breaks the waiting for the program's own children.
 
-use super::{Facts, ParentFacts};
+use super::Facts;
 use crate::model::{Cause, LanguageRuntime};
 
-/// An imperative sentence without a full stop; `None` if nothing needs to be done or nobody can say.
+/// What helps one parent: an imperative sentence without a full stop; `None` if nothing needs to be done
+/// or nobody can say.
 pub(super) fn advice(cause: Cause, Facts { parent, .. }: Facts<'_>) -> Option<String> {
     let runtime = parent.and_then(|parent| parent.runtime);
-    let pid = parent.map_or_else(|| "PPID".to_owned(), |parent| parent.pid.to_string());
+    let pid = parent.map(|parent| parent.pid);
+    let cgroup = parent.and_then(|parent| parent.cgroup.as_deref());
+    advise(cause, runtime, pid, cgroup)
+}
+
+/// The same for a cause alone, where the parent is not known any more.
+pub fn general_advice(cause: Cause, runtime: Option<LanguageRuntime>) -> Option<String> {
+    advise(cause, runtime, None, None)
+}
+
+fn advise(
+    cause: Cause,
+    runtime: Option<LanguageRuntime>,
+    pid: Option<u32>,
+    cgroup: Option<&str>,
+) -> Option<String> {
+    let pid = pid.map_or_else(|| "PPID".to_owned(), |pid| pid.to_string());
     Some(match cause {
         Cause::LeaderWithThreads => {
             "end the process by exit_group (exit(3)), not by ending the main thread alone".into()
         }
         Cause::HeldByTracer => "let the tracer wait for it, or end the tracer".into(),
-        Cause::ParentFrozen => thaw(parent),
+        Cause::ParentFrozen => thaw(cgroup),
         Cause::ParentStopped => format!("continue the parent: kill -CONT {pid}"),
         Cause::ParentTraced => "continue the parent in its debugger, or detach it".into(),
         Cause::ParentUninterruptible => format!(
@@ -69,8 +86,8 @@ pub(super) fn advice(cause: Cause, Facts { parent, .. }: Facts<'_>) -> Option<St
     })
 }
 
-fn thaw(parent: Option<&ParentFacts>) -> String {
-    match parent.and_then(|parent| parent.cgroup.as_deref()) {
+fn thaw(cgroup: Option<&str>) -> String {
+    match cgroup {
         Some(path) if path != "/" => {
             format!("thaw its cgroup: echo 0 > /sys/fs/cgroup{path}/cgroup.freeze")
         }

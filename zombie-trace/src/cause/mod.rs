@@ -6,6 +6,7 @@ mod advice;
 mod diagnose;
 mod facts;
 
+pub use advice::general_advice;
 pub use diagnose::diagnose;
 pub(crate) use facts::WNOTHREAD;
 pub use facts::{

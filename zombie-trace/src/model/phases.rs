@@ -45,7 +45,7 @@ impl Phase {
     ];
 
     /// In a table.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Notify => "notify",
             Self::NotWaiting => "not waiting",

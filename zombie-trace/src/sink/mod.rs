@@ -19,6 +19,7 @@ pub use options::{Options, new};
 pub use output::{Medium, Output, Screen};
 pub use queue::{Progress, Queue};
 pub use text::{Intervals, Look, Process, Table, Tables, Text, comparison, process_table};
+pub(crate) use text::{leaks, verdict};
 
 use crate::{
     aggregate::{Interval, Summary},

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::{
-    args::Files,
+    args::{Files, TableArgs},
     gate::{Condition, Format},
     text::ColorWhen,
 };
@@ -12,6 +12,7 @@ const REPORT_EXAMPLES: &str = "\
 Examples:
   zombie-trace record -o run.zst -u nobody -- ./load-test
   zombie-trace report run.zst --html run.html
+  zombie-trace report run.zst --by cause --top 3
   zombie-trace report run.zst --perfetto run.json
   zombie-trace report run.zst --csv - | sort -t, -k11n | tail
   zombie-trace report --fail-if 'p99>50ms' host*.zst
@@ -45,6 +46,10 @@ pub struct ReportArgs {
     /// Write a JSON object instead of text
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+
+    /// Which tables the summary has.
+    #[command(flatten)]
+    pub tables: TableArgs,
 
     /// Exit with status 3 if this holds for the runs, such as 'p99>50ms' (repeatable)
     #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]

@@ -6,14 +6,18 @@ use jiff::Timestamp;
 
 use super::{
     Report, Run, TimesFrom,
-    still::{Causes, Still},
+    breakdown::Breakdown,
+    dots::{Dot, Dots},
+    lanes::{Lanes, Row},
+    still::Still,
     timeline::Timeline,
     worst::Worst,
 };
 use crate::{
-    aggregate::{Aggregate, PhaseTotals, RunFacts, Summary, ZombieTimes},
+    aggregate::{Aggregate, ParentKey, RunFacts, Summary, ZombieTimes},
+    container::Container,
     kernel::Backend,
-    model::{Alive, Counts, Lost, Start, Unlisted, Zombie},
+    model::{Alive, Cause, Comm, Counts, FilterLine, Lost, Start, Unlisted, Zombie},
     recording::{Line, RecordedInterval, Recording},
 };
 
@@ -32,12 +36,15 @@ fn error_ns(start: &Start) -> u64 {
 pub(crate) struct ReportCollector {
     aggregate: Aggregate,
     timeline: Timeline,
+    lanes: Lanes,
+    dots: Dots,
     worst: Worst,
     runs: Vec<Run>,
+    /// Of the least exact run, in ns.
+    error_ns: u64,
     counts: Counts,
-    causes: Causes,
-    /// Of the last run whose zombies are not listed.
-    times: ZombieTimes,
+    /// Those of the runs whose zombies are not all listed.
+    summed: Vec<ZombieTimes>,
     end: Option<Timestamp>,
 }
 
@@ -52,19 +59,29 @@ pub(crate) struct RunCollector {
     in_intervals: Counts,
     zombies: bool,
     intervals: bool,
+    /// How many zombies are listed.
+    listed: u64,
+    /// Of those that are listed, if a filter leaves some out: the summary has better figures.
+    filtered: Option<Box<Aggregate>>,
     still: Still,
     summary: Option<Box<Summary>>,
 }
 
 impl ReportCollector {
-    /// A run begins.
+    /// A run starts.
     pub(crate) fn begin(&mut self, start: Option<&Start>) -> RunCollector {
-        self.aggregate.next_run(RunFacts {
+        let facts = RunFacts {
             begin: start.map(|start| start.ts),
             error_ns: start.map_or(0, error_ns),
             tracer_pid: start.map(|start| start.tracer_pid),
-        });
+        };
+        self.aggregate.next_run(facts);
+        self.error_ns = self.error_ns.max(facts.error_ns);
+        let is_filtered = start
+            .and_then(|start| start.filter.as_ref())
+            .is_some_and(FilterLine::leaves_out_zombies);
         RunCollector {
+            filtered: is_filtered.then(|| Box::new(Aggregate::new(facts))),
             begin: start.map(|start| start.ts),
             last: start.map(|start| start.ts),
             ..RunCollector::default()
@@ -97,12 +114,26 @@ impl ReportCollector {
         run.zombies = true;
         let end = run.at(zombie.ts);
         run.still.reaped(zombie);
-        self.aggregate.zombie(zombie, true);
+        let aggregate = run.filtered.as_deref_mut().unwrap_or(&mut self.aggregate);
+        aggregate.zombie(zombie, true);
         if !zombie.autoreaped() {
+            run.listed += u64::from(!zombie.pre_existing());
             self.worst.zombie(zombie);
         }
-        self.timeline
-            .existed(end.saturating_sub(zombie.zombie_ns), end);
+        let begin = end.saturating_sub(zombie.zombie_ns);
+        self.timeline.existed(begin, end);
+        if !zombie.autoreaped() {
+            let is_reaped = !zombie.pre_existing();
+            self.lanes(
+                (zombie.ppid, zombie.parent_comm),
+                zombie.comm,
+                zombie.container.as_ref(),
+                zombie.cause,
+                |lanes, row| lanes.add(row, begin, end, is_reaped),
+            );
+            self.dots
+                .add(end, zombie.zombie_ns, false, || Dot::of_zombie(zombie, end));
+        }
         if zombie.pre_existing() {
             run.counts.pre_existing += 1;
         } else if zombie.autoreaped() {
@@ -128,7 +159,7 @@ impl ReportCollector {
         }
     }
 
-    /// What an interval tells is in the lines of its zombies, if those are written.
+    /// An interval adds nothing to the lines of its zombies, if those are written.
     fn interval(&mut self, run: &mut RunCollector, interval: &RecordedInterval) {
         let end = run.at_end_of(interval);
         run.in_intervals += Counts {
@@ -185,11 +216,9 @@ impl ReportCollector {
         let end = run.last.map_or(0, |last| run.at(last));
         self.timeline.until(end);
         let left = std::mem::take(&mut run.still).at_end(end_ts);
-        for alive in &left {
-            self.aggregate.alive(alive);
-            self.timeline.existed(end.saturating_sub(alive.age_ns), end);
-        }
+        let is_filtered = run.filtered.is_some();
         let times_from = match (run.zombies, run.intervals, &run.summary) {
+            (_, _, Some(_)) if is_filtered => TimesFrom::Summary,
             (false, true, _) => TimesFrom::Intervals,
             (false, false, Some(summary)) if summary.zombie_ns.count > 0 => TimesFrom::Summary,
             _ => TimesFrom::Zombies,
@@ -210,16 +239,43 @@ impl ReportCollector {
                 counts
             }
         };
-        if let Some(summary) = &run.summary
-            && times_from != TimesFrom::Zombies
-        {
-            self.aggregate.summed(summary);
-            self.times = summary.zombie_ns;
-        } else if let Some(summary) = &run.summary {
-            self.aggregate.name_parents(summary);
+        let is_summed = times_from != TimesFrom::Zombies && run.summary.is_some();
+        for alive in &left {
+            self.worst.alive(alive);
+            let begin = end.saturating_sub(alive.age_ns);
+            self.timeline.existed(begin, end);
+            self.lanes(
+                (alive.ppid, alive.parent_comm),
+                alive.comm,
+                alive.container.as_ref(),
+                alive.cause,
+                |lanes, row| lanes.add(row, begin, end, false),
+            );
+            self.dots
+                .add(end, alive.age_ns, true, || Dot::of_alive(alive, end));
+            let aggregate = run.filtered.as_deref_mut().unwrap_or(&mut self.aggregate);
+            // The summary counts them.
+            if !is_summed {
+                aggregate.alive(alive);
+            }
+        }
+        match (&run.summary, &run.filtered) {
+            (Some(summary), _) if is_summed => self.sum(summary),
+            (Some(summary), _) => {
+                self.aggregate.name_parents(summary);
+                // Without --all they have no lines.
+                if run.counts.autoreaped == 0 {
+                    self.aggregate.unlisted_autoreaped(summary);
+                }
+            }
+            // Without a summary, what is listed is all that is known.
+            (None, Some(listed)) => {
+                let ts = run.last.unwrap_or_default();
+                self.sum(&listed.summary(counts, ts, Duration::from_nanos(end)));
+            }
+            (None, None) => {}
         }
         self.counts += counts;
-        self.causes.add(&left);
         self.end = self.end.max(run.last);
         self.runs.push(Run {
             file: recording.name().to_owned(),
@@ -228,20 +284,52 @@ impl ReportCollector {
             kernel: start.map(|start| start.kernel.clone()),
             backend: start.map(|start| start.backend.clone()),
             command: start.and_then(|start| start.command.clone()),
+            args: start.and_then(|start| start.args.clone()),
+            host: start.and_then(|start| start.host.clone()),
             duration_ns: run
                 .summary
                 .as_ref()
                 .map_or(end, |summary| summary.duration_ns),
             exits: counts.exits,
+            reaped: counts.reaped,
             lost: counts.lost,
             complete: run.summary.is_some_and(|summary| summary.complete) && remarks.is_whole(),
             cut: remarks.cut.map(|cut| cut.to_string()),
             corrupt_lines: remarks.corrupt,
             missing_lines: remarks.missing_lines(),
             times_from,
+            listed: run.listed,
+            is_filtered,
             remarks: remarks.to_string(),
         });
         (left, end)
+    }
+
+    /// Adds to each lane that a zombie is in.
+    fn lanes(
+        &mut self,
+        parent: ParentKey,
+        comm: Comm,
+        container: Option<&Container>,
+        cause: Option<Cause>,
+        add: impl Fn(&mut Lanes, Row),
+    ) {
+        let rows = [
+            Row::All,
+            Row::Parent(parent),
+            Row::Comm(Some(comm)),
+            Row::Cause(cause),
+        ];
+        let container = container.cloned().map(Row::Container);
+        for row in rows.into_iter().chain(container) {
+            add(&mut self.lanes, row);
+        }
+    }
+
+    /// Takes in a run by its summary.
+    fn sum(&mut self, summary: &Summary) {
+        self.aggregate.summed(summary);
+        self.summed.push(summary.zombie_ns);
     }
 
     /// All runs have been read.
@@ -258,19 +346,25 @@ impl ReportCollector {
             self.aggregate
                 .summary(self.counts, end, Duration::from_nanos(duration_ns));
         summary.complete = self.runs.iter().all(|run| run.complete);
-        // Exact, unlike what can be made of intervals.
-        if let [run] = &*self.runs
-            && run.times_from != TimesFrom::Zombies
-            && self.times.count > 0
-        {
-            summary.zombie_ns = self.times;
+        match (&*self.runs, &*self.summed) {
+            // Exact, unlike what can be made of intervals.
+            ([_], [times]) if times.count > 0 => summary.zombie_ns = *times,
+            ([_], _) | (_, []) => {}
+            (runs, summed) if runs.iter().any(|run| run.times_from == TimesFrom::Summary) => {
+                let listed = summary.zombie_ns;
+                summary.zombie_ns = together(summed.iter().copied().chain([listed]));
+            }
+            _ => {}
         }
-        let phases = PhaseTotals::sum(summary.by_comm.iter().map(|row| &row.group.phases));
+        let breakdown = Breakdown::sum(summary.by_comm.iter().map(|row| &row.group));
         Report {
-            phases,
+            error_ns: self.error_ns,
+            breakdown,
             times: is_exact.then(|| self.aggregate.exact_times().clone()),
             worst: self.worst.into_zombies(),
-            causes: self.causes.most_frequent_first(),
+            gates: Vec::new(),
+            lanes: self.lanes,
+            dots: self.dots.into_dots(),
             timeline: self.timeline.series(),
             runs: self.runs,
             summary,
@@ -278,8 +372,27 @@ impl ReportCollector {
     }
 }
 
+/// Zombie times of several runs. Their percentiles can't be put together.
+fn together(times: impl Iterator<Item = ZombieTimes>) -> ZombieTimes {
+    let mut sum = 0_u128;
+    let mut all = ZombieTimes::default();
+    for times in times.filter(|times| times.count > 0) {
+        sum += u128::from(times.mean.unwrap_or(0)) * u128::from(times.count);
+        all = ZombieTimes {
+            count: all.count.saturating_add(times.count),
+            min: [all.min, times.min].into_iter().flatten().min(),
+            max: all.max.max(times.max),
+            ..all
+        };
+    }
+    all.mean = sum
+        .checked_div(u128::from(all.count))
+        .and_then(|mean| u64::try_from(mean).ok());
+    all
+}
+
 impl RunCollector {
-    /// How long after its begin that was, ns.
+    /// How long after its start that was, ns.
     pub(crate) fn at(&mut self, ts: Timestamp) -> u64 {
         self.last = self.last.max(Some(ts));
         let begin = *self.begin.get_or_insert(ts);

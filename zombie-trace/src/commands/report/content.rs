@@ -1,27 +1,34 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{still::CauseSummary, timeline::Series};
+use super::{breakdown::Breakdown, dots::Dot, lanes::Lanes, timeline::Series, worst::Long};
 use crate::{
-    aggregate::{PhaseTotals, Samples, Summary},
-    model::{Lost, Zombie},
+    aggregate::{Samples, Summary},
+    gate::Judged,
+    model::Lost,
 };
 
-/// All that is told.
+/// Everything that a report shows.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// Of all runs together.
     pub(crate) summary: Summary,
-    /// Where the zombies' time went, if that is known of any.
-    pub(crate) phases: Option<PhaseTotals>,
+    /// What a zombie time is exact to, in ns.
+    pub(crate) error_ns: u64,
+    /// Where the zombie time went; `None` if there was none.
+    pub(crate) breakdown: Option<Breakdown>,
     /// The exact zombie times; `None` if only those of the summary are known.
     pub(crate) times: Option<Samples>,
     /// The longest first.
-    pub(crate) worst: Vec<Zombie>,
-    /// Why zombies are left, the most frequent first.
-    pub(crate) causes: Vec<CauseSummary>,
-    /// Each run from its own begin, one over the other.
+    pub(crate) worst: Vec<Long>,
+    /// What became of the conditions.
+    pub(crate) gates: Vec<Judged>,
+    /// Each run from its own start, one over the other.
     pub(crate) timeline: Series,
+    /// Zombie time over time, by the rows of the tables.
+    pub(crate) lanes: Lanes,
+    /// Single zombies.
+    pub(crate) dots: Vec<Dot>,
     /// What was read.
     pub(crate) runs: Vec<Run>,
 }
@@ -35,8 +42,12 @@ pub(crate) struct Run {
     pub(crate) kernel: Option<String>,
     pub(crate) backend: Option<String>,
     pub(crate) command: Option<Vec<String>>,
+    /// The command line of the tracer.
+    pub(crate) args: Option<Vec<String>>,
+    pub(crate) host: Option<String>,
     pub(crate) duration_ns: u64,
     pub(crate) exits: u64,
+    pub(crate) reaped: u64,
     pub(crate) lost: Lost,
     /// It is whole, and nothing was lost.
     pub(crate) complete: bool,
@@ -45,18 +56,22 @@ pub(crate) struct Run {
     /// Lines that are not there, though the summary counts what they are about.
     pub(crate) missing_lines: u64,
     pub(crate) times_from: TimesFrom,
+    /// Zombies that the recording lists.
+    pub(crate) listed: u64,
+    /// A filter kept some zombies from being listed.
+    pub(crate) is_filtered: bool,
     #[serde(skip)]
     pub(crate) remarks: String,
 }
 
-/// From which lines of a run the zombie times are.
+/// Which lines of a recording the zombie times come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum TimesFrom {
-    /// From each zombie's.
+    /// The line of each zombie.
     Zombies,
-    /// From those of intervals.
+    /// The lines of intervals.
     Intervals,
-    /// From the summary alone.
+    /// The summary, which also counts the zombies that are not listed.
     Summary,
 }

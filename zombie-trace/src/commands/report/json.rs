@@ -3,12 +3,8 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{Report, Run, still::CauseSummary, timeline::Series};
-use crate::{
-    aggregate::{PhaseTotals, Summary},
-    model::Zombie,
-    sink::to_json,
-};
+use super::{Report, Run, breakdown::Breakdown, timeline::Series, worst::Long};
+use crate::{aggregate::Summary, gate::Judged, sink::to_json};
 
 #[derive(Serialize)]
 struct Object<'a> {
@@ -20,19 +16,29 @@ struct Object<'a> {
     summary: &'a Summary,
     /// Powers of two: from, below, how many.
     histogram: Vec<[u64; 3]>,
-    phases: &'a Option<PhaseTotals>,
+    /// Where the zombie time went.
+    phases: &'a Option<Breakdown>,
     worst: Vec<Dated<'a>>,
-    causes: &'a [CauseSummary],
+    gates: Vec<Gate>,
     timeline: &'a Series,
     runs: &'a [Run],
 }
 
+/// A zombie that was reaped, or that is living, as in its line.
 #[derive(Serialize)]
 struct Dated<'a> {
     #[serde(serialize_with = "nine_digits")]
     ts: Timestamp,
     #[serde(flatten)]
-    zombie: &'a Zombie,
+    zombie: &'a Long,
+}
+
+/// What became of a condition.
+#[derive(Serialize)]
+struct Gate {
+    condition: String,
+    failed: bool,
+    text: String,
 }
 
 /// As in all other lines.
@@ -40,7 +46,7 @@ fn nine_digits<S: Serializer>(ts: &Timestamp, serializer: S) -> Result<S::Ok, S:
     serializer.collect_str(&format_args!("{ts:.9}"))
 }
 
-/// An object in a line: a `summary` and more.
+/// One object on one line: a `summary` and more.
 pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let buckets = report.summary.histogram.buckets();
     let histogram = buckets.map(|(range, count)| [range.start, range.end, count]);
@@ -51,14 +57,17 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         schema: crate::model::SCHEMA,
         summary: &report.summary,
         histogram: histogram.collect(),
-        phases: &report.phases,
+        phases: &report.breakdown,
         worst: worst
             .map(|zombie| Dated {
-                ts: zombie.ts,
+                ts: match zombie {
+                    Long::Zombie(zombie) => zombie.ts,
+                    Long::Alive(alive) => alive.ts,
+                },
                 zombie,
             })
             .collect(),
-        causes: &report.causes,
+        gates: report.gates.iter().map(gate).collect(),
         timeline: &report.timeline,
         runs: &report.runs,
     };
@@ -67,4 +76,12 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     line.push(b'\n');
     out.write_all(&line)?;
     out.flush()
+}
+
+fn gate(judged: &Judged) -> Gate {
+    Gate {
+        condition: judged.condition.to_string(),
+        failed: judged.failed(),
+        text: judged.line(),
+    }
 }

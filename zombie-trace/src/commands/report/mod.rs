@@ -1,15 +1,19 @@
-//! `zombie-trace report`: what recorded runs tell.
+//! `zombie-trace report`: shows recorded runs.
 
 mod args;
+mod breakdown;
 mod collect;
 mod content;
 mod csv;
+mod dots;
 mod html;
 mod json;
+mod lanes;
 mod perfetto;
 mod still;
 mod text;
 mod timeline;
+mod verdict;
 mod worst;
 
 use std::{
@@ -26,7 +30,7 @@ pub(crate) use content::{Report, Run, TimesFrom};
 use crate::{
     commands::gates::Gates,
     exit_code::ExitCode,
-    gate::Figures,
+    gate::{Figures, Judged},
     recording::{Identity, Line, Recording},
     sink::{Encoded, Look, Output},
     stderr::warn,
@@ -34,8 +38,7 @@ use crate::{
     text::visible,
 };
 
-/// Reads the recordings, writes what is asked for, and tells by the status whether a condition
-/// holds.
+/// Reads the recordings and writes what is asked for. The status says whether a condition holds.
 ///
 /// # Errors
 /// A recording can't be read, or an output not be written.
@@ -47,13 +50,25 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         .collect::<Result<Vec<_>, _>>()?;
     warn_of_copies(args, &recordings);
     let gates = Gates::open(&args.fail_if, &args.format)?;
-    let report = match read(args, recordings) {
+    let mut report = match read(args, recordings) {
         Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::Success),
         report => report?,
     };
     for run in report.runs.iter().filter(|run| !run.remarks.is_empty()) {
         warn(&format!("{}: {}", visible(&run.file), run.remarks));
     }
+    let figures = Figures {
+        times: report.times.clone(),
+        ..Figures::new(&report.summary)
+    };
+    report.gates = args
+        .fail_if
+        .iter()
+        .map(|&condition| Judged {
+            condition,
+            verdict: condition.judge(&figures),
+        })
+        .collect();
     write_page(args, &report)?;
     if args.csv.as_deref() != Some(Path::new("-")) {
         match write(args, &report) {
@@ -61,10 +76,6 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
             written => written.context("cannot write to standard output")?,
         }
     }
-    let figures = Figures {
-        times: report.times.clone(),
-        ..Figures::new(&report.summary)
-    };
     gates.conclude(|condition| condition.judge(&figures))
 }
 
@@ -94,7 +105,7 @@ fn warn_of_copies(args: &ReportArgs, recordings: &[Recording]) {
     }
 }
 
-/// Reads all of them, and writes what is written meanwhile.
+/// Reads all of them, and writes the rows and the trace meanwhile.
 fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report> {
     let mut collector = ReportCollector::default();
     let mut csv = match &args.csv {
@@ -178,7 +189,7 @@ fn write(args: &ReportArgs, report: &Report) -> io::Result<()> {
         width: output.width(),
         color: output.colored(args.color),
     };
-    text::write(report, look, &mut Encoded(output))
+    text::write(report, look, args.tables.into(), &mut Encoded(output))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

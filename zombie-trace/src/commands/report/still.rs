@@ -1,11 +1,10 @@
-//! The zombies that exist, and why.
+//! The zombies that exist.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap};
 
 use jiff::Timestamp;
-use serde::Serialize;
 
-use crate::model::{Alive, Cause, Zombie};
+use crate::model::{Alive, Zombie};
 
 /// As many are kept, a bound on memory.
 const MOST: usize = 65_536;
@@ -20,46 +19,42 @@ pub(super) struct Still {
     texts: usize,
 }
 
-/// The zombies that were left for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct CauseSummary {
-    /// The reason; `None` if they were not looked at.
-    pub(crate) cause: Option<Cause>,
-    /// How many.
-    pub(crate) count: u64,
-    /// The age of the oldest of them, ns.
-    pub(crate) oldest_ns: u64,
-    /// What is said of the oldest, with what usually helps.
-    pub(crate) text: Option<Arc<str>>,
-}
-
 impl Still {
     /// One exists still.
     pub(super) fn alive(&mut self, alive: &Alive) {
-        self.remove(alive.pid);
+        let before = self.remove(alive.pid);
         if self.alive.len() >= MOST {
             return;
         }
         let mut alive = Box::new(alive.clone());
+        // The last look may have found nothing: the cause that an earlier one found still counts. A
+        // younger zombie of that pid is another one.
+        if let Some(before) = before.filter(|before| before.age_ns <= alive.age_ns)
+            && alive.cause.is_none()
+        {
+            alive.cause = before.cause;
+            alive.cause_text = before.cause_text;
+            alive.advice = before.advice;
+        }
         // Only charts and the text of the oldest are made of these: the paths of others can go.
         if self.texts.saturating_add(texts(&alive)) > LONGEST_TEXTS {
             (alive.cause_text, alive.cgroup, alive.parent_container) = (None, None, None);
-            alive.container = None;
+            (alive.container, alive.advice) = (None, None);
         }
         self.texts += texts(&alive);
         self.alive.insert(alive.pid, alive);
     }
 
-    fn remove(&mut self, pid: u32) {
-        if let Some(gone) = self.alive.remove(&pid) {
-            self.texts -= texts(&gone);
-        }
+    fn remove(&mut self, pid: u32) -> Option<Box<Alive>> {
+        let gone = self.alive.remove(&pid)?;
+        self.texts -= texts(&gone);
+        Some(gone)
     }
 
     /// One is gone.
     pub(super) fn reaped(&mut self, zombie: &Zombie) {
         if !self.alive.is_empty() {
-            self.remove(zombie.pid);
+            drop(self.remove(zombie.pid));
         }
     }
 
@@ -86,6 +81,7 @@ fn texts(alive: &Alive) -> usize {
         alive.cause_text.as_deref(),
         alive.cgroup.as_deref(),
         alive.parent_container.as_deref(),
+        alive.advice.as_deref(),
         container.and_then(|it| it.id.as_deref()),
         container.and_then(|it| it.pod_uid.as_deref()),
         container.and_then(|it| it.hostname.as_deref()),
@@ -93,47 +89,10 @@ fn texts(alive: &Alive) -> usize {
     texts.into_iter().flatten().map(str::len).sum()
 }
 
-/// The zombies that were left, by cause.
-#[derive(Debug, Default)]
-pub(super) struct Causes(Vec<CauseSummary>);
-
-impl Causes {
-    /// Takes in those of a run.
-    pub(super) fn add(&mut self, alive: &[Box<Alive>]) {
-        for alive in alive {
-            let known = self.0.iter_mut().find(|known| known.cause == alive.cause);
-            let known = match known {
-                Some(known) => known,
-                None => {
-                    self.0.push(CauseSummary {
-                        cause: alive.cause,
-                        count: 0,
-                        oldest_ns: alive.age_ns,
-                        text: alive.cause_text.clone(),
-                    });
-                    self.0.last_mut().expect("one was pushed")
-                }
-            };
-            known.count += 1;
-            if alive.age_ns > known.oldest_ns {
-                known.oldest_ns = alive.age_ns;
-                known.text.clone_from(&alive.cause_text);
-            }
-        }
-    }
-
-    /// Each cause.
-    pub(super) fn most_frequent_first(self) -> Vec<CauseSummary> {
-        let mut causes = self.0;
-        causes.sort_by_key(|cause| Reverse((cause.count, cause.oldest_ns)));
-        causes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::fixtures;
+    use crate::model::{Cause, fixtures};
 
     fn alive(pid: u32, second: i64, cause: Cause) -> Alive {
         Alive {
@@ -170,21 +129,28 @@ mod tests {
     }
 
     #[test]
-    fn causes_by_number_with_the_oldest() {
-        let all = [
-            alive(9, 30, Cause::ParentStopped),
-            alive(1, 20, Cause::NeverWaits),
-            alive(2, 10, Cause::NeverWaits),
-        ];
-        let mut causes = Causes::default();
-        causes.add(&all.map(Box::new));
-        let causes = causes.most_frequent_first();
-        assert_eq!(
-            (causes[0].cause, causes[0].count),
-            (Some(Cause::NeverWaits), 2)
-        );
-        assert_eq!(causes[0].text.as_deref(), Some("of 1"));
-        assert_eq!(causes[1].oldest_ns, 29_999_999_991);
+    fn a_look_that_finds_no_cause_keeps_the_one_before() {
+        let mut still = Still::default();
+        still.alive(&alive(1, 5, Cause::NeverWaits));
+        still.alive(&Alive {
+            cause: None,
+            cause_text: None,
+            ..alive(1, 10, Cause::Unknown)
+        });
+        // Pid 2 is used again.
+        still.alive(&alive(2, 10, Cause::NeverWaits));
+        still.alive(&Alive {
+            age_ns: 1,
+            cause: None,
+            ..alive(2, 10, Cause::Unknown)
+        });
+        let mut causes: Vec<_> = still
+            .at_end(None)
+            .iter()
+            .map(|alive| (alive.pid, alive.cause))
+            .collect();
+        causes.sort_unstable_by_key(|(pid, _)| *pid);
+        assert_eq!(causes, [(1, Some(Cause::NeverWaits)), (2, None)]);
     }
 
     #[test]

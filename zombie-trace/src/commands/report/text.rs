@@ -2,65 +2,101 @@ use std::io;
 
 use jiff::tz::TimeZone;
 
-use super::{Report, Run, TimesFrom};
+use super::{Report, Run, TimesFrom, breakdown::PARTS, worst::Long};
 use crate::{
-    model::Phase,
-    sink::{Look, Medium, Sink as _, Table, Text},
+    aggregate::GroupSummary,
+    cause::general_advice,
+    sink::{Look, Medium, Sink as _, Table, Tables, Text},
     text::{HEADING, human, paint, visible, wrap},
 };
 
-/// So many of the longest zombies are shown.
-const WORST: usize = 10;
-
 /// For people.
-pub(super) fn write(report: &Report, look: Look, out: &mut impl Medium) -> io::Result<()> {
-    for run in &report.runs {
-        writeln!(out, "{}", about(run, look))?;
-    }
-    writeln!(out)?;
-    Text::new(&mut *out, look, None).summary(&report.summary)?;
-    if let Some(phases) = &report.phases {
-        writeln!(out, "\n{}", heading("where the zombies' time went", look))?;
-        let total = phases.total();
-        for (phase, time) in Phase::ALL.into_iter().zip(phases.times()) {
+pub(super) fn write(
+    report: &Report,
+    look: Look,
+    tables: Tables,
+    out: &mut impl Medium,
+) -> io::Result<()> {
+    Text::new(&mut *out, look, None)
+        .with_tables(tables)
+        .with_error(report.error_ns)
+        .summary(&report.summary)?;
+    if let Some(breakdown) = &report.breakdown {
+        writeln!(out, "\n{}", heading("where the zombie time went", look))?;
+        let total = breakdown.total();
+        for (part, time) in PARTS.into_iter().zip(breakdown.parts()) {
             let share = time as f64 * 100.0 / total.max(1) as f64;
-            let (name, time) = (phase.as_str(), human(time));
-            writeln!(out, "  {name:<11} {share:>5.1} %  {time}")?;
+            let time = human(time);
+            writeln!(out, "  {part:<11} {share:>5.1} %  {time}")?;
         }
     }
     if !report.worst.is_empty() {
-        let worst = &report.worst[..report.worst.len().min(WORST)];
         writeln!(out, "\n{}", heading("longest zombies", look))?;
         let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
         let table = Table::new(look, true, zone);
         write!(out, "{}", table.header())?;
-        for zombie in worst {
-            write!(out, "{}", table.zombie(zombie))?;
+        for zombie in report.worst.iter().take(tables.top as usize) {
+            let row = match zombie {
+                Long::Zombie(zombie) => table.zombie(zombie),
+                Long::Alive(alive) => table.alive(alive),
+            };
+            write!(out, "{row}")?;
         }
     }
-    if !report.causes.is_empty() {
-        writeln!(out, "\n{}", heading("why zombies are left", look))?;
-        for cause in &report.causes {
-            let code = cause.cause.map_or("not looked at", |cause| cause.code());
-            let text = format!(
-                "{} {code}, the oldest for {}{}{}",
-                cause.count,
-                human(cause.oldest_ns),
-                if cause.text.is_some() { ": " } else { "" },
-                visible(cause.text.as_deref().unwrap_or_default())
-            );
-            let text = wrap(&text, look.width.map(|width| width - 2));
-            writeln!(out, "  {}", text.replace('\n', "\n  "))?;
+    let causes = report.summary.by_cause.iter().map(|row| &row.group);
+    let causes: Vec<_> = causes
+        .filter(|group| group.cause.is_some() || group.alive > 0)
+        .collect();
+    if !causes.is_empty() {
+        writeln!(out, "\n{}", heading("why zombies lingered", look))?;
+        for group in causes {
+            let text = wrap(&why(group), look.width.map(|width| width - 4));
+            writeln!(out, "  {}", text.replace('\n', "\n    "))?;
         }
+    }
+    writeln!(out, "\n{}", heading("recorded in", look))?;
+    for run in &report.runs {
+        writeln!(out, "  {}", about(run, look).replace('\n', "\n  "))?;
     }
     out.flush()
+}
+
+/// `never-waits: 3 living, the oldest 4.00 s, 2 reaped, zombie time 12.0 s: finding; advice`.
+fn why(group: &GroupSummary) -> String {
+    let mut text = group
+        .cause
+        .map_or("not determined", |cause| cause.code())
+        .to_owned();
+    let mut facts = Vec::new();
+    if group.alive > 0 {
+        facts.push(format!("{} living", group.alive));
+    }
+    if let Some(oldest) = group.oldest_ns {
+        facts.push(format!("the oldest {}", human(oldest)));
+    }
+    if group.reaped > 0 && group.cause.is_some() {
+        facts.push(format!("{} reaped", group.reaped));
+    }
+    // Those that nobody looked at were mostly reaped soon.
+    if group.cause.is_some() {
+        facts.push(format!("zombie time {}", human(group.zombie_time_ns)));
+    }
+    text += &format!(": {}", facts.join(", "));
+    let advice = group.cause.and_then(|cause| general_advice(cause, None));
+    for clause in [group.cause_text.as_deref(), advice.as_deref()]
+        .into_iter()
+        .flatten()
+    {
+        text += &format!("; {}", visible(clause));
+    }
+    text
 }
 
 fn heading(text: &str, look: Look) -> String {
     paint(text, HEADING, look.color)
 }
 
-/// Which run it is, and what is wrong with it.
+/// Which run it is, and what is wrong with its recording.
 fn about(run: &Run, look: Look) -> String {
     let mut text = visible(&run.file);
     if let Some(start) = run.start {
@@ -69,16 +105,34 @@ fn about(run: &Run, look: Look) -> String {
     if let Some(command) = &run.command {
         text += &format!(", {}", visible(&command.join(" ")));
     }
+    if let Some(host) = &run.host {
+        text += &format!(", on {}", visible(host));
+    }
     if let (Some(kernel), Some(backend)) = (&run.kernel, &run.backend) {
         text += &format!(", Linux {} by {}", visible(kernel), visible(backend));
     }
     if !run.remarks.is_empty() {
         text += &format!("; {}", run.remarks);
     }
-    match run.times_from {
-        TimesFrom::Zombies => {}
-        TimesFrom::Intervals => text += "; lists no zombies, only intervals",
-        TimesFrom::Summary => text += "; has a summary only",
+    if let Some(source) = source(run) {
+        text += &format!("; {source}");
     }
-    wrap(&text, look.width).replace('\n', "\n  ")
+    wrap(&text, look.width.map(|width| width - 4)).replace('\n', "\n  ")
+}
+
+/// What the recording does not list; `None` if it lists every zombie.
+pub(super) fn source(run: &Run) -> Option<String> {
+    match (run.times_from, run.is_filtered) {
+        (TimesFrom::Summary, true) => Some(format!(
+            "a filter listed {} of {} zombies: figures and tables are from the summary",
+            run.listed, run.reaped
+        )),
+        (TimesFrom::Zombies, true) => Some(format!(
+            "a filter listed {} zombies: nothing is known about the others",
+            run.listed
+        )),
+        (TimesFrom::Zombies, false) => None,
+        (TimesFrom::Intervals, _) => Some("lists no zombies, only intervals".to_owned()),
+        (TimesFrom::Summary, false) => Some("has a summary only".to_owned()),
+    }
 }

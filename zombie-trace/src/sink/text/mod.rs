@@ -25,6 +25,7 @@ pub use look::Look;
 pub use processes::{Process, process_table};
 pub use table::Table;
 pub use tables::Tables;
+pub(crate) use verdict::{leaks, verdict};
 
 use super::{Medium, Sink};
 use crate::{

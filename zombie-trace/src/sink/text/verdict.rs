@@ -15,17 +15,17 @@ const NAMED: usize = 3;
 const LONGEST_NAME: usize = 60;
 
 /// What a run comes to.
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// A sentence without a full stop.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// Nobody needs to do anything.
-    pub(super) is_calm: bool,
+    pub(crate) is_calm: bool,
     /// The sentence names the oldest living zombie's age.
-    pub(super) names_oldest: bool,
+    pub(crate) names_oldest: bool,
 }
 
 /// `error_ns`: what a zombie time is exact to.
-pub(super) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
+pub(crate) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
     let leaking: Vec<_> = summary.by_parent.iter().filter(|row| leaks(row)).collect();
     if !leaking.is_empty() {
         return leak(summary, &leaking);
@@ -63,7 +63,7 @@ pub(super) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
 }
 
 /// Whether it leaves zombies, and not only the last one for a moment.
-fn leaks(row: &ParentSummary) -> bool {
+pub(crate) fn leaks(row: &ParentSummary) -> bool {
     row.group.alive > 0 && row.group.oldest_ns >= Some(WORTH_A_WORD)
 }
 

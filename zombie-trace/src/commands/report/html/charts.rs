@@ -3,32 +3,79 @@
 
 use std::fmt::Write as _;
 
+use maud::{Markup, html};
+
+use super::sections::heading;
 use crate::{
-    commands::report::timeline::{Column, PARTS, Series, range_start},
+    commands::report::{
+        Report,
+        lanes::Row,
+        timeline::{Column, PARTS, Series, range_start},
+        verdict::who,
+    },
     text::human,
 };
 
 /// The plot's own units.
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 100.0;
+/// Parents that have a colour.
+const BANDS: usize = 7;
 /// Shades of the heat map.
 const SHADES: usize = 6;
 /// Ranges of lifetimes in a row of the heat map.
 const RANGES_IN_A_ROW: usize = PARTS / 2;
 
-/// How many zombies there were.
-pub(super) fn alive(series: &Series) -> String {
+/// The parents of the most zombie time: name, and row of the table. They have a band each in the chart of
+/// living zombies.
+pub(super) fn bands(report: &Report) -> Vec<(String, usize)> {
+    let parents = report.summary.by_parent.iter().enumerate();
+    let shown = parents.filter(|(_, parent)| {
+        let cells = report.lanes.get(&Row::Parent((parent.ppid, parent.comm)));
+        parent.ppid.is_some() && cells.iter().any(|cell| cell.time > 0)
+    });
+    shown
+        .take(BANDS)
+        .map(|(row, parent)| (who(parent), row))
+        .collect()
+}
+
+/// How many living zombies a row had, on average of each column.
+fn living(report: &Report, row: &Row) -> Vec<f64> {
+    let width = report.lanes.width();
+    let cells = report.lanes.get(row).iter().enumerate();
+    let living = cells.map(|(column, cell)| {
+        let start = column as u64 * width;
+        let span = report
+            .timeline
+            .duration_ns
+            .saturating_sub(start)
+            .clamp(1, width);
+        cell.time as f64 / span as f64
+    });
+    living.collect()
+}
+
+fn parent_row(report: &Report, index: usize) -> Row {
+    let parent = &report.summary.by_parent[index];
+    Row::Parent((parent.ppid, parent.comm))
+}
+
+/// How many living zombies there were, by parent.
+pub(super) fn alive(report: &Report) -> Markup {
+    let series = &report.timeline;
     if series.alive.is_empty() || series.duration_ns == 0 {
-        return String::new();
+        return html! {};
     }
     let most = series.alive.iter().copied().fold(0.0, f64::max);
-    let step = nice_step(most.max(f64::MIN_POSITIVE) / 4.0);
-    let top = (most / step).ceil().max(1.0) * step;
+    let all = living(report, &Row::All);
+    let highest = all.iter().copied().fold(most, f64::max);
+    let step = nice_step(highest.max(f64::MIN_POSITIVE) / 4.0);
+    let top = (highest / step).ceil().max(1.0) * step;
     let y = |value: f64| HEIGHT - value / top * HEIGHT;
     let x = |bin: usize| time_x(bin as u64 * series.bin_ns, series);
     let edge = steps(series.alive.iter().map(|&value| y(value)), x);
-    let mut marks = String::new();
-    let mut grid = String::new();
+    let mut marks = Marks::default();
     for tick in 0..=(top / step).round() as u32 {
         let value = f64::from(tick) * step;
         let label = if step < 1.0 {
@@ -36,112 +83,219 @@ pub(super) fn alive(series: &Series) -> String {
         } else {
             format!("{value:.0}")
         };
-        mark_y(&mut marks, &mut grid, y(value), &label);
+        marks.y(y(value), &label);
     }
-    mark_time(&mut marks, &mut grid, series);
+    marks.time(series);
+
+    // From the bottom up, the worst parent first; the rest of the area is of the others.
+    let bands = bands(report);
+    let mut below = vec![0.0; all.len()];
+    let mut areas = Vec::new();
+    let column_x = |column: usize| time_x(column as u64 * report.lanes.width(), series);
+    for (_, row) in &bands {
+        let living = living(report, &parent_row(report, *row));
+        let base = below.clone();
+        for (sum, value) in below.iter_mut().zip(living) {
+            *sum += value;
+        }
+        areas.push(band(&base, &below, y, column_x));
+    }
     let description = format!(
-        "At most {most:.1} zombies at a time on average of {}, over {}.",
+        "At most {most:.1} living zombies, on average of {}, over {}.",
         human(series.bin_ns),
         human(series.duration_ns)
     );
-    let svg = format!(
-        "{grid}<path class=\"area\" d=\"{edge}V{HEIGHT}H0Z\"/><path class=\"edge\" d=\"{edge}\"/>"
-    );
-    format!(
-        "<section><h2>Zombies at a time</h2>\n<p class=\"soft\">How many zombies there were, on \
-         average of each {}; time from the begin of the run.</p>\n{}</section>\n",
-        human(series.bin_ns),
-        chart("chart", "Zombies at a time", &description, &svg, &marks)
-    )
+    let svg = html! {
+        path.area d={ (edge) "V" (HEIGHT) "H0Z" } {}
+        @for (number, area) in areas.iter().enumerate() { path class={ "band b" (number) } d=(area) {} }
+        path.edge d=(edge) {}
+    };
+    html! {
+        section {
+            (heading("over-time", "Living zombies by parent"))
+            p.soft {
+                "How many zombies there were, on average of each " (human(series.bin_ns))
+                "; time from the start of the run."
+                @if !all.is_empty() { span.hint hidden { " Drag over it to select a part of the run." } }
+            }
+            ul.legend {
+                @for (number, (name, _)) in bands.iter().enumerate() {
+                    li { span class={ "key b" (number) } {} (name) }
+                }
+                li { span.key.rest {} @if bands.is_empty() { "all" } @else { "others" } }
+            }
+            (chart("chart-alive", "chart", "Living zombies by parent", &description, &svg, &marks))
+        }
+    }
 }
 
 /// One of the values of a column, in ns.
 type Value = fn(&Column) -> Option<u64>;
 
-/// How long the zombies lasted that were reaped then.
-pub(super) fn lifetimes(series: &Series) -> String {
-    let rows: Vec<_> = series.columns.iter().map(rows).collect();
+/// The shortest and longest duration that the chart shows, as binary logarithms.
+pub(super) fn scale(report: &Report) -> Option<(f64, f64)> {
+    let rows: Vec<_> = report.timeline.columns.iter().map(rows).collect();
+    let count = rows.first().map_or(0, Vec::len);
     let filled = |row: &usize| rows.iter().any(|column| column[*row] > 0);
-    let all = 0..rows.first().map_or(0, Vec::len);
-    let (Some(first), Some(last)) = (all.clone().find(filled), all.clone().rfind(filled)) else {
-        return String::new();
+    let of_dots = report.dots.iter().map(|dot| log(dot.time_ns.max(FLOOR)));
+    let first = (0..count)
+        .find(filled)
+        .map(|row| log(row_start(row.saturating_sub(1))));
+    let last = (0..count)
+        .rfind(filled)
+        .map(|row| log(row_start((row + 2).min(count))));
+    let low = of_dots.clone().chain(first).min_by(f64::total_cmp)?;
+    let high = of_dots.chain(last).max_by(f64::total_cmp)?;
+    // Dots are round, and need room.
+    Some((low - 0.5, high.max(low + 1.0) + 0.5))
+}
+
+/// Shorter durations stand at the bottom.
+const FLOOR: u64 = 128;
+
+fn log(ns: u64) -> f64 {
+    (ns.max(1) as f64).log2()
+}
+
+/// How long each zombie lasted, and when it was reaped.
+pub(super) fn lifetimes(report: &Report) -> Markup {
+    let series = &report.timeline;
+    let Some((low, high)) = scale(report).filter(|_| series.duration_ns > 0) else {
+        return html! {};
     };
-    // Nothing is narrower than that, and lines need room.
-    let (first, last) = (first.saturating_sub(1), (last + 2).min(all.end));
-    let log = |ns: u64| (ns.max(1) as f64).log2();
-    let (low, high) = (log(row_start(first)), log(row_start(last)));
+    let rows: Vec<_> = series.columns.iter().map(rows).collect();
     let y = |ns: u64| HEIGHT - (log(ns).clamp(low, high) - low) / (high - low) * HEIGHT;
     let x = |column: usize| time_x(column as u64 * series.column_ns, series);
 
+    let is_thinned = report.dots.iter().any(|dot| dot.count > 1);
+    let has_dots = !report.dots.is_empty();
     let most = rows.iter().flatten().copied().max().unwrap_or(1);
     let mut shades = vec![String::new(); SHADES];
-    for (column, counts) in rows.iter().enumerate() {
-        for row in (first..last).filter(|&row| counts[row] > 0) {
+    // Where each zombie has a dot, they show how many there are.
+    for (column, counts) in rows.iter().enumerate().filter(|_| is_thinned || !has_dots) {
+        for (row, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let (top, bottom) = (y(row_start(row + 1)), y(row_start(row)));
             let (left, right) = (x(column), x(column + 1));
             let _ = write!(
-                shades[shade(counts[row], most)],
+                shades[shade(count, most)],
                 "M{left:.1} {top:.1}H{right:.1}V{bottom:.1}H{left:.1}z"
             );
         }
     }
-    let mut svg = String::new();
-    let mut marks = String::new();
+    let mut marks = Marks::default();
     for exponent in 0..19 {
         for (factor, is_major) in [(1, true), (3, false)] {
             let tick = factor * 10_u64.pow(exponent);
             // Between decades only where there are few.
             if (is_major || high - low < 8.0) && (low..=high).contains(&log(tick)) {
-                mark_y(&mut marks, &mut svg, y(tick), &short(tick));
+                marks.y(y(tick), &short(tick));
             }
         }
     }
-    mark_time(&mut marks, &mut svg, series);
-    for (shade, path) in shades
-        .iter()
-        .enumerate()
-        .filter(|(_, path)| !path.is_empty())
-    {
-        let opacity = 0.10 + 0.60 * shade as f64 / (SHADES - 1) as f64;
-        let _ = write!(
-            svg,
-            "<path class=\"heat\" fill-opacity=\"{opacity:.2}\" d=\"{path}\"/>"
-        );
-    }
+    marks.time(series);
     let lines: [(&str, Value); 3] = [
         ("max", |column| column.max_ns),
         ("p99", |column| column.p99_ns),
         ("p50", |column| column.p50_ns),
     ];
-    for (class, value) in lines {
+    let lines = lines.map(|(class, value)| {
         let points = series.columns.iter().enumerate();
         let path = polyline(points.map(|(column, values)| {
             let middle = x(column).midpoint(x(column + 1));
             value(values).map(|ns| (middle, y(ns)))
         }));
-        let _ = write!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
+        (class, path)
+    });
+    // A line without length is a round dot, however the plot is stretched.
+    let mut dots = [String::new(), String::new()];
+    for dot in &report.dots {
+        let (x, y) = (time_x(dot.end, series), y(dot.time_ns));
+        let _ = write!(dots[usize::from(dot.how.is_none())], "M{x:.1} {y:.1}h0");
     }
     let description = format!(
-        "For each {} the lifetimes of the zombies that were reaped then: how many, their median, \
-         99th percentile and maximum, on a logarithmic scale.",
+        "Each zombie by when it was reaped and how long it had lasted, on a logarithmic scale, with the \
+         median, 99th percentile and maximum of each {}.",
         human(series.column_ns)
     );
-    format!(
-        "<section><h2>Zombie time over time</h2>\n<p class=\"soft\">How long the zombies had lasted \
-         that were reaped in each {}; the darker, the more. Logarithmic.</p>\n\
-         <ul class=\"legend\"><li><span class=\"key rule max\"></span>longest</li>\
-         <li><span class=\"key rule p99\"></span>p99</li>\
-         <li><span class=\"key rule p50\"></span>median</li>\
-         <li><span class=\"key\"></span>how many</li></ul>\n{}</section>\n",
-        human(series.column_ns),
-        chart(
-            "chart tall",
-            "Zombie time over time",
-            &description,
-            &svg,
-            &marks
-        )
-    )
+    let svg = html! {
+        @for (shade, path) in shades.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
+            path.heat fill-opacity=(format!("{:.2}", 0.10 + 0.60 * shade as f64 / (SHADES - 1) as f64)) d=(path) {}
+        }
+        @for (class, path) in &lines { path class={ "line " (class) } d=(path) {} }
+        path.dot d=(dots[0]) {}
+        path.dot.alive d=(dots[1]) {}
+        path.dot.found d="" {}
+    };
+    html! {
+        section {
+            (heading("zombies-over-time", "Each zombie: when it was reaped, and how long it lasted"))
+            p.soft {
+                @if is_thinned {
+                    "A dot stands for zombies that lasted about as long at about the same time: "
+                    (super::show::grouped(report.dots.len() as u64))
+                    " dots. The darker the ground, the more zombies. "
+                } @else if has_dots { "One dot per zombie. " }
+                "Living zombies are at the right edge. The scale is logarithmic."
+            }
+            ul.legend {
+                li { span.key.rule.max {} "longest" }
+                li { span.key.rule.p99 {} "p99" }
+                li { span.key.rule.p50 {} "median" }
+                @if has_dots { li { span.key.point {} "reaped" } li { span.key.point.alive {} "living" } }
+            }
+            (chart("chart-zombies", "chart tall", "Each zombie over time", &description, &svg, &marks))
+        }
+    }
+}
+
+/// A strip for each of the worst parents, with a scale of its own.
+pub(super) fn lanes(report: &Report) -> Markup {
+    let series = &report.timeline;
+    let parents = bands(report);
+    if parents.is_empty() || series.duration_ns == 0 {
+        return html! {};
+    }
+    let lanes = parents.iter().enumerate().map(|(number, (name, row))| {
+        let living = living(report, &parent_row(report, *row));
+        let most = living.iter().copied().fold(0.0, f64::max);
+        let base = vec![0.0; living.len()];
+        let y = |value: f64| HEIGHT - value / most.max(f64::MIN_POSITIVE) * HEIGHT * 0.95;
+        let area = band(&base, &living, y, |column| {
+            time_x(column as u64 * report.lanes.width(), series)
+        });
+        html! {
+            li {
+                span.who { (name) }
+                span.soft { "at most " (format!("{most:.most_digits$}", most_digits = usize::from(most < 10.0))) }
+                svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" aria-hidden="true" {
+                    path class={ "band b" (number) } d=(area) {}
+                }
+            }
+        }
+    });
+    let lanes: Vec<_> = lanes.collect();
+    html! {
+        section {
+            (heading("lanes", "Lanes of the worst parents"))
+            p.soft { "Living zombies of each parent over the run, each on its own scale." }
+            ul.lanes #chart-lanes { @for lane in &lanes { (lane) } }
+        }
+    }
+}
+
+/// The area between two lines that are level in each column.
+fn band(lower: &[f64], upper: &[f64], y: impl Fn(f64) -> f64, x: impl Fn(usize) -> f64) -> String {
+    let mut path = String::new();
+    for (column, value) in upper.iter().enumerate() {
+        let verb = if column == 0 { "M" } else { "L" };
+        let (left, right, y) = (x(column), x(column + 1), y(*value));
+        let _ = write!(path, "{verb}{left:.1} {y:.2}H{right:.1}");
+    }
+    for (column, value) in lower.iter().enumerate().rev() {
+        let (left, right, y) = (x(column), x(column + 1), y(*value));
+        let _ = write!(path, "L{right:.1} {y:.2}H{left:.1}");
+    }
+    path + "Z"
 }
 
 /// The counts of a column by row.
@@ -160,40 +314,60 @@ fn shade(count: u64, most: u64) -> usize {
     ((share * SHADES as f64) as usize).min(SHADES - 1)
 }
 
-fn chart(class: &str, title: &str, description: &str, svg: &str, marks: &str) -> String {
-    format!(
-        "<div class=\"{class}\"><svg role=\"img\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-         preserveAspectRatio=\"none\"><title>{title}</title><desc>{description}</desc>{svg}</svg>\
-         {marks}</div>\n"
-    )
+fn chart(
+    id: &str,
+    class: &str,
+    title: &str,
+    description: &str,
+    svg: &Markup,
+    marks: &Marks,
+) -> Markup {
+    html! {
+        div id=(id) class=(class) {
+            svg role="img" viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" {
+                title { (title) }
+                desc { (description) }
+                path.grid d=(marks.grid) {}
+                (svg)
+            }
+            @for (class, style, label) in &marks.labels {
+                span class=(class) style=(style) aria-hidden="true" { (label) }
+            }
+            div.brush hidden {}
+            div.cursor hidden {}
+        }
+    }
 }
 
-fn mark_y(marks: &mut String, grid: &mut String, y: f64, label: &str) {
-    let bottom = (HEIGHT - y) / HEIGHT * 100.0;
-    let _ = write!(
-        marks,
-        "<span class=\"y\" aria-hidden=\"true\" style=\"bottom:{bottom:.1}%\">{label}</span>"
-    );
-    let _ = write!(grid, "<path class=\"grid\" d=\"M0 {y:.1}H{WIDTH}\"/>");
+/// The labels of the axes, as class, place and text, and the lines that belong to them.
+#[derive(Default)]
+struct Marks {
+    labels: Vec<(&'static str, String, String)>,
+    grid: String,
 }
 
-fn mark_time(marks: &mut String, grid: &mut String, series: &Series) {
-    let step = time_step(series.duration_ns / 8);
-    let ticks = (0..=series.duration_ns / step).map(|tick| tick * step);
-    for tick in ticks {
-        let x = time_x(tick, series);
-        let class = match x / WIDTH {
-            ..0.02 => "x first",
-            0.98.. => "x last",
-            _ => "x",
-        };
-        let _ = write!(
-            marks,
-            "<span class=\"{class}\" aria-hidden=\"true\" style=\"left:{:.1}%\">{}</span>",
-            x / WIDTH * 100.0,
-            short(tick)
-        );
-        let _ = write!(grid, "<path class=\"grid\" d=\"M{x:.1} 0V{HEIGHT}\"/>");
+impl Marks {
+    fn y(&mut self, y: f64, label: &str) {
+        let bottom = (HEIGHT - y) / HEIGHT * 100.0;
+        self.labels
+            .push(("y", format!("bottom:{bottom:.1}%"), label.to_owned()));
+        let _ = write!(self.grid, "M0 {y:.1}H{WIDTH}");
+    }
+
+    fn time(&mut self, series: &Series) {
+        let step = time_step(series.duration_ns / 8);
+        let ticks = (0..=series.duration_ns / step).map(|tick| tick * step);
+        for tick in ticks {
+            let x = time_x(tick, series);
+            let class = match x / WIDTH {
+                ..0.02 => "x first",
+                0.98.. => "x last",
+                _ => "x",
+            };
+            let left = format!("left:{:.1}%", x / WIDTH * 100.0);
+            self.labels.push((class, left, short(tick)));
+            let _ = write!(self.grid, "M{x:.1} 0V{HEIGHT}");
+        }
     }
 }
 
@@ -334,10 +508,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_gives_no_charts() {
+    fn an_area_between_two_lines() {
+        let area = band(
+            &[0.0, 1.0],
+            &[2.0, 3.0],
+            |y| y,
+            |column| column as f64 * 10.0,
+        );
         assert_eq!(
-            alive(&Series::default()) + &lifetimes(&Series::default()),
-            ""
+            area,
+            "M0.0 2.00H10.0L10.0 3.00H20.0L20.0 1.00H10.0L10.0 0.00H0.0Z"
         );
     }
 }

@@ -1,59 +1,66 @@
-//! One page for a browser, that needs nothing else.
+//! One page for a browser, which needs nothing else.
 
+mod causes;
 mod charts;
-mod escape;
+mod data;
+mod head;
 mod sections;
+mod show;
 mod tables;
 
-use super::Report;
-use escape::escape;
+use maud::{DOCTYPE, PreEscaped, html};
 
-const PAGE: &str = include_str!("page.html");
+use super::Report;
+
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
-/// Of [`SCRIPT`]: a browser runs nothing else, whatever the names of processes may hold. The
-/// browser's console tells it when the script has been changed.
-const SCRIPT_HASH: &str = "sha256-2onwDu3eiGWpGfleZWs0xN0aczkOkF9q+Kg1AQYePik=";
+/// The hash of [`SCRIPT`]: a browser runs nothing else, whatever the names of processes hold. When the
+/// script has changed, the browser's console shows the new hash.
+const SCRIPT_HASH: &str = "sha256-XMYozTYPjSruGAPQMcj+OOFDl9UxPKncpkPbAM1eskI=";
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {
     let files: Vec<_> = report.runs.iter().map(|run| run.file.as_str()).collect();
-    let title = format!("Zombies of {}", files.join(", "));
-    let mut page = String::new();
-    let mut rest = PAGE;
-    // In one go: what is put in is not looked at again.
-    while let Some((before, behind)) = rest.split_once("{{") {
-        page += before;
-        let (name, behind) = behind.split_once("}}").expect("a placeholder has an end");
-        page += &match name {
-            "script-hash" => SCRIPT_HASH.to_owned(),
-            "version" => env!("CARGO_PKG_VERSION").to_owned(),
-            "title" => escape(&title),
-            "style" => STYLE.to_owned(),
-            "script" => SCRIPT.to_owned(),
-            "content" => content(report),
-            // Any page shows it: no test that makes one passes then.
-            other => unreachable!("page.html has a placeholder of no meaning: {other}"),
-        };
-        rest = behind;
-    }
-    page + rest
-}
-
-fn content(report: &Report) -> String {
-    [
-        sections::head(report),
-        charts::alive(&report.timeline),
-        charts::lifetimes(&report.timeline),
-        sections::histogram(report),
-        sections::phases(report),
-        tables::causes(report),
-        tables::longest(report),
-        tables::parents(report),
-        tables::commands(report),
-        tables::containers(report),
-        sections::runs(report),
-        sections::glossary(),
-    ]
-    .concat()
+    let title = crate::text::visible(&format!("Zombies of {}", files.join(", ")));
+    let policy = format!(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src '{SCRIPT_HASH}'; base-uri 'none'; \
+         form-action 'none'"
+    );
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content={ "zombie-trace " (env!("CARGO_PKG_VERSION")) };
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    (head::head(report))
+                    (head::toolbar(report))
+                    (charts::alive(report))
+                    (charts::lifetimes(report))
+                    (charts::lanes(report))
+                    (tables::parents(report))
+                    (tables::longest(report))
+                    (tables::causes(report))
+                    (tables::commands(report))
+                    (tables::containers(report))
+                    (sections::histogram(report))
+                    (sections::phases(report))
+                    (causes::explained(report))
+                    (sections::runs(report))
+                    (sections::glossary())
+                }
+                div #tip role="status" aria-live="polite" hidden {}
+                script #data type="application/json" { (PreEscaped(data::json(report))) }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
 }

@@ -1,286 +1,320 @@
-//! Tables, those that can be sorted with the value to sort by beside its text.
+//! Tables that can be sorted, searched, cut to a part of the run, and copied. A number has the value to
+//! sort by beside its text; a row has the number of its lane in the page's data.
 
-use super::escape::{escape, grouped, name};
+use maud::{Markup, html};
+
+use super::{
+    causes,
+    sections::heading,
+    show::{grouped, name},
+};
 use crate::{
-    aggregate::PhaseTotals,
-    commands::report::{Report, still::CauseSummary},
+    aggregate::GroupSummary,
+    commands::report::{Report, breakdown::Breakdown, verdict::who, worst::Long},
     container::Runtime,
-    text::{human, status},
+    text::{human, status, visible},
 };
 
 /// More rows are not shown: the page stays small.
-const MOST_ROWS: usize = 500;
+pub(super) const MOST_ROWS: usize = 200;
 
 /// A column: its title, and whether it holds numbers.
 type Title = (&'static str, bool);
 
+/// The columns that all tables of groups have.
+const FIGURES: [Title; 10] = [
+    ("Living", true),
+    ("Oldest", true),
+    ("Zombie time", true),
+    ("Why", false),
+    ("Where it went", false),
+    ("Reaped", true),
+    ("p50", true),
+    ("p99", true),
+    ("Longest", true),
+    ("Autoreaped", true),
+];
+
 /// By parent.
-pub(super) fn parents(report: &Report) -> String {
-    const TITLES: [Title; 10] = [
-        ("Parent", false),
-        ("PID", true),
-        ("Reaped", true),
-        ("Autoreaped", true),
-        ("Left", true),
-        ("p50", true),
-        ("p99", true),
-        ("Longest", true),
-        ("Total", true),
-        ("Mostly", false),
-    ];
+pub(super) fn parents(report: &Report) -> Markup {
     let parents = &report.summary.by_parent;
-    let rows = parents.iter().take(MOST_ROWS).map(|parent| {
-        [
-            text(&name(parent.comm.as_ref())),
-            pid(parent.ppid),
-            number(parent.group.reaped),
-            number(parent.group.autoreaped),
-            number(parent.group.alive),
-            time(parent.group.p50_ns),
-            time(parent.group.p99_ns),
-            time(parent.group.max_ns),
-            time(Some(parent.group.total_ns)),
-            mostly(parent.group.phases.as_ref()),
-        ]
-        .concat()
+    let rows = parents.iter().map(|parent| {
+        let command = parent.cmdline.as_deref().filter(|line| !line.is_empty());
+        let command = command.map_or_else(|| name(parent.comm.as_ref()), visible);
+        let cells = html! { (text("Parent", html! { (command) })) (pid("PID", parent.ppid)) };
+        (cells, &parent.group)
     });
-    let about = "By their children's total time as zombies.";
-    sortable(
-        "parents",
-        "Parents",
-        about,
-        &TITLES,
+    groups(
+        ("by-parent", "parents", "Parents"),
+        "By the zombie time of their children. A living zombie counts until the end of the run.",
+        &[("Parent", false), ("PID", true)],
         rows,
         parents.len(),
-        "Total",
     )
 }
 
 /// By the name of the processes themselves.
-pub(super) fn commands(report: &Report) -> String {
-    const TITLES: [Title; 8] = [
-        ("Command", false),
-        ("Reaped", true),
-        ("Autoreaped", true),
-        ("p50", true),
-        ("p99", true),
-        ("Longest", true),
-        ("Total", true),
-        ("Mostly", false),
-    ];
+pub(super) fn commands(report: &Report) -> Markup {
     let names = &report.summary.by_comm;
-    let rows = names.iter().take(MOST_ROWS).map(|of_name| {
-        [
-            text(&name(of_name.comm.as_ref())),
-            number(of_name.group.reaped),
-            number(of_name.group.autoreaped),
-            time(of_name.group.p50_ns),
-            time(of_name.group.p99_ns),
-            time(of_name.group.max_ns),
-            time(Some(of_name.group.total_ns)),
-            mostly(of_name.group.phases.as_ref()),
-        ]
-        .concat()
+    let rows = names.iter().map(|row| {
+        let cells = text("Command", html! { (name(row.comm.as_ref())) });
+        (cells, &row.group)
     });
-    let about = "By the name of the zombies themselves.";
-    sortable(
-        "commands",
-        "Commands",
-        about,
-        &TITLES,
+    groups(
+        ("by-command", "commands", "Commands"),
+        "By the command name of the zombies.",
+        &[("Command", false)],
         rows,
         names.len(),
-        "Total",
     )
 }
 
 /// By container, of those that are in one.
-pub(super) fn containers(report: &Report) -> String {
-    const TITLES: [Title; 10] = [
-        ("Container", false),
-        ("Host name", false),
-        ("Runtime", false),
-        ("Reaped", true),
-        ("Autoreaped", true),
-        ("Left", true),
-        ("p50", true),
-        ("p99", true),
-        ("Longest", true),
-        ("Total", true),
-    ];
-    let groups = &report.summary.by_container;
-    let known = |text: Option<&str>| text.map_or_else(|| "–".to_owned(), escape);
-    let rows = groups.iter().take(MOST_ROWS).map(|group| {
-        let container = &group.container;
-        [
-            text(&escape(container.name())),
-            text(&known(container.hostname.as_deref())),
-            text(&known(container.runtime.map(Runtime::as_str))),
-            number(group.group.reaped),
-            number(group.group.autoreaped),
-            number(group.group.alive),
-            time(group.group.p50_ns),
-            time(group.group.p99_ns),
-            time(group.group.max_ns),
-            time(Some(group.group.total_ns)),
-        ]
-        .concat()
+pub(super) fn containers(report: &Report) -> Markup {
+    let containers = &report.summary.by_container;
+    if containers.is_empty() {
+        return html! {};
+    }
+    let known = |text: Option<&str>| text.map_or_else(|| "–".to_owned(), visible);
+    let rows = containers.iter().map(|row| {
+        let container = &row.container;
+        let runtime = container.runtime.map(Runtime::as_str);
+        let cells = html! {
+            (text("Container", html! { (visible(container.name())) }))
+            (text("Host name", html! { (known(container.hostname.as_deref())) }))
+            (text("Runtime", html! { (known(runtime)) }))
+        };
+        (cells, &row.group)
     });
-    let about = "Of zombies in containers, by the container they ended in.";
-    sortable(
-        "containers",
-        "Containers",
-        about,
-        &TITLES,
+    groups(
+        ("by-container", "containers", "Containers"),
+        "Zombies in containers, by the container they exited in.",
+        &[
+            ("Container", false),
+            ("Host name", false),
+            ("Runtime", false),
+        ],
         rows,
-        groups.len(),
-        "Total",
+        containers.len(),
+    )
+}
+
+/// By why zombies lingered.
+pub(super) fn causes(report: &Report) -> Markup {
+    let causes = &report.summary.by_cause;
+    if causes.is_empty() {
+        return html! {};
+    }
+    let rows = causes.iter().map(|row| {
+        let cause = match row.group.cause {
+            Some(cause) => causes::link(cause),
+            None => html! { "not determined" },
+        };
+        (text("Cause", cause), &row.group)
+    });
+    groups(
+        ("by-cause", "causes", "Why zombies lingered"),
+        "By the last cause that was found. Zombies that were reaped quickly were not examined.",
+        &[("Cause", false)],
+        rows,
+        causes.len(),
     )
 }
 
 /// The longest zombies.
-pub(super) fn longest(report: &Report) -> String {
-    const TITLES: [Title; 8] = [
+pub(super) fn longest(report: &Report) -> Markup {
+    const TITLES: [Title; 9] = [
         ("Zombie for", true),
         ("Command", false),
         ("PID", true),
         ("Parent", false),
-        ("Parent's PID", true),
+        ("Parent’s PID", true),
         ("Status", false),
         ("How it was reaped", false),
+        ("Why", false),
         ("At (UTC)", false),
     ];
+    let start = report.runs.iter().filter_map(|run| run.start).min();
     let rows = report.worst.iter().map(|zombie| {
-        let status = status(zombie.exit_code, zombie.signal, zombie.core_dumped);
-        let phase = zombie
-            .phases
-            .as_ref()
-            .map(|phases| phases.longest().as_str());
-        let how = match phase {
-            Some(phase) => format!("{} (mostly {phase})", zombie.how.as_str()),
-            None => zombie.how.as_str().to_owned(),
+        let (ts, pid_, comm, ppid, parent) = match zombie {
+            Long::Zombie(it) => (it.ts, it.pid, it.comm, it.ppid, it.parent_comm),
+            Long::Alive(it) => (it.ts, it.pid, it.comm, it.ppid, it.parent_comm),
         };
-        [
-            time(Some(zombie.zombie_ns)),
-            text(&name(Some(&zombie.comm))),
-            pid(Some(zombie.pid)),
-            text(&name(zombie.parent_comm.as_ref())),
-            pid(zombie.ppid),
-            text(&status),
-            text(&how),
-            text(&format!("{:.6}", zombie.ts).replace(['T', 'Z'], " ")),
-        ]
-        .concat()
+        let (ended, how, cause, is_old) = match zombie {
+            Long::Zombie(it) => {
+                let phase = it.phases.map(|phases| phases.longest().as_str());
+                let how = phase.map_or_else(
+                    || it.how.as_str().to_owned(),
+                    |phase| format!("{} (mostly {phase})", it.how.as_str()),
+                );
+                let status = status(it.exit_code, it.signal, it.core_dumped);
+                (status, how, it.cause, it.pre_existing())
+            }
+            Long::Alive(it) => {
+                let status = status(it.exit_code, it.signal, false);
+                (status, "living".to_owned(), it.cause, it.pre_existing())
+            }
+        };
+        let how = if is_old { how + ", pre-existing" } else { how };
+        // Several runs lie over each other, each from its own start.
+        let end = start
+            .filter(|_| report.runs.len() == 1)
+            .map(|start| ts.duration_since(start).as_nanos().max(0));
+        let begin = end.map(|end| (end - i128::from(zombie.time_ns())).max(0));
+        html! {
+            tr .living[matches!(zombie, Long::Alive(_))] data-b=[begin] data-e=[end] {
+                (time("Zombie for", Some(zombie.time_ns())))
+                (text("Command", html! { (name(Some(&comm))) }))
+                (pid("PID", Some(pid_)))
+                (text("Parent", html! { (of_parent(report, ppid, parent.as_ref())) }))
+                (pid("Parent’s PID", ppid))
+                (text("Status", html! { (ended) }))
+                (text("How it was reaped", html! { (how) }))
+                (text("Why", html! { @match cause { Some(cause) => (causes::link(cause)), None => "–" } }))
+                (text("At (UTC)", html! { (format!("{ts:.6}").replace(['T', 'Z'], " ")) }))
+            }
+        }
     });
-    let count = report.worst.len();
-    let about = "Single processes that could not, or were not, waited for.";
-    sortable(
-        "longest",
-        "Longest zombies",
-        about,
+    let rows: Vec<_> = rows.collect();
+    table(
+        ("longest-zombies", "longest", "Longest zombies"),
+        "Single processes, the living and the pre-existing included.",
         &TITLES,
-        rows,
-        count,
         "Zombie for",
+        &rows,
+        rows.len(),
     )
 }
 
-/// Why zombies are left.
-pub(super) fn causes(report: &Report) -> String {
-    if report.causes.is_empty() {
-        return String::new();
+/// The parent's command line, or its name.
+fn of_parent(report: &Report, ppid: Option<u32>, comm: Option<&crate::model::Comm>) -> String {
+    let rows = &report.summary.by_parent;
+    let row = rows
+        .iter()
+        .find(|row| row.ppid == ppid && row.comm.as_ref() == comm && ppid.is_some());
+    match row.filter(|row| row.cmdline.is_some()) {
+        Some(row) => {
+            let text = who(row);
+            let end = text.rfind(" (").unwrap_or(text.len());
+            text[..end].to_owned()
+        }
+        None => name(comm),
     }
-    let row = |cause: &CauseSummary| {
-        let code = cause.cause.map_or("not looked at", |cause| cause.code());
-        let said = cause.text.as_deref().unwrap_or("–");
-        format!(
-            "<tr>{}<td><code>{code}</code></td>{}<td class=\"wide\">{}</td></tr>\n",
-            number(cause.count),
-            time(Some(cause.oldest_ns)),
-            escape(said)
-        )
-    };
-    let rows: String = report.causes.iter().map(row).collect();
-    format!(
-        "<section><h2>Why zombies are left</h2>\n<p class=\"soft\">Those that existed at the end.</p>\n\
-         {}<table id=\"causes\"><thead><tr><th scope=\"col\" class=\"n\">Zombies</th>\
-         <th scope=\"col\">Cause</th><th scope=\"col\" class=\"n\">Oldest</th>\
-         <th scope=\"col\">What was found, and what helps</th></tr></thead>\n\
-         <tbody>\n{rows}</tbody></table></div></section>\n",
-        scroller("Why zombies are left")
-    )
+}
+
+fn groups<'a>(
+    ids: (&str, &str, &str),
+    about: &str,
+    first: &[Title],
+    rows: impl Iterator<Item = (Markup, &'a GroupSummary)>,
+    count: usize,
+) -> Markup {
+    let titles: Vec<_> = first.iter().copied().chain(FIGURES).collect();
+    let rows = rows
+        .take(MOST_ROWS)
+        .enumerate()
+        .map(|(index, (cells, group))| {
+            html! {
+                tr data-r=(index) .living[group.alive > 0] { (cells) (figures(group)) }
+            }
+        });
+    let rows: Vec<_> = rows.collect();
+    table(ids, about, &titles, "Zombie time", &rows, count)
+}
+
+fn figures(group: &GroupSummary) -> Markup {
+    let most = Breakdown::of(group).largest();
+    html! {
+        td.n.f-living .none[group.alive == 0] data-l="Living" data-v=(group.alive) { (grouped(group.alive)) }
+        (time("Oldest", group.oldest_ns))
+        td.n.f-time data-l="Zombie time" data-v=(group.zombie_time_ns) { (human(group.zombie_time_ns)) }
+        (why(group.cause, group.cause_text.as_deref()))
+        td .none[most.is_none()] data-l="Where it went" {
+            (most.map_or_else(|| "–".to_owned(), |(part, share)| format!("{share:.0} % {part}")))
+        }
+        td.n.f-reaped data-l="Reaped" data-v=(group.reaped) { (grouped(group.reaped)) }
+        (time("p50", group.p50_ns))
+        (time("p99", group.p99_ns))
+        td.n.f-max .none[group.max_ns.is_none()] data-l="Longest" data-v=[group.max_ns] {
+            (group.max_ns.map_or_else(|| "–".to_owned(), human))
+        }
+        td.n .none[group.autoreaped == 0] data-l="Autoreaped" data-v=(group.autoreaped) { (grouped(group.autoreaped)) }
+    }
+}
+
+fn why(cause: Option<crate::model::Cause>, finding: Option<&str>) -> Markup {
+    html! {
+        td.wide .none[cause.is_none()] data-l="Why" {
+            @match cause {
+                Some(cause) => {
+                    (causes::link(cause))
+                    @if let Some(finding) = finding { ": " (visible(finding)) }
+                }
+                None => "–",
+            }
+        }
+    }
 }
 
 /// A table with the column in which it is sorted, the largest first.
-fn sortable(
-    id: &str,
-    heading: &str,
+fn table(
+    (anchor, id, title): (&str, &str, &str),
     about: &str,
     titles: &[Title],
-    rows: impl Iterator<Item = String>,
-    count: usize,
     sorted: &str,
-) -> String {
-    if count == 0 {
-        return String::new();
-    }
-    let titles: String = titles
-        .iter()
-        .map(|&(title, is_number)| {
-            let class = if is_number { " class=\"n\"" } else { "" };
-            let sort = if title == sorted {
-                " aria-sort=\"descending\""
-            } else {
-                ""
-            };
-            format!("<th scope=\"col\"{class}{sort}><button type=\"button\">{title}</button></th>")
-        })
-        .collect();
-    let rows: String = rows.map(|row| format!("<tr>{row}</tr>\n")).collect();
-    let more = match count.saturating_sub(MOST_ROWS) {
-        0 => String::new(),
-        more => format!("<p class=\"soft\">… and {more} more, which report --json lists.</p>\n"),
-    };
-    format!(
-        "<section><h2>{heading}</h2>\n<p class=\"soft\">{about}</p>\n{}<table id=\"{id}\">\
-         <thead><tr>{titles}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n{more}</section>\n",
-        scroller(heading)
-    )
-}
-
-/// What is wider than a phone is moved by itself, also by the keyboard.
-fn scroller(label: &str) -> String {
-    format!("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">")
-}
-
-fn text(html: &str) -> String {
-    format!("<td>{html}</td>")
-}
-
-fn number(value: u64) -> String {
-    format!("<td class=\"n\" data-v=\"{value}\">{}</td>", grouped(value))
-}
-
-fn pid(pid: Option<u32>) -> String {
-    match pid {
-        Some(pid) => format!("<td class=\"n\" data-v=\"{pid}\">{pid}</td>"),
-        None => "<td class=\"n\">?</td>".to_owned(),
+    rows: &[Markup],
+    count: usize,
+) -> Markup {
+    html! {
+        section {
+            (heading(anchor, title))
+            p.soft {
+                (about) " "
+                @if !rows.is_empty() {
+                    button type="button" .copy data-copy=(id) hidden { "Copy as Markdown" }
+                }
+            }
+            @if rows.is_empty() {
+                p { "None." }
+            } @else {
+                div.scroll tabindex="0" role="region" aria-label=(title) {
+                    table.rows id=(id) {
+                        thead {
+                            tr {
+                                @for (column, is_number) in titles {
+                                    th scope="col" .n[*is_number] aria-sort=[(*column == sorted).then_some("descending")] {
+                                        button type="button" { (column) }
+                                    }
+                                }
+                            }
+                        }
+                        tbody { @for row in rows { (row) } }
+                    }
+                }
+                @if count > rows.len() {
+                    p.soft { "… and " (grouped((count - rows.len()) as u64)) " more, which report --json lists." }
+                }
+            }
+        }
     }
 }
 
-fn time(ns: Option<u64>) -> String {
-    match ns {
-        Some(ns) => format!("<td class=\"n\" data-v=\"{ns}\">{}</td>", human(ns)),
-        None => "<td class=\"n\">–</td>".to_owned(),
+fn text(label: &str, content: Markup) -> Markup {
+    html! { td data-l=(label) { (content) } }
+}
+
+fn pid(label: &str, pid: Option<u32>) -> Markup {
+    html! {
+        td.n .none[pid.is_none()] data-l=(label) data-v=[pid] {
+            (pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string()))
+        }
     }
 }
 
-fn mostly(phases: Option<&PhaseTotals>) -> String {
-    text(&phases.map_or_else(
-        || "–".to_owned(),
-        |phases| {
-            let (phase, share) = phases.worst();
-            format!("{share} % {}", phase.as_str())
-        },
-    ))
+fn time(label: &str, ns: Option<u64>) -> Markup {
+    html! {
+        td.n .none[ns.is_none()] data-l=(label) data-v=[ns] {
+            (ns.map_or_else(|| "–".to_owned(), human))
+        }
+    }
 }
