@@ -273,7 +273,7 @@ fn check_text(run: &Run) -> Outcome {
     ensure!(rows.len() >= 2, "{} lines", rows.len());
     ensure!(rows.is_sorted_by(|one, next| one[0] <= next[0]), "{rows:?}");
     let reaped: f64 = rows.iter().map(|row| row[2]).sum();
-    let said = format!("reaped {reaped} ");
+    let said = format!("  {reaped} reaped ");
     ensure!(summary.contains(&said), "not {said:?} in\n{summary}");
     Ok(())
 }

@@ -54,7 +54,7 @@ impl Drop for Leak {
 fn one_line_per_parent() -> Outcome {
     let leak = Leak::start()?;
     let pid = leak.pid();
-    let named = format!("perl -e while (1) {{ fork or exit 3; ");
+    let named = "perl -e while (1) { fork or exit 3; ";
     let mut tracer = Tracer::new(["--alive-after", "500ms", "-P", &pid.to_string()]).start()?;
     tracer.wait_stdout("never-waits: neither handles SIGCHLD nor waits")?;
     tracer.wait_stdout(" living zombies, the oldest ")?;
@@ -65,7 +65,7 @@ fn one_line_per_parent() -> Outcome {
         Some(parts) => parts,
         None => return run.fail("no summary"),
     };
-    let lines = stream.matches(&named).count();
+    let lines = stream.matches(named).count();
     // Not one per zombie: at each doubling of their number or of the age.
     let living: usize = summary
         .split_once(" living")
