@@ -67,6 +67,8 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new("cause::unprivileged", unprivileged),
             Test::new("cause::fail-if", fail_if),
             Test::new("cause::filters", filters),
+            Test::new("cause::ps-by-parent", ps_by_parent),
+            Test::new("cause::ps-watches", ps_watches),
             Test::new("cause::of-the-living", of_the_living),
             Test::new("cause::inspect-watches", inspect_watches),
             Test::new("cause::while-it-lasts", while_it_lasts),
@@ -575,6 +577,85 @@ fn filters() -> Outcome {
         "{text}"
     );
     demo.end()
+}
+
+/// Each parent is named once, with advice; of many zombies the oldest ten are listed.
+fn ps_by_parent() -> Outcome {
+    let mut puppet = Puppet::start(Stdio::inherit())?;
+    for n in 0..13 {
+        puppet.obey(&format!("zombie z{n} 0"))?;
+    }
+    let parent = puppet.pid().to_string();
+    let ps = |args: &[&str]| -> Result<String, String> {
+        let mut command = zombie_trace(&["ps", "-P", &parent]);
+        command.args(args);
+        let output = output(command)?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let text = ps(&[])?;
+    ensure!(
+        text.starts_with("13 zombies, the oldest ")
+            && text.contains(&format!("\n{parent} scenario puppet: 13 zombies, "))
+            && text.matches("What helps").count() == 1
+            && text.matches("<defunct>").count() == 10
+            && text.contains("… and 3 more\n"),
+        "{text}"
+    );
+    let text = ps(&["--each"])?;
+    ensure!(text.matches("<defunct>").count() == 13, "{text}");
+    let zombies = lines(ps(&["--json"])?.as_bytes())?;
+    let is_whole = |zombie: &Value| {
+        let keys = [
+            "cause",
+            "cause_text",
+            "advice",
+            "runtime",
+            "foreign",
+            "watched_ns",
+        ];
+        let has = |key: &&str| zombie.get(key).is_some();
+        keys.iter().all(has) && zombie["type"] == "alive" && zombie["watched_ns"].is_null()
+    };
+    ensure!(
+        zombies.len() == 13 && zombies.iter().all(is_whole),
+        "{zombies:#?}"
+    );
+    Ok(())
+}
+
+/// It looks again and again, and Ctrl-C is a normal end.
+fn ps_watches() -> Outcome {
+    let mut puppet = Puppet::start(Stdio::inherit())?;
+    let mut watch = zombie_trace(&["ps", "--watch=0.1", "-P", &puppet.pid().to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("ps --watch: {error}"))?;
+    let mut text = BufReader::new(watch.stdout.take().expect("piped")).lines();
+    let mut sees = |what: &str| {
+        let mut lines = text.by_ref().map_while(Result::ok);
+        lines.any(|line| line.starts_with(what))
+    };
+    ensure!(sees("no zombies"), "it does not look");
+    puppet.obey("zombie one 0")?;
+    ensure!(sees("1 zombie, "), "it does not look again");
+    puppet.obey("reap one")?;
+    ensure!(sees("no zombies"), "it does not see the reap");
+    // SAFETY: no pointers; it is our child, and not waited for yet.
+    unsafe { libc::kill(watch.id().cast_signed(), libc::SIGINT) };
+    let status = watch.wait().map_err(|error| error.to_string())?;
+    ensure!(status.success(), "Ctrl-C: {status}");
+    for options in [
+        ["--watch", "--json"],
+        ["--watch=0", "-x"],
+        ["--watch=50ms", "-x"],
+    ] {
+        let mut command = zombie_trace(&["ps"]);
+        command.args(options);
+        let output = output(command)?;
+        ensure!(output.status.code() == Some(2), "{options:?}: {output:?}");
+    }
+    Ok(())
 }
 
 fn of_the_living() -> Outcome {

@@ -16,6 +16,8 @@ use zombie_trace::{
     kernel::{BackendCheck, BtfCheck, Capabilities, Confinement, Examination},
     model::{Alive, Cause, Flag, Phases, Zombie},
     sink::{Intervals, Json, Look, Table, Text, comparison},
+    model::{Alive, Cause, Diagnosis},
+    sink::{Intervals, Json, Look, Process, Table, Text, comparison, process_table},
     system::Cgroups,
 };
 
@@ -475,4 +477,47 @@ fn pre_existing() -> Run {
         ..support::zombie()
     });
     support::run(quick.collect(), living.collect(), None)
+#[test]
+fn living_zombies() {
+    let mut processes = Vec::new();
+    for (ppid, cmdline, cause, count) in [
+        (
+            3436,
+            "/usr/bin/python3 /opt/supervisor.py --interval 1",
+            Cause::NeverWaits,
+            67,
+        ),
+        (812, "nginx: master process", Cause::ParentStopped, 2),
+    ] {
+        let diagnosis = Diagnosis {
+            cause,
+            finding: format!("the parent {ppid} does not reap it").into(),
+        };
+        for n in 0..count {
+            let alive = Alive {
+                pid: 4000 + n,
+                ppid: Some(ppid),
+                age_ns: 7_100_000_000 - u64::from(n) * 90_000_000,
+                ..support::eventful().alive[0].clone()
+            };
+            processes.push(Process {
+                alive: alive.because(Some(&diagnosis)),
+                parent_cmdline: Some(cmdline.into()),
+                parent_container: None,
+                tty: 0,
+                cpu_ns: 20_000_000,
+                wchan: None,
+            });
+        }
+    }
+    for width in [40, 80, 120, 200] {
+        let look = Look {
+            width: Some(width),
+            color: false,
+        };
+        check(
+            &format!("ps-{width}.txt"),
+            &process_table(&processes, look, 10),
+        );
+    }
 }
