@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::error::ErrorKind;
 use zombie_trace::{
+    aggregate::By,
     args::{BackendChoice, DEFAULT_MAX_ZOMBIES},
     cli::{Cli, Task},
     commands::serve::CollectorChoice,
@@ -35,6 +36,16 @@ fn refused(args: &[&str], expected: &[&str]) {
 fn clap_finds_the_definition_sound() {
     use clap::CommandFactory;
     Cli::command().debug_assert();
+}
+
+#[test]
+fn tables() {
+    let trace = accepted(&["--top", "3", "--by", "cause", "--each"]).trace;
+    assert_eq!((trace.tables.top, trace.tables.by), (3, By::Cause));
+    assert!(trace.each);
+    assert_eq!(accepted(&[]).trace.tables.top, 10);
+    refused(&["--top", "0"], &["--top"]);
+    refused(&["--by", "pids"], &["--by", "pid, comm, container, cause"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use jiff::tz::TimeZone;
 
-use super::{Look, parent, summary::hanging};
+use super::{Look, flow::hanging, parent};
 use crate::{
     lifecycle::LingeringParent,
     text::{

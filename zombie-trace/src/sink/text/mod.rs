@@ -3,6 +3,7 @@
 mod columns;
 mod comparison;
 mod fit;
+mod flow;
 mod intervals;
 mod lifetime;
 mod lingering;

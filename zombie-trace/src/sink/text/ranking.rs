@@ -3,6 +3,7 @@
 use super::{
     Tables,
     columns::{Columns, more},
+    flow::wrap,
     lifetime, parent,
 };
 use crate::{
@@ -213,7 +214,7 @@ fn stacked(rows: &[Row], by: By, columns: usize) -> String {
         if mostly != "-" {
             items.push(mostly.clone());
         }
-        text += &super::summary::wrap(&items, " · ", 4, columns);
+        text += &wrap(&items, " · ", 4, columns);
     }
     text
 }
