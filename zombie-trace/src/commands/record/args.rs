@@ -77,8 +77,8 @@ impl RecordArgs {
 
     /// Adds the files that the command line names.
     pub(crate) fn add_files(&self, files: &mut Files) {
-        self.run.add_files(files);
         files.output("--output", self.output.as_deref());
+        self.run.add_files(files);
         for (option, path) in self.files() {
             files.output(option, Some(path));
         }

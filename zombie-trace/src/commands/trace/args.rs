@@ -222,8 +222,8 @@ impl RunArgs {
 impl TraceArgs {
     /// Adds the files that the command line names.
     pub(crate) fn add_files(&self, files: &mut Files) {
-        self.run.add_files(files);
         files.output("--output", self.output.as_deref());
+        self.run.add_files(files);
     }
 
     /// Where the output goes.
