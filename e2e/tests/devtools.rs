@@ -178,17 +178,19 @@ impl Browser {
         Ok(())
     }
 
+    /// Waits until the page has been drawn: what scrolls hides what the pointer shows, and has to be over.
+    fn settle(&mut self) -> Result<(), String> {
+        let frames =
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))";
+        let params = json!({ "expression": frames, "awaitPromise": true });
+        self.call("Runtime.evaluate", params)?;
+        Ok(())
+    }
+
     /// Moves the pointer there.
     pub(crate) fn point(&mut self, selector: &str, at: [f64; 2]) -> Result<(), String> {
         let place = self.place(selector, at)?;
-        // What scrolls hides what the pointer shows: it has to be over.
-        self.call(
-            "Runtime.evaluate",
-            json!({
-                "expression": "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))",
-                "awaitPromise": true,
-            }),
-        )?;
+        self.settle()?;
         self.mouse("mouseMoved", &place, 0)
     }
 
@@ -214,6 +216,7 @@ impl Browser {
             "Escape" => 27,
             _ => return Err(format!("no code is known for the key {key}")),
         };
+        self.settle()?;
         for kind in ["keyDown", "keyUp"] {
             self.call(
                 "Input.dispatchKeyEvent",
