@@ -41,9 +41,9 @@ fn clap_finds_the_definition_sound() {
 #[test]
 fn tables() {
     let trace = accepted(&["--top", "3", "--by", "cause", "--each"]).trace;
-    assert_eq!((trace.tables.top, trace.tables.by), (3, By::Cause));
+    assert_eq!((trace.run.tables.top, trace.run.tables.by), (3, By::Cause));
     assert!(trace.each);
-    assert_eq!(accepted(&[]).trace.tables.top, 10);
+    assert_eq!(accepted(&[]).trace.run.tables.top, 10);
     refused(&["--top", "0"], &["--top"]);
     refused(&["--by", "pids"], &["--by", "pid, comm, container, cause"]);
 }

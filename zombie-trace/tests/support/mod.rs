@@ -70,6 +70,7 @@ pub(crate) fn calm() -> Run {
 }
 
 /// A parent that leaks, with other parents whose 1,000 children are reaped at once.
+#[allow(dead_code, reason = "not every test program shows it")]
 pub(crate) fn leak() -> Run {
     let quick = (0..1000).map(|n| Zombie {
         pid: 20_000 + n,
@@ -115,6 +116,7 @@ pub(crate) fn leak() -> Run {
 }
 
 /// A run in which only zombies from before it linger.
+#[allow(dead_code, reason = "not every test program shows it")]
 pub(crate) fn pre_existing() -> Run {
     let living = (0..18).map(|n| Alive {
         pid: 900 + n,
