@@ -156,7 +156,7 @@ fn no_init() -> Outcome {
     ensure!(listed["cause"] == "init-never-waits", "ps: {listed}");
     let text = String::from_utf8_lossy(&text.stdout);
     ensure!(
-        text.contains("CONTAINER") && text.contains(short),
+        text.contains(&format!(" in {short}: 1 zombie")),
         "ps: {text}"
     );
     let inspected = inspected.expect("it was listed")?;

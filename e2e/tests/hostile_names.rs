@@ -220,7 +220,8 @@ fn looked_at() -> Outcome {
     let programs = Programs::new()?;
     for (index, parent) in NAMES.into_iter().enumerate() {
         let other = (index + 1) % NAMES.len();
-        let names = [SHOWN[index], SHOWN[other]];
+        // Within a line, `::` is no command.
+        let names = [index, other].map(|at| SHOWN[at].trim_start_matches(r"\x3a:"));
         let family = Family::new(&programs, parent, NAMES[other])?;
         let [pid, child] = [family.parent.id(), family.child].map(|pid| pid.to_string());
         for (args, shown) in [

@@ -12,7 +12,14 @@ const START: &[&str] = &[
     "kernel",
     "backend",
     "tracer_pid",
+    "host",
+    "boot_id",
+    "cpus",
+    "pid_max",
+    "args",
     "command",
+    "scope",
+    "filter",
 ];
 const ZOMBIE: &[&str] = &[
     "pid",
@@ -36,6 +43,8 @@ const ZOMBIE: &[&str] = &[
     "cgroup",
     "flags",
     "phases",
+    "cause",
+    "cause_text",
 ];
 const ALIVE: &[&str] = &[
     "pid",
@@ -51,9 +60,13 @@ const ALIVE: &[&str] = &[
     "error_ns",
     "cause",
     "cause_text",
+    "advice",
+    "runtime",
+    "watched_ns",
     "cgroup",
     "flags",
 ];
+const UNLISTED: &[&str] = &["parents", "zombies"];
 const LOSS: &[&str] = &["ring_full", "map_full", "missed"];
 const INTERVAL: &[&str] = &[
     "duration_ns",
@@ -202,6 +215,7 @@ fn check_shape(line: &Value) -> Result<(), String> {
         Some("loss") => LOSS,
         Some("interval") => INTERVAL,
         Some("summary") => SUMMARY,
+        Some("unlisted") => UNLISTED,
         _ => return Err(format!("unknown type: {line}")),
     };
     let missing: Vec<_> = keys
@@ -229,6 +243,7 @@ fn check_shape(line: &Value) -> Result<(), String> {
             "pre_existing",
             "filtered",
         ],
+        Some("unlisted") => &[],
         _ => LOSS,
     };
     for key in known {

@@ -194,7 +194,7 @@ fn foreign_proc_run() -> Outcome {
     ensure!(causes.iter().all(serde_json::Value::is_null), "{causes:?}");
     let (run, causes) = trace(&[UNSHARE, "--pid", "--fork", "--mount-proc"])?;
     ensure!(
-        causes.iter().any(|cause| cause == "never-waits"),
+        causes.iter().any(|cause| cause == "foreign-child"),
         "{causes:?}"
     );
     if run.stderr.contains("no causes") {

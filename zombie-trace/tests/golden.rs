@@ -14,7 +14,7 @@ use zombie_trace::{
     commands::doctor::{self, ProcCheck},
     compare::{Comparison, Profile, compare},
     kernel::{BackendCheck, BtfCheck, Capabilities, Confinement, Examination},
-    model::{Alive, Cause, Diagnosis},
+    model::{Alive, Cause, Diagnosis, Flag, Phases, Zombie},
     sink::{Intervals, Json, Look, Process, Table, Text, comparison, process_table},
     system::Cgroups,
 };
@@ -96,9 +96,9 @@ fn summary_alone() {
 #[test]
 fn summary_at_every_width() {
     for (name, run) in [
-        ("leak", support::leak()),
+        ("leak", leak()),
         ("calm", support::calm()),
-        ("pre-existing", support::pre_existing()),
+        ("pre-existing", pre_existing()),
     ] {
         for width in [40, 80, 120, 200] {
             check(
@@ -111,7 +111,7 @@ fn summary_at_every_width() {
 
 #[test]
 fn the_leaking_parent_comes_first_at_every_width() {
-    let run = support::leak();
+    let run = leak();
     for width in 40..=200 {
         let text = summary(&run, Some(width));
         let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -279,8 +279,8 @@ fn no_line_of_text_is_too_wide() {
         support::eventful(),
         support::calm(),
         support::empty(),
-        support::leak(),
-        support::pre_existing(),
+        leak(),
+        pre_existing(),
     ] {
         for width in 40..=130 {
             for line in text(&run, Some(width), false, true).lines() {
@@ -447,4 +447,79 @@ fn living_zombies() {
             &process_table(&processes, look, 10),
         );
     }
+}
+
+/// A parent that leaks, with other parents whose 1,000 children are reaped at once.
+fn leak() -> Run {
+    let quick = (0..1000).map(|n| Zombie {
+        pid: 20_000 + n,
+        ppid: Some(6000 + n % 40),
+        parent_comm: Some("worker".into()),
+        zombie_ns: 30_000 + u64::from(n) * 7919 % 900_000,
+        reaper_pid: Some(6000 + n % 40),
+        ..support::zombie()
+    });
+    let reaped = (0..5).map(|n| Zombie {
+        pid: 7000 + n,
+        comm: "job".into(),
+        ppid: Some(3436),
+        parent_comm: Some("python3".into()),
+        zombie_ns: 900_000_000 + u64::from(n) * 50_000_000,
+        reaper_pid: Some(3436),
+        reaper_comm: Some("python3".into()),
+        phases: Some(Phases {
+            parent_not_waiting_ns: Some(899_000_000),
+            ..Phases::default()
+        }),
+        ..support::zombie()
+    });
+    let text = "the parent 3436 (python3) handles SIGCHLD, but has not reaped it and does not wait: \
+                its handler ran 12 times for 72 deaths since we look";
+    let living = (0..67).map(|n| Alive {
+        pid: 7100 + n,
+        comm: "job".into(),
+        ppid: Some(3436),
+        parent_comm: Some("python3".into()),
+        exit_code: Some(0),
+        age_ns: 7_100_000_000 - u64::from(n) * 100_000_000,
+        cause: Some(Cause::SignalsCoalesced),
+        cause_text: Some(text.into()),
+        container: None,
+        ..support::alive()[0].clone()
+    });
+    let mut run = support::run(quick.chain(reaped).collect(), living.collect(), None);
+    let row = &mut run.summary.by_parent[0];
+    row.cmdline =
+        Some("/usr/bin/python3 supervisor.py --workers=72 --config=/etc/jobs.toml".into());
+    run
+}
+
+/// A run in which only zombies from before it linger.
+fn pre_existing() -> Run {
+    let living = (0..18).map(|n| Alive {
+        pid: 900 + n,
+        comm: "healthcheck".into(),
+        ppid: Some(713 + n / 16),
+        parent_comm: Some("dockerd".into()),
+        exit_code: Some(0),
+        age_ns: 492_000_000_000 - u64::from(n) * 1_000_000_000,
+        cause: Some(Cause::NeverWaits),
+        cause_text: Some(
+            format!(
+                "the parent {} (dockerd) neither handles SIGCHLD nor waits: it sleeps in \
+                 futex_do_wait",
+                713 + n / 16
+            )
+            .into(),
+        ),
+        container: None,
+        flags: vec![Flag::PreExisting],
+        ..support::alive()[0].clone()
+    });
+    let quick = (0..200).map(|n| Zombie {
+        pid: 5000 + n,
+        zombie_ns: 40_000 + u64::from(n) * 32_000,
+        ..support::zombie()
+    });
+    support::run(quick.collect(), living.collect(), None)
 }

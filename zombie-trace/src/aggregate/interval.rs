@@ -6,10 +6,6 @@ use serde::{Serialize, Serializer};
 use super::{FineHistogram, ZombieTimes, samples::Samples};
 use crate::model::{Counts, Lost};
 
-/// As those of a run.
-const EXACT_TIMES: usize = 4096;
-const DIGITS: u8 = 3;
-
 /// A part of a run: the JSON object `interval` but for its `type` and `ts`.
 ///
 /// The parts follow one another without a gap, from the begin of the run to its end, and their
@@ -64,7 +60,7 @@ impl Since {
     /// Since the begin of the run.
     pub(super) fn new() -> Self {
         Self {
-            times: Samples::new(EXACT_TIMES, DIGITS),
+            times: Samples::default(),
             histogram: FineHistogram::default(),
             begun: 0,
             told: Counts::default(),

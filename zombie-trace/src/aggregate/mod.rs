@@ -29,9 +29,6 @@ pub use summary::{Summary, ZombieTimes};
 use self::{by_container::ByContainer, groups::Groups, interval::Since};
 use crate::model::{Alive, Cause, Comm, Counts, Flag, Zombie};
 
-/// Zombie times up to this many are kept as they are, which makes their percentiles exact.
-const EXACT_TIMES: usize = 4096;
-const DIGITS: u8 = 3;
 /// The number of characters of a command line that is kept.
 const LONGEST_CMDLINE: usize = 256;
 
@@ -109,7 +106,7 @@ impl Aggregate {
     pub fn new(run: RunFacts) -> Self {
         Self {
             run,
-            times: Samples::new(EXACT_TIMES, DIGITS),
+            times: Samples::default(),
             inexact: 0,
             listed: 0,
             zombie_time: 0,

@@ -1,5 +1,8 @@
 use hdrhistogram::Histogram;
 
+/// Of a run, numbers up to this many are kept as they are, which makes their percentiles exact.
+const EXACT_TIMES: usize = 4096;
+const DIGITS: u8 = 3;
 /// The largest value that a histogram that grows by itself can take: 146 years of ns.
 const HISTOGRAM_MAX: u64 = i64::MAX as u64 / 2;
 /// As many numbers are taken into a histogram at the most: it adds its counts up unchecked. Only a
@@ -23,6 +26,13 @@ pub struct Samples {
 enum Values {
     Exact(Vec<u64>),
     Rounded(Box<Histogram<u64>>),
+}
+
+impl Default for Samples {
+    /// As that of a run.
+    fn default() -> Self {
+        Self::new(EXACT_TIMES, DIGITS)
+    }
 }
 
 impl Samples {
@@ -88,7 +98,7 @@ impl Samples {
     }
 
     /// Takes in another set; where that is a histogram its percentiles keep their precision.
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Self) {
         let count = self.count.saturating_add(other.count);
         let sum = self.sum.saturating_add(other.sum);
         let (min, max) = (self.min.min(other.min), self.max.max(other.max));
@@ -109,7 +119,8 @@ impl Samples {
         matches!(self.values, Values::Rounded(_))
     }
 
-    pub(super) fn count(&self) -> u64 {
+    /// How many numbers there are.
+    pub fn count(&self) -> u64 {
         self.count
     }
 

@@ -8,9 +8,7 @@ use zombie_trace::{
     container::{Container, Runtime},
     filter::Filter,
     kernel::Backend,
-    model::{
-        Alive, Cause, Counts, FilterLine, Flag, How, Loss, Lost, Phases, ScopeLine, Start, Zombie,
-    },
+    model::{Alive, Counts, FilterLine, Flag, How, Loss, Lost, Phases, ScopeLine, Start, Zombie},
     sink::Sink,
 };
 
@@ -67,83 +65,6 @@ pub(crate) fn calm() -> Run {
         ..zombie()
     });
     run(zombies.collect(), Vec::new(), None)
-}
-
-/// A parent that leaks, with other parents whose 1,000 children are reaped at once.
-#[allow(dead_code, reason = "not every test program shows it")]
-pub(crate) fn leak() -> Run {
-    let quick = (0..1000).map(|n| Zombie {
-        pid: 20_000 + n,
-        ppid: Some(6000 + n % 40),
-        parent_comm: Some("worker".into()),
-        zombie_ns: 30_000 + u64::from(n) * 7919 % 900_000,
-        reaper_pid: Some(6000 + n % 40),
-        ..zombie()
-    });
-    let reaped = (0..5).map(|n| Zombie {
-        pid: 7000 + n,
-        comm: "job".into(),
-        ppid: Some(3436),
-        parent_comm: Some("python3".into()),
-        zombie_ns: 900_000_000 + u64::from(n) * 50_000_000,
-        reaper_pid: Some(3436),
-        reaper_comm: Some("python3".into()),
-        phases: Some(Phases {
-            parent_not_waiting_ns: Some(899_000_000),
-            ..Phases::default()
-        }),
-        ..zombie()
-    });
-    let text = "the parent 3436 (python3) handles SIGCHLD, but has not reaped it and does not wait: \
-                its handler ran 12 times for 72 deaths since we look";
-    let living = (0..67).map(|n| Alive {
-        pid: 7100 + n,
-        comm: "job".into(),
-        ppid: Some(3436),
-        parent_comm: Some("python3".into()),
-        exit_code: Some(0),
-        age_ns: 7_100_000_000 - u64::from(n) * 100_000_000,
-        cause: Some(Cause::SignalsCoalesced),
-        cause_text: Some(text.into()),
-        container: None,
-        ..alive()[0].clone()
-    });
-    let mut run = run(quick.chain(reaped).collect(), living.collect(), None);
-    let row = &mut run.summary.by_parent[0];
-    row.cmdline =
-        Some("/usr/bin/python3 supervisor.py --workers=72 --config=/etc/jobs.toml".into());
-    run
-}
-
-/// A run in which only zombies from before it linger.
-#[allow(dead_code, reason = "not every test program shows it")]
-pub(crate) fn pre_existing() -> Run {
-    let living = (0..18).map(|n| Alive {
-        pid: 900 + n,
-        comm: "healthcheck".into(),
-        ppid: Some(713 + n / 16),
-        parent_comm: Some("dockerd".into()),
-        exit_code: Some(0),
-        age_ns: 492_000_000_000 - u64::from(n) * 1_000_000_000,
-        cause: Some(Cause::NeverWaits),
-        cause_text: Some(
-            format!(
-                "the parent {} (dockerd) neither handles SIGCHLD nor waits: it sleeps in \
-                 futex_do_wait",
-                713 + n / 16
-            )
-            .into(),
-        ),
-        container: None,
-        flags: vec![Flag::PreExisting],
-        ..alive()[0].clone()
-    });
-    let quick = (0..200).map(|n| Zombie {
-        pid: 5000 + n,
-        zombie_ns: 40_000 + u64::from(n) * 32_000,
-        ..zombie()
-    });
-    run(quick.collect(), living.collect(), None)
 }
 
 /// A run in which nothing happens.

@@ -14,7 +14,7 @@ use super::{
     worst::Worst,
 };
 use crate::{
-    aggregate::{Aggregate, ParentKey, RunFacts, Summary, ZombieTimes},
+    aggregate::{Aggregate, ParentKey, RunFacts, Samples, Summary, ZombieTimes},
     container::Container,
     kernel::Backend,
     model::{Alive, Cause, Comm, Counts, FilterLine, Lost, Start, Unlisted, Zombie},
@@ -32,7 +32,6 @@ fn error_ns(start: &Start) -> u64 {
 }
 
 /// Sums runs up.
-#[derive(Default)]
 pub(crate) struct ReportCollector {
     aggregate: Aggregate,
     timeline: Timeline,
@@ -45,6 +44,9 @@ pub(crate) struct ReportCollector {
     counts: Counts,
     /// Those of the runs whose zombies are not all listed.
     summed: Vec<ZombieTimes>,
+    /// The exact times of runs that a filter has left zombies out of the list of; `None` if some are not
+    /// known.
+    filtered_times: Option<Samples>,
     end: Option<Timestamp>,
 }
 
@@ -65,6 +67,24 @@ pub(crate) struct RunCollector {
     filtered: Option<Box<Aggregate>>,
     still: Still,
     summary: Option<Box<Summary>>,
+}
+
+impl Default for ReportCollector {
+    fn default() -> Self {
+        Self {
+            aggregate: Default::default(),
+            timeline: Default::default(),
+            lanes: Default::default(),
+            dots: Default::default(),
+            worst: Default::default(),
+            runs: Default::default(),
+            error_ns: Default::default(),
+            counts: Default::default(),
+            summed: Default::default(),
+            filtered_times: Some(Samples::default()),
+            end: Default::default(),
+        }
+    }
 }
 
 impl ReportCollector {
@@ -151,7 +171,8 @@ impl ReportCollector {
         for &(ago, parent, zombie_ns) in &unlisted.zombies {
             let parent = unlisted.parents.get(parent);
             let parent = parent.map_or((None, None), |parent| (parent.ppid, parent.comm));
-            self.aggregate.unlisted(parent, zombie_ns);
+            let aggregate = run.filtered.as_deref_mut().unwrap_or(&mut self.aggregate);
+            aggregate.unlisted(parent, zombie_ns);
             run.counts.reaped += 1;
             let end = end.saturating_sub(ago);
             self.timeline.existed(end.saturating_sub(zombie_ns), end);
@@ -275,6 +296,13 @@ impl ReportCollector {
             }
             (None, None) => {}
         }
+        if let (Some(listed), Some(summary)) = (&run.filtered, &run.summary) {
+            let times = listed.exact_times();
+            match &mut self.filtered_times {
+                Some(all) if times.count() == summary.zombie_ns.count => all.merge(times),
+                all => *all = None,
+            }
+        }
         self.counts += counts;
         self.end = self.end.max(run.last);
         self.runs.push(Run {
@@ -338,10 +366,14 @@ impl ReportCollector {
         let duration_ns = durations.fold(0, u64::saturating_add);
         let end = self.end.unwrap_or(Timestamp::UNIX_EPOCH);
         // Of a run that is summed up only the percentiles in its summary are known.
-        let is_exact = self
-            .runs
-            .iter()
-            .all(|run| run.times_from != TimesFrom::Summary);
+        let is_known = |run: &Run| run.times_from != TimesFrom::Summary || run.is_filtered;
+        let filtered = self.filtered_times.as_ref();
+        let filtered = filtered.filter(|_| self.runs.iter().all(is_known));
+        let times = filtered.map(|filtered| {
+            let mut times = self.aggregate.exact_times().clone();
+            times.merge(filtered);
+            times
+        });
         let mut summary =
             self.aggregate
                 .summary(self.counts, end, Duration::from_nanos(duration_ns));
@@ -360,7 +392,7 @@ impl ReportCollector {
         Report {
             error_ns: self.error_ns,
             breakdown,
-            times: is_exact.then(|| self.aggregate.exact_times().clone()),
+            times,
             worst: self.worst.into_zombies(),
             gates: Vec::new(),
             lanes: self.lanes,

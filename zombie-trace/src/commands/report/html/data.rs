@@ -1,6 +1,8 @@
 //! What the script needs: the single zombies, and zombie time over time by row. Short, because it is
 //! most of a large page.
 
+use std::collections::BTreeMap;
+
 use foldhash::HashMap;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -50,7 +52,7 @@ struct Data<'a> {
     dots: Vec<Value>,
     /// By table, by row: column, zombies reaped, longest in µs, zombie time in µs, for each
     /// column that has any.
-    lanes: HashMap<&'static str, Vec<Vec<u64>>>,
+    lanes: BTreeMap<&'static str, Vec<Vec<u64>>>,
     all: Vec<u64>,
     /// The parents of the chart of living zombies: name, row.
     bands: Vec<(String, usize)>,
@@ -68,7 +70,7 @@ pub(super) fn json(report: &Report) -> String {
             .collect()
     };
     let parents = summary.by_parent.iter();
-    let lanes = HashMap::from_iter([
+    let lanes = BTreeMap::from_iter([
         (
             "parents",
             lanes(&mut parents.map(|row| Row::Parent((row.ppid, row.comm)))),
