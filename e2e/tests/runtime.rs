@@ -165,7 +165,29 @@ pub(crate) fn tests() -> Vec<Test> {
             _ => test,
         }
     });
-    cases.collect()
+    let kept = Test::new("runtime::kept-to-the-end", kept_to_the_end)
+        .unless(context::no_program("/usr/bin/perl"));
+    cases.chain([kept]).collect()
+}
+
+/// COMMAND ends before the run does, and somebody else inherits its zombie: that one is not to blame.
+fn kept_to_the_end() -> Outcome {
+    let run = Tracer::json(["--alive-after", "200ms"])
+        .command(["/usr/bin/perl", "-e", "exit 3 unless fork; sleep 2"])
+        .run()?;
+    run.expect_code(0)?;
+    let report = run.report()?;
+    let rows = report.summary()["by_parent"].as_array();
+    let perl = rows.and_then(|rows| rows.iter().find(|row| row["comm"] == "perl"));
+    let perl = perl.ok_or("no row of perl")?;
+    ensure!(perl["cause"] == "never-waits", "{perl}");
+    let text = perl["cause_text"].as_str().unwrap_or_default();
+    ensure!(text.contains(" (perl) does not handle SIGCHLD"), "{perl}");
+    let of_zombie = report.zombies().chain(report.alive());
+    let last = of_zombie.filter(|line| line["exit_code"] == 3).last();
+    let last = last.ok_or("no line of the zombie")?;
+    ensure!(last["cause"] == "never-waits", "{last}");
+    Ok(())
 }
 
 fn is_explained(case: &Case) -> Outcome {

@@ -141,6 +141,12 @@ fn reap(runtime: Option<LanguageRuntime>, cause: Cause) -> &'static str {
         Some(LanguageRuntime::Shell) => {
             "call wait; a shell that execs another program must not leave background jobs behind"
         }
+        Some(LanguageRuntime::Rust)
+            if matches!(cause, Cause::HandlerLeavesIt | Cause::SignalsCoalesced) =>
+        {
+            "with tokio, keep the Child and await child.wait() while the runtime runs; in a handler of \
+             your own, wait for each child (WNOHANG), as one SIGCHLD can stand for several deaths"
+        }
         Some(LanguageRuntime::Rust) => {
             "call wait() or try_wait() on the Child; with tokio, keep the Child, await child.wait(), and \
              keep the runtime running"

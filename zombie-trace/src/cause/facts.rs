@@ -118,7 +118,7 @@ pub struct OtherProcess {
 pub struct PipeFacts {
     /// The descriptor that it is read by.
     pub fd: u32,
-    /// A process, other than the reader, that can still write to it; `None` if none was found.
+    /// A process younger than the reader that can still write to it; `None` if none was found.
     pub writer: Option<OtherProcess>,
 }
 

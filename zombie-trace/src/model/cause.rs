@@ -54,7 +54,7 @@ pub enum Cause {
     SignalsCoalesced,
     /// The parent is the init of its pid namespace, but does not behave as one.
     InitNeverWaits,
-    /// The parent neither handles SIGCHLD nor waits.
+    /// The parent is not waiting, and nothing else explains it.
     NeverWaits,
     /// The facts don't tell.
     Unknown,

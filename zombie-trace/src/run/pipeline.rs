@@ -479,8 +479,12 @@ impl Pipeline {
         let census = self.census(&remains.existing);
         let mut zombies: Vec<_> = census.zombies.iter().collect();
         zombies.sort_by_key(|one| one.entry.record.zombie_time);
+        let none = HashMap::new();
         for counted in zombies {
-            let alive = self.explained(counted, &remains.diagnoses);
+            // Whoever has inherited it since the last look is not to blame.
+            let inherited = counted.entry.now.ppid != counted.entry.record.ppid;
+            let diagnoses = if inherited { &none } else { &remains.diagnoses };
+            let alive = self.explained(counted, diagnoses);
             self.aggregate.alive(&alive);
             self.name_parent((alive.ppid, alive.parent_comm));
             if self.filter.passes_alive(&alive) && !self.lacks_room() {

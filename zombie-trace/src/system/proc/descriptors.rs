@@ -65,11 +65,17 @@ pub(super) fn pipe(process: &Path, fd: u32) -> Option<PathBuf> {
     target.to_str()?.starts_with("pipe:[").then_some(target)
 }
 
-/// A process other than `reader` that can write to this pipe.
+/// A process that can write to this pipe, and that `reader` or a descendant of it can have made: it is
+/// younger. An older one gives the reader its input, which is no child's output.
 pub(super) fn writer_of(pipe: &Path, reader: u32) -> Option<OtherProcess> {
+    let start = |pid| Some(files::Stat::read(&directory(pid)).ok()?.start_ticks);
+    let begin = start(reader)?;
     let processes = numbers_in(Path::new(ROOT)).ok()?;
     let others = processes.into_iter().filter(|pid| *pid != reader);
     others.take(MOST_PROCESSES).find_map(|pid| {
+        if start(pid)? < begin {
+            return None;
+        }
         let process = directory(pid);
         let fds = numbers_in(&process.join("fd")).ok()?;
         let writes = |fd: &u32| {
