@@ -167,7 +167,24 @@ pub(crate) fn tests() -> Vec<Test> {
     });
     let kept = Test::new("runtime::kept-to-the-end", kept_to_the_end)
         .unless(context::no_program("/usr/bin/perl"));
-    cases.chain([kept]).collect()
+    let short = Test::new("runtime::command-line-of-a-short-command", short_command)
+        .unless(context::no_program("/usr/bin/perl"));
+    cases.chain([kept, short]).collect()
+}
+
+/// COMMAND is gone before anybody can ask /proc for its command line.
+fn short_command() -> Outcome {
+    let run = Tracer::json(["-s"])
+        .command(["/usr/bin/perl", "-e", "for (1..3) { fork or exit; wait }"])
+        .run()?;
+    run.expect_code(0)?;
+    let report = run.report()?;
+    let row = &report.summary()["by_parent"][0];
+    ensure!(
+        row["cmdline"] == "/usr/bin/perl -e for (1..3) { fork or exit; wait }",
+        "{row}"
+    );
+    Ok(())
 }
 
 /// COMMAND ends before the run does, and somebody else inherits its zombie: that one is not to blame.

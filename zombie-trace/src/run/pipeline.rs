@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ffi::OsString,
     io,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
     time::Duration,
 };
 
@@ -88,6 +91,8 @@ pub struct Pipeline {
     alive_after_ns: u64,
     lingering: Lingering,
     command_lines: CommandLines,
+    /// Pid, name and command line of COMMAND.
+    command: Option<(u32, Comm, String)>,
     reaping: Reaping,
     /// Lines that the output had no room for.
     unwritten: u64,
@@ -121,6 +126,7 @@ impl Pipeline {
             alive_after_ns,
             lingering: Lingering::default(),
             command_lines: CommandLines::new(command_line),
+            command: None,
             reaping: Reaping::default(),
             overdue: Overdue::new(alive_after_ns),
             lifecycle: Lifecycle::new(error_ns),
@@ -459,12 +465,28 @@ impl Pipeline {
         }
     }
 
+    /// COMMAND runs with this pid and these arguments, the first of which names it. It can be gone before
+    /// anybody asks /proc.
+    pub fn command_runs(&mut self, pid: u32, args: &[OsString]) {
+        let Some(name) = args.first().and_then(|name| Path::new(name).file_name()) else {
+            return;
+        };
+        let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+        let comm = Comm::from_bytes(name.as_bytes());
+        self.command = Some((pid, comm, words.join(" ")));
+    }
+
     /// Reads a parent's command line, while it is there.
     fn name_parent(&mut self, parent: ParentKey) {
-        if let (Some(pid), Some(comm)) = parent
-            && let Some(cmdline) = self.command_lines.read(pid, comm, monotonic_now())
-        {
-            self.aggregate.named(parent, &cmdline);
+        let (Some(pid), Some(comm)) = parent else {
+            return;
+        };
+        let read = self.command_lines.read(pid, comm, monotonic_now());
+        let of_command = self.command.as_ref();
+        let of_command =
+            of_command.filter(|(its_pid, its_comm, _)| (pid, comm) == (*its_pid, *its_comm));
+        if let Some(cmdline) = read.as_ref().or(of_command.map(|(.., cmdline)| cmdline)) {
+            self.aggregate.named(parent, cmdline);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsString,
     future::pending,
     io::{self, Stdout},
     os::fd::AsFd as _,
@@ -202,6 +203,11 @@ impl Session {
     /// Writes the first line.
     pub(crate) fn start(&mut self, start: &Start) -> Result<(), Trouble> {
         Ok(self.pipeline.start(start)?)
+    }
+
+    /// COMMAND runs with this pid and these arguments, the first of which names it.
+    pub(crate) fn command_runs(&mut self, pid: u32, args: &[OsString]) {
+        self.pipeline.command_runs(pid, args);
     }
 
     /// Lists what ends, until the command ends or somebody says stop. Gives the command's status.

@@ -141,6 +141,9 @@ async fn trace(
             Ok(traced) => (traced, None),
             Err(code) => (None, Some(code)),
         };
+    if let Some(traced) = &traced {
+        session.command_runs(traced.pid(), &args.command);
+    }
     let deadline = args.duration.map(|limit| Instant::now() + limit.into());
     if outcome.is_ok() && refused.is_none() {
         let begun = executed(traced.as_ref());

@@ -78,6 +78,11 @@ enum End {
 }
 
 impl Traced {
+    /// Its pid.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw().cast_unsigned()
+    }
+
     /// Starts it with signals, and without `--user` everything else, as this program found them.
     ///
     /// It returns before exec: [`wait`](Self::wait) waits for that too, as it may take long or
