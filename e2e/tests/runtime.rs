@@ -134,7 +134,7 @@ const CASES: &[Case] = &[
     Case {
         name: "sleep-after-process-substitution",
         program: bash,
-        args: &["-c", "exec 3< <(true); exec sleep 600"],
+        args: &["-c", "exec 3< <(sleep 0.5); exec sleep 600"],
         cause: "foreign-child",
         runtime: "c",
         finding: "did not make it",

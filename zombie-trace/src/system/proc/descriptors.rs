@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    iter::successors,
     path::{Path, PathBuf},
 };
 
@@ -66,12 +67,15 @@ pub(super) fn pipe(process: &Path, fd: u32) -> Option<PathBuf> {
 }
 
 /// A process that can write to this pipe, and that `reader` or a descendant of it can have made: it is
-/// younger. An older one gives the reader its input, which is no child's output.
+/// younger, and no ancestor. Others give the reader its input, which is no child's output.
 pub(super) fn writer_of(pipe: &Path, reader: u32) -> Option<OtherProcess> {
     let start = |pid| Some(files::Stat::read(&directory(pid)).ok()?.start_ticks);
     let begin = start(reader)?;
+    let parent = |pid: &u32| Some(files::Stat::read(&directory(*pid)).ok()?.ppid);
+    // Few are so deep; a chain that changes meanwhile must not go on for ever.
+    let ancestors: Vec<u32> = successors(Some(reader), parent).take(64).collect();
     let processes = numbers_in(Path::new(ROOT)).ok()?;
-    let others = processes.into_iter().filter(|pid| *pid != reader);
+    let others = processes.into_iter().filter(|pid| !ancestors.contains(pid));
     others.take(MOST_PROCESSES).find_map(|pid| {
         if start(pid)? < begin {
             return None;
