@@ -178,7 +178,7 @@ pub enum Task {
 }
 
 impl Cli {
-    /// Parses arguments, of which the first is the program's name.
+    /// Parses arguments; the first is the program's name.
     ///
     /// An error is also what `--help` and `--version` give: [`clap::Error::exit`] does the right
     /// thing with each, with status 2 for a usage error.

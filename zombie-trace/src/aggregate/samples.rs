@@ -143,7 +143,7 @@ impl Samples {
         Some(u64::try_from(mean).unwrap_or(u64::MAX).min(self.max))
     }
 
-    /// As [`quantile`](Self::quantile), of so many thousandths.
+    /// The quantile of this many thousandths.
     pub(super) fn permille(&self, permille: u32) -> Option<u64> {
         self.quantile(Quantile(permille * (Quantile::ALL / 1000)))
     }

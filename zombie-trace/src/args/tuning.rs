@@ -25,7 +25,7 @@ pub struct TuningArgs {
     #[arg(long, value_name = "FILE", help_heading = "Tuning")]
     pub btf: Option<PathBuf>,
 
-    /// Room in the kernel for so many dying processes and zombies
+    /// Track up to N dying processes and zombies at once in the kernel
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_ZOMBIES)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(PID_MAX_LIMIT)))]
     #[arg(allow_hyphen_values = true, help_heading = "Tuning")]

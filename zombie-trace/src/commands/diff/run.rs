@@ -30,7 +30,7 @@ pub(super) struct Run {
     pub(super) unknown: u64,
 }
 
-/// For how long parents that were ready to reap got no CPU, of the zombies of which that is known.
+/// How long parents that were ready to reap got no CPU, over the zombies for which this is known.
 #[derive(Default)]
 pub(super) struct Starved {
     zombies: u64,

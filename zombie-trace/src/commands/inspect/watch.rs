@@ -25,7 +25,7 @@ use crate::{
     value::TimeSpan,
 };
 
-/// As many of a list are told of.
+/// The number of entries of a list that are shown.
 pub(super) const LISTED: usize = 10;
 
 /// What has been seen of a parent's children.
