@@ -66,6 +66,28 @@ pub(crate) fn load() -> &'static Path {
     COPY.get_or_init(|| copy("ZOMBIE_TRACE_LOAD", "load"))
 }
 
+/// An example of the library.
+pub(crate) fn example(name: &str) -> PathBuf {
+    program("ZOMBIE_TRACE_EXAMPLES", "examples").join(name)
+}
+
+/// Why this example can't be run, if so.
+pub(crate) fn no_example(name: &str) -> Option<String> {
+    let path = example(name);
+    (!path.is_file()).then(|| format!("no {} (set ZOMBIE_TRACE_EXAMPLES)", path.display()))
+}
+
+/// The program of the crate outside of the workspace.
+pub(crate) fn outside_crate() -> PathBuf {
+    program("ZOMBIE_TRACE_OUTSIDE", "../outside/debug/outside")
+}
+
+/// Why that can't be run, if so.
+pub(crate) fn no_outside_crate() -> Option<String> {
+    let path = outside_crate();
+    (!path.is_file()).then(|| format!("no {} (set ZOMBIE_TRACE_OUTSIDE)", path.display()))
+}
+
 /// What the process of one test is told by the harness: its directory, where programs are, and
 /// what has been found out.
 pub(crate) fn passed_on() -> Vec<(&'static str, OsString)> {

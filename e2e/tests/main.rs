@@ -6,6 +6,8 @@
 //! tracer is forced to use that backend, and the tests of the backends themselves are ignored.
 //! `ZOMBIE_TRACE_EMULATED` makes storms smaller. `ZOMBIE_TRACE_PROMETHEUS` and
 //! `ZOMBIE_TRACE_VICTORIA` are directories with a Prometheus and a VictoriaMetrics to ask.
+//! `ZOMBIE_TRACE_EXAMPLES` is the directory with the library's examples, and `ZOMBIE_TRACE_OUTSIDE` the
+//! program of the crate that uses the library from outside of the workspace.
 
 mod attack;
 mod backend;
@@ -27,6 +29,7 @@ mod gate;
 mod hostile_names;
 mod interval;
 mod kernel_objects;
+mod library;
 mod loss;
 mod options;
 mod output;
@@ -85,6 +88,7 @@ fn tests() -> Vec<Test> {
         failure::tests(),
         foreign::tests(),
         interval::tests(),
+        library::tests(),
         record::tests(),
         gate::tests(),
         privilege::tests(),

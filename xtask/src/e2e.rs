@@ -4,12 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 
 use crate::engines::{self, Engines};
-use crate::paths;
 use crate::privilege::Privilege;
 use crate::process::{cargo, output, run as run_command};
+use crate::{artifact::executable, library, paths};
 
 /// The package of the tests.
 pub(crate) const PACKAGE: &str = "zombie-trace-e2e";
@@ -103,6 +102,8 @@ fn run_tests(
         ("ZOMBIE_TRACE_BIN", programs.binary.as_os_str()),
         ("ZOMBIE_TRACE_SCENARIO", programs.scenario.as_os_str()),
         ("ZOMBIE_TRACE_LOAD", programs.load.as_os_str()),
+        ("ZOMBIE_TRACE_EXAMPLES", programs.examples.as_os_str()),
+        ("ZOMBIE_TRACE_OUTSIDE", programs.outside.as_os_str()),
     ];
     test_envs.extend(envs);
     run_command(
@@ -121,6 +122,10 @@ pub(crate) struct Programs {
     pub(crate) scenario: PathBuf,
     /// What makes storms.
     pub(crate) load: PathBuf,
+    /// The directory of the library's examples.
+    pub(crate) examples: PathBuf,
+    /// What uses the library from outside of the workspace.
+    pub(crate) outside: PathBuf,
     /// The tests.
     pub(crate) tests: PathBuf,
 }
@@ -138,6 +143,8 @@ impl Programs {
             binary: program("zombie-trace", "zombie-trace")?,
             scenario: program(PACKAGE, "scenario")?,
             load: program(PACKAGE, "load")?,
+            examples: library::build_examples(envs)?,
+            outside: library::build_outside(envs)?,
             tests,
         })
     }
@@ -177,49 +184,4 @@ fn build(
     };
     let messages = output(&mut command)?;
     executable(&messages, name).with_context(|| format!("cargo built no executable {name}"))
-}
-
-/// A line of cargo's JSON messages.
-#[derive(Deserialize)]
-struct Message {
-    target: Option<MessageTarget>,
-    executable: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-struct MessageTarget {
-    name: String,
-}
-
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter(|message| {
-            message
-                .target
-                .as_ref()
-                .is_some_and(|target| target.name == name)
-        })
-        .find_map(|message| message.executable)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_executable_is_found_among_the_messages() {
-        let messages = concat!(
-            r#"{"reason":"compiler-artifact","target":{"name":"e2e"},"executable":null}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"x"},"executable":"/t/x"}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"e2e"},"executable":"/t/e2e-1"}"#,
-            "\n",
-            r#"{"reason":"build-finished","success":true}"#,
-        );
-        assert_eq!(executable(messages, "e2e"), Some("/t/e2e-1".into()));
-        assert_eq!(executable(messages, "y"), None);
-    }
 }

@@ -1,10 +1,12 @@
 //! The repository's tasks, run as `cargo xtask TASK`.
 
 mod apt;
+mod artifact;
 mod bench;
 mod e2e;
 mod ebpf;
 mod engines;
+mod library;
 mod packages;
 mod paths;
 mod privilege;

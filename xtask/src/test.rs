@@ -9,7 +9,7 @@ use clap::Args;
 use crate::ebpf::{self, Verdict};
 use crate::process::{cargo, run as run_command};
 use crate::setup::{self, Need};
-use crate::{e2e, paths, vm};
+use crate::{e2e, library, paths, vm};
 
 /// How much is tested.
 #[derive(Args, Default)]
@@ -33,29 +33,32 @@ const FORMAT: Step = step("format", format);
 const CLIPPY: Step = step("clippy", clippy);
 const DEPENDENCIES: Step = step("dependencies", dependencies);
 const UNIT: Step = step("unit and command-line tests", plain_tests);
+const LIBRARY: Step = step("library features", library::check);
 const OBJECT: Step = step("eBPF object", ebpf_object);
 
 /// Needs no root and installs nothing.
-const CHECK: [Step; 3] = [FORMAT, CLIPPY, UNIT];
+const CHECK: [Step; 4] = [FORMAT, CLIPPY, UNIT, LIBRARY];
 
 /// What every change must pass.
-const TEST: [Step; 8] = [
+const TEST: [Step; 9] = [
     step("setup", || Ok(setup::missing_after_install(Need::Test))),
     FORMAT,
     CLIPPY,
     DEPENDENCIES,
     UNIT,
+    LIBRARY,
     step("end-to-end tests", || end_to_end(false)),
     OBJECT,
     step("test kernels", || test_kernels(false)),
 ];
 
-const ALL: [Step; 9] = [
+const ALL: [Step; 10] = [
     step("setup", || Ok(setup::missing_after_install(Need::All))),
     FORMAT,
     CLIPPY,
     DEPENDENCIES,
     UNIT,
+    LIBRARY,
     step("fuzzing", fuzzing),
     step("end-to-end tests", || end_to_end(true)),
     OBJECT,

@@ -7,12 +7,15 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+#[cfg(feature = "serve")]
+use crate::commands::serve::ServeArgs;
+#[cfg(feature = "report")]
+use crate::commands::{record::RecordArgs, report::ReportArgs};
 use crate::{
     args::Files,
     commands::{
         completions::CompletionsArgs, demo::DemoArgs, diff::DiffArgs, doctor::DoctorArgs,
-        inspect::InspectArgs, ps::PsArgs, record::RecordArgs, report::ReportArgs, serve::ServeArgs,
-        trace::TraceArgs,
+        inspect::InspectArgs, ps::PsArgs, trace::TraceArgs,
     },
 };
 
@@ -138,6 +141,7 @@ pub enum Task {
     /// zombies as JSON Lines, compressed. The summary goes to stdout, or to stderr with COMMAND. If
     /// stderr is a terminal, a line on it shows the time since the start, the exits, the living
     /// zombies and the 99th percentile of the zombie times. With -q there is no such line.
+    #[cfg(feature = "report")]
     Record(Box<RecordArgs>),
 
     /// Show recorded runs, as text, page or data
@@ -152,6 +156,7 @@ pub enum Task {
     /// Names of processes and files are shown with control characters escaped. Text is ASCII where
     /// the locale (LC_ALL, LC_CTYPE, LANG) is set and is not UTF-8. In CSV, a cell that a
     /// spreadsheet would take for a formula starts with a quote.
+    #[cfg(feature = "report")]
     Report(ReportArgs),
 
     /// Tell whether zombies last longer in one recorded run than in another
@@ -171,6 +176,7 @@ pub enum Task {
     /// Traces like a run without COMMAND, until Ctrl-C or SIGTERM, and answers GET /metrics in
     /// OpenMetrics or Prometheus' text format. Gives all privileges up once it
     /// is attached, and keeps to the files and system calls that it needs.
+    #[cfg(feature = "serve")]
     Serve(Box<ServeArgs>),
 
     /// Write a script that completes commands and options in a shell
@@ -191,7 +197,9 @@ impl Cli {
         let cli = Self::try_parse_from(&args).map_err(|error| with_tip(error, &args))?;
         let ends_in_dashes = args.last().is_some_and(|arg| arg == "--");
         let conflict = match &cli.task {
+            #[cfg(feature = "report")]
             Some(Task::Record(args)) => args.conflict(ends_in_dashes),
+            #[cfg(feature = "report")]
             Some(Task::Report(args)) => args.conflict().map(conflicting),
             Some(Task::Diff(args)) => args.conflict().map(conflicting),
             Some(_) => None,
@@ -221,7 +229,9 @@ impl Cli {
         let mut all = Self::command();
         all.build();
         let name = match &self.task {
+            #[cfg(feature = "report")]
             Some(Task::Record(_)) => "record",
+            #[cfg(feature = "report")]
             Some(Task::Report(_)) => "report",
             Some(Task::Diff(_)) => "diff",
             _ => return all,
@@ -235,10 +245,13 @@ impl Cli {
         let mut files = Files::default();
         match &self.task {
             None => self.trace.add_files(&mut files),
+            #[cfg(feature = "report")]
             Some(Task::Record(args)) => args.add_files(&mut files),
+            #[cfg(feature = "report")]
             Some(Task::Report(args)) => args.add_files(&mut files),
             Some(Task::Diff(args)) => args.add_files(&mut files),
             Some(Task::Ps(args)) => args.add_files(&mut files),
+            #[cfg(feature = "serve")]
             Some(Task::Serve(args)) => files.tuning(&args.tuning),
             Some(Task::Completions(_) | Task::Doctor(_) | Task::Inspect(_) | Task::Demo(_)) => {}
         }

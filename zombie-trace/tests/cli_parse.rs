@@ -4,14 +4,11 @@ use std::path::Path;
 
 use clap::error::ErrorKind;
 use zombie_trace::{
-    aggregate::By,
-    args::{BackendChoice, DEFAULT_MAX_ZOMBIES},
-    cli::{Cli, Task},
-    commands::serve::CollectorChoice,
-    filter::Filter,
-    gate::Format,
-    kernel::Backend,
-    text::ColorWhen,
+    Backend,
+    internals::{
+        BackendChoice, By, Cli, CollectorChoice, ColorWhen, DEFAULT_MAX_ZOMBIES, Filter, Format,
+        Task,
+    },
 };
 
 fn parse(args: &[&str]) -> Result<Cli, clap::Error> {

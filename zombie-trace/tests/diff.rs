@@ -9,12 +9,11 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use serde_json::Value;
-use support::Run;
+use serde_json::{Value, json};
+use support::{Run, changed};
 use zombie_trace::{
-    aggregate::{GroupSummary, ParentSummary},
-    model::{FilterLine, Phases, ScopeLine, Unlisted, UnlistedParent},
-    sink::{Json, Sink as _},
+    FilterLine, GroupSummary, ParentSummary, Phases, ScopeLine, Unlisted, Zombie,
+    internals::{Json, Sink as _},
 };
 
 struct Files(tempfile::TempDir);
@@ -225,13 +224,13 @@ fn starved(runqueue_ns: u64) -> Run {
     let mut run = run(1.0);
     for zombie in &mut run.zombies {
         zombie.zombie_ns += runqueue_ns;
-        zombie.phases = Some(Phases {
-            notify_ns: Some(0),
-            parent_not_waiting_ns: Some(zombie.zombie_ns - runqueue_ns),
-            runqueue_ns: Some(runqueue_ns),
-            tracer_ns: Some(0),
-            reap_ns: Some(0),
-        });
+        zombie.phases = Some(changed(Phases::default(), |it| {
+            it.notify_ns = Some(0);
+            it.parent_not_waiting_ns = Some(zombie.zombie_ns - runqueue_ns);
+            it.runqueue_ns = Some(runqueue_ns);
+            it.tracer_ns = Some(0);
+            it.reap_ns = Some(0);
+        }));
     }
     run
 }
@@ -311,29 +310,24 @@ fn filtered(run: &Run, min_ns: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut json = Json::new(&mut bytes, true);
     let mut start = run.start.clone();
-    start.filter = Some(FilterLine {
-        min_ns,
-        ..FilterLine::default()
-    });
+    start.filter = Some(changed(FilterLine::default(), |it| {
+        it.min_ns = min_ns;
+    }));
     json.start(&start).unwrap();
     for zombie in &run.zombies {
         if zombie.zombie_ns >= min_ns {
             json.zombie(zombie).unwrap();
         } else {
-            let parent = UnlistedParent {
-                ppid: zombie.ppid,
-                comm: zombie.parent_comm,
-            };
-            let unlisted = Unlisted {
-                ts: zombie.ts,
-                parents: vec![parent],
-                zombies: vec![(0, 0, zombie.zombie_ns)],
-            };
+            let unlisted: Unlisted = support::from_json(json!({
+                "ts": zombie.ts,
+                "parents": [{"ppid": zombie.ppid, "comm": zombie.parent_comm}],
+                "zombies": [[0, 0, zombie.zombie_ns]],
+            }));
             json.unlisted(&unlisted).unwrap();
         }
     }
     let mut summary = run.summary.clone();
-    let listed = |zombie: &&zombie_trace::model::Zombie| zombie.zombie_ns >= min_ns;
+    let listed = |zombie: &&Zombie| zombie.zombie_ns >= min_ns;
     summary.listed = run.zombies.iter().filter(listed).count() as u64;
     summary.counts.filtered = run.zombies.len() as u64 - summary.listed;
     json.summary(&summary).unwrap();
@@ -375,13 +369,15 @@ fn runs_of_another_kind_are_refused() {
         run.start.scope = Some(scope);
         files.record(name, &run)
     };
-    let parent = |pid| ScopeLine {
-        ppid: vec![pid],
-        ..ScopeLine::default()
+    let parent = |pid| {
+        changed(ScopeLine::default(), |it| {
+            it.ppid = vec![pid];
+        })
     };
-    let container = |name: &str| ScopeLine {
-        container: vec![name.to_owned()],
-        ..ScopeLine::default()
+    let container = |name: &str| {
+        changed(ScopeLine::default(), |it| {
+            it.container = vec![name.to_owned()];
+        })
     };
     let all = with("all", ScopeLine::default());
     let [one, other] = [7, 8].map(|pid| with(&pid.to_string(), parent(pid)));
@@ -415,19 +411,18 @@ fn leaving(alive: u64) -> Run {
     let bash = Some("bash".into());
     let rows = &mut run.summary.by_parent;
     rows.retain(|row| row.comm != bash);
-    rows.push(ParentSummary {
-        ppid: Some(4242),
-        comm: bash,
-        cmdline: Some("bash ./supervise.sh".into()),
-        group: GroupSummary {
-            alive,
-            oldest_ns: (alive > 0).then_some(7_100_000_000),
-            zombie_time_ns: 1 + alive * 3_500_000_000,
-            reaped: 2000,
-            max_ns: Some(75_000),
-            ..GroupSummary::default()
-        },
-    });
+    rows.push(changed(ParentSummary::default(), |it| {
+        it.ppid = Some(4242);
+        it.comm = bash;
+        it.cmdline = Some("bash ./supervise.sh".into());
+        it.group = changed(GroupSummary::default(), |it| {
+            it.alive = alive;
+            it.oldest_ns = (alive > 0).then_some(7_100_000_000);
+            it.zombie_time_ns = 1 + alive * 3_500_000_000;
+            it.reaped = 2000;
+            it.max_ns = Some(75_000);
+        });
+    }));
     run
 }
 

@@ -17,7 +17,7 @@ use std::{
 use fastrand::Rng;
 use nix::sys::resource::{Resource, setrlimit};
 use support::Run;
-use zombie_trace::sink::Json;
+use zombie_trace::internals::Json;
 
 /// As many in an ordinary test.
 const FEW: u64 = 120;

@@ -7,16 +7,14 @@ mod support;
 use std::{env, fs, path::Path};
 
 use jiff::tz::TimeZone;
-use support::Run;
+use support::{Run, changed};
 use zombie_trace::{
-    aggregate::{GroupSummary, ParentSummary, Summary},
-    cli::Cli,
-    commands::doctor::{self, ProcCheck},
-    compare::{Comparison, Profile, compare},
-    kernel::{BackendCheck, BtfCheck, Capabilities, Confinement, Examination},
-    model::{Alive, Cause, Diagnosis, Flag, Phases, Zombie},
-    sink::{Intervals, Json, Look, Process, Table, Text, comparison, process_table},
-    system::Cgroups,
+    Cause, Flag, GroupSummary, ParentSummary, Phases,
+    internals::{
+        BackendCheck, BtfCheck, Capabilities, Cgroups, Cli, Comparison, Confinement, Examination,
+        Intervals, Json, Look, ProcCheck, Process, Profile, Table, Text, compare, comparison,
+        process_table, write_doctor,
+    },
 };
 
 fn check(name: &str, text: &str) {
@@ -201,27 +199,25 @@ fn no_difference() -> Comparison {
 /// A parent that has ceased to reap, among others that haven't.
 fn new_leak() -> Comparison {
     let summary = |alive: u64| {
-        let living = GroupSummary {
-            alive,
-            oldest_ns: (alive > 0).then_some(7_100_000_000),
-            zombie_time_ns: 1_900_000_000 + alive * 3_500_000_000,
-            reaped: 3000,
-            max_ns: Some(1_100_000),
-            ..GroupSummary::default()
-        };
-        let supervisor = ParentSummary {
-            ppid: Some(3436),
-            comm: Some("supervisor".into()),
-            cmdline: Some("python3 /opt/supervisor.py --interval 1".into()),
-            group: living,
-        };
-        Summary {
-            duration_ns: 9_100_000_000,
-            zombie_time_ns: supervisor.group.zombie_time_ns,
-            oldest_ns: supervisor.group.oldest_ns,
-            by_parent: vec![supervisor],
-            ..support::empty().summary
-        }
+        let living = changed(GroupSummary::default(), |it| {
+            it.alive = alive;
+            it.oldest_ns = (alive > 0).then_some(7_100_000_000);
+            it.zombie_time_ns = 1_900_000_000 + alive * 3_500_000_000;
+            it.reaped = 3000;
+            it.max_ns = Some(1_100_000);
+        });
+        let supervisor = changed(ParentSummary::default(), |it| {
+            it.ppid = Some(3436);
+            it.comm = Some("supervisor".into());
+            it.cmdline = Some("python3 /opt/supervisor.py --interval 1".into());
+            it.group = living;
+        });
+        changed(support::empty().summary, |it| {
+            it.duration_ns = 9_100_000_000;
+            it.zombie_time_ns = supervisor.group.zombie_time_ns;
+            it.oldest_ns = supervisor.group.oldest_ns;
+            it.by_parent = vec![supervisor];
+        })
     };
     let mut runs = [profile(1.0, "cron"), profile(1.0, "cron")];
     runs[0].summary(&summary(0));
@@ -398,7 +394,7 @@ fn doctor_says_what_works_and_what_does_not() {
 
 fn doctor_text(examination: &Examination, proc: &ProcCheck) -> String {
     let mut out = Vec::new();
-    doctor::write_text(&mut out, examination, proc).unwrap();
+    write_doctor(&mut out, examination, proc).unwrap();
     anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string()
 }
 
@@ -414,21 +410,17 @@ fn living_zombies() {
         ),
         (812, "nginx: master process", Cause::ParentStopped, 2),
     ] {
-        let diagnosis = Diagnosis {
-            cause,
-            finding: format!("the parent {ppid} does not reap it").into(),
-            advice: Some("let the parent wait for its children".into()),
-            runtime: None,
-        };
         for n in 0..count {
-            let alive = Alive {
-                pid: 4000 + n,
-                ppid: Some(ppid),
-                age_ns: 7_100_000_000 - u64::from(n) * 90_000_000,
-                ..support::eventful().alive[0].clone()
-            };
+            let alive = changed(support::eventful().alive[0].clone(), |it| {
+                it.pid = 4000 + n;
+                it.ppid = Some(ppid);
+                it.age_ns = 7_100_000_000 - u64::from(n) * 90_000_000;
+                it.cause = Some(cause);
+                it.cause_text = Some(format!("the parent {ppid} does not reap it").into());
+                it.advice = Some("let the parent wait for its children".into());
+            });
             processes.push(Process {
-                alive: alive.because(Some(&diagnosis)),
+                alive,
                 parent_cmdline: Some(cmdline.into()),
                 parent_container: None,
                 tty: 0,
@@ -451,41 +443,43 @@ fn living_zombies() {
 
 /// A parent that leaks, with other parents whose 1,000 children are reaped at once.
 fn leak() -> Run {
-    let quick = (0..1000).map(|n| Zombie {
-        pid: 20_000 + n,
-        ppid: Some(6000 + n % 40),
-        parent_comm: Some("worker".into()),
-        zombie_ns: 30_000 + u64::from(n) * 7919 % 900_000,
-        reaper_pid: Some(6000 + n % 40),
-        ..support::zombie()
+    let quick = (0..1000).map(|n| {
+        changed(support::zombie(), |it| {
+            it.pid = 20_000 + n;
+            it.ppid = Some(6000 + n % 40);
+            it.parent_comm = Some("worker".into());
+            it.zombie_ns = 30_000 + u64::from(n) * 7919 % 900_000;
+            it.reaper_pid = Some(6000 + n % 40);
+        })
     });
-    let reaped = (0..5).map(|n| Zombie {
-        pid: 7000 + n,
-        comm: "job".into(),
-        ppid: Some(3436),
-        parent_comm: Some("python3".into()),
-        zombie_ns: 900_000_000 + u64::from(n) * 50_000_000,
-        reaper_pid: Some(3436),
-        reaper_comm: Some("python3".into()),
-        phases: Some(Phases {
-            parent_not_waiting_ns: Some(899_000_000),
-            ..Phases::default()
-        }),
-        ..support::zombie()
+    let reaped = (0..5).map(|n| {
+        changed(support::zombie(), |it| {
+            it.pid = 7000 + n;
+            it.comm = "job".into();
+            it.ppid = Some(3436);
+            it.parent_comm = Some("python3".into());
+            it.zombie_ns = 900_000_000 + u64::from(n) * 50_000_000;
+            it.reaper_pid = Some(3436);
+            it.reaper_comm = Some("python3".into());
+            it.phases = Some(changed(Phases::default(), |it| {
+                it.parent_not_waiting_ns = Some(899_000_000);
+            }));
+        })
     });
     let text = "the parent 3436 (python3) handles SIGCHLD, but has not reaped it and does not wait: \
                 its handler ran 12 times for 72 deaths since we look";
-    let living = (0..67).map(|n| Alive {
-        pid: 7100 + n,
-        comm: "job".into(),
-        ppid: Some(3436),
-        parent_comm: Some("python3".into()),
-        exit_code: Some(0),
-        age_ns: 7_100_000_000 - u64::from(n) * 100_000_000,
-        cause: Some(Cause::SignalsCoalesced),
-        cause_text: Some(text.into()),
-        container: None,
-        ..support::alive()[0].clone()
+    let living = (0..67).map(|n| {
+        changed(support::alive()[0].clone(), |it| {
+            it.pid = 7100 + n;
+            it.comm = "job".into();
+            it.ppid = Some(3436);
+            it.parent_comm = Some("python3".into());
+            it.exit_code = Some(0);
+            it.age_ns = 7_100_000_000 - u64::from(n) * 100_000_000;
+            it.cause = Some(Cause::SignalsCoalesced);
+            it.cause_text = Some(text.into());
+            it.container = None;
+        })
     });
     let mut run = support::run(quick.chain(reaped).collect(), living.collect(), None);
     let row = &mut run.summary.by_parent[0];
@@ -496,30 +490,32 @@ fn leak() -> Run {
 
 /// A run in which only zombies from before it linger.
 fn pre_existing() -> Run {
-    let living = (0..18).map(|n| Alive {
-        pid: 900 + n,
-        comm: "healthcheck".into(),
-        ppid: Some(713 + n / 16),
-        parent_comm: Some("dockerd".into()),
-        exit_code: Some(0),
-        age_ns: 492_000_000_000 - u64::from(n) * 1_000_000_000,
-        cause: Some(Cause::NeverWaits),
-        cause_text: Some(
-            format!(
-                "the parent {} (dockerd) neither handles SIGCHLD nor waits: it sleeps in \
+    let living = (0..18).map(|n| {
+        changed(support::alive()[0].clone(), |it| {
+            it.pid = 900 + n;
+            it.comm = "healthcheck".into();
+            it.ppid = Some(713 + n / 16);
+            it.parent_comm = Some("dockerd".into());
+            it.exit_code = Some(0);
+            it.age_ns = 492_000_000_000 - u64::from(n) * 1_000_000_000;
+            it.cause = Some(Cause::NeverWaits);
+            it.cause_text = Some(
+                format!(
+                    "the parent {} (dockerd) neither handles SIGCHLD nor waits: it sleeps in \
                  futex_do_wait",
-                713 + n / 16
-            )
-            .into(),
-        ),
-        container: None,
-        flags: vec![Flag::PreExisting],
-        ..support::alive()[0].clone()
+                    713 + n / 16
+                )
+                .into(),
+            );
+            it.container = None;
+            it.flags = vec![Flag::PreExisting];
+        })
     });
-    let quick = (0..200).map(|n| Zombie {
-        pid: 5000 + n,
-        zombie_ns: 40_000 + u64::from(n) * 32_000,
-        ..support::zombie()
+    let quick = (0..200).map(|n| {
+        changed(support::zombie(), |it| {
+            it.pid = 5000 + n;
+            it.zombie_ns = 40_000 + u64::from(n) * 32_000;
+        })
     });
     support::run(quick.collect(), living.collect(), None)
 }

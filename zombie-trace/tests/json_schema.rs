@@ -8,8 +8,8 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use support::Run;
 use zombie_trace::{
-    model::{Unlisted, UnlistedParent},
-    sink::{Json, Sink as _},
+    Unlisted,
+    internals::{Json, Sink as _},
 };
 
 const KINDS: [&str; 7] = [
@@ -28,15 +28,11 @@ fn lines(run: &Run) -> Vec<Value> {
     let mut out = Vec::new();
     let mut json = Json::new(&mut out, true);
     run.play(&mut json);
-    let parent = UnlistedParent {
-        ppid: Some(4242),
-        comm: Some("bash".into()),
-    };
-    let unlisted = Unlisted {
-        ts: run.start.ts,
-        parents: vec![parent],
-        zombies: vec![(12, 0, 18_234)],
-    };
+    let unlisted: Unlisted = support::from_json(json!({
+        "ts": run.start.ts,
+        "parents": [{"ppid": 4242, "comm": "bash"}],
+        "zombies": [[12, 0, 18_234]],
+    }));
     json.unlisted(&unlisted).unwrap();
     json.flush().unwrap();
     let text = String::from_utf8(out).unwrap();

@@ -13,10 +13,12 @@ use syn::{
 };
 
 /// The top-level modules of this crate, from the top to the bottom. A module may import those below it.
-const LAYERS: [&str; 21] = [
+const LAYERS: [&str; 23] = [
+    "program",
     "cli",
     "commands",
     "args",
+    "library",
     "run",
     "recording",
     "sink",

@@ -6,7 +6,7 @@ use std::{env, fs, path::Path, process::Command};
 
 use clap::CommandFactory as _;
 use roff::{Roff, bold, roman};
-use zombie_trace::cli::Cli;
+use zombie_trace::internals::Cli;
 
 /// When the pages last changed in substance.
 const DATE: &str = "2026-11-26";

@@ -13,10 +13,7 @@ use std::{
 
 use serde_json::{Value, json};
 use support::Run;
-use zombie_trace::{
-    model::{Cause, How},
-    sink::Json,
-};
+use zombie_trace::{Cause, How, internals::Json};
 
 struct Files(tempfile::TempDir);
 

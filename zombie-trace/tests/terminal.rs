@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use zombie_trace::sink::Json;
+use zombie_trace::internals::Json;
 
 const HOSTILE: [&str; 5] = [
     "\x1b]0;pwned\x07",

@@ -1,7 +1,6 @@
-use clap::ValueEnum;
-
 /// What the rows of a summary's table are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum By {
     /// Parents
     #[default]

@@ -236,6 +236,7 @@ impl Group {
 
 /// What the processes of one parent, command name, container or cause have in common in a summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GroupSummary {
     /// The part of their zombie time that lies in the run, in ns: of those that were reaped, of those
     /// that are still zombies, and of those that were before the run.

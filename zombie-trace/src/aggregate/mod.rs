@@ -20,7 +20,7 @@ use jiff::Timestamp;
 pub use by::By;
 pub use group::GroupSummary;
 pub use interval::Interval;
-pub use log_histogram::{FineHistogram, Log2Histogram, LogHistogram};
+pub use log_histogram::{FineHistogram, Log2Histogram};
 pub use phase_totals::PhaseTotals;
 pub use rows::{CauseSummary, CommSummary, ContainerSummary, ParentSummary, Row, worst_first};
 pub use samples::{Quantile, Samples};

@@ -5,6 +5,7 @@ use crate::model::{Phase, longest};
 /// The sum of each of [`Phases`](crate::model::Phases), in ns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are those of Phases")]
+#[non_exhaustive]
 pub struct PhaseTotals {
     pub notify_ns: u64,
     pub parent_not_waiting_ns: u64,

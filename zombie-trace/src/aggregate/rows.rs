@@ -12,6 +12,7 @@ use crate::{
 
 /// The children of one parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ParentSummary {
     /// The parent, in the tracer's pid namespace; `None` for those that are not kept apart.
     pub ppid: Option<u32>,
@@ -27,6 +28,7 @@ pub struct ParentSummary {
 
 /// The processes of one command name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CommSummary {
     /// The name; `None` for those that are not kept apart.
     pub comm: Option<Comm>,
@@ -37,6 +39,7 @@ pub struct CommSummary {
 
 /// The processes of one container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ContainerSummary {
     /// The container; all of it `None` for those that are not kept apart.
     #[serde(flatten)]
@@ -49,6 +52,7 @@ pub struct ContainerSummary {
 /// The zombies that lingered for one cause. The `cause` of the group is `None` for those that nobody
 /// looked at, because they were reaped soon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CauseSummary {
     /// What they have in common.
     #[serde(flatten)]

@@ -8,6 +8,7 @@ use crate::model::Counts;
 
 /// The end of a run: the JSON object `summary` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// When the run ended.
     #[serde(skip_serializing)]
@@ -47,13 +48,14 @@ pub struct Summary {
     pub by_cause: Vec<CauseSummary>,
     /// The zombie times in powers of two, in ns.
     #[serde(skip)]
-    pub histogram: Log2Histogram,
+    pub(crate) histogram: Log2Histogram,
 }
 
 /// How long processes were zombies, in ns; all but the count are `None` when that is 0.
 ///
 /// Percentiles are exact for a few thousand zombies, and to three digits beyond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ZombieTimes {
     /// How many there were.
     pub count: u64,

@@ -4,6 +4,8 @@ use nix::unistd::{SysconfVar, sysconf};
 use parse_size::Config;
 use thiserror::Error;
 
+use crate::kernel::DEFAULT_BUFFER;
+
 const MAX: u32 = 1 << 30;
 
 /// The size of the ring buffer: a power of two from one page to 1 GiB, as the kernel wants it
@@ -29,7 +31,7 @@ impl BufferSize {
 
 impl Default for BufferSize {
     fn default() -> Self {
-        Self(4 << 20)
+        Self(DEFAULT_BUFFER)
     }
 }
 

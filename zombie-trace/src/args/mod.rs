@@ -10,10 +10,9 @@ mod tuning;
 pub(crate) mod user;
 
 pub use backend_choice::BackendChoice;
-pub use buffer_size::{BufferSize, BufferSizeError};
+pub use buffer_size::BufferSize;
 pub(crate) use files::Files;
 pub use filter::FilterArgs;
 pub use scope::ScopeArgs;
 pub use table::TableArgs;
-pub use tuning::{DEFAULT_MAX_ZOMBIES, TuningArgs};
-pub use user::UserError;
+pub use tuning::TuningArgs;

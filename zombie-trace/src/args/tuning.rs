@@ -4,12 +4,9 @@ use clap::Args;
 
 use super::{BackendChoice, BufferSize};
 use crate::{
-    kernel::{Config, Scope},
+    kernel::{Config, DEFAULT_MAX_ZOMBIES, Scope},
     value::PID_MAX_LIMIT,
 };
-
-/// What `--max-zombies` is if it is not given.
-pub const DEFAULT_MAX_ZOMBIES: u32 = 65_536;
 
 /// How the kernel side is set up.
 #[derive(Clone, Debug, PartialEq, Args)]

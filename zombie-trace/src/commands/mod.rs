@@ -7,7 +7,10 @@ pub mod doctor;
 mod gates;
 pub mod inspect;
 pub mod ps;
+#[cfg(feature = "report")]
 pub mod record;
+#[cfg(feature = "report")]
 pub mod report;
+#[cfg(feature = "serve")]
 pub mod serve;
 pub mod trace;

@@ -11,6 +11,7 @@ pub(super) const LONG_ID: usize = 64;
 /// A container, as far as it is known: from the path of its cgroup, and the host name of its UTS
 /// namespace. At least one of the fields is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Container {
     /// What runs it, if the path tells.
     #[serde(deserialize_with = "known")]
@@ -31,6 +32,7 @@ pub struct Container {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "they are proper names")]
+#[non_exhaustive]
 pub enum Runtime {
     Docker,
     Containerd,

@@ -5,4 +5,4 @@ mod path;
 mod query;
 
 pub use identity::{Container, Runtime};
-pub use query::{ContainerQuery, ContainerQueryError, patterns};
+pub use query::{ContainerQuery, patterns};

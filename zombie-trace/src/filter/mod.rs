@@ -4,7 +4,7 @@ mod listing;
 mod name_glob;
 
 pub use listing::Listing;
-pub use name_glob::{NameGlob, NameGlobError};
+pub use name_glob::NameGlob;
 
 use crate::{
     model::{Alive, Comm, FilterLine, Zombie},

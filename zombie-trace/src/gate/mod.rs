@@ -13,7 +13,7 @@ mod verdict;
 pub use condition::{Comparison, Condition};
 pub use error::{ConditionError, Problem};
 pub use figures::Figures;
-pub use format::{Format, FormatError, render};
+pub use format::{Format, render};
 pub use judged::Judged;
 pub use metric::Metric;
 pub use value::Value;

@@ -2,6 +2,7 @@ use std::fmt;
 
 /// A way to see processes become zombies and be reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Backend {
     /// do_notify_parent and release_task, by BPF trampolines.
     Fentry,

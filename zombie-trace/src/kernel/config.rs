@@ -2,6 +2,12 @@ use std::path::PathBuf;
 
 use super::{Backend, Scope};
 
+/// How many processes can be dying or zombies at once, if nothing else is asked for.
+pub const DEFAULT_MAX_ZOMBIES: u32 = 65_536;
+
+/// The size of the ring buffer in bytes, if nothing else is asked for.
+pub const DEFAULT_BUFFER: u32 = 4 << 20;
+
 /// What the kernel side is told before it starts.
 #[derive(Clone, Debug)]
 pub struct Config {

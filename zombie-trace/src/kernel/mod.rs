@@ -26,7 +26,7 @@ mod tracer;
 
 pub use backend::Backend;
 pub use capability::{Capabilities, Confinement, check_limits};
-pub use config::Config;
+pub use config::{Config, DEFAULT_BUFFER, DEFAULT_MAX_ZOMBIES};
 pub use error::KernelError;
 pub use examination::{BackendCheck, BtfCheck, Examination};
 pub use iterate::Adopted;

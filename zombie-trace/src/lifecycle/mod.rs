@@ -6,6 +6,7 @@ mod lingering;
 mod overdue;
 mod reaping;
 mod run_queue_clocks;
+mod standing;
 mod wall_clock;
 
 pub use growth::{Growing, Growth, Shrunk, Trend, Zombies};
@@ -13,6 +14,7 @@ pub use interpret::Lifecycle;
 pub(crate) use interpret::foreign;
 pub use lingering::{Lingering, LingeringParent};
 pub use overdue::{Overdue, TaskId};
-pub use reaping::{Reaping, Reaps};
+pub use reaping::Reaping;
 pub use run_queue_clocks::RunQueueClocks;
+pub use standing::{Pids, Standing};
 pub use wall_clock::WallClock;

@@ -4,41 +4,17 @@ use super::{Labels, Series, SeriesTable, Slot, ageing::Ageing};
 use crate::{
     aggregate::RunFacts,
     container::Container,
-    lifecycle::TaskId,
-    model::{Alive, Comm, Lost, Zombie},
+    lifecycle::{Pids, Standing, TaskId},
+    model::{Comm, Lost, Zombie},
     text::visible,
 };
-
-/// How full the machine's table of pids is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pids {
-    /// Pids in use: threads, zombies included.
-    pub used: u64,
-    /// kernel.pid_max.
-    pub max: u64,
-}
-
-/// The living zombies, and what the kernel side has counted so far.
-#[derive(Clone, Debug)]
-pub struct Standing {
-    /// When it was looked at.
-    pub ts: Timestamp,
-    /// The zombies that exist, pre-existing ones too, each with what distinguishes it from all others.
-    pub living: Vec<(TaskId, Alive)>,
-    /// Processes that the kernel reaped at once.
-    pub autoreaped: u64,
-    /// What was lost.
-    pub lost: Lost,
-    /// `None` if it can't be read.
-    pub pids: Option<Pids>,
-}
 
 /// All that is exported, as of now.
 #[derive(Clone, Debug)]
 pub struct MetricFigures {
     /// By parent and container.
     pub series: Vec<Slot>,
-    /// Zombies that were counted under [`super::OTHER`] for lack of room.
+    /// Zombies that were counted under [`OTHER`](super::series::OTHER) for lack of room.
     pub overflow: u64,
     /// See [`Standing::autoreaped`].
     pub autoreaped: u64,
@@ -170,7 +146,7 @@ impl Totals {
 pub(super) mod tests {
     use super::*;
     use crate::model::{
-        Flag,
+        Alive, Flag,
         fixtures::{alive, zombie},
     };
 

@@ -12,8 +12,8 @@ mod series;
 
 pub use duration_histogram::{BOUNDS_NS, DurationHistogram};
 pub use exponential_histogram::ExponentialHistogram;
-pub use family::{Family, LabelSet, Sample, Samples};
-pub use figures::{MetricFigures, Pids, Settings, Standing, Totals};
+pub use family::{Sample, Samples};
+pub use figures::{MetricFigures, Settings, Totals};
 pub use openmetrics::{Exposition, render};
-pub use otlp::{Rejection, export_request, rejection};
-pub use series::{Labels, OTHER, Series, SeriesTable, Slot};
+pub use otlp::{export_request, rejection};
+pub use series::{Labels, Series, SeriesTable, Slot};

@@ -11,6 +11,7 @@ use crate::{
 
 /// A zombie that still exists: the JSON object `alive` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Alive {
     /// When it was seen to be a zombie still.
     #[serde(skip_serializing)]

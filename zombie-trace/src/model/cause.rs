@@ -6,6 +6,7 @@ use super::LanguageRuntime;
 
 /// Why a zombie is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Cause {
     /// Its leader has ended, but other threads of it run on: nobody can reap it yet.
     LeaderWithThreads,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// `exits = reaped + autoreaped + alive + lost.map_full + lost.missed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// Processes that ended during the run.
     pub exits: u64,
@@ -42,6 +43,7 @@ impl AddAssign for Counts {
 
 /// Counts of what could not be reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Lost {
     /// Records that the ring buffer or the output had no room for, or that did not arrive before the end
     /// of the run.

@@ -6,6 +6,7 @@ use serde::{
 /// What is special about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Flag {
     /// The begin of the zombie time is not exact.
     ApproximateStart,

@@ -9,6 +9,7 @@ use serde::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "they are proper names")]
+#[non_exhaustive]
 pub enum LanguageRuntime {
     Go,
     Node,

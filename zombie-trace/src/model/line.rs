@@ -7,6 +7,7 @@ use super::{Comm, Lost};
 
 /// The beginning of a run: the JSON object `start` but for its `type`, `ts` and `schema`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Start {
     /// When every hook was live.
     #[serde(skip_serializing)]
@@ -48,6 +49,7 @@ pub struct Start {
 /// Which processes a run is about: what is asked for by different fields must hold together; what is
 /// empty or `None` asks for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ScopeLine {
     /// `--pid`.
     pub pid: Vec<u32>,
@@ -65,6 +67,7 @@ pub struct ScopeLine {
 
 /// Which of the processes in scope are listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FilterLine {
     /// `--min`, in ns; 0 lists zombies of any length.
     pub min_ns: u64,
@@ -88,6 +91,7 @@ impl FilterLine {
 /// Zombies that a filter leaves out of the list, as little as percentiles need of them: the JSON object
 /// `unlisted` but for its `type` and `ts`. Those whose time is not exact are in none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Unlisted {
     /// When the last of them was reaped.
     #[serde(skip_serializing)]
@@ -101,6 +105,7 @@ pub struct Unlisted {
 
 /// A parent of zombies that are not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UnlistedParent {
     /// Its pid; `None` if it is not known.
     pub ppid: Option<u32>,
@@ -110,6 +115,7 @@ pub struct UnlistedParent {
 
 /// What was lost since the last such report: the JSON object `loss` but for its `type` and `ts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Loss {
     /// When it was noticed.
     #[serde(skip_serializing)]

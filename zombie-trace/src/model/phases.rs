@@ -3,6 +3,7 @@ use zombie_trace_common::{Record, flags};
 
 /// Where a zombie's time went: parts of `zombie_ns`, in ns. What is known adds up to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Phases {
     /// From the notification until the parent's SIGCHLD handler ran, less the time in the run queue;
     /// 0 if the parent was in a wait already, `None` if it has no handler or that was not seen.
@@ -21,6 +22,7 @@ pub struct Phases {
 
 /// One of [`Phases`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Phase {
     /// The parent's handler had not run yet.
     Notify,

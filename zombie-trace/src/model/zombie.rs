@@ -8,6 +8,7 @@ use crate::container::Container;
 
 /// One process that ended and is gone: the JSON object `zombie` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Zombie {
     /// When it was reaped.
     #[serde(skip_serializing)]
@@ -100,6 +101,7 @@ impl Zombie {
 /// How a process was reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum How {
     /// wait4(2), waitpid(2), wait(2).
     Wait4,

@@ -6,6 +6,7 @@ use crate::model::SCHEMA;
 
 /// Why a recording can't be read, or not further.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum RecordingError {
     /// It can't be opened or read.
     #[error("cannot read {name}")]

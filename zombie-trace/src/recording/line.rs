@@ -10,6 +10,7 @@ use crate::{
 
 /// A line of a recording.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Line {
     /// The run begins.
     Start(Box<Start>),
@@ -29,6 +30,7 @@ pub enum Line {
 
 /// What happened since the last such line.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct RecordedInterval {
     /// When it ended.
     pub ts: Timestamp,

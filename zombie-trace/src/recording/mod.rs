@@ -53,6 +53,7 @@ pub struct Recording {
 
 /// What is to be said of a recording besides its lines; final when they have all been read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Remarks {
     /// How many lines there were.
     pub lines: u64,
@@ -85,6 +86,7 @@ impl Remarks {
 
 /// Where a recording ends before its run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Cut {
     /// In the middle of a line.
     InLine,

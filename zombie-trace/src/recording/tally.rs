@@ -34,6 +34,7 @@ struct End {
 
 /// Lines that a recording lacks, though its summary counts what they are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Missing {
     /// Lines of processes that are gone.
     Zombies {

@@ -1,15 +1,29 @@
 //! One run, from the kernel's records to the output.
 
-pub mod accounts;
+pub(crate) mod accounts;
+#[cfg(feature = "cli")]
 mod attach;
 mod census;
-pub mod command;
+#[cfg(feature = "cli")]
+pub(crate) mod command;
+pub(crate) mod control;
+#[cfg(feature = "cli")]
 pub(crate) mod destination;
+#[cfg(feature = "cli")]
+pub(crate) mod followed;
+pub(crate) mod host;
+mod kernel_side;
+#[cfg(feature = "cli")]
 pub(crate) mod live_line;
-pub mod notice;
-pub mod pipeline;
+#[cfg(feature = "cli")]
+pub(crate) mod notice;
+pub(crate) mod pipeline;
 pub(crate) mod session;
-pub mod signals;
+#[cfg(feature = "cli")]
+pub(crate) mod signals;
+pub(crate) mod start;
 mod unlisted;
+pub(crate) mod warning;
 
+#[cfg(feature = "cli")]
 pub(crate) use attach::attach;

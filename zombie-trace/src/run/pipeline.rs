@@ -12,23 +12,23 @@ use std::{
 use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
 use crate::{
-    aggregate::{Aggregate, ParentKey, Quantile, RunFacts, Summary},
+    aggregate::{Aggregate, ParentKey, Quantile, RunFacts, Samples, Summary},
     cause::History,
     filter::Filter,
-    gate::Figures,
     kernel::decode::Event,
     lifecycle::{
-        Lifecycle, Lingering, LingeringParent, Overdue, Reaping, RunQueueClocks, TaskId, WallClock,
+        Lifecycle, Lingering, LingeringParent, Overdue, Pids, Reaping, RunQueueClocks, Standing,
+        TaskId, WallClock,
     },
-    metrics::{Pids, Standing},
     model::{Alive, Cause, Comm, Counts, Diagnosis, Loss, Lost, Running, Start, Zombie},
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
+        host::Host,
         unlisted::Unlistings,
     },
     sink::Sink,
-    system::{Places, monotonic_now, proc, wall_clock},
+    system::proc::Limit,
 };
 
 /// How a run ended.
@@ -40,8 +40,8 @@ pub struct Ending {
     pub complete: bool,
     /// How many forged notifications and reaps were ignored.
     pub suspicious: u64,
-    /// What the run is judged by.
-    pub figures: Figures,
+    /// The exact zombie times.
+    pub times: Samples,
     /// What was written at the end.
     pub summary: Summary,
     /// Descendants of the traced process that run on.
@@ -77,7 +77,7 @@ pub struct Pipeline {
     filter: Filter,
     aggregate: Aggregate,
     sink: Box<dyn Sink + Send>,
-    places: Places,
+    host: Box<dyn Host>,
     begun: u64,
     wall: WallClock,
     /// Records that came through the ring buffer and were not listed.
@@ -105,27 +105,26 @@ pub struct Pipeline {
 impl Pipeline {
     /// A run begins. `error_ns` is the backend's error for exact lifetimes.
     ///
-    /// A zombie is reported when it has been one for `alive_after_ns`. `command_line` reads that of a
-    /// process of this pid and command name.
-    pub fn new(
+    /// A zombie is reported when it has been one for `alive_after_ns`.
+    pub(crate) fn new(
         error_ns: u64,
         alive_after_ns: u64,
         filter: Filter,
         sink: Box<dyn Sink + Send>,
-        command_line: CommandLine,
+        host: Box<dyn Host>,
     ) -> Self {
-        let begun = monotonic_now();
-        let wall = wall_clock();
+        let begun = host.now();
+        let wall = host.wall_clock();
         let run = RunFacts {
             begin: Some(wall.timestamp(begun)),
             error_ns,
-            tracer_pid: Some(std::process::id()),
+            tracer_pid: host.own_pid(),
         };
         Self {
             found: HashMap::new(),
             alive_after_ns,
             lingering: Lingering::default(),
-            command_lines: CommandLines::new(command_line),
+            command_lines: CommandLines::default(),
             command: None,
             reaping: Reaping::default(),
             overdue: Overdue::new(alive_after_ns),
@@ -133,7 +132,7 @@ impl Pipeline {
             filter,
             aggregate: Aggregate::new(run),
             sink,
-            places: Places::new(),
+            host,
             begun,
             wall,
             filtered: 0,
@@ -173,22 +172,22 @@ impl Pipeline {
 
     /// A batch of records comes.
     pub fn begin_batch(&mut self) {
-        self.wall = wall_clock();
+        self.wall = self.host.wall_clock();
     }
 
     /// Takes in what the ring buffer brought.
     pub fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::Record(record) => return self.record(record),
-            Event::HostName(name) => self.places.name_host(name),
-            Event::NewCgroup(cgroup) => self.places.add_cgroup(cgroup),
+            Event::HostName(name) => self.host.name_host(name),
+            Event::NewCgroup(cgroup) => self.host.add_cgroup(cgroup),
         }
         Ok(())
     }
 
     /// Lists a process that is gone, if it is to be listed.
     fn record(&mut self, record: &Record) -> io::Result<()> {
-        let place = self.places.of(record);
+        let place = self.host.place(record);
         let found = self.found.remove(&identity(record));
         if record.reaper_pid != 0 && record.reaper_pid == record.ppid {
             let comm = Comm::new(record.parent_comm);
@@ -246,7 +245,7 @@ impl Pipeline {
 
     /// A batch of records is through.
     pub fn end_batch(&mut self) -> io::Result<()> {
-        if self.unlisted.is_due(self.wall.timestamp(monotonic_now())) {
+        if self.unlisted.is_due(self.wall.timestamp(self.host.now())) {
             self.write_unlisted()?;
         }
         self.sink.flush()
@@ -270,7 +269,7 @@ impl Pipeline {
             return Ok(());
         }
         self.reported = total;
-        let ts = self.wall.timestamp(monotonic_now());
+        let ts = self.wall.timestamp(self.host.now());
         self.sink.loss(&Loss { ts, lost })
     }
 
@@ -298,7 +297,7 @@ impl Pipeline {
         let mut counts = Accounts::so_far(counters, existing).counts();
         counts.filtered += self.filtered;
         counts.lost.ring_full += self.unwritten;
-        self.end_interval(counts, monotonic_now())?;
+        self.end_interval(counts, self.host.now())?;
         self.sink.flush()
     }
 
@@ -322,12 +321,12 @@ impl Pipeline {
     /// Looks at everything that exists: those that are zombies.
     pub fn census<'a>(&mut self, existing: &'a [SnapshotEntry]) -> Census<'a> {
         self.begin_batch();
-        let now = monotonic_now();
+        let now = self.host.now();
         let zombies = existing.iter().filter(|entry| accounts::is_zombie(entry));
         let zombies = zombies
             .map(|entry| {
                 let record = &entry.record_now();
-                let place = self.places.of(record);
+                let place = self.host.place(record);
                 let alive = self.lifecycle.alive(record, now, &self.wall, place);
                 Counted {
                     id: identity(&entry.record),
@@ -346,7 +345,17 @@ impl Pipeline {
         }
     }
 
-    /// Tells what is now.
+    /// How full the machine's table of pids is.
+    pub(crate) fn pids(&self) -> Option<Limit> {
+        self.host.pids()
+    }
+
+    /// The CPU time of this thread.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        self.host.cpu_time()
+    }
+
+    /// Reports what exists now.
     pub fn standing(
         &mut self,
         census: &Census<'_>,
@@ -360,7 +369,7 @@ impl Pipeline {
             living: living.collect(),
             autoreaped: counters.autoreaped,
             lost: accounts::lost(counters, missed_exits),
-            pids: proc::pids().map(|pids| Pids {
+            pids: self.host.pids().map(|pids| Pids {
                 used: pids.used,
                 max: pids.limit,
             }),
@@ -417,10 +426,10 @@ impl Pipeline {
 
     /// Reports the parents of all zombies that have come to the age for it, where that says something new.
     fn report_lingering(&mut self, census: &Census<'_>) -> io::Result<()> {
-        let own = Some(std::process::id());
+        let own = self.host.own_pid();
         let old = census.zombies.iter().filter(|one| {
             one.alive.age_ns >= self.alive_after_ns
-                && one.alive.ppid != own
+                && (own.is_none() || one.alive.ppid != own)
                 && self.filter.passes_alive(&one.alive)
         });
         let old = old.map(|one| one.alive.clone().because(self.found.get(&one.id)));
@@ -430,7 +439,7 @@ impl Pipeline {
         }
         for parent in &mut due {
             if let (Some(ppid), Some(comm)) = (parent.ppid, parent.comm) {
-                let line = self.command_lines.read(ppid, comm, monotonic_now());
+                let line = self.command_lines.read(&*self.host, ppid, comm);
                 parent.cmdline = line.map(Into::into);
             }
         }
@@ -451,7 +460,7 @@ impl Pipeline {
 
     /// What has been seen of a zombie's parent. `zombies`: the number of each parent's.
     pub fn history(&self, entry: &SnapshotEntry, zombies: &HashMap<u32, u64>) -> History {
-        let now = monotonic_now();
+        let now = self.host.now();
         let record = &entry.record;
         let reaps = self.reaping.of(record.ppid, Comm::new(record.parent_comm));
         let since = |time: u64| now.saturating_sub(time);
@@ -481,7 +490,7 @@ impl Pipeline {
         let (Some(pid), Some(comm)) = parent else {
             return;
         };
-        let read = self.command_lines.read(pid, comm, monotonic_now());
+        let read = self.command_lines.read(&*self.host, pid, comm);
         let of_command = self.command.as_ref();
         let of_command =
             of_command.filter(|(its_pid, its_comm, _)| (pid, comm) == (*its_pid, *its_comm));
@@ -493,7 +502,7 @@ impl Pipeline {
     /// The end of the run: lists what is still there and writes the summary.
     pub fn finish(&mut self, remains: &Remains) -> io::Result<Ending> {
         self.begin_batch();
-        let now = monotonic_now();
+        let now = self.host.now();
         for record in &remains.released {
             self.record(&accounts::close(record, now, remains.infers_autoreap))?;
         }
@@ -534,24 +543,17 @@ impl Pipeline {
             lost,
             complete: summary.complete,
             suspicious: counts.suspicious,
-            figures: Figures {
-                times: Some(self.aggregate.exact_times().clone()),
-                ..Figures::new(&summary)
-            },
+            times: self.aggregate.exact_times().clone(),
             summary,
             running,
         })
     }
 }
 
-/// Reads the command line of a process of this pid and command name; `None` if there is no such process
-/// any more.
-pub type CommandLine = Box<dyn Fn(u32, Comm) -> Option<String> + Send>;
-
-/// Reads command lines, but not more than so many a second: where thousands of short-lived parents
-/// come by, none of them matters by itself.
+/// Reads command lines, but no more than [`MOST_A_SECOND`](Self::MOST_A_SECOND): where thousands of
+/// short-lived parents come by, none of them matters by itself.
+#[derive(Debug, Default)]
 struct CommandLines {
-    read: CommandLine,
     second: u64,
     in_second: u32,
 }
@@ -559,17 +561,8 @@ struct CommandLines {
 impl CommandLines {
     const MOST_A_SECOND: u32 = 200;
 
-    fn new(read: CommandLine) -> Self {
-        Self {
-            read,
-            second: 0,
-            in_second: 0,
-        }
-    }
-
-    /// `now`: monotonic, in ns.
-    fn read(&mut self, pid: u32, comm: Comm, now: u64) -> Option<String> {
-        let second = now / 1_000_000_000;
+    fn read(&mut self, host: &dyn Host, pid: u32, comm: Comm) -> Option<String> {
+        let second = host.now() / 1_000_000_000;
         if second != self.second {
             (self.second, self.in_second) = (second, 0);
         }
@@ -577,7 +570,7 @@ impl CommandLines {
             return None;
         }
         self.in_second += 1;
-        (self.read)(pid, comm)
+        host.command_line(pid, comm)
     }
 }
 

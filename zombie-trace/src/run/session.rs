@@ -25,28 +25,23 @@ use crate::{
     run::{
         accounts::{self, Remains},
         census::Census,
-        command::Traced,
-        live_line::LiveLine,
-        notice::{self, warn_of_loss},
-        pipeline::{Ending, Pipeline},
-        signals::{self, Signals},
+        control::{Control, Request},
+        kernel_side::{KernelSide, Records},
+        pipeline::{Ending, NewLoss, Pipeline, SoFar},
+        warning::{self, Warning},
     },
-    stderr::warn,
     system::{
         deadline::{Deadline, END},
-        monotonic_now,
         privilege::raised,
-        proc::{self, Findings, Proc},
-        thread_cpu_time,
+        proc::{Findings, Proc},
     },
 };
 
-/// Waits for a moment, but not beyond the deadline. Gives the deadline, which is now once a second
-/// signal has asked for the end.
-async fn wait(deadline: Deadline) -> Deadline {
+/// Waits for a moment, but not beyond the deadline. Gives the deadline, which is now once it is urgent.
+async fn wait(deadline: Deadline, is_urgent: &impl Fn() -> bool) -> Deadline {
     const MOMENT: Duration = Duration::from_millis(5);
     deadline.or_after(MOMENT).passed().await;
-    if signals::is_urgent() {
+    if is_urgent() {
         deadline.or_after(Duration::ZERO)
     } else {
         deadline
@@ -104,18 +99,25 @@ impl From<KernelError> for Trouble {
     }
 }
 
+/// Takes what the user should know.
+pub(crate) type Warn = Box<dyn Fn(&Warning)>;
+
+/// Takes how the run is going.
+pub(crate) type Observer = Box<dyn Fn(&SoFar)>;
+
 /// What lives as long as a run.
-pub(crate) struct Session {
-    tracer: Tracer,
-    source: RecordSource,
+pub(crate) struct Session<K = Tracer, R = RecordSource> {
+    tracer: K,
+    source: R,
     pipeline: Pipeline,
+    warn: Warn,
     /// `None` where /proc shows the processes of others, or none: no causes then.
     proc: Option<Proc>,
     growth: Growth,
     /// How many ticks apart long-lived zombies are looked for.
     alive_ticks: u32,
     interval: Option<time::Interval>,
-    live_line: Option<LiveLine>,
+    observer: Option<Observer>,
     /// Our standard output, if what we write goes there.
     stdout: Option<Stdout>,
     /// How many records the ring buffer has brought.
@@ -128,12 +130,35 @@ pub(crate) struct Session {
 
 impl Session {
     /// Takes in what there was before the hooks.
-    pub(crate) fn new(mut pipeline: Pipeline, mut tracer: Tracer) -> anyhow::Result<Self> {
+    pub(crate) fn new(pipeline: Pipeline, mut tracer: Tracer, warn: Warn) -> anyhow::Result<Self> {
         let source = RecordSource::new(tracer.take_ring_buffer()?)
             .context("cannot wait for the ring buffer")?;
+        // What /proc can't show is said once.
+        let proc = Proc::open()
+            .inspect_err(|error| warn(&warning::no_causes(error)))
+            .ok();
+        Self::of(pipeline, tracer, source, proc, warn)
+    }
+
+    /// For a run without a summary: [`finish`](Self::finish) must not be called after this.
+    #[cfg(feature = "serve")]
+    pub(crate) fn close_maps(&mut self) {
+        self.tracer.close_maps();
+    }
+}
+
+impl<K: KernelSide, R: Records> Session<K, R> {
+    /// Takes in what there was before the hooks of this kernel side.
+    pub(crate) fn of(
+        mut pipeline: Pipeline,
+        mut tracer: K,
+        source: R,
+        proc: Option<Proc>,
+        warn: Warn,
+    ) -> anyhow::Result<Self> {
         let Adopted { entries, unsettled } = tracer.adopt()?;
         if unsettled > 0 {
-            warn(&notice::overlooked(unsettled));
+            warn(&warning::overlooked(unsettled));
         }
         let mut cpus: Vec<_> = entries.iter().map(|entry| entry.now.cpu).collect();
         cpus.sort_unstable();
@@ -144,11 +169,12 @@ impl Session {
             tracer,
             source,
             pipeline,
-            proc: open_proc(),
+            proc,
+            warn,
             growth: Growth::default(),
             alive_ticks: A_SECOND,
             interval: None,
-            live_line: None,
+            observer: None,
             stdout: None,
             received: 0,
             overlooked: unsettled,
@@ -172,17 +198,17 @@ impl Session {
         }
     }
 
-    /// Says on the terminal how the run is going.
-    pub(crate) fn with_live_line(self, line: LiveLine) -> Self {
+    /// Says about once a second how the run is going.
+    pub(crate) fn observed_by(self, observer: Observer) -> Self {
         Self {
-            live_line: Some(line),
+            observer: Some(observer),
             ..self
         }
     }
 
-    /// Removes the live line.
-    pub(crate) fn end_live_line(&mut self) {
-        self.live_line = None;
+    /// Drops the observer.
+    pub(crate) fn end_observation(&mut self) {
+        self.observer = None;
     }
 
     /// Ends the run when nobody reads standard output any more, which the sink writes to.
@@ -196,7 +222,7 @@ impl Session {
     /// Warns if /proc hides the processes of others, whose zombies then get no cause.
     pub(crate) fn warn_of_hidden(&self) {
         if let Some(gap) = self.proc.as_ref().and_then(Proc::gap) {
-            warn(&format!("some zombies get no cause: {gap}"));
+            (self.warn)(&warning::hidden(gap));
         }
     }
 
@@ -210,11 +236,10 @@ impl Session {
         self.pipeline.command_runs(pid, args);
     }
 
-    /// Lists what ends, until the command ends or somebody says stop. Gives the command's status.
+    /// Lists what ends, until the run is told to end. Gives the status of COMMAND, if there is one.
     pub(crate) async fn follow(
         &mut self,
-        mut traced: Option<&mut Traced>,
-        signals: &mut Signals,
+        control: &mut impl Control,
         deadline: Option<Instant>,
     ) -> Result<Option<ExitStatus>, Trouble> {
         let mut tick = time::interval(TICK);
@@ -242,34 +267,30 @@ impl Session {
                     self.check_reader()?;
                 }
                 () = passed(&mut self.interval) => {
-                    // The last one is told of at the end.
+                    // The last one is reported at the end.
                     let ends_soon = |end: Instant| end.saturating_duration_since(Instant::now()) < TICK;
                     if !deadline.is_some_and(ends_soon) {
                         self.report_interval()?;
                     }
                 }
-                received = signals.recv() => {
-                    if received.is_stop(traced.is_some()) {
-                        self.must_end();
-                    }
-                    match &mut traced {
-                        Some(traced) => traced.receive(received),
-                        None if received.is_stop(false) => return Ok(None),
-                        None => {}
+                request = control.next() => {
+                    match request.context("cannot wait for the command")? {
+                        Request::End(Some(status)) => return Ok(Some(status)),
+                        Request::End(None) => {
+                            self.must_end();
+                            return Ok(None);
+                        }
+                        Request::Hurry => {
+                            self.must_end();
+                        }
                     }
                 }
                 () = until(deadline) => {
                     self.must_end();
-                    match &mut traced {
-                        Some(traced) => {
-                            deadline = None;
-                            traced.terminate();
-                        }
-                        None => return Ok(None),
+                    deadline = None;
+                    if control.time_is_up() {
+                        return Ok(None);
                     }
-                }
-                status = ended(&mut traced) => {
-                    return Ok(Some(status.context("cannot wait for the command")?));
                 }
             }
         }
@@ -300,19 +321,19 @@ impl Session {
     /// Reports the zombies that have come to the age for it. Gives the CPU time that the look at all of
     /// them took; a diagnosis is seldom, as it comes with each doubling of an age.
     fn report_alive(&mut self) -> Result<Duration, Trouble> {
-        let begin = thread_cpu_time();
+        let begin = self.pipeline.cpu_time();
         let (counters, existing) = self.existing()?;
         let census = self.pipeline.census(&existing);
         if self.pipeline.wants_standing() {
             let missed = self.missed();
             self.pipeline.standing(&census, &counters, missed)?;
         }
-        if let Some(line) = &self.live_line {
-            line.show(&self.pipeline.so_far(&census, &existing, &counters));
+        if let Some(observer) = &self.observer {
+            observer(&self.pipeline.so_far(&census, &existing, &counters));
         }
         self.warn_of_growth(&census);
         let due = self.pipeline.due(&census);
-        let took = thread_cpu_time().saturating_sub(begin);
+        let took = self.pipeline.cpu_time().saturating_sub(begin);
         if !due.is_empty() {
             let patience = Deadline::after(DIAGNOSIS);
             let zombies: Vec<_> = due.iter().map(|&at| census.zombies[at].entry).collect();
@@ -323,6 +344,7 @@ impl Session {
                 &zombies,
                 |entry| self.pipeline.history(entry, &zombies_of),
                 patience,
+                &self.warn,
             )?;
             self.pipeline.alive(&census, &due, &diagnoses)?;
         }
@@ -349,19 +371,19 @@ impl Session {
             }
         }
         let mut limits = self.proc.as_ref().map(Proc::limits);
-        for trend in self.growth.report(monotonic_now(), &counts) {
+        for trend in self.growth.report(census.now, &counts) {
             let growing = match trend {
                 Trend::Growing(growing) => growing,
                 Trend::Shrunk(shrunk) => {
-                    warn(&notice::shrunk(&shrunk));
+                    (self.warn)(&warning::shrunk(&shrunk));
                     continue;
                 }
             };
             let limits = match &mut limits {
                 Some(limits) => limits.of(growing.ppid),
-                None => proc::pids().into_iter().collect(),
+                None => self.pipeline.pids().into_iter().collect(),
             };
-            warn(&notice::growing(&growing, &limits));
+            (self.warn)(&warning::growing(&growing, &limits));
         }
     }
 
@@ -369,9 +391,13 @@ impl Session {
         let counters = self.tracer.counters();
         let missed = self.missed();
         if let Some(lost) = self.pipeline.loss(&counters, missed)? {
-            warn_of_loss(&lost);
+            self.warn_of_loss(&lost);
         }
         Ok(())
+    }
+
+    fn warn_of_loss(&self, lost: &NewLoss) {
+        (self.warn)(&warning::lost(lost));
     }
 
     /// Somebody who reads the first lines only must not have to wait for the next zombie.
@@ -409,27 +435,31 @@ impl Session {
         Ok(())
     }
 
-    /// The end: what has happened until now is waited for, listed and summed up. A second stop ends the
-    /// waiting at once, and so does the deadline.
+    /// The end: waits for what has happened until now, lists it and sums it up. Stops waiting once it
+    /// `is_urgent`, and at the deadline.
     ///
     /// Gives what it comes to.
-    pub(crate) async fn finish(&mut self) -> Result<Ending, Trouble> {
+    pub(crate) async fn finish(&mut self, is_urgent: impl Fn() -> bool) -> Result<Ending, Trouble> {
         // If nobody has said stop, this end has a limit of its own.
         let deadline = self.end.unwrap_or_else(|| Deadline::after(END));
-        let remains = self.settle(deadline).await?;
+        let remains = self.settle(deadline, is_urgent).await?;
         self.tracer.flush_log();
         let ending = self.pipeline.finish(&remains)?;
         if let Some(lost) = ending.lost {
-            warn_of_loss(&lost);
+            self.warn_of_loss(&lost);
         }
         if ending.suspicious > 0 {
-            warn(&notice::forged(ending.suspicious));
+            (self.warn)(&warning::forged(ending.suspicious));
         }
         Ok(ending)
     }
 
     /// Waits until every process that was released has been reported, then takes stock.
-    async fn settle(&mut self, mut deadline: Deadline) -> Result<Remains, Trouble> {
+    async fn settle(
+        &mut self,
+        mut deadline: Deadline,
+        is_urgent: impl Fn() -> bool,
+    ) -> Result<Remains, Trouble> {
         self.tracer.close();
         let patience = deadline.or_after(SETTLE);
         loop {
@@ -440,20 +470,20 @@ impl Session {
             if settled || patience.min(deadline).has_passed() {
                 break;
             }
-            deadline = wait(deadline).await;
+            deadline = wait(deadline, &is_urgent).await;
         }
         self.tracer.freeze();
         let patience = deadline.or_after(DELIVERY);
         let mut remains = loop {
             // The programs that were under way are through soon.
-            deadline = wait(deadline).await;
+            deadline = wait(deadline, &is_urgent).await;
             let (remains, balanced) = self.take_stock()?;
             if balanced || patience.min(deadline).has_passed() {
                 break remains;
             }
         };
         if remains.undelivered > 0 {
-            warn(&notice::undelivered(remains.undelivered));
+            (self.warn)(&warning::undelivered(remains.undelivered));
         }
         let zombies: Vec<_> = remains
             .existing
@@ -468,14 +498,10 @@ impl Session {
             &zombies,
             |entry| self.pipeline.history(entry, &zombies_of),
             patience,
+            &self.warn,
         )?;
         remains.running = self.tracer.descendants()?;
         Ok(remains)
-    }
-
-    /// For a run without a summary: [`finish`](Self::finish) must not be called after this.
-    pub(crate) fn close_maps(&mut self) {
-        self.tracer.close_maps();
     }
 
     /// When it must be over, if somebody has said stop.
@@ -505,8 +531,7 @@ impl Session {
         let known = accounts::known(&counters);
         let mut released = Vec::new();
         if known > existing.len() as u64 {
-            let records = self.tracer.states()?.into_iter().map(|state| state.record);
-            released = accounts::released_among(records, &existing);
+            released = accounts::released_among(self.tracer.records()?, &existing);
         }
         let balanced = undelivered == 0 && known <= (existing.len() + released.len()) as u64;
         let remains = Remains {
@@ -515,7 +540,7 @@ impl Session {
             counters,
             undelivered,
             missed_exits: self.missed(),
-            infers_autoreap: self.tracer.backend().infers_autoreap(),
+            infers_autoreap: self.tracer.infers_autoreap(),
             ..Remains::default()
         };
         Ok((remains, balanced))
@@ -529,13 +554,6 @@ fn alive_ticks(after: Duration) -> u32 {
     ticks as u32
 }
 
-/// What /proc can't show is said once.
-fn open_proc() -> Option<Proc> {
-    Proc::open()
-        .inspect_err(|error| warn(&format!("no causes: {error}")))
-        .ok()
-}
-
 /// The number of zombies of each parent.
 fn zombies_by_parent(existing: &[SnapshotEntry]) -> HashMap<u32, u64> {
     let mut counts = HashMap::new();
@@ -547,11 +565,12 @@ fn zombies_by_parent(existing: &[SnapshotEntry]) -> HashMap<u32, u64> {
 
 /// Why they are still there, by pid, as far as that is known by the deadline.
 fn diagnose(
-    tracer: &mut Tracer,
+    tracer: &mut impl KernelSide,
     proc: Option<&Proc>,
     zombies: &[&SnapshotEntry],
     history: impl Fn(&SnapshotEntry) -> History,
     deadline: Deadline,
+    warn: &Warn,
 ) -> Result<HashMap<u32, Diagnosis>, KernelError> {
     let Some(proc) = proc.filter(|_| !zombies.is_empty()) else {
         return Ok(HashMap::new());
@@ -559,7 +578,7 @@ fn diagnose(
     let copies = zombies.iter().copied().copied().collect();
     let read = || Findings::read_by(proc, copies, deadline);
     let Some(findings) = raised(Capability::CAP_SYS_PTRACE, read) else {
-        warn(&notice::undiagnosed(zombies.len()));
+        warn(&warning::undiagnosed(zombies.len()));
         return Ok(HashMap::new());
     };
     // Many zombies have few parents.
@@ -598,13 +617,6 @@ async fn passed(interval: &mut Option<time::Interval>) {
 pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => time::sleep_until(deadline).await,
-        None => pending().await,
-    }
-}
-
-async fn ended(traced: &mut Option<&mut Traced>) -> io::Result<ExitStatus> {
-    match traced {
-        Some(traced) => traced.wait().await,
         None => pending().await,
     }
 }

@@ -7,8 +7,8 @@ use std::{
 use super::Sink;
 use crate::{
     aggregate::Summary,
-    lifecycle::TaskId,
-    metrics::{MetricFigures, Standing, Totals},
+    lifecycle::{Standing, TaskId},
+    metrics::{MetricFigures, Totals},
     model::{Alive, Loss, Start, Zombie},
 };
 

@@ -1,30 +1,44 @@
 //! Where results go. A sink knows nothing of where they come from.
 
+#[cfg(feature = "cli")]
 mod compressor;
+#[cfg(feature = "cli")]
 mod encoded;
+#[cfg(feature = "cli")]
 mod json;
+#[cfg(feature = "serve")]
 mod metrics;
+#[cfg(feature = "cli")]
 mod options;
+#[cfg(feature = "cli")]
 mod output;
+#[cfg(feature = "cli")]
 mod queue;
+#[cfg(feature = "cli")]
 mod text;
 
 use std::io;
 
-pub use encoded::Encoded;
-pub use json::Json;
-pub(crate) use json::to_json;
+#[cfg(feature = "cli")]
+pub use self::{
+    encoded::Encoded,
+    json::Json,
+    options::{Options, new},
+    output::{Medium, Output, Screen},
+    queue::{Progress, Queue},
+    text::{Intervals, Look, Process, Table, Tables, Text, comparison, process_table},
+};
+#[cfg(feature = "cli")]
+pub(crate) use self::{
+    json::to_json,
+    text::{leaks, verdict},
+};
+#[cfg(feature = "serve")]
 pub use metrics::Metrics;
-pub use options::{Options, new};
-pub use output::{Medium, Output, Screen};
-pub use queue::{Progress, Queue};
-pub use text::{Intervals, Look, Process, Table, Tables, Text, comparison, process_table};
-pub(crate) use text::{leaks, verdict};
 
 use crate::{
     aggregate::{Interval, Summary},
-    lifecycle::{LingeringParent, TaskId},
-    metrics::Standing,
+    lifecycle::{LingeringParent, Standing, TaskId},
     model::{Alive, Loss, Running, Start, Unlisted, Zombie},
 };
 

@@ -8,19 +8,22 @@ mod cpu_clocks;
 mod crowd;
 pub mod deadline;
 mod host_names;
+#[cfg(feature = "cli")]
 mod new_file;
 mod places;
 pub mod privilege;
 pub mod proc;
 mod release;
 mod sysctl;
+#[cfg(feature = "cli")]
 pub(crate) mod users;
 
-pub use cgroup_paths::{CgroupPaths, KnownCgroup};
+pub use cgroup_paths::CgroupPaths;
 pub use cgroups::{Cgroup, Cgroups, Subtree, cgroup2_mount};
 pub(crate) use clocks::thread_cpu_time;
 pub use clocks::{monotonic_now, wall_clock};
 pub use cpu_clocks::sample_clocks;
+#[cfg(feature = "cli")]
 pub use new_file::{Access, NewFile, Replacement, write_file};
 pub use places::Places;
 pub(crate) use places::of_path as place_of;

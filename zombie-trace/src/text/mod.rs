@@ -1,24 +1,31 @@
 //! Text for people: units, escapes, colours, encoding.
 
 mod charset;
+#[cfg(feature = "cli")]
 mod color_when;
 mod command;
 mod duration;
 pub(crate) mod escape;
 mod status;
+#[cfg(feature = "cli")]
 pub(crate) mod style;
+#[cfg(feature = "cli")]
 mod time_of_day;
+#[cfg(feature = "cli")]
 mod wrap;
 
-pub(crate) use charset::encode;
-pub use charset::use_locale;
-pub use color_when::ColorWhen;
+#[cfg(feature = "cli")]
+pub(crate) use self::{
+    charset::encode,
+    style::{BAD, GOOD, HEADING, paint},
+    time_of_day::time_of_day,
+    wrap::wrap,
+};
+#[cfg(feature = "cli")]
+pub use self::{charset::use_locale, color_when::ColorWhen};
 pub(crate) use command::command;
 pub(crate) use duration::human;
 pub(crate) use status::status;
-pub(crate) use style::{BAD, GOOD, HEADING, paint};
-pub(crate) use time_of_day::time_of_day;
-pub(crate) use wrap::wrap;
 
 use crate::model::Comm;
 

@@ -9,9 +9,12 @@ use serde::Serialize;
 pub use args::DoctorArgs;
 
 use crate::{
-    args::{BufferSize, DEFAULT_MAX_ZOMBIES},
+    args::BufferSize,
     exit_code::ExitCode,
-    kernel::{BackendCheck, BtfCheck, Capabilities, Config, Confinement, Examination, Scope},
+    kernel::{
+        BackendCheck, BtfCheck, Capabilities, Config, Confinement, DEFAULT_MAX_ZOMBIES,
+        Examination, Scope,
+    },
     sink,
     system::{Cgroups, proc::Proc},
     text::{self, BAD, GOOD, HEADING, encode, visible},

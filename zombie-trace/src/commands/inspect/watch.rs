@@ -11,15 +11,18 @@ use tokio::time::Instant;
 
 use crate::{
     aggregate::Summary,
-    args::{BackendChoice, BufferSize, DEFAULT_MAX_ZOMBIES, TuningArgs},
+    args::{BackendChoice, BufferSize, TuningArgs},
     filter::Filter,
-    kernel::{self, Scope},
+    kernel::{self, DEFAULT_MAX_ZOMBIES, Scope},
     model::{Alive, Loss, Start, Zombie},
     run::{
         attach,
+        followed::Followed,
+        host::ThisHost,
+        notice,
         pipeline::Pipeline,
         session::{Session, Trouble},
-        signals::{Inherited, Signals},
+        signals::{self, Inherited, Signals},
     },
     sink::Sink,
     value::TimeSpan,
@@ -84,14 +87,9 @@ impl Watch {
             let error_ns = tracer.backend().error_ns();
             let sink = Box::new(seen.clone());
             Session::new(
-                Pipeline::new(
-                    error_ns,
-                    never,
-                    filter,
-                    sink,
-                    Box::new(crate::system::proc::command_line),
-                ),
+                Pipeline::new(error_ns, never, filter, sink, Box::new(ThisHost::new())),
                 tracer,
+                notice::warnings(),
             )
         })?;
         Ok(Self {
@@ -109,10 +107,12 @@ impl Watch {
     pub(super) fn follow(mut self, duration: TimeSpan) -> anyhow::Result<Reaping> {
         let outcome = self.runtime.block_on(async {
             let deadline = Instant::now() + duration.into();
-            self.session
-                .follow(None, &mut self.signals, Some(deadline))
-                .await?;
-            self.session.finish().await
+            let mut followed = Followed {
+                traced: None,
+                signals: &mut self.signals,
+            };
+            self.session.follow(&mut followed, Some(deadline)).await?;
+            self.session.finish(signals::is_urgent).await
         });
         match outcome {
             Ok(_) => Ok(self.seen.take()),

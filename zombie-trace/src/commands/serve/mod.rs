@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use self::{collector::Collector, pages::Pages, resolver::Resolver};
-pub use args::{CollectorChoice, CollectorError, Listen, ListenError, ServeArgs};
+pub use args::{CollectorChoice, ServeArgs};
 
 use crate::{
     exit_code::ExitCode,
@@ -37,7 +37,10 @@ use crate::{
     kernel::{self, Backend},
     metrics::{Settings, Totals},
     run::{
-        attach, notice,
+        attach,
+        followed::Followed,
+        host::ThisHost,
+        notice,
         pipeline::Pipeline,
         session::{Session, Trouble},
         signals::{Inherited, Signals},
@@ -80,7 +83,11 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         say(&format!("serving http://{address}/metrics"));
     }
     let outcome = runtime.block_on(async {
-        session.follow(None, &mut signals, None).await?;
+        let mut followed = Followed {
+            traced: None,
+            signals: &mut signals,
+        };
+        session.follow(&mut followed, None).await?;
         session.catch_up()
     });
     exporter.stop();
@@ -127,9 +134,9 @@ fn begin(args: &ServeArgs, exponential: bool) -> anyhow::Result<(Session, Metric
         never,
         Filter::default(),
         sink,
-        Box::new(crate::system::proc::command_line),
+        Box::new(ThisHost::new()),
     );
-    let session = Session::new(pipeline, tracer)?;
+    let session = Session::new(pipeline, tracer, notice::warnings())?;
     Ok((session, metrics, backend))
 }
 

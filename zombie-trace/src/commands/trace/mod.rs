@@ -2,9 +2,7 @@
 
 mod args;
 
-use std::{
-    ffi::OsString, future::Future, io, pin::pin, process::ExitStatus, thread, time::Duration,
-};
+use std::{future::Future, io, pin::pin, process::ExitStatus, thread, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{sync::oneshot, time::Instant};
@@ -15,21 +13,25 @@ use crate::{
     commands::gates::Gates,
     exit_code::ExitCode,
     filter::Filter,
+    gate::Figures,
     kernel::{self, Scope, Tracer},
     model::{ScopeLine, Start},
     run::{
         attach,
         command::{self, Program, StartError, Terminal, Traced},
         destination::{Destination, Target},
+        followed::Followed,
+        host::ThisHost,
         live_line::LiveLine,
         notice,
         pipeline::{Ending, Pipeline},
         session::{Session, Trouble, until},
-        signals::{Inherited, Signals},
+        signals::{self, Inherited, Signals},
+        start,
     },
     sink::{self, Queue},
     stderr::{self, say},
-    system::{self, Release, deadline::Deadline, monotonic_now, wall_clock},
+    system::deadline::Deadline,
 };
 
 /// What a run writes, and where.
@@ -132,7 +134,7 @@ async fn trace(
     }
 
     if let Some(line) = live_line {
-        session = session.with_live_line(line);
+        session = session.observed_by(Box::new(move |so_far| line.show(so_far)));
     }
     let mut outcome = session.start(&start).map(|()| None);
     // `refused`: the exit status if COMMAND does not run.
@@ -147,9 +149,13 @@ async fn trace(
     let deadline = args.duration.map(|limit| Instant::now() + limit.into());
     if outcome.is_ok() && refused.is_none() {
         let begun = executed(traced.as_ref());
-        let follow = session.follow(traced.as_mut(), &mut signals, deadline);
+        let mut followed = Followed {
+            traced: traced.as_mut(),
+            signals: &mut signals,
+        };
+        let follow = session.follow(&mut followed, deadline);
         outcome = replacing(&mut destination, begun, follow).await;
-        session.end_live_line();
+        session.end_observation();
     }
     if let Some(error) = traced.as_ref().and_then(Traced::start_error) {
         refused = Some(refuse(&error));
@@ -167,7 +173,7 @@ async fn trace(
         }
         // On the terminal, a summary of nothing would only hide why COMMAND does not run.
         if refused.is_none() || plan.keeps_refused {
-            outcome = session.finish().await.map(|end| {
+            outcome = session.finish(signals::is_urgent).await.map(|end| {
                 ending = Some(end);
                 ended
             });
@@ -294,7 +300,11 @@ fn conclude(
     }
     let mut condition_holds = false;
     if let Some(ending) = &ending {
-        match gates.judge(|condition| condition.judge(&ending.figures)) {
+        let figures = Figures {
+            times: Some(ending.times.clone()),
+            ..Figures::new(&ending.summary)
+        };
+        match gates.judge(|condition| condition.judge(&figures)) {
             Ok(holds) => condition_holds = holds,
             Err(error) => failures.push(error),
         }
@@ -373,12 +383,13 @@ fn begin(plan: &Plan<'_>, tracer: Tracer, output: Queue) -> anyhow::Result<Sessi
         alive_after.as_nanos(),
         plan.filter.clone(),
         sink,
-        Box::new(system::proc::command_line),
+        Box::new(ThisHost::new()),
     );
     if plan.interval.is_some() {
         pipeline = pipeline.with_intervals();
     }
-    let mut session = Session::new(pipeline, tracer)?.looking_after(alive_after.into());
+    let mut session =
+        Session::new(pipeline, tracer, notice::warnings())?.looking_after(alive_after.into());
     if let Some(interval) = plan.interval {
         session = session.with_intervals(interval);
     }
@@ -420,28 +431,14 @@ async fn outlive(
 
 fn start_line(plan: &Plan<'_>, tracer: &Tracer) -> Start {
     let args = plan.args;
-    let text = |args: &[OsString]| -> Vec<String> {
-        args.iter()
-            .map(|arg| arg.to_string_lossy().into_owned())
-            .collect()
+    let words = args.command.iter();
+    let command: Vec<_> = words
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    let scope = ScopeLine {
+        command: !command.is_empty(),
+        ..args.scope.line()
     };
-    let given: Vec<_> = std::env::args_os().collect();
-    Start {
-        ts: wall_clock().timestamp(monotonic_now()),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        kernel: Release::running().as_str().to_owned(),
-        backend: tracer.backend().name().to_owned(),
-        tracer_pid: std::process::id(),
-        host: system::host_name(),
-        boot_id: system::boot_id(),
-        cpus: system::cpus_online(),
-        pid_max: system::pid_max(),
-        args: Some(text(&given)),
-        command: (!args.command.is_empty()).then(|| text(&args.command)),
-        scope: Some(ScopeLine {
-            command: !args.command.is_empty(),
-            ..args.scope.line()
-        }),
-        filter: Some(plan.filter.line()),
-    }
+    let command = (!command.is_empty()).then_some(command);
+    start::line(tracer.backend(), command, scope, plan.filter.line())
 }

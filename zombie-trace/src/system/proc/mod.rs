@@ -13,9 +13,9 @@ mod parents;
 mod view;
 
 pub use clock::run_queue_clocks;
-pub use existing::{Existing, Found};
+pub use existing::Existing;
 pub use findings::Findings;
-pub use limits::{Limit, Limits, pids};
+pub use limits::{Limit, pids};
 pub use parents::Parents;
 pub use view::{Gap, Proc, ProcError};
 
