@@ -6,6 +6,7 @@ mod lingering;
 mod overdue;
 mod reaping;
 mod run_queue_clocks;
+mod unended;
 mod wall_clock;
 
 pub use growth::{Growing, Growth, Shrunk, Trend, Zombies};
@@ -15,4 +16,5 @@ pub use lingering::{Lingering, LingeringParent};
 pub use overdue::{Overdue, TaskId};
 pub use reaping::{Reaping, Reaps};
 pub use run_queue_clocks::RunQueueClocks;
+pub use unended::Unended;
 pub use wall_clock::WallClock;

@@ -29,6 +29,8 @@ pub struct Standing {
     pub autoreaped: u64,
     /// What was lost.
     pub lost: Lost,
+    /// Processes that began to end over a second ago and have not; `None` if that can't be read.
+    pub dying: Option<u64>,
     /// `None` if it can't be read.
     pub pids: Option<Pids>,
 }
@@ -44,6 +46,8 @@ pub struct MetricFigures {
     pub autoreaped: u64,
     /// See [`Standing::lost`].
     pub lost: Lost,
+    /// See [`Standing::dying`].
+    pub dying: Option<u64>,
     /// See [`Standing::pids`].
     pub pids: Option<Pids>,
     /// When counting began.
@@ -72,6 +76,7 @@ pub struct Totals {
     ageing: Ageing,
     autoreaped: u64,
     lost: Lost,
+    dying: Option<u64>,
     pids: Option<Pids>,
     run: RunFacts,
     started: Timestamp,
@@ -90,6 +95,7 @@ impl Totals {
             ageing: Ageing::default(),
             autoreaped: 0,
             lost: Lost::default(),
+            dying: None,
             pids: None,
             run: RunFacts {
                 begin: Some(settings.started),
@@ -133,6 +139,7 @@ impl Totals {
         }
         self.autoreaped = standing.autoreaped;
         self.lost = standing.lost;
+        self.dying = standing.dying;
         self.pids = standing.pids;
     }
 
@@ -143,6 +150,7 @@ impl Totals {
             overflow: self.series.overflow(),
             autoreaped: self.autoreaped,
             lost: self.lost,
+            dying: self.dying,
             pids: self.pids,
             started: self.started,
             backend: self.backend,
@@ -193,6 +201,7 @@ pub(super) mod tests {
             living,
             autoreaped: 0,
             lost: Lost::default(),
+            dying: None,
             pids: None,
         }
     }
@@ -224,6 +233,7 @@ pub(super) mod tests {
                 map_full: 2,
                 missed: 3,
             },
+            dying: Some(2),
             pids: Some(Pids {
                 used: 200,
                 max: 32_768,

@@ -10,6 +10,7 @@ pub mod notice;
 pub mod pipeline;
 pub(crate) mod session;
 pub mod signals;
+mod unended;
 mod unlisted;
 
 pub(crate) use attach::attach;

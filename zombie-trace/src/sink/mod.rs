@@ -18,14 +18,14 @@ pub use metrics::Metrics;
 pub use options::{Options, new};
 pub use output::{Medium, Output, Screen};
 pub use queue::{Progress, Queue};
-pub use text::{Intervals, Look, Process, Table, Tables, Text, comparison, process_table};
+pub use text::{Intervals, Look, Process, Table, Tables, Text, comparison, dying_table, process_table};
 pub(crate) use text::{leaks, verdict};
 
 use crate::{
     aggregate::{Interval, Summary},
     lifecycle::{LingeringParent, TaskId},
     metrics::Standing,
-    model::{Alive, Loss, Running, Start, Unlisted, Zombie},
+    model::{Alive, Dying, Loss, Running, Start, Unlisted, Zombie},
 };
 
 /// Takes the results of a run, in order.
@@ -67,6 +67,14 @@ pub trait Sink {
     /// Whether it can take another line. If not, nobody reads the output, or not fast enough.
     fn has_room(&mut self) -> bool {
         true
+    }
+    /// Whether [`dying`](Self::dying) is of use.
+    fn wants_dying(&self) -> bool {
+        true
+    }
+    /// A process was killed or has begun to exit, and does not come to its end.
+    fn dying(&mut self, _: &Dying) -> io::Result<()> {
+        Ok(())
     }
     /// Something was lost.
     fn loss(&mut self, loss: &Loss) -> io::Result<()>;
