@@ -4,10 +4,12 @@
 
 mod advice;
 mod diagnose;
+mod dying;
 mod facts;
 
 pub use advice::general_advice;
 pub use diagnose::diagnose;
+pub use dying::dying;
 pub(crate) use facts::WNOTHREAD;
 pub use facts::{
     Disposition, Facts, History, OtherProcess, ParentFacts, PipeFacts, State, ThreadFacts, Tracer,

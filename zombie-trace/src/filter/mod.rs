@@ -7,7 +7,7 @@ pub use listing::Listing;
 pub use name_glob::NameGlob;
 
 use crate::{
-    model::{Alive, Comm, FilterLine, Zombie},
+    model::{Alive, Comm, Dying, FilterLine, Zombie},
     value::TimeSpan,
 };
 
@@ -71,6 +71,13 @@ impl Filter {
             failed,
             alive.age_ns,
         )
+    }
+
+    /// Whether a dying process is listed; `parent_comm` is its parent's name. It has no zombie time, and
+    /// no exit status yet.
+    pub fn passes_dying(&self, dying: &Dying, parent_comm: Option<&Comm>) -> bool {
+        let any = u64::MAX;
+        self.matches(&dying.comm, parent_comm, dying.signal.is_some(), any)
     }
 
     fn matches(&self, comm: &Comm, parent: Option<&Comm>, failed: bool, zombie_ns: u64) -> bool {

@@ -7,6 +7,7 @@ mod overdue;
 mod reaping;
 mod run_queue_clocks;
 mod standing;
+mod unended;
 mod wall_clock;
 
 pub use growth::{Growing, Growth, Shrunk, Trend, Zombies};
@@ -17,4 +18,5 @@ pub use overdue::{Overdue, TaskId};
 pub use reaping::Reaping;
 pub use run_queue_clocks::RunQueueClocks;
 pub use standing::{Pids, Standing};
+pub use unended::Unended;
 pub use wall_clock::WallClock;

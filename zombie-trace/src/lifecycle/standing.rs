@@ -23,6 +23,8 @@ pub struct Standing {
     pub autoreaped: u64,
     /// What was lost.
     pub lost: Lost,
+    /// Processes that began to end over a second ago and have not; `None` if that can't be read.
+    pub dying: Option<u64>,
     /// `None` if it can't be read.
     pub pids: Option<Pids>,
 }

@@ -108,6 +108,13 @@ impl MetricFigures {
                 Samples::Counters(vec![self.sample(vec![], self.overflow)]),
             ),
         ];
+        if let Some(dying) = self.dying {
+            families.push(family(
+                "zombie_trace_dying",
+                "Processes that were killed or began to exit over a second ago and have not ended.",
+                Samples::Gauges(vec![self.sample(vec![], dying as f64)]),
+            ));
+        }
         if let Some(pids) = self.pids {
             families.extend([
                 family(

@@ -20,6 +20,8 @@ pub struct MetricFigures {
     pub autoreaped: u64,
     /// See [`Standing::lost`].
     pub lost: Lost,
+    /// See [`Standing::dying`].
+    pub dying: Option<u64>,
     /// See [`Standing::pids`].
     pub pids: Option<Pids>,
     /// When counting began.
@@ -48,6 +50,7 @@ pub struct Totals {
     ageing: Ageing,
     autoreaped: u64,
     lost: Lost,
+    dying: Option<u64>,
     pids: Option<Pids>,
     run: RunFacts,
     started: Timestamp,
@@ -66,6 +69,7 @@ impl Totals {
             ageing: Ageing::default(),
             autoreaped: 0,
             lost: Lost::default(),
+            dying: None,
             pids: None,
             run: RunFacts {
                 begin: Some(settings.started),
@@ -109,6 +113,7 @@ impl Totals {
         }
         self.autoreaped = standing.autoreaped;
         self.lost = standing.lost;
+        self.dying = standing.dying;
         self.pids = standing.pids;
     }
 
@@ -119,6 +124,7 @@ impl Totals {
             overflow: self.series.overflow(),
             autoreaped: self.autoreaped,
             lost: self.lost,
+            dying: self.dying,
             pids: self.pids,
             started: self.started,
             backend: self.backend,
@@ -169,6 +175,7 @@ pub(super) mod tests {
             living,
             autoreaped: 0,
             lost: Lost::default(),
+            dying: None,
             pids: None,
         }
     }
@@ -200,6 +207,7 @@ pub(super) mod tests {
                 map_full: 2,
                 missed: 3,
             },
+            dying: Some(2),
             pids: Some(Pids {
                 used: 200,
                 max: 32_768,

@@ -78,6 +78,12 @@ impl Alive {
         }
     }
 
+    /// Its parent can reap it. It can't while a thread of it lives: that is no zombie by our measure, and in
+    /// no count.
+    pub fn is_reapable(&self) -> bool {
+        self.cause != Some(Cause::LeaderWithThreads)
+    }
+
     /// It was a zombie before the tracer attached.
     pub fn pre_existing(&self) -> bool {
         self.flags.contains(&Flag::PreExisting)

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Alive, FilterLine, How, ScopeLine, Start, Zombie};
+use super::{Alive, Dying, DyingThread, FilterLine, How, ScopeLine, Start, Zombie};
 
 /// A run of everything.
 pub(crate) fn start() -> Start {
@@ -92,5 +92,28 @@ pub(crate) fn alive() -> Alive {
         container: None,
         parent_container: None,
         flags: Vec::new(),
+    }
+}
+
+/// A process that was killed 4.2 s ago, of which one thread hangs in a file system.
+pub(crate) fn dying() -> Dying {
+    let thread = |tid, state, wchan: Option<&str>| DyingThread {
+        tid,
+        comm: "worker".into(),
+        state,
+        wchan: wchan.map(str::to_owned),
+    };
+    Dying {
+        ts: Timestamp::UNIX_EPOCH,
+        pid: 120,
+        comm: "server".into(),
+        ppid: Some(100),
+        signal: Some(9),
+        since_ns: Some(4_200_000_000),
+        tracer_pid: None,
+        threads: vec![
+            thread(123, 'D', Some("fuse_wait_answer")),
+            thread(124, 'R', None),
+        ],
     }
 }

@@ -4,6 +4,7 @@ mod alive;
 mod cause;
 mod comm;
 mod counts;
+mod dying;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod flag;
@@ -17,6 +18,7 @@ pub use alive::Alive;
 pub use cause::{Cause, Diagnosis};
 pub use comm::Comm;
 pub use counts::{Counts, Lost};
+pub use dying::{Dying, DyingThread};
 pub use flag::Flag;
 pub use language_runtime::LanguageRuntime;
 pub use line::{FilterLine, Loss, Running, ScopeLine, Start, Unlisted, UnlistedParent};

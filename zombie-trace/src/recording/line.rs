@@ -5,7 +5,7 @@ use serde::{Deserialize, de};
 
 use crate::{
     aggregate::{Summary, ZombieTimes},
-    model::{Alive, Loss, Lost, SCHEMA, Start, Unlisted, Zombie},
+    model::{Alive, Dying, Loss, Lost, SCHEMA, Start, Unlisted, Zombie},
 };
 
 /// A line of a recording.
@@ -18,6 +18,8 @@ pub enum Line {
     Zombie(Zombie),
     /// A zombie still existed.
     Alive(Alive),
+    /// A process did not come to its end.
+    Dying(Dying),
     /// Processes were reaped that a filter leaves out of the list.
     Unlisted(Unlisted),
     /// Something was lost.
@@ -92,12 +94,13 @@ impl From<serde_json::Error> for LineError {
 /// A line without its newline; `None` if its type is not known, as of a newer version.
 pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, LineError> {
     let kind = kind(line)?;
-    if line.len() > LONGEST_RECORD && matches!(&*kind, "zombie" | "alive" | "unlisted" | "loss") {
+    if line.len() > LONGEST_RECORD && is_short(&kind) {
         return Err(LineError::TooLong);
     }
     Ok(Some(match &*kind {
         "zombie" => Line::Zombie(serde_json::from_slice(line)?),
         "alive" => Line::Alive(serde_json::from_slice(line)?),
+        "dying" => Line::Dying(serde_json::from_slice(line)?),
         "unlisted" => Line::Unlisted(serde_json::from_slice(line)?),
         "loss" => Line::Loss(serde_json::from_slice(line)?),
         "interval" => Line::Interval(serde_json::from_slice(line)?),
@@ -117,6 +120,11 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, LineError> {
             return Ok(None);
         }
     }))
+}
+
+/// A line of this type is about one process or one loss.
+fn is_short(kind: &str) -> bool {
+    matches!(kind, "zombie" | "alive" | "dying" | "unlisted" | "loss")
 }
 
 /// The type of a line: zombie-trace writes it first, but it may stand anywhere.

@@ -139,7 +139,7 @@ impl Tally {
             }
             Line::Alive(alive) => {
                 self.lists_processes = true;
-                if alive.pre_existing() {
+                if alive.pre_existing() || !alive.is_reapable() {
                     return;
                 }
                 if self.alive.0 < Some(alive.ts) {
@@ -148,7 +148,7 @@ impl Tally {
                 self.alive.1 += u64::from(self.alive.0 == Some(alive.ts));
             }
             // How many of them a run writes is not in its summary.
-            Line::Unlisted(_) => {}
+            Line::Unlisted(_) | Line::Dying(_) => {}
             Line::Loss(loss) => self.lost += loss.lost,
             Line::Interval(interval) => {
                 let ended = interval.reaped.saturating_add(interval.autoreaped);

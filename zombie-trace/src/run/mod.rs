@@ -22,6 +22,7 @@ pub(crate) mod session;
 #[cfg(feature = "cli")]
 pub(crate) mod signals;
 pub(crate) mod start;
+mod unended;
 mod unlisted;
 pub(crate) mod warning;
 

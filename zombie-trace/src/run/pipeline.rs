@@ -18,17 +18,18 @@ use crate::{
     kernel::decode::Event,
     lifecycle::{
         Lifecycle, Lingering, LingeringParent, Overdue, Pids, Reaping, RunQueueClocks, Standing,
-        TaskId, WallClock,
+        TaskId, Unended, WallClock,
     },
     model::{Alive, Cause, Comm, Counts, Diagnosis, Loss, Lost, Running, Start, Zombie},
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
         host::Host,
+        unended::{DYING_AFTER, without_leader},
         unlisted::Unlistings,
     },
     sink::Sink,
-    system::proc::Limit,
+    system::proc::{self, Limit, Proc, Rest},
 };
 
 /// How a run ended.
@@ -94,6 +95,12 @@ pub struct Pipeline {
     /// Pid, name and command line of COMMAND.
     command: Option<(u32, Comm, String)>,
     reaping: Reaping,
+    /// Those that are dying.
+    dying: Unended,
+    /// How many that were at the last look.
+    dying_now: Option<u64>,
+    /// Those whose main thread alone has ended.
+    leaderless: Unended,
     /// Lines that the output had no room for.
     unwritten: u64,
     /// What the `loss` lines have reported.
@@ -127,6 +134,9 @@ impl Pipeline {
             command_lines: CommandLines::default(),
             command: None,
             reaping: Reaping::default(),
+            dying: Unended::new(DYING_AFTER.as_nanos() as u64),
+            dying_now: None,
+            leaderless: Unended::new(alive_after_ns),
             overdue: Overdue::new(alive_after_ns),
             lifecycle: Lifecycle::new(error_ns),
             filter,
@@ -369,6 +379,7 @@ impl Pipeline {
             living: living.collect(),
             autoreaped: counters.autoreaped,
             lost: accounts::lost(counters, missed_exits),
+            dying: self.dying_now,
             pids: self.host.pids().map(|pids| Pids {
                 used: pids.used,
                 max: pids.limit,
@@ -422,6 +433,75 @@ impl Pipeline {
             self.report_lingering(census)?;
         }
         self.end_batch()
+    }
+
+    /// A look at the processes that have begun to end and have not: reports those that are due. `exits`:
+    /// since when those exit that the kernel side has seen exit, by pid.
+    pub fn unended(
+        &mut self,
+        proc: &Proc,
+        seen: &[proc::Unended],
+        exits: &HashMap<u32, u64>,
+    ) -> io::Result<()> {
+        self.begin_batch();
+        let now = self.host.now();
+        let (dying, leaderless) = self.look_at_unended(now, seen, exits);
+        let due: HashSet<TaskId> = self.dying.due(&dying).into_iter().collect();
+        let leaderless: HashSet<TaskId> = self.leaderless.due(&leaderless).into_iter().collect();
+        if self.sink.wants_dying() {
+            let due: Vec<_> = dying.into_iter().filter(|(id, _)| due.contains(id)).collect();
+            self.write_unended(now, proc, seen, &due, &leaderless)?;
+        }
+        self.end_batch()
+    }
+
+    /// How long those have been dying, and those without a main thread.
+    fn look_at_unended(
+        &mut self,
+        now: u64,
+        seen: &[proc::Unended],
+        exits: &HashMap<u32, u64>,
+    ) -> (Vec<(TaskId, u64)>, Vec<(TaskId, u64)>) {
+        let (dying, leaderless): (Vec<_>, Vec<_>) =
+            seen.iter().partition(|one| matches!(one.rest, Rest::Dying { .. }));
+        let dying = dying.iter().map(|one| (one.id(), exits.get(&one.pid).copied()));
+        let dying = self.dying.look(now, dying);
+        let leaderless = leaderless.iter().map(|one| (one.id(), None));
+        let leaderless = self.leaderless.look(now, leaderless);
+        let is_dying = |(_, age): &&(TaskId, u64)| *age >= DYING_AFTER.as_nanos() as u64;
+        self.dying_now = Some(dying.iter().filter(is_dying).count() as u64);
+        (dying, leaderless)
+    }
+
+    /// Writes those of the dying, each with how long it has been, and of those without a main thread.
+    fn write_unended(
+        &mut self,
+        now: u64,
+        proc: &Proc,
+        seen: &[proc::Unended],
+        dying: &[(TaskId, u64)],
+        leaderless: &HashSet<TaskId>,
+    ) -> io::Result<()> {
+        let dying: HashMap<TaskId, u64> = dying.iter().copied().collect();
+        for one in seen {
+            if let Some(&age) = dying.get(&one.id()) {
+                let age = age.max(proc::since_last_run(one, now));
+                let line = one.dying(self.wall.timestamp(now), Some(age));
+                if let Some(line) = line
+                    && self.filter.passes_dying(&line, one.parent_comm().as_ref())
+                    && !self.lacks_room()
+                {
+                    self.sink.dying(&line)?;
+                }
+            } else if leaderless.contains(&one.id())
+                && let Some(alive) = without_leader(proc, one, &self.wall)
+                && self.filter.passes_alive(&alive)
+                && !self.lacks_room()
+            {
+                self.sink.alive(&alive)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reports the parents of all zombies that have come to the age for it, where that says something new.
@@ -499,8 +579,13 @@ impl Pipeline {
         }
     }
 
-    /// The end of the run: lists what is still there and writes the summary.
-    pub fn finish(&mut self, remains: &Remains) -> io::Result<Ending> {
+    /// The end of the run: lists what is still there and writes the summary. `unended`: what a look at those
+    /// that have begun to end has seen, as for [`unended`](Self::unended).
+    pub fn finish(
+        &mut self,
+        remains: &Remains,
+        unended: Option<(&Proc, &[proc::Unended], &HashMap<u32, u64>)>,
+    ) -> io::Result<Ending> {
         self.begin_batch();
         let now = self.host.now();
         for record in &remains.released {
@@ -521,6 +606,14 @@ impl Pipeline {
             if self.filter.passes_alive(&alive) && !self.lacks_room() {
                 self.sink.alive(&alive)?;
             }
+        }
+        if let Some((proc, seen, exits)) = unended
+            && self.sink.wants_dying()
+        {
+            let (mut dying, leaderless) = self.look_at_unended(now, seen, exits);
+            dying.retain(|(_, age)| *age >= DYING_AFTER.as_nanos() as u64);
+            let leaderless = leaderless.into_iter().map(|(id, _)| id).collect();
+            self.write_unended(now, proc, seen, &dying, &leaderless)?;
         }
         let mut counts = Accounts::of(remains).counts();
         counts.filtered += self.filtered;

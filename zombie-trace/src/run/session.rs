@@ -19,7 +19,7 @@ use zombie_trace_common::{Counters, SnapshotEntry};
 
 use crate::{
     cause::History,
-    kernel::{Adopted, KernelError, RecordSource, Tracer, decode::Event},
+    kernel::{Adopted, KernelError, RecordSource, Scope, Tracer, decode::Event},
     lifecycle::{Growth, RunQueueClocks, Trend, Zombies},
     model::{Diagnosis, Start},
     run::{
@@ -28,12 +28,14 @@ use crate::{
         control::{Control, Request},
         kernel_side::{KernelSide, Records},
         pipeline::{Ending, NewLoss, Pipeline, SoFar},
+        unended::{self, Members},
         warning::{self, Warning},
     },
     system::{
         deadline::{Deadline, END},
         privilege::raised,
-        proc::{Findings, Proc},
+        proc::{Findings, Proc, Unended},
+        thread_cpu_time,
     },
 };
 
@@ -114,6 +116,8 @@ pub(crate) struct Session<K = Tracer, R = RecordSource> {
     /// `None` where /proc shows the processes of others, or none: no causes then.
     proc: Option<Proc>,
     growth: Growth,
+    /// Which processes it is about, as far as /proc can say.
+    members: Members,
     /// How many ticks apart long-lived zombies are looked for.
     alive_ticks: u32,
     interval: Option<time::Interval>,
@@ -172,6 +176,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             proc,
             warn,
             growth: Growth::default(),
+            members: Members::default(),
             alive_ticks: A_SECOND,
             interval: None,
             observer: None,
@@ -180,6 +185,12 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             overlooked: unsettled,
             end: None,
         })
+    }
+
+    /// It is about the processes in this scope.
+    pub(crate) fn about(self, scope: &Scope) -> anyhow::Result<Self> {
+        let members = Members::of(scope.clone()).context("--cgroup")?;
+        Ok(Self { members, ..self })
     }
 
     /// Looks for zombies of this age.
@@ -247,6 +258,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         let mut ticks: u32 = 0;
         let mut deadline = deadline;
         let mut next_look = Instant::now();
+        let mut next_for_unended = next_look;
         loop {
             tokio::select! {
                 filled = self.source.filled() => {
@@ -261,6 +273,10 @@ impl<K: KernelSide, R: Records> Session<K, R> {
                         self.report_loss()?;
                     }
                     let now = Instant::now();
+                    if now >= next_for_unended {
+                        let pause = self.report_unended()? * unended::LOOK_SHARE;
+                        next_for_unended = now + pause.max(unended::BETWEEN_LOOKS);
+                    }
                     if ticks.is_multiple_of(self.alive_ticks) && now >= next_look {
                         next_look = now + self.report_alive()? * LOOK_SHARE;
                     }
@@ -349,6 +365,47 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             self.pipeline.alive(&census, &due, &diagnoses)?;
         }
         Ok(took)
+    }
+
+    /// Reports the processes that began to end and did not come to their end. Gives the CPU time that this
+    /// took.
+    fn report_unended(&mut self) -> Result<Duration, Trouble> {
+        let begin = thread_cpu_time();
+        let looked = self.look_for_unended()?;
+        if let (Some((seen, exits)), Some(proc)) = (looked, &self.proc) {
+            self.pipeline.unended(proc, &seen, &exits)?;
+        }
+        Ok(thread_cpu_time().saturating_sub(begin))
+    }
+
+    /// Those in scope, and since when those exit that the kernel side has seen exit. `None` if /proc does
+    /// not show them.
+    #[expect(clippy::type_complexity, reason = "two values, used at once")]
+    fn look_for_unended(&mut self) -> Result<Option<(Vec<Unended>, HashMap<u32, u64>)>, Trouble> {
+        let Some(proc) = &self.proc else {
+            return Ok(None);
+        };
+        let mut existing = None;
+        let mut among = None;
+        if self.members.is_tree() {
+            let listed = self.tracer.list()?;
+            let running = self.tracer.descendants()?;
+            let pids = running.iter().map(|process| process.pid);
+            let pids = pids.chain(listed.iter().map(|entry| entry.record.pid));
+            among = Some(pids.collect::<Vec<_>>());
+            existing = Some(listed);
+        }
+        let look = || proc.unended(among.as_deref());
+        let Ok(mut seen) = raised(Capability::CAP_SYS_PTRACE, look) else {
+            return Ok(None);
+        };
+        seen.retain(|process| self.members.has(process));
+        let existing = match existing {
+            Some(existing) => existing,
+            None if seen.is_empty() => Vec::new(),
+            None => self.tracer.list()?,
+        };
+        Ok(Some((seen, unended::exits(&existing))))
     }
 
     /// What is dying or a zombie, and the counters before it was listed.
@@ -444,7 +501,10 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         let deadline = self.end.unwrap_or_else(|| Deadline::after(END));
         let remains = self.settle(deadline, is_urgent).await?;
         self.tracer.flush_log();
-        let ending = self.pipeline.finish(&remains)?;
+        let looked = self.look_for_unended()?;
+        let unended = looked.as_ref().zip(self.proc.as_ref());
+        let unended = unended.map(|((seen, exits), proc)| (proc, &**seen, exits));
+        let ending = self.pipeline.finish(&remains, unended)?;
         if let Some(lost) = ending.lost {
             self.warn_of_loss(&lost);
         }

@@ -7,7 +7,7 @@ use serde_json::ser::{CompactFormatter, Formatter};
 use super::{Medium, Sink};
 use crate::{
     aggregate::{Interval, Summary},
-    model::{Alive, Loss, SCHEMA, Start, Unlisted, Zombie},
+    model::{Alive, Dying, Loss, SCHEMA, Start, Unlisted, Zombie},
 };
 
 /// Writes an object, with all control and format characters in strings escaped. JSON requires that
@@ -72,7 +72,7 @@ pub struct Json<W> {
 }
 
 impl<W: Medium> Json<W> {
-    /// Writes to `out`; without `stream`, it leaves out `zombie`, `unlisted` and `alive`.
+    /// Writes to `out`; without `stream`, it leaves out `zombie`, `unlisted`, `alive` and `dying`.
     pub fn new(out: W, stream: bool) -> Self {
         Self {
             out,
@@ -114,6 +114,14 @@ impl<W: Medium> Sink for Json<W> {
     fn alive(&mut self, alive: &Alive) -> io::Result<()> {
         if self.stream {
             self.write("alive", alive.ts, alive)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn dying(&mut self, dying: &Dying) -> io::Result<()> {
+        if self.stream {
+            self.write("dying", dying.ts, dying)
         } else {
             Ok(())
         }
@@ -163,7 +171,7 @@ mod tests {
         aggregate::Aggregate,
         model::{
             Counts, Lost,
-            fixtures::{alive, start, zombie},
+            fixtures::{alive, dying, start, zombie},
         },
     };
 
@@ -205,11 +213,32 @@ mod tests {
         json.start(&start()).unwrap();
         json.zombie(&zombie()).unwrap();
         json.alive(&alive()).unwrap();
+        json.dying(&dying()).unwrap();
         for line in String::from_utf8(out).unwrap().lines() {
             assert!(line.starts_with(r#"{"type":""#), "{line}");
             assert!(line.contains(r#"","ts":""#), "{line}");
             assert_eq!(line.matches(r#""ts":"#).count(), 1, "{line}");
         }
+    }
+
+    #[test]
+    fn a_dying_process_has_its_threads() {
+        let lines = lines(true, |json| json.dying(&dying()).unwrap());
+        let expected = serde_json::json!({
+            "type": "dying",
+            "ts": "1970-01-01T00:00:00.000000000Z",
+            "pid": 120,
+            "comm": "server",
+            "ppid": 100,
+            "signal": 9,
+            "since_ns": 4_200_000_000_u64,
+            "tracer_pid": null,
+            "threads": [
+                { "tid": 123, "comm": "worker", "state": "D", "wchan": "fuse_wait_answer" },
+                { "tid": 124, "comm": "worker", "state": "R", "wchan": null },
+            ],
+        });
+        assert_eq!(lines, [expected]);
     }
 
     #[test]
@@ -246,6 +275,7 @@ mod tests {
             json.start(&start()).unwrap();
             json.zombie(&zombie()).unwrap();
             json.alive(&alive()).unwrap();
+            json.dying(&dying()).unwrap();
             json.loss(&loss).unwrap();
             json.summary(&summary).unwrap();
         });

@@ -74,6 +74,10 @@ impl Sink for Metrics {
         Ok(())
     }
 
+    fn wants_dying(&self) -> bool {
+        false
+    }
+
     fn loss(&mut self, _: &Loss) -> io::Result<()> {
         Ok(())
     }

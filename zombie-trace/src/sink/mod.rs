@@ -26,7 +26,9 @@ pub use self::{
     options::{Options, new},
     output::{Medium, Output, Screen},
     queue::{Progress, Queue},
-    text::{Intervals, Look, Process, Table, Tables, Text, comparison, process_table},
+    text::{
+        Intervals, Look, Process, Table, Tables, Text, comparison, dying_table, process_table,
+    },
 };
 #[cfg(feature = "cli")]
 pub(crate) use self::{
@@ -39,7 +41,7 @@ pub use metrics::Metrics;
 use crate::{
     aggregate::{Interval, Summary},
     lifecycle::{LingeringParent, Standing, TaskId},
-    model::{Alive, Loss, Running, Start, Unlisted, Zombie},
+    model::{Alive, Dying, Loss, Running, Start, Unlisted, Zombie},
 };
 
 /// Takes the results of a run, in order.
@@ -81,6 +83,14 @@ pub trait Sink {
     /// Whether it can take another line. If not, nobody reads the output, or not fast enough.
     fn has_room(&mut self) -> bool {
         true
+    }
+    /// Whether [`dying`](Self::dying) is of use.
+    fn wants_dying(&self) -> bool {
+        true
+    }
+    /// A process was killed or has begun to exit, and does not come to its end.
+    fn dying(&mut self, _: &Dying) -> io::Result<()> {
+        Ok(())
     }
     /// Something was lost.
     fn loss(&mut self, loss: &Loss) -> io::Result<()>;

@@ -145,7 +145,7 @@ impl Run {
                 }
                 Line::Loss(loss) => lost += loss.lost,
                 Line::Summary(end) => summary = Some(end),
-                Line::Start(_) | Line::Alive(_) => {}
+                Line::Start(_) | Line::Alive(_) | Line::Dying(_) => {}
             }
         }
         let remarks = recording.remarks();

@@ -156,6 +156,10 @@ impl Sink for Seen {
         Ok(())
     }
 
+    fn wants_dying(&self) -> bool {
+        false
+    }
+
     fn loss(&mut self, _: &Loss) -> io::Result<()> {
         Ok(())
     }

@@ -4,9 +4,11 @@ mod args;
 mod watch;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{self, Write as _},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -22,13 +24,13 @@ use crate::{
     filter::Filter,
     gate::Figures,
     lifecycle::Lifecycle,
-    model::Diagnosis,
+    model::{Comm, Diagnosis, Dying},
     sink::{self, Output, Process, Sink as _},
     stderr::warn,
     system::{
         Cgroup, Cgroups, Subtree, monotonic_now, place_of,
         privilege::raised,
-        proc::{self, Existing, Gap, Proc},
+        proc::{self, Existing, Gap, Proc, Rest, Unended, since_last_run},
         wall_clock,
     },
     value::Pid,
@@ -44,18 +46,24 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     let gates = Gates::open(&args.fail_if, &args.format)?;
     if let Some(every) = args.watch {
         watch::watch(every.into(), |output| {
-            let Seen { processes, gap } = list_all(&proc, args)?;
-            let text = text_of(args, &processes, output);
+            let seen = list_all(&proc, args)?;
+            let text = text_of(args, &seen, output);
+            let gap = seen.gap;
             let gap = gap.map(|gap| format!("\nthere may be more zombies: {gap}\n"));
             Ok(text + &gap.unwrap_or_default())
         })?;
         return Ok(ExitCode::Success);
     }
-    let Seen { processes, gap } = list_all(&proc, args)?;
+    let seen = list_all(&proc, args)?;
+    let Seen {
+        processes,
+        dying,
+        gap,
+    } = &seen;
     // That there is none is not known then.
-    if gap.is_none() || !processes.is_empty() {
+    if gap.is_none() || !processes.is_empty() || !dying.is_empty() {
         let output = Output::stdout().context("cannot open standard output")?;
-        match write(args, &processes, output) {
+        match write(args, &seen, output) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written.context("cannot write to standard output")?,
         }
@@ -81,32 +89,37 @@ pub(crate) fn show_tree(proc: &Proc, root: Pid) -> anyhow::Result<()> {
     let mut args = PsArgs::default();
     args.scope.tree = Some(root);
     let output = Output::stdout().context("cannot open standard output")?;
-    Ok(write(&args, &list(proc, &args)?.processes, output)?)
+    Ok(write(&args, &list(proc, &args)?, output)?)
 }
 
 /// What /proc shows.
 struct Seen {
     /// The oldest first.
     processes: Vec<Process>,
+    /// Those that began to end and do not come to their end.
+    dying: Vec<Dying>,
     /// Why there may be more, if so.
     gap: Option<Gap>,
 }
 
-fn write(args: &PsArgs, processes: &[Process], output: Output) -> io::Result<()> {
+fn write(args: &PsArgs, seen: &Seen, output: Output) -> io::Result<()> {
     if args.json {
         let mut json = sink::Json::new(output, true);
-        for process in processes {
+        for process in &seen.processes {
             json.alive(&process.alive)?;
+        }
+        for dying in &seen.dying {
+            json.dying(dying)?;
         }
         return json.flush();
     }
-    let text = text_of(args, processes, &output);
+    let text = text_of(args, seen, &output);
     let mut output = sink::Encoded(output);
     output.write_all(text.as_bytes())?;
     output.flush()
 }
 
-fn text_of(args: &PsArgs, processes: &[Process], output: &Output) -> String {
+fn text_of(args: &PsArgs, seen: &Seen, output: &Output) -> String {
     /// Of each parent.
     const ROWS: usize = 10;
     let look = sink::Look {
@@ -114,7 +127,11 @@ fn text_of(args: &PsArgs, processes: &[Process], output: &Output) -> String {
         color: output.colored(args.color),
     };
     let rows = if args.each { usize::MAX } else { ROWS };
-    sink::process_table(processes, look, rows)
+    let text = sink::process_table(&seen.processes, look, rows);
+    match sink::dying_table(&seen.dying, look) {
+        dying if dying.is_empty() => text,
+        dying => format!("{text}\n{dying}"),
+    }
 }
 
 fn list_all(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
@@ -125,7 +142,7 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
     let mut in_scope = scope(proc, &args.scope)?;
     let found = proc.existing().context("cannot read /proc")?;
     let mut zombies = found.zombies;
-    zombies.retain(|zombie| in_scope(zombie));
+    zombies.retain(|zombie| in_scope(&Candidate::from(zombie)));
 
     let parents = proc.parents(zombies.iter().map(|zombie| zombie.facts.ppid));
     zombies.retain(|zombie| proc.is_still_there(zombie.entry.record.pid, &zombie.facts));
@@ -183,14 +200,94 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
         }
     }
     processes.sort_by_key(|process| std::cmp::Reverse(process.alive.age_ns));
+    let dying = list_dying(proc, |process| {
+        let cgroup = process.cgroup();
+        in_scope(&Candidate {
+            pid: process.pid,
+            ppid: process.ppid,
+            cgroup: cgroup.as_ref().map(|(path, _)| path.as_str()),
+            cgroup_removed: cgroup.as_ref().is_some_and(|(_, removed)| *removed),
+        })
+    });
+    let mut dying = dying.context("cannot read /proc")?;
+    dying.retain(|(dying, parent_comm)| filter.passes_dying(dying, parent_comm.as_ref()));
     Ok(Seen {
         processes,
+        dying: dying.into_iter().map(|(dying, _)| dying).collect(),
         gap: found.gap,
     })
 }
 
-/// Whether a zombie is in scope.
-fn scope(proc: &Proc, args: &ScopeArgs) -> anyhow::Result<impl FnMut(&Existing) -> bool> {
+/// The processes that have been dying for a second, with their parents' names. Takes that second if nothing
+/// else says how long one has been.
+fn list_dying(
+    proc: &Proc,
+    in_scope: impl FnMut(&Unended) -> bool,
+) -> io::Result<Vec<(Dying, Option<Comm>)>> {
+    /// Nearly all that exit are gone then.
+    const USUAL: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(1);
+    let mut suspects = proc.unended(None)?;
+    suspects.retain(|process| matches!(process.rest, Rest::Dying { .. }));
+    suspects.retain(in_scope);
+    let begun = monotonic_now();
+    let mut dying = Vec::new();
+    for wait in [USUAL, LONG - USUAL] {
+        if suspects.is_empty() {
+            break;
+        }
+        thread::sleep(wait);
+        suspects = still_dying(proc, &suspects)?;
+        let now = monotonic_now();
+        let ts = wall_clock().timestamp(now);
+        suspects.retain(|process| {
+            let since = (now - begun).max(since_last_run(process, now));
+            let is_long = since >= LONG.as_nanos() as u64;
+            if is_long && let Some(line) = process.dying(ts, Some(since)) {
+                dying.push((line, process.parent_comm()));
+            }
+            !is_long
+        });
+    }
+    dying.sort_by_key(|(dying, _)| (std::cmp::Reverse(dying.since_ns), dying.pid));
+    Ok(dying)
+}
+
+/// Those that are dying still.
+fn still_dying(proc: &Proc, suspects: &[Unended]) -> io::Result<Vec<Unended>> {
+    let ids: HashSet<_> = suspects.iter().map(Unended::id).collect();
+    let pids: Vec<u32> = suspects.iter().map(|process| process.pid).collect();
+    let mut still = proc.unended(Some(&pids))?;
+    still.retain(|process| {
+        matches!(process.rest, Rest::Dying { .. }) && ids.contains(&process.id())
+    });
+    Ok(still)
+}
+
+/// What a scope is about.
+struct Candidate<'a> {
+    pid: u32,
+    ppid: u32,
+    cgroup: Option<&'a str>,
+    cgroup_removed: bool,
+}
+
+impl<'a> From<&'a Existing> for Candidate<'a> {
+    fn from(zombie: &'a Existing) -> Self {
+        Self {
+            pid: zombie.entry.record.pid,
+            ppid: zombie.entry.record.ppid,
+            cgroup: zombie.cgroup.as_deref(),
+            cgroup_removed: zombie.cgroup_removed,
+        }
+    }
+}
+
+/// Whether a process is in scope.
+fn scope(
+    proc: &Proc,
+    args: &ScopeArgs,
+) -> anyhow::Result<impl FnMut(&Candidate<'_>) -> bool> {
     let pids: Vec<u32> = args.pid.iter().map(|pid| pid.get()).collect();
     let ppids: Vec<u32> = args.ppid.iter().map(|pid| pid.get()).collect();
     let containers = args.container.clone();
@@ -211,21 +308,20 @@ fn scope(proc: &Proc, args: &ScopeArgs) -> anyhow::Result<impl FnMut(&Existing) 
         }
         None => None,
     };
-    Ok(move |zombie: &Existing| {
-        let record = &zombie.entry.record;
-        (pids.is_empty() || pids.contains(&record.pid))
-            && (ppids.is_empty() || ppids.contains(&record.ppid))
+    Ok(move |process: &Candidate<'_>| {
+        (pids.is_empty() || pids.contains(&process.pid))
+            && (ppids.is_empty() || ppids.contains(&process.ppid))
             && tree
                 .as_ref()
-                .is_none_or(|(root, parents)| descends(record.ppid, *root, parents))
+                .is_none_or(|(root, parents)| descends(process.ppid, *root, parents))
             && (containers.is_empty()
                 || containers.iter().any(|wanted| {
-                    let path = zombie.cgroup.as_deref();
+                    let path = process.cgroup;
                     path.is_some_and(|path| wanted.matches_path(path))
                 }))
             && cgroup.as_mut().is_none_or(|subtree| {
-                let path = zombie.cgroup.as_deref();
-                path.is_some_and(|path| subtree.contains(path, zombie.cgroup_removed))
+                let path = process.cgroup;
+                path.is_some_and(|path| subtree.contains(path, process.cgroup_removed))
             })
     })
 }

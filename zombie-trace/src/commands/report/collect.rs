@@ -11,6 +11,7 @@ use super::{
     lanes::{Lanes, Row},
     still::Still,
     timeline::Timeline,
+    unended::Unended,
     worst::Worst,
 };
 use crate::{
@@ -37,6 +38,7 @@ pub(crate) struct ReportCollector {
     timeline: Timeline,
     lanes: Lanes,
     dots: Dots,
+    unended: Unended,
     worst: Worst,
     runs: Vec<Run>,
     /// Of the least exact run, in ns.
@@ -76,6 +78,7 @@ impl Default for ReportCollector {
             timeline: Default::default(),
             lanes: Default::default(),
             dots: Default::default(),
+            unended: Default::default(),
             worst: Default::default(),
             runs: Default::default(),
             error_ns: Default::default(),
@@ -113,9 +116,18 @@ impl ReportCollector {
         match line {
             Line::Start(_) => {}
             Line::Zombie(zombie) => self.zombie(run, zombie),
+            // No zombie yet.
+            Line::Alive(alive) if !alive.is_reapable() => {
+                run.at(alive.ts);
+                self.unended.leader_ended(self.runs.len(), alive);
+            }
             Line::Alive(alive) => {
                 run.at(alive.ts);
                 run.still.alive(alive);
+            }
+            Line::Dying(dying) => {
+                run.at(dying.ts);
+                self.unended.dying(self.runs.len(), dying);
             }
             Line::Unlisted(unlisted) => self.unlisted(run, unlisted),
             Line::Loss(loss) => {
@@ -397,6 +409,7 @@ impl ReportCollector {
             gates: Vec::new(),
             lanes: self.lanes,
             dots: self.dots.into_dots(),
+            unended: self.unended,
             timeline: self.timeline.series(),
             runs: self.runs,
             summary,

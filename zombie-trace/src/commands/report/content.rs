@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{breakdown::Breakdown, dots::Dot, lanes::Lanes, timeline::Series, worst::Long};
+use super::{breakdown::Breakdown, dots::Dot, lanes::Lanes, timeline::Series, unended::Unended, worst::Long};
 use crate::{
     aggregate::{Samples, Summary},
     gate::Judged,
@@ -29,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) lanes: Lanes,
     /// Single zombies.
     pub(crate) dots: Vec<Dot>,
+    /// Processes that did not come to their end.
+    pub(crate) unended: Unended,
     /// What was read.
     pub(crate) runs: Vec<Run>,
 }

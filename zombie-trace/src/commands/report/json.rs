@@ -4,7 +4,12 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::{Report, Run, breakdown::Breakdown, timeline::Series, worst::Long};
-use crate::{aggregate::Summary, gate::Judged, sink::to_json};
+use crate::{
+    aggregate::Summary,
+    gate::Judged,
+    model::{Alive, Dying},
+    sink::to_json,
+};
 
 #[derive(Serialize)]
 struct Object<'a> {
@@ -18,19 +23,23 @@ struct Object<'a> {
     histogram: Vec<[u64; 3]>,
     /// Where the zombie time went.
     phases: &'a Option<Breakdown>,
-    worst: Vec<Dated<'a>>,
+    worst: Vec<Dated<'a, Long>>,
+    /// Processes that were killed or began to exit, and did not come to their end.
+    dying: Vec<Dated<'a, Dying>>,
+    /// Processes whose main thread alone has ended.
+    leader_ended: Vec<Dated<'a, Alive>>,
     gates: Vec<Gate>,
     timeline: &'a Series,
     runs: &'a [Run],
 }
 
-/// A zombie that was reaped, or that is living, as in its line.
+/// A process as in its line.
 #[derive(Serialize)]
-struct Dated<'a> {
+struct Dated<'a, T> {
     #[serde(serialize_with = "nine_digits")]
     ts: Timestamp,
     #[serde(flatten)]
-    zombie: &'a Long,
+    line: &'a T,
 }
 
 /// What became of a condition.
@@ -64,8 +73,14 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
                     Long::Zombie(zombie) => zombie.ts,
                     Long::Alive(alive) => alive.ts,
                 },
-                zombie,
+                line: zombie,
             })
+            .collect(),
+        dying: report.unended.all_dying().map(|line| Dated { ts: line.ts, line }).collect(),
+        leader_ended: report
+            .unended
+            .all_leader_ended()
+            .map(|line| Dated { ts: line.ts, line })
             .collect(),
         gates: report.gates.iter().map(gate).collect(),
         timeline: &report.timeline,

@@ -13,6 +13,7 @@ mod perfetto;
 mod still;
 mod text;
 mod timeline;
+mod unended;
 mod verdict;
 mod worst;
 

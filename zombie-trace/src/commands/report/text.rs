@@ -7,7 +7,7 @@ use crate::{
     aggregate::GroupSummary,
     cause::general_advice,
     sink::{Look, Medium, Sink as _, Table, Tables, Text},
-    text::{HEADING, human, paint, visible, wrap},
+    text::{HEADING, human, paint, time_of_day, visible, wrap},
 };
 
 /// For people.
@@ -51,6 +51,17 @@ pub(super) fn write(
         writeln!(out, "\n{}", heading("why zombies lingered", look))?;
         for group in causes {
             let text = wrap(&why(group), look.width.map(|width| width - 4));
+            writeln!(out, "  {}", text.replace('\n', "\n    "))?;
+        }
+    }
+    let unended = report.unended.said();
+    if !unended.is_empty() {
+        writeln!(out, "\n{}", heading("processes that did not end", look))?;
+        let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
+        for one in unended {
+            let time = time_of_day(one.ts, &zone);
+            let text = format!("{time} {}: {}", one.who, one.why);
+            let text = wrap(&text, look.width.map(|width| width - 4));
             writeln!(out, "  {}", text.replace('\n', "\n    "))?;
         }
     }

@@ -114,7 +114,7 @@ fn event_loop() -> anyhow::Result<Runtime> {
 /// What needs privileges.
 fn begin(args: &ServeArgs, exponential: bool) -> anyhow::Result<(Session, Metrics, Backend)> {
     let scope = args.scope.resolve()?;
-    let config = args.tuning.config(scope, false);
+    let config = args.tuning.config(scope.clone(), false);
     let tracer = attach(&config, false)?;
     let backend = tracer.backend();
     let started = wall_clock().timestamp(monotonic_now());
@@ -136,7 +136,7 @@ fn begin(args: &ServeArgs, exponential: bool) -> anyhow::Result<(Session, Metric
         sink,
         Box::new(ThisHost::new()),
     );
-    let session = Session::new(pipeline, tracer, notice::warnings())?;
+    let session = Session::new(pipeline, tracer, notice::warnings())?.about(&scope)?;
     Ok((session, metrics, backend))
 }
 

@@ -120,14 +120,14 @@ async fn trace(
     let tracer = tokio::select! {
         biased;
         stop = signals.stop(false) => return Ok(Finished::before_it_began(stop.exit_code())),
-        tracer = attach_aside(args, scope)? => tracer?,
+        tracer = attach_aside(args, scope.clone())? => tracer?,
     };
     let (mut destination, output) = Destination::open(&plan.target)?;
     let gates = Gates::open(&args.fail_if, &args.format)?;
     let backend = tracer.backend();
     let start = start_line(&plan, &tracer);
     let live_line = plan.live_line.take();
-    let mut session = begin(&plan, tracer, output)?;
+    let mut session = begin(&plan, tracer, &scope, output)?;
     session.warn_of_hidden();
     if !args.quiet {
         say(&notice::attached(backend));
@@ -374,7 +374,7 @@ fn attach_aside(
 }
 
 /// Takes in what there was before the hooks.
-fn begin(plan: &Plan<'_>, tracer: Tracer, output: Queue) -> anyhow::Result<Session> {
+fn begin(plan: &Plan<'_>, tracer: Tracer, scope: &Scope, output: Queue) -> anyhow::Result<Session> {
     let sink = sink::new(plan.sink, output);
     let error_ns = tracer.backend().error_ns();
     let alive_after = plan.args.alive_after;
@@ -388,8 +388,9 @@ fn begin(plan: &Plan<'_>, tracer: Tracer, output: Queue) -> anyhow::Result<Sessi
     if plan.interval.is_some() {
         pipeline = pipeline.with_intervals();
     }
-    let mut session =
-        Session::new(pipeline, tracer, notice::warnings())?.looking_after(alive_after.into());
+    let mut session = Session::new(pipeline, tracer, notice::warnings())?
+        .about(scope)?
+        .looking_after(alive_after.into());
     if let Some(interval) = plan.interval {
         session = session.with_intervals(interval);
     }

@@ -16,14 +16,17 @@ mod row;
 mod summary;
 mod table;
 mod tables;
+mod unended;
 mod verdict;
 
 use std::io;
 
+use jiff::Timestamp;
+
 pub use comparison::comparison;
 pub use intervals::Intervals;
 pub use look::Look;
-pub use processes::{Process, process_table};
+pub use processes::{Process, dying_table, process_table};
 pub use table::Table;
 pub use tables::Tables;
 pub(crate) use verdict::{leaks, verdict};
@@ -33,7 +36,7 @@ use crate::{
     aggregate::{Interval, Summary},
     kernel::Backend,
     lifecycle::LingeringParent,
-    model::{Alive, FilterLine, Loss, Running, Start, Zombie},
+    model::{Alive, Dying, FilterLine, Loss, Running, Start, Zombie},
 };
 use summary::Manner;
 
@@ -51,6 +54,9 @@ pub struct Text<W> {
     error_ns: u64,
     /// Which zombies are listed.
     filter: Option<FilterLine>,
+    /// Processes that did not come to their end, with when they were seen: where nothing is listed, the
+    /// summary has those that are left.
+    unended: Vec<(Timestamp, String)>,
 }
 
 impl<W: Medium> Text<W> {
@@ -65,6 +71,7 @@ impl<W: Medium> Text<W> {
             each: false,
             error_ns: 0,
             filter: None,
+            unended: Vec::new(),
         }
     }
 
@@ -93,6 +100,22 @@ impl<W: Medium> Text<W> {
 }
 
 impl<W: Medium> Text<W> {
+    /// Writes about a process that does not come to its end, now or in the summary.
+    fn unended(&mut self, ts: Timestamp, text: &str) -> io::Result<()> {
+        match &self.table {
+            Some(table) => {
+                let text = unended::line(text, ts, table.zone(), self.look);
+                self.out.write_all(text.as_bytes())
+            }
+            None => {
+                // Only those of the last look count.
+                self.unended.retain(|(seen, _)| *seen == ts);
+                self.unended.push((ts, text.to_owned()));
+                Ok(())
+            }
+        }
+    }
+
     /// Follows the width of the terminal. If that changes the columns, there is a new header.
     fn resize(&mut self) -> io::Result<()> {
         let screen = self.out.screen();
@@ -134,7 +157,14 @@ impl<W: Medium> Sink for Text<W> {
         }
     }
 
+    fn dying(&mut self, dying: &Dying) -> io::Result<()> {
+        self.unended(dying.ts, &unended::dying(dying))
+    }
+
     fn alive(&mut self, alive: &Alive) -> io::Result<()> {
+        if !alive.is_reapable() {
+            return self.unended(alive.ts, &unended::without_leader(alive));
+        }
         match &self.table {
             Some(table) if self.each => self.out.write_all(table.alive(alive).as_bytes()),
             _ => Ok(()),
@@ -180,7 +210,14 @@ impl<W: Medium> Sink for Text<W> {
             follows,
         };
         self.out
-            .write_all(summary::render(summary, &manner).as_bytes())
+            .write_all(summary::render(summary, &manner).as_bytes())?;
+        for (ts, text) in std::mem::take(&mut self.unended) {
+            if ts == summary.ts {
+                let text = unended::line(&text, ts, None, self.look);
+                self.out.write_all(text.as_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     fn running(&mut self, running: &[Running]) -> io::Result<()> {

@@ -2,12 +2,13 @@ use std::{fmt::Write as _, sync::Arc};
 
 use super::Look;
 use crate::{
+    cause,
     container::Container,
-    model::{Alive, Cause},
+    model::{Alive, Cause, Dying},
     text::{
         command,
         escape::{cut, escape, width},
-        human, status,
+        human, printable, status,
         style::{BAD, DIM, HEADING, PLAIN, paint},
         wrap,
     },
@@ -31,9 +32,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// Its parent can reap it. It can't while a thread of it lives: that is no zombie by our measure.
+    /// See [`Alive::is_reapable`].
     pub fn is_reapable(&self) -> bool {
-        self.alive.cause != Some(Cause::LeaderWithThreads)
+        self.alive.is_reapable()
     }
 }
 
@@ -105,6 +106,28 @@ pub fn process_table(processes: &[Process], look: Look, rows: usize) -> String {
         text.push('\n');
         describe(&mut text, &parent, look);
         list(&mut text, &parent, look, rows);
+    }
+    text
+}
+
+/// The processes that were killed or exit and do not come to their end; nothing if there are none.
+pub fn dying_table(dying: &[Dying], look: Look) -> String {
+    if dying.is_empty() {
+        return String::new();
+    }
+    let title = match dying.len() {
+        1 => "1 process is dying, and has not ended".to_owned(),
+        count => format!("{count} processes are dying, and have not ended"),
+    };
+    let mut text = format!("{}\n", painted(&wrap(&title, look.width), BAD, look));
+    for one in dying {
+        let parent = match one.ppid {
+            Some(ppid) => format!(", a child of {ppid}"),
+            None => String::new(),
+        };
+        let why = cause::dying(one);
+        let sentence = format!("{} ({}){parent}: {why}", printable(&one.comm), one.pid);
+        paragraph(&mut text, &sentence, look);
     }
     text
 }
@@ -346,7 +369,7 @@ fn clock(ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::fixtures::alive;
+    use crate::model::fixtures::{self, alive};
 
     fn process(pid: u32, ppid: u32, cause: Cause) -> Process {
         Process {
@@ -370,6 +393,20 @@ mod tests {
         Look {
             width,
             color: false,
+        }
+    }
+
+    #[test]
+    fn each_dying_process_has_a_paragraph() {
+        assert_eq!(dying_table(&[], look(None)), "");
+        let text = dying_table(&[fixtures::dying(), fixtures::dying()], look(None));
+        let line = "  server (120), a child of 100: killed at least 4.20 s ago, cannot end: thread 123 (worker) \
+                    hangs in fuse_wait_answer (D), and 1 more\n";
+        let title = "2 processes are dying, and have not ended\n";
+        assert_eq!(text, format!("{title}{line}{line}"));
+        for columns in 40..140 {
+            let text = dying_table(&[fixtures::dying()], look(Some(columns)));
+            assert!(text.lines().all(|line| width(line) <= columns), "{text}");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::model::Comm;
 
 /// A whole file. `fs::read` asks for the size first, which is 0 here, and then feels its way by short
 /// reads.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // More than nearly all of these files have.
     let mut bytes = Vec::with_capacity(4096);
     fs::File::open(path)?

@@ -10,6 +10,7 @@ mod findings;
 mod language_runtime;
 mod limits;
 mod parents;
+mod unended;
 mod view;
 
 pub use clock::run_queue_clocks;
@@ -17,6 +18,7 @@ pub use existing::Existing;
 pub use findings::Findings;
 pub use limits::{Limit, pids};
 pub use parents::Parents;
+pub use unended::{Rest, Unended, since_last_run};
 pub use view::{Gap, Proc, ProcError};
 
 use std::{

@@ -108,6 +108,24 @@ pub(super) fn phases(report: &Report) -> Markup {
     }
 }
 
+/// Processes that did not come to their end.
+pub(super) fn unended(report: &Report) -> Markup {
+    let unended = report.unended.said();
+    html! {
+        @if !unended.is_empty() {
+            section {
+                (heading("did-not-end", "Processes that did not end"))
+                p.soft { "They were killed or began to exit, and were not zombies yet." }
+                ul #unended {
+                    @for one in &unended {
+                        li { (format!("{:.0}", one.ts)) " " b { (one.who) } ": " (one.why) "." }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// What was read.
 pub(super) fn runs(report: &Report) -> Markup {
     let title = match report.runs.len() {
