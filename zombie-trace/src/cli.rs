@@ -12,7 +12,7 @@ use crate::{
     commands::{
         completions::CompletionsArgs, demo::DemoArgs, diff::DiffArgs, doctor::DoctorArgs,
         inspect::InspectArgs, ps::PsArgs, record::RecordArgs, report::ReportArgs, serve::ServeArgs,
-        trace::TraceArgs,
+        top::TopArgs, trace::TraceArgs,
     },
 };
 
@@ -95,7 +95,7 @@ fn examples_and_columns() -> String {
     after_help = EXAMPLES,
     after_long_help = examples_and_columns(),
     args_conflicts_with_subcommands = true,
-    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace record [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]\n       zombie-trace completions SHELL"
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace top [OPTIONS] [FILE]\n       zombie-trace record [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]\n       zombie-trace completions SHELL"
 )]
 pub struct Cli {
     /// Something else than tracing.
@@ -131,6 +131,13 @@ pub enum Task {
     /// privileges, but shows more as root, and with -d how promptly it reaps. Reads /proc, which
     /// must be a procfs of this pid namespace.
     Inspect(InspectArgs),
+
+    /// Show parents and their zombies on one screen, live or from a recording
+    ///
+    /// Traces until q or Ctrl-C, and then shows the summary. The screen shows which parents leave
+    /// zombies, how many, how old, and why; '?' lists the keys. Needs a terminal of 60 columns and 15
+    /// lines or more. With FILE, replays a recording instead.
+    Top(Box<TopArgs>),
 
     /// Record a run to a file, and show its summary
     ///
@@ -192,6 +199,7 @@ impl Cli {
         let ends_in_dashes = args.last().is_some_and(|arg| arg == "--");
         let conflict = match &cli.task {
             Some(Task::Record(args)) => args.conflict(ends_in_dashes),
+            Some(Task::Top(args)) => args.conflict(ends_in_dashes),
             Some(Task::Report(args)) => args.conflict().map(conflicting),
             Some(Task::Diff(args)) => args.conflict().map(conflicting),
             Some(_) => None,
@@ -222,6 +230,7 @@ impl Cli {
         all.build();
         let name = match &self.task {
             Some(Task::Record(_)) => "record",
+            Some(Task::Top(_)) => "top",
             Some(Task::Report(_)) => "report",
             Some(Task::Diff(_)) => "diff",
             _ => return all,
@@ -236,6 +245,7 @@ impl Cli {
         match &self.task {
             None => self.trace.add_files(&mut files),
             Some(Task::Record(args)) => args.add_files(&mut files),
+            Some(Task::Top(args)) => args.add_files(&mut files),
             Some(Task::Report(args)) => args.add_files(&mut files),
             Some(Task::Diff(args)) => args.add_files(&mut files),
             Some(Task::Ps(args)) => args.add_files(&mut files),
@@ -325,7 +335,7 @@ fn tips(unexpected: &str, args: &[OsString]) -> Vec<String> {
     if let Some(name) = similar(unexpected, names()) {
         tips.push(format!("did you mean 'zombie-trace {name}'?"));
     }
-    if matches!(unexpected, "top" | "watch" | "stat" | "monitor") {
+    if matches!(unexpected, "watch" | "stat" | "monitor") {
         tips.push("for a line of statistics each second: zombie-trace -i 1s".to_owned());
     }
     if !is_first("help") {

@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 use jiff::Timestamp;
 use zombie_trace::{
     cli::{Cli, Task},
-    commands::{completions, demo, diff, doctor, inspect, ps, record, report, serve, trace},
+    commands::{completions, demo, diff, doctor, inspect, ps, record, report, serve, top, trace},
     exit_code::ExitCode,
     run::signals,
     stderr,
@@ -44,6 +44,7 @@ fn purpose(cli: &Cli) -> Purpose {
         None | Some(Task::Doctor(_) | Task::Record(_)) => Purpose::Trace,
         Some(Task::Inspect(args)) if args.duration.is_some() => Purpose::Trace,
         Some(Task::Inspect(_) | Task::Ps(_)) => Purpose::ReadProcesses,
+        Some(Task::Top(args)) if args.file.is_none() => Purpose::Trace,
         Some(Task::Serve(_)) => Purpose::Serve,
         Some(_) => Purpose::Unprivileged,
     }
@@ -62,6 +63,7 @@ fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Task::Record(args)) => record::run(args),
         Some(Task::Report(args)) => report::run(args),
         Some(Task::Serve(args)) => serve::run(args),
+        Some(Task::Top(args)) => top::run(args),
         None => trace::run(&cli.trace),
     }
 }
@@ -85,6 +87,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn init_log(cli: &Cli) {
     let verbose = match &cli.task {
         Some(Task::Record(args)) => args.run.verbose,
+        Some(Task::Top(args)) => args.run.verbose,
         _ => cli.trace.run.verbose,
     };
     let level = match verbose {

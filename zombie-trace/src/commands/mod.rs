@@ -10,4 +10,5 @@ pub mod ps;
 pub mod record;
 pub mod report;
 pub mod serve;
+pub mod top;
 pub mod trace;

@@ -8,6 +8,7 @@ mod options;
 mod output;
 mod queue;
 mod text;
+mod watched;
 
 use std::io;
 
@@ -20,6 +21,7 @@ pub use output::{Medium, Output, Screen};
 pub use queue::{Progress, Queue};
 pub use text::{Intervals, Look, Process, Table, Tables, Text, comparison, process_table};
 pub(crate) use text::{leaks, verdict};
+pub(crate) use watched::Watched;
 
 use crate::{
     aggregate::{Interval, Summary},
