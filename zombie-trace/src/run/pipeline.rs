@@ -89,6 +89,8 @@ pub struct Pipeline {
     found: HashMap<TaskId, Diagnosis>,
     /// A zombie is reported at this age.
     alive_after_ns: u64,
+    /// As many of a parent's zombies at the most are reported at a time.
+    most_of_a_parent: usize,
     lingering: Lingering,
     command_lines: CommandLines,
     /// Pid, name and command line of COMMAND.
@@ -124,6 +126,7 @@ impl Pipeline {
         Self {
             found: HashMap::new(),
             alive_after_ns,
+            most_of_a_parent: usize::MAX,
             lingering: Lingering::default(),
             command_lines: CommandLines::new(command_line),
             command: None,
@@ -152,6 +155,15 @@ impl Pipeline {
     pub fn with_intervals(mut self) -> Self {
         self.aggregate.begin_intervals();
         self
+    }
+
+    /// Of the zombies that come to the age for it at a time, only that many of each parent are looked at
+    /// and reported.
+    pub(crate) fn reporting_few(self, most_of_a_parent: usize) -> Self {
+        Self {
+            most_of_a_parent,
+            ..self
+        }
     }
 
     /// Writes the first line.
@@ -388,6 +400,13 @@ impl Pipeline {
         let due: HashSet<TaskId> = self.overdue.due(ages).into_iter().collect();
         let is_due = |(_, one): &(usize, &Counted<'_>)| due.contains(&one.id);
         let zombies = census.zombies.iter().enumerate().filter(is_due);
+        let mut of_parent: HashMap<ParentKey, usize> = HashMap::new();
+        let zombies = zombies.filter(|(_, one)| {
+            let parent = (one.alive.ppid, one.alive.parent_comm);
+            let count = of_parent.entry(parent).or_default();
+            *count += 1;
+            *count <= self.most_of_a_parent
+        });
         zombies.map(|(index, _)| index).collect()
     }
 

@@ -52,7 +52,13 @@ impl TopArgs {
                 "a recording is replayed as it is: leave FILE out to trace, or the scope to replay",
             ));
         }
-        run.conflict(ends_in_dashes)
+        if !run.command.is_empty() || run.user.is_some() || ends_in_dashes {
+            return Some((
+                ErrorKind::ArgumentConflict,
+                "top runs no command: start it in another terminal, or use zombie-trace record -- COMMAND",
+            ));
+        }
+        None
     }
 
     /// Adds the files that the command line names.

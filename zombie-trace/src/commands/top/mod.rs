@@ -12,6 +12,8 @@ mod recorder;
 mod state;
 mod target;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::time::Duration;
@@ -32,6 +34,8 @@ use crate::{
 
 /// Living zombies are looked at from this age on.
 const ALIVE_AFTER: Duration = Duration::from_secs(1);
+/// As many of a parent's zombies are looked at at a time: they are there for the same reason.
+const MOST_OF_A_PARENT: usize = 2;
 /// How often the living are counted.
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -63,6 +67,7 @@ pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
         watcher: Some(Watcher {
             sink: Box::new(feed),
             alive_after: ALIVE_AFTER,
+            most_of_a_parent: MOST_OF_A_PARENT,
             every: EVERY,
         }),
     })?;

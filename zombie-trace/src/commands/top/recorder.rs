@@ -150,7 +150,7 @@ impl Recorder {
         let mut living: Vec<_> = model.living.values().collect();
         living.sort_by_key(|alive| std::cmp::Reverse(model.age(alive)));
         for alive in living {
-            let found = model.found(alive.pid);
+            let found = model.found(alive);
             let mut alive = Alive {
                 ts,
                 age_ns: model.age(alive),

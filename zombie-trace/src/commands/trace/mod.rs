@@ -59,6 +59,8 @@ pub(crate) struct Watcher {
     pub(crate) sink: Box<dyn Sink + Send>,
     /// Living zombies are looked at from this age on.
     pub(crate) alive_after: Duration,
+    /// As many of a parent's zombies are looked at at a time.
+    pub(crate) most_of_a_parent: usize,
     /// How often the living are counted.
     pub(crate) every: Duration,
 }
@@ -381,10 +383,12 @@ fn begin(plan: &mut Plan<'_>, tracer: Tracer, output: Queue) -> anyhow::Result<S
     let error_ns = tracer.backend().error_ns();
     let mut alive_after = plan.args.alive_after.into();
     let mut every: Duration = alive_after;
+    let mut most_of_a_parent = usize::MAX;
     if let Some(watcher) = plan.watcher.take() {
         sink = Box::new(sink::Watched::new(watcher.sink, sink));
         alive_after = watcher.alive_after;
         every = watcher.every * 10;
+        most_of_a_parent = watcher.most_of_a_parent;
     }
     let mut pipeline = Pipeline::new(
         error_ns,
@@ -393,6 +397,7 @@ fn begin(plan: &mut Plan<'_>, tracer: Tracer, output: Queue) -> anyhow::Result<S
         sink,
         Box::new(system::proc::command_line),
     );
+    pipeline = pipeline.reporting_few(most_of_a_parent);
     if plan.interval.is_some() {
         pipeline = pipeline.with_intervals();
     }

@@ -305,9 +305,10 @@ impl Model {
         }
     }
 
-    /// Why a living zombie is there.
-    pub(crate) fn found(&self, pid: u32) -> Option<&Found> {
-        self.found.get(&pid)
+    /// Why a living zombie is there: by a look at it or, for want of that, at another one of its parent.
+    pub(crate) fn found(&self, alive: &Alive) -> Option<&Found> {
+        let of_parent = || self.parents.get(&(alive.ppid, alive.parent_comm))?.cause();
+        self.found.get(&alive.pid).or_else(of_parent)
     }
 
     /// How long a living zombie has been one, ns.
@@ -350,7 +351,8 @@ impl Model {
         let first = end - seconds as i64 + 1;
         let mut counts = Vec::with_capacity(seconds);
         let mut known = self.alive.iter().peekable();
-        let mut last = 0;
+        // Before the first look there were as many, as far as anybody knows.
+        let mut last = self.alive.front().map_or(0, |(_, count)| *count);
         while let Some((second, count)) = known.peek() {
             if *second >= first {
                 break;
@@ -480,7 +482,7 @@ mod tests {
         model.census(&standing(102, &[(3, 8, 1_000_000_005)]));
         assert_eq!(model.parents[&key(7)].alive, 0);
         assert_eq!(model.parents[&key(7)].rolling.total.reaped, 1);
-        assert_eq!(model.alive_seconds(3), [0, 3, 1]);
+        assert_eq!(model.alive_seconds(3), [3, 3, 1]);
     }
 
     #[test]
@@ -507,13 +509,12 @@ mod tests {
             ..fixtures::alive()
         };
         model.diagnosed(&alive);
-        assert_eq!(model.found(1).unwrap().cause, Cause::NeverWaits);
+        assert_eq!(model.found(&alive).unwrap().cause, Cause::NeverWaits);
         assert_eq!(
             model.parents[&key(7)].cause().unwrap().cause,
             Cause::NeverWaits
         );
         model.census(&standing(102, &[]));
-        assert!(model.found(1).is_none());
         assert!(model.parents[&key(7)].cause().is_some());
     }
 

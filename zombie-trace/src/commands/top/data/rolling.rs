@@ -161,11 +161,6 @@ impl Rolling {
             Some(&self.slots[at].1)
         })
     }
-
-    /// Nothing happened lately.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.slots.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -206,7 +201,7 @@ mod tests {
         assert_eq!(rolling.last(999 * SECOND, 60).reaped, 60);
         assert_eq!(rolling.total.reaped, 1000);
         rolling.expire(2000 * SECOND);
-        assert!(rolling.is_idle());
+        assert!(rolling.slots.is_empty());
     }
 
     #[test]

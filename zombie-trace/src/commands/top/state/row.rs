@@ -125,6 +125,8 @@ impl Row {
                 Some(text) => format!("{}: {}", found.cause.code(), visible(text)),
                 None => found.cause.code().to_owned(),
             },
+            // What its living zombies wait for nobody has looked at.
+            None if self.figures().is_some_and(|figures| figures.alive > 0) => "?".to_owned(),
             None => self.mostly(),
         }
     }

@@ -46,7 +46,7 @@ impl Living {
         self.oldest = self.oldest.max(Some(model.age(alive)));
         self.zombie_ns += within;
         // What a zombie waits for now.
-        let phase = match model.found(alive.pid).map(|found| found.cause) {
+        let phase = match model.found(alive).map(|found| found.cause) {
             Some(Cause::HeldByTracer) => Phase::Tracer,
             Some(Cause::ParentStarved) => Phase::RunQueue,
             _ => Phase::NotWaiting,
@@ -87,7 +87,7 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
         View::Alive => {
             for (id, alive) in &model.living {
                 let age = model.age(alive);
-                let found = model.found(alive.pid).cloned();
+                let found = model.found(alive).cloned();
                 let subject = Subject {
                     zombie_ns: Some(age),
                     cause: found.as_ref().map(|found| found.cause),
@@ -339,7 +339,7 @@ fn commands(model: &Model, choice: &Choice, add: Add<'_>) {
     for alive in model.living.values() {
         let (one, found): &mut (Living, Option<Found>) = living.entry(alive.comm).or_default();
         one.add(model, alive, window);
-        if let Some(new) = model.found(alive.pid) {
+        if let Some(new) = model.found(alive) {
             found.get_or_insert_with(|| new.clone());
         }
     }
@@ -388,7 +388,7 @@ fn containers(model: &Model, choice: &Choice, add: Add<'_>) {
             let new = || (Living::default(), container, None);
             let entry = living.entry(container.key()).or_insert_with(new);
             entry.0.add(model, alive, window);
-            if let Some(found) = model.found(alive.pid) {
+            if let Some(found) = model.found(alive) {
                 entry.2.get_or_insert(found);
             }
         }

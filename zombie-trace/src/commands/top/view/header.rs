@@ -203,7 +203,7 @@ fn charts(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let quick = quick(scene);
     let room = canvas
         .width()
-        .saturating_sub(quick.len() + 2 + "alive   p99  log".len() + 4);
+        .saturating_sub(quick.len() + "alive   p99  log  (60 s)  ".len());
     let seconds = (room / 2).min(CHART);
     let mut x = 0;
     if seconds >= 5 {
