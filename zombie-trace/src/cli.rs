@@ -9,6 +9,8 @@ use clap::{
 
 #[cfg(feature = "serve")]
 use crate::commands::serve::ServeArgs;
+#[cfg(feature = "top")]
+use crate::commands::top::TopArgs;
 #[cfg(feature = "report")]
 use crate::commands::{record::RecordArgs, report::ReportArgs};
 use crate::{
@@ -98,7 +100,7 @@ fn examples_and_columns() -> String {
     after_help = EXAMPLES,
     after_long_help = examples_and_columns(),
     args_conflicts_with_subcommands = true,
-    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace record [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]\n       zombie-trace completions SHELL"
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace top [OPTIONS] [FILE]\n       zombie-trace record [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]\n       zombie-trace completions SHELL"
 )]
 pub struct Cli {
     /// Something else than tracing.
@@ -134,6 +136,14 @@ pub enum Task {
     /// privileges, but shows more as root, and with -d how promptly it reaps. Reads /proc, which
     /// must be a procfs of this pid namespace.
     Inspect(InspectArgs),
+
+    /// Show parents and their zombies on one screen, live or from a recording
+    ///
+    /// Traces until q or Ctrl-C, and then shows the summary. The screen shows which parents leave
+    /// zombies, how many, how old, and why; '?' lists the keys. Needs a terminal of 60 columns and 15
+    /// lines or more. With FILE, replays a recording instead.
+    #[cfg(feature = "top")]
+    Top(Box<TopArgs>),
 
     /// Record a run to a file, and show its summary
     ///
@@ -199,6 +209,8 @@ impl Cli {
         let conflict = match &cli.task {
             #[cfg(feature = "report")]
             Some(Task::Record(args)) => args.conflict(ends_in_dashes),
+            #[cfg(feature = "top")]
+            Some(Task::Top(args)) => args.conflict(ends_in_dashes),
             #[cfg(feature = "report")]
             Some(Task::Report(args)) => args.conflict().map(conflicting),
             Some(Task::Diff(args)) => args.conflict().map(conflicting),
@@ -231,6 +243,8 @@ impl Cli {
         let name = match &self.task {
             #[cfg(feature = "report")]
             Some(Task::Record(_)) => "record",
+            #[cfg(feature = "top")]
+            Some(Task::Top(_)) => "top",
             #[cfg(feature = "report")]
             Some(Task::Report(_)) => "report",
             Some(Task::Diff(_)) => "diff",
@@ -247,6 +261,8 @@ impl Cli {
             None => self.trace.add_files(&mut files),
             #[cfg(feature = "report")]
             Some(Task::Record(args)) => args.add_files(&mut files),
+            #[cfg(feature = "top")]
+            Some(Task::Top(args)) => args.add_files(&mut files),
             #[cfg(feature = "report")]
             Some(Task::Report(args)) => args.add_files(&mut files),
             Some(Task::Diff(args)) => args.add_files(&mut files),
@@ -338,7 +354,7 @@ fn tips(unexpected: &str, args: &[OsString]) -> Vec<String> {
     if let Some(name) = similar(unexpected, names()) {
         tips.push(format!("did you mean 'zombie-trace {name}'?"));
     }
-    if matches!(unexpected, "top" | "watch" | "stat" | "monitor") {
+    if matches!(unexpected, "watch" | "stat" | "monitor") {
         tips.push("for a line of statistics each second: zombie-trace -i 1s".to_owned());
     }
     if !is_first("help") {

@@ -4,6 +4,8 @@ use std::{env, io::Write as _};
 
 #[cfg(feature = "serve")]
 use crate::commands::serve;
+#[cfg(feature = "top")]
+use crate::commands::top;
 #[cfg(feature = "report")]
 use crate::commands::{record, report};
 use crate::{
@@ -51,6 +53,8 @@ fn purpose(cli: &Cli) -> Purpose {
         Some(Task::Record(_)) => Purpose::Trace,
         Some(Task::Inspect(args)) if args.duration.is_some() => Purpose::Trace,
         Some(Task::Inspect(_) | Task::Ps(_)) => Purpose::ReadProcesses,
+        #[cfg(feature = "top")]
+        Some(Task::Top(args)) if args.file.is_none() => Purpose::Trace,
         #[cfg(feature = "serve")]
         Some(Task::Serve(_)) => Purpose::Serve,
         Some(_) => Purpose::Unprivileged,
@@ -73,6 +77,8 @@ fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Task::Report(args)) => report::run(args),
         #[cfg(feature = "serve")]
         Some(Task::Serve(args)) => serve::run(args),
+        #[cfg(feature = "top")]
+        Some(Task::Top(args)) => top::run(args),
         None => trace::run(&cli.trace),
     }
 }
@@ -97,6 +103,8 @@ fn init_log(cli: &Cli) {
     let verbose = match &cli.task {
         #[cfg(feature = "report")]
         Some(Task::Record(args)) => args.run.verbose,
+        #[cfg(feature = "top")]
+        Some(Task::Top(args)) => args.run.verbose,
         _ => cli.trace.run.verbose,
     };
     let level = match verbose {

@@ -92,6 +92,39 @@ pub(crate) fn erase_live_line() {
     }
 }
 
+/// Messages that wait for the terminal to be free; `None` if it is.
+static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+/// As many bytes of messages are held.
+const MOST_HELD: usize = 64 << 10;
+
+/// From now on, messages wait: something else draws on the whole terminal.
+pub(crate) fn hold() {
+    HELD.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get_or_insert_default();
+}
+
+/// What messages were held since `from`, a number of bytes. Gives the number until now.
+pub(crate) fn held_since(from: usize) -> (String, usize) {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    let held = held.as_deref().unwrap_or_default();
+    let new = held.get(from..).unwrap_or_default();
+    (String::from_utf8_lossy(new).into_owned(), held.len())
+}
+
+/// The terminal is free again: writes the messages that were held.
+pub(crate) fn release() {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(held) = held.filter(|held| !held.is_empty()) {
+        // Piece by piece, as far as somebody reads it.
+        let mut rest = &held[..];
+        while let Ok(written @ 1..) = Stderr.write(rest) {
+            rest = &rest[written..];
+        }
+    }
+}
+
 /// Standard error, which makes nobody wait for long: a terminal can be stopped, and a pipe full.
 #[derive(Clone, Copy, Debug)]
 pub struct Stderr;
@@ -101,6 +134,11 @@ const PATIENCE: u8 = 100;
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(held) = HELD.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            let room = MOST_HELD.saturating_sub(held.len());
+            held.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            return Ok(bytes.len());
+        }
         erase_live_line();
         put(bytes)
     }

@@ -9,7 +9,7 @@ use crate::container::Container;
 const MOST: usize = 512;
 
 /// Zombies by their containers.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ByContainer {
     /// By what tells a container from every other.
     groups: HashMap<Arc<str>, (Container, Group)>,

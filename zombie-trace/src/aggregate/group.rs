@@ -13,7 +13,7 @@ const DIGITS: u8 = 2;
 const LONGEST_TEXT: usize = 2048;
 
 /// Processes that have something in common: their parent, command name, container or cause.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Group {
     /// The zombie times that are exact.
     times: Samples,

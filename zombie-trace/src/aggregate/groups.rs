@@ -12,7 +12,7 @@ pub(super) const MOST_HISTOGRAMS: usize = 128;
 
 /// Processes by something that they have in common. Where there are too many groups the smaller
 /// ones are put together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Groups<K> {
     groups: HashMap<K, Group>,
     /// How many of them have a histogram.
@@ -71,6 +71,10 @@ impl<K: Clone + Eq + Hash + Ord> Groups<K> {
     #[cfg(test)]
     pub(super) fn histograms(&self) -> usize {
         self.histograms
+    }
+
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.groups.contains_key(key)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &Group)> {

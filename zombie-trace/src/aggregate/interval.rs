@@ -46,7 +46,7 @@ fn sparse<S: Serializer>(histogram: &FineHistogram, serializer: S) -> Result<S::
 }
 
 /// What has been seen since the last interval.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Since {
     times: Samples,
     histogram: FineHistogram,

@@ -48,6 +48,60 @@ impl<const B: u32> LogHistogram<B> {
     }
 }
 
+/// The same for few numbers: only the buckets that are not empty take memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SparseHistogram<const B: u32> {
+    /// Bucket and count, ascending.
+    counts: Vec<(u16, u32)>,
+}
+
+impl<const B: u32> SparseHistogram<B> {
+    /// Takes in a number.
+    pub(crate) fn record(&mut self, value: u64) {
+        self.add(bucket(value, B) as u16, 1);
+    }
+
+    /// Takes in another one's numbers.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for &(bucket, count) in &other.counts {
+            self.add(bucket, count);
+        }
+    }
+
+    fn add(&mut self, bucket: u16, count: u32) {
+        match self
+            .counts
+            .binary_search_by_key(&bucket, |(bucket, _)| *bucket)
+        {
+            Ok(at) => self.counts[at].1 = self.counts[at].1.saturating_add(count),
+            Err(at) => self.counts.insert(at, (bucket, count)),
+        }
+    }
+
+    /// How many numbers there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.counts.iter().map(|(_, count)| u64::from(*count)).sum()
+    }
+
+    /// The middle of the bucket that holds the nearest-rank percentile of this many thousandths.
+    pub(crate) fn permille(&self, permille: u64) -> Option<u64> {
+        let rank = (self.count() * permille).div_ceil(1000).max(1);
+        let mut seen = 0;
+        let (bucket, _) = self.counts.iter().find(|(_, count)| {
+            seen += u64::from(*count);
+            seen >= rank
+        })?;
+        let range = range(usize::from(*bucket), B);
+        Some(range.start.midpoint(range.end - 1))
+    }
+
+    /// The range and count of each bucket that is not empty.
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (Range<u64>, u64)> + '_ {
+        let counts = self.counts.iter();
+        counts.map(|&(bucket, count)| (range(usize::from(bucket), B), u64::from(count)))
+    }
+}
+
 fn bucket(value: u64, bits: u32) -> usize {
     let octave = (u64::BITS - value.leading_zeros()).saturating_sub(bits + 1);
     // Without the leading one that all of an octave have, but those below 2ᴮ.
@@ -99,6 +153,23 @@ mod tests {
             [(63..64, 1), (64..66, 2), (66..68, 1)]
         );
         assert_eq!(buckets::<5>(&[u64::MAX]), [(63 << 58..u64::MAX, 1)]);
+    }
+
+    #[test]
+    fn a_sparse_one_finds_percentiles() {
+        let mut sparse = SparseHistogram::<4>::default();
+        assert_eq!(sparse.permille(500), None);
+        let mut other = sparse.clone();
+        (1..=50).for_each(|value| sparse.record(value));
+        (51..=100).for_each(|value| other.record(value));
+        sparse.merge(&other);
+        assert_eq!(sparse.count(), 100);
+        for (permille, value) in [(0, 1), (10, 1), (500, 50), (990, 99), (1000, 100)] {
+            let found = sparse.permille(permille).unwrap();
+            assert!(found.abs_diff(value) <= value / 16, "{permille}: {found}");
+        }
+        let counts: u64 = sparse.buckets().map(|(_, count)| count).sum();
+        assert_eq!(counts, 100);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 pub use by::By;
 pub use group::GroupSummary;
 pub use interval::Interval;
+pub(crate) use log_histogram::SparseHistogram;
 pub use log_histogram::{FineHistogram, Log2Histogram};
 pub use phase_totals::PhaseTotals;
 pub use rows::{CauseSummary, CommSummary, ContainerSummary, ParentSummary, Row, worst_first};
@@ -33,7 +34,7 @@ use crate::model::{Alive, Cause, Comm, Counts, Flag, Zombie};
 const LONGEST_CMDLINE: usize = 256;
 
 /// What a run has seen so far: everything in scope, listed or not.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Aggregate {
     run: RunFacts,
     times: Samples,
@@ -196,6 +197,11 @@ impl Aggregate {
         if let Some(container) = &alive.container {
             self.containers.group(container).alive(alive, in_run);
         }
+    }
+
+    /// Whether children of that parent were taken in.
+    pub(crate) fn has_parent(&self, parent: &ParentKey) -> bool {
+        self.parents.contains(parent)
     }
 
     /// The command line of a parent that has children in scope.

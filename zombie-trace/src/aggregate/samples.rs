@@ -128,7 +128,7 @@ impl Samples {
         (self.count > 0).then_some(self.min)
     }
 
-    pub(super) fn max(&self) -> Option<u64> {
+    pub(crate) fn max(&self) -> Option<u64> {
         (self.count > 0).then_some(self.max)
     }
 

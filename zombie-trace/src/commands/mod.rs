@@ -13,4 +13,6 @@ pub mod record;
 pub mod report;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "top")]
+pub mod top;
 pub mod trace;

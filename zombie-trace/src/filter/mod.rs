@@ -1,8 +1,10 @@
 //! Which processes a run lists. Each value that can be asked for is a parsed type. Pure.
 
+mod expression;
 mod listing;
 mod name_glob;
 
+pub use expression::{Expression, ExpressionError, Subject};
 pub use listing::Listing;
 pub use name_glob::NameGlob;
 

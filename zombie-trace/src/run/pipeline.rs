@@ -90,6 +90,8 @@ pub struct Pipeline {
     found: HashMap<TaskId, Diagnosis>,
     /// A zombie is reported at this age.
     alive_after_ns: u64,
+    /// As many of a parent's zombies at the most are reported at a time.
+    most_of_a_parent: usize,
     lingering: Lingering,
     command_lines: CommandLines,
     /// Pid, name and command line of COMMAND.
@@ -130,6 +132,7 @@ impl Pipeline {
         Self {
             found: HashMap::new(),
             alive_after_ns,
+            most_of_a_parent: usize::MAX,
             lingering: Lingering::default(),
             command_lines: CommandLines::default(),
             command: None,
@@ -161,6 +164,15 @@ impl Pipeline {
     pub fn with_intervals(mut self) -> Self {
         self.aggregate.begin_intervals();
         self
+    }
+
+    /// Of the zombies that come to the age for it at a time, only that many of each parent are looked at
+    /// and reported.
+    pub(crate) fn reporting_few(self, most_of_a_parent: usize) -> Self {
+        Self {
+            most_of_a_parent,
+            ..self
+        }
     }
 
     /// Writes the first line.
@@ -408,6 +420,13 @@ impl Pipeline {
         let due: HashSet<TaskId> = self.overdue.due(ages).into_iter().collect();
         let is_due = |(_, one): &(usize, &Counted<'_>)| due.contains(&one.id);
         let zombies = census.zombies.iter().enumerate().filter(is_due);
+        let mut of_parent: HashMap<ParentKey, usize> = HashMap::new();
+        let zombies = zombies.filter(|(_, one)| {
+            let parent = (one.alive.ppid, one.alive.parent_comm);
+            let count = of_parent.entry(parent).or_default();
+            *count += 1;
+            *count <= self.most_of_a_parent
+        });
         zombies.map(|(index, _)| index).collect()
     }
 
@@ -449,7 +468,10 @@ impl Pipeline {
         let due: HashSet<TaskId> = self.dying.due(&dying).into_iter().collect();
         let leaderless: HashSet<TaskId> = self.leaderless.due(&leaderless).into_iter().collect();
         if self.sink.wants_dying() {
-            let due: Vec<_> = dying.into_iter().filter(|(id, _)| due.contains(id)).collect();
+            let due: Vec<_> = dying
+                .into_iter()
+                .filter(|(id, _)| due.contains(id))
+                .collect();
             self.write_unended(now, proc, seen, &due, &leaderless)?;
         }
         self.end_batch()
@@ -462,9 +484,12 @@ impl Pipeline {
         seen: &[proc::Unended],
         exits: &HashMap<u32, u64>,
     ) -> (Vec<(TaskId, u64)>, Vec<(TaskId, u64)>) {
-        let (dying, leaderless): (Vec<_>, Vec<_>) =
-            seen.iter().partition(|one| matches!(one.rest, Rest::Dying { .. }));
-        let dying = dying.iter().map(|one| (one.id(), exits.get(&one.pid).copied()));
+        let (dying, leaderless): (Vec<_>, Vec<_>) = seen
+            .iter()
+            .partition(|one| matches!(one.rest, Rest::Dying { .. }));
+        let dying = dying
+            .iter()
+            .map(|one| (one.id(), exits.get(&one.pid).copied()));
         let dying = self.dying.look(now, dying);
         let leaderless = leaderless.iter().map(|one| (one.id(), None));
         let leaderless = self.leaderless.look(now, leaderless);

@@ -16,6 +16,8 @@ mod output;
 mod queue;
 #[cfg(feature = "cli")]
 mod text;
+#[cfg(feature = "cli")]
+mod watched;
 
 use std::io;
 
@@ -26,9 +28,7 @@ pub use self::{
     options::{Options, new},
     output::{Medium, Output, Screen},
     queue::{Progress, Queue},
-    text::{
-        Intervals, Look, Process, Table, Tables, Text, comparison, dying_table, process_table,
-    },
+    text::{Intervals, Look, Process, Table, Tables, Text, comparison, dying_table, process_table},
 };
 #[cfg(feature = "cli")]
 pub(crate) use self::{
@@ -37,6 +37,8 @@ pub(crate) use self::{
 };
 #[cfg(feature = "serve")]
 pub use metrics::Metrics;
+#[cfg(feature = "cli")]
+pub(crate) use watched::Watched;
 
 use crate::{
     aggregate::{Interval, Summary},

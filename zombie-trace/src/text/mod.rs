@@ -6,6 +6,7 @@ mod color_when;
 mod command;
 mod duration;
 pub(crate) mod escape;
+mod quoted;
 mod status;
 #[cfg(feature = "cli")]
 pub(crate) mod style;
@@ -25,6 +26,7 @@ pub(crate) use self::{
 pub use self::{charset::use_locale, color_when::ColorWhen};
 pub(crate) use command::command;
 pub(crate) use duration::human;
+pub(crate) use quoted::quoted;
 pub(crate) use status::status;
 
 use crate::model::Comm;

@@ -60,6 +60,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         keeps_refused: true,
         screen: Some(screen),
         live_line,
+        watcher: None,
     })?;
     if !is_whole || !is_file {
         return Ok(code);
@@ -92,17 +93,8 @@ fn recorded(path: &Path) -> String {
     let path = text::path(path);
     format!(
         "recorded to {path}; to see more: zombie-trace report {}",
-        quoted(&path)
+        text::quoted(&path)
     )
-}
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./+,:@%".contains(char);
-    match text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
 }
 
 /// The local time.
@@ -131,16 +123,5 @@ mod tests {
         let now = jiff::civil::date(2026, 1, 2).at(3, 4, 5, 6);
         let name = unused_name(now);
         assert_eq!(name, Path::new("zombie-trace-20260102T030405.jsonl.zst"));
-    }
-
-    #[test]
-    fn a_shell_takes_the_name_for_one_word() {
-        for (name, word) in [
-            ("run-1.jsonl.zst", "run-1.jsonl.zst"),
-            ("my run", "'my run'"),
-            ("it's", r"'it'\''s'"),
-        ] {
-            assert_eq!(quoted(name), word);
-        }
     }
 }

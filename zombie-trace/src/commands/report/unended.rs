@@ -102,10 +102,13 @@ mod tests {
     fn memory_is_bounded() {
         let mut unended = Unended::default();
         for pid in 0..2 * MOST as u32 {
-            unended.dying(0, &Dying {
-                pid,
-                ..fixtures::dying()
-            });
+            unended.dying(
+                0,
+                &Dying {
+                    pid,
+                    ..fixtures::dying()
+                },
+            );
         }
         assert_eq!(unended.all_dying().count(), MOST);
     }

@@ -29,7 +29,7 @@ use crate::{
         signals::{self, Inherited, Signals},
         start,
     },
-    sink::{self, Queue},
+    sink::{self, Queue, Sink},
     stderr::{self, say},
     system::deadline::Deadline,
 };
@@ -52,6 +52,19 @@ pub(crate) struct Plan<'a> {
     pub(crate) screen: Option<Target>,
     /// Says on the terminal how the run is going.
     pub(crate) live_line: Option<LiveLine>,
+    /// Sees everything that the output sees, and before it.
+    pub(crate) watcher: Option<Watcher>,
+}
+
+/// What shows a run while it goes on.
+pub(crate) struct Watcher {
+    pub(crate) sink: Box<dyn Sink + Send>,
+    /// Living zombies are looked at from this age on.
+    pub(crate) alive_after: Duration,
+    /// As many of a parent's zombies are looked at at a time.
+    pub(crate) most_of_a_parent: usize,
+    /// How often the living are counted.
+    pub(crate) every: Duration,
 }
 
 /// How a run ended.
@@ -76,6 +89,7 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
         keeps_refused: args.json || args.output.is_some(),
         screen: None,
         live_line: None,
+        watcher: None,
     };
     Ok(perform(plan)?.code)
 }
@@ -127,7 +141,7 @@ async fn trace(
     let backend = tracer.backend();
     let start = start_line(&plan, &tracer);
     let live_line = plan.live_line.take();
-    let mut session = begin(&plan, tracer, &scope, output)?;
+    let mut session = begin(&mut plan, tracer, &scope, output)?;
     session.warn_of_hidden();
     if !args.quiet {
         say(&notice::attached(backend));
@@ -374,23 +388,37 @@ fn attach_aside(
 }
 
 /// Takes in what there was before the hooks.
-fn begin(plan: &Plan<'_>, tracer: Tracer, scope: &Scope, output: Queue) -> anyhow::Result<Session> {
-    let sink = sink::new(plan.sink, output);
+fn begin(
+    plan: &mut Plan<'_>,
+    tracer: Tracer,
+    scope: &Scope,
+    output: Queue,
+) -> anyhow::Result<Session> {
+    let mut sink = sink::new(plan.sink, output);
     let error_ns = tracer.backend().error_ns();
-    let alive_after = plan.args.alive_after;
+    let mut alive_after = plan.args.alive_after.into();
+    let mut every: Duration = alive_after;
+    let mut most_of_a_parent = usize::MAX;
+    if let Some(watcher) = plan.watcher.take() {
+        sink = Box::new(sink::Watched::new(watcher.sink, sink));
+        alive_after = watcher.alive_after;
+        every = watcher.every * 10;
+        most_of_a_parent = watcher.most_of_a_parent;
+    }
     let mut pipeline = Pipeline::new(
         error_ns,
-        alive_after.as_nanos(),
+        u64::try_from(alive_after.as_nanos()).unwrap_or(u64::MAX),
         plan.filter.clone(),
         sink,
         Box::new(ThisHost::new()),
     );
+    pipeline = pipeline.reporting_few(most_of_a_parent);
     if plan.interval.is_some() {
         pipeline = pipeline.with_intervals();
     }
     let mut session = Session::new(pipeline, tracer, notice::warnings())?
         .about(scope)?
-        .looking_after(alive_after.into());
+        .looking_after(every);
     if let Some(interval) = plan.interval {
         session = session.with_intervals(interval);
     }

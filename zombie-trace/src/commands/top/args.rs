@@ -1,0 +1,69 @@
+use std::path::PathBuf;
+
+use clap::{Args, error::ErrorKind};
+
+use crate::{args::Files, commands::trace::RunArgs, filter::Expression};
+
+const TOP_HELP: &str = "\
+Examples:
+  sudo zombie-trace top                   the whole machine
+  sudo zombie-trace top --container web   one container
+  zombie-trace top run.jsonl.zst          a recording, from its start to its end
+
+Filters (--filter, and the key f) are conditions that must all hold, as in
+'parent~nginx zombie>10ms cause=blocks-sigchld':
+  text    comm, parent, cause, container, cgroup   =  !=  ~ (contains)  !~
+  number  pid, ppid, uid, exit, signal             =  !=  <  <=  >  >=
+  time    zombie (its time, or its age so far)     =  !=  <  <=  >  >=
+  A value with spaces goes in double quotes.
+
+Exit status:
+  As of a run: 'zombie-trace --help' has the list. It is 1 without a terminal.";
+
+/// Options of `top`.
+#[derive(Clone, Debug, PartialEq, Args)]
+#[command(
+    max_term_width = 80,
+    after_help = TOP_HELP,
+    override_usage = "zombie-trace top [OPTIONS]\n       zombie-trace top [OPTIONS] FILE"
+)]
+pub struct TopArgs {
+    /// Replay this recording instead of tracing
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Show only rows for which these conditions hold
+    #[arg(long, value_name = "CONDITIONS", help_heading = "Filters")]
+    pub filter: Option<Expression>,
+
+    /// What the run is about.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+impl TopArgs {
+    /// Why the options don't go together, if so.
+    pub(crate) fn conflict(&self, ends_in_dashes: bool) -> Option<(ErrorKind, &'static str)> {
+        let run = &self.run;
+        let has_scope = run.scope != Default::default() || run.duration.is_some();
+        if self.file.is_some() && (has_scope || !run.command.is_empty()) {
+            return Some((
+                ErrorKind::ArgumentConflict,
+                "a recording is replayed as it is: leave FILE out to trace, or the scope to replay",
+            ));
+        }
+        if !run.command.is_empty() || run.user.is_some() || ends_in_dashes {
+            return Some((
+                ErrorKind::ArgumentConflict,
+                "top runs no command: start it in another terminal, or use zombie-trace record -- COMMAND",
+            ));
+        }
+        None
+    }
+
+    /// Adds the files that the command line names.
+    pub(crate) fn add_files(&self, files: &mut Files) {
+        files.input("FILE", self.file.as_deref());
+        self.run.add_files(files);
+    }
+}

@@ -1,0 +1,10 @@
+//! The figures of a run, as they come in. Pure.
+
+mod model;
+mod parent;
+mod rolling;
+mod timeline;
+
+pub(crate) use model::{Model, nanos};
+pub(crate) use parent::{Found, Parent};
+pub(crate) use rolling::{Rolling, Sums};

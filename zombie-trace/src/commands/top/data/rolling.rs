@@ -1,0 +1,225 @@
+//! What happened in the last minute, a second at a time.
+
+use std::collections::VecDeque;
+
+use crate::{aggregate::SparseHistogram, model::Phases};
+
+/// Seconds that are kept, the present one included.
+pub(crate) const KEPT: i64 = 61;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// A reaped zombie, as much as rates need of it. Times are ns since the epoch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reap<'a> {
+    /// When it was reaped.
+    pub(crate) at: i64,
+    /// How long it was a zombie inside the run, ns.
+    pub(crate) zombie_ns: u64,
+    /// Its time belongs into percentiles.
+    pub(crate) is_measured: bool,
+    pub(crate) phases: Option<&'a Phases>,
+}
+
+/// What a stretch of time comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sums {
+    /// Zombies that were reaped.
+    pub(crate) reaped: u64,
+    /// Processes that the kernel released at once.
+    pub(crate) autoreaped: u64,
+    /// Zombie time of those that are gone, ns.
+    pub(crate) zombie_ns: u64,
+    /// The longest of the measured times, ns.
+    pub(crate) max: u64,
+    /// How the zombie time is split, in the order of `Phase::ALL`, ns.
+    pub(crate) phases: [u64; 5],
+    /// The measured times.
+    pub(crate) times: SparseHistogram<4>,
+}
+
+impl Sums {
+    /// Takes in other sums.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.reaped += other.reaped;
+        self.autoreaped += other.autoreaped;
+        self.zombie_ns = self.zombie_ns.saturating_add(other.zombie_ns);
+        self.max = self.max.max(other.max);
+        for (sum, more) in self.phases.iter_mut().zip(other.phases) {
+            *sum = sum.saturating_add(more);
+        }
+        self.times.merge(&other.times);
+    }
+
+    /// Takes in a zombie that is gone, without its time.
+    fn count(&mut self, reap: &Reap<'_>) {
+        self.reaped += 1;
+        if reap.is_measured {
+            self.max = self.max.max(reap.zombie_ns);
+            self.times.record(reap.zombie_ns);
+        }
+        if let Some(phases) = reap.phases {
+            for (sum, more) in self.phases.iter_mut().zip(phases.times()) {
+                *sum = sum.saturating_add(more);
+            }
+        }
+    }
+
+    /// A percentile of the measured times, never above the longest.
+    pub(crate) fn permille(&self, permille: u64) -> Option<u64> {
+        let time = self.times.permille(permille)?;
+        Some(time.min(self.max))
+    }
+}
+
+/// The last minute and the whole run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rolling {
+    /// Seconds since the epoch in which something happened, ascending.
+    slots: VecDeque<(i64, Sums)>,
+    /// All of it.
+    pub(crate) total: Sums,
+}
+
+impl Rolling {
+    /// Takes in a zombie that was reaped.
+    pub(crate) fn reaped(&mut self, reap: &Reap<'_>) {
+        self.total.count(reap);
+        self.total.zombie_ns = self.total.zombie_ns.saturating_add(reap.zombie_ns);
+        let last = reap.at.div_euclid(SECOND);
+        self.slot(last).count(reap);
+        // Each second gets its own part of the zombie time.
+        let zombie_ns = i64::try_from(reap.zombie_ns).unwrap_or(i64::MAX);
+        let begin = reap.at.saturating_sub(zombie_ns);
+        let first = begin.div_euclid(SECOND).max(last - KEPT + 1);
+        for second in first..=last {
+            let from = begin.max(second * SECOND);
+            let to = reap.at.min((second + 1) * SECOND);
+            let part = u64::try_from(to - from).unwrap_or(0);
+            if part > 0 {
+                self.slot(second).zombie_ns += part;
+            }
+        }
+    }
+
+    /// Takes in a process that the kernel released at once.
+    pub(crate) fn autoreaped(&mut self, at: i64) {
+        self.total.autoreaped += 1;
+        self.slot(at.div_euclid(SECOND)).autoreaped += 1;
+    }
+
+    fn slot(&mut self, second: i64) -> &mut Sums {
+        let after = self.slots.partition_point(|(other, _)| *other < second);
+        if self
+            .slots
+            .get(after)
+            .is_none_or(|(other, _)| *other != second)
+        {
+            self.slots.insert(after, (second, Sums::default()));
+            if self.slots.len() as i64 > KEPT {
+                self.slots.pop_front();
+                return self.slot(second.max(self.slots[0].0));
+            }
+        }
+        &mut self.slots[after].1
+    }
+
+    /// Forgets seconds that nobody can ask for any more.
+    pub(crate) fn expire(&mut self, now: i64) {
+        let first = now.div_euclid(SECOND) - KEPT;
+        while self
+            .slots
+            .front()
+            .is_some_and(|(second, _)| *second <= first)
+        {
+            self.slots.pop_front();
+        }
+    }
+
+    /// The last seconds, of which the present one has just begun.
+    pub(crate) fn last(&self, now: i64, seconds: i64) -> Sums {
+        let mut sums = Sums::default();
+        let end = now.div_euclid(SECOND);
+        for (_, slot) in self
+            .slots
+            .iter()
+            .filter(|(second, _)| *second > end - seconds && *second <= end)
+        {
+            sums.add(slot);
+        }
+        sums
+    }
+
+    /// Each of the last seconds, the present one last.
+    pub(crate) fn seconds(&self, now: i64, seconds: i64) -> impl Iterator<Item = Option<&Sums>> {
+        let end = now.div_euclid(SECOND);
+        (end - seconds + 1..=end).map(|second| {
+            let at = self
+                .slots
+                .binary_search_by_key(&second, |(second, _)| *second)
+                .ok()?;
+            Some(&self.slots[at].1)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reap(at: i64, zombie_ns: u64) -> Reap<'static> {
+        Reap {
+            at,
+            zombie_ns,
+            is_measured: true,
+            phases: None,
+        }
+    }
+
+    #[test]
+    fn a_window_holds_its_own_part_of_the_zombie_time() {
+        let mut rolling = Rolling::default();
+        // From 97.5 s to 100.5 s.
+        rolling.reaped(&reap(100 * SECOND + SECOND / 2, 3 * SECOND as u64));
+        let now = 100 * SECOND + SECOND / 2;
+        assert_eq!(rolling.last(now, 1).zombie_ns, SECOND as u64 / 2);
+        assert_eq!(rolling.last(now, 2).zombie_ns, SECOND as u64 * 3 / 2);
+        assert_eq!(rolling.last(now, 60).zombie_ns, 3 * SECOND as u64);
+        assert_eq!(rolling.last(now, 1).reaped, 1);
+        assert_eq!(rolling.last(now + 2 * SECOND, 2).reaped, 0);
+        assert_eq!(rolling.total.zombie_ns, 3 * SECOND as u64);
+    }
+
+    #[test]
+    fn a_minute_is_kept() {
+        let mut rolling = Rolling::default();
+        for second in 0..1000 {
+            rolling.reaped(&reap(second * SECOND, 1000));
+            rolling.expire(second * SECOND);
+        }
+        assert!(rolling.slots.len() as i64 <= KEPT);
+        assert_eq!(rolling.last(999 * SECOND, 60).reaped, 60);
+        assert_eq!(rolling.total.reaped, 1000);
+        rolling.expire(2000 * SECOND);
+        assert!(rolling.slots.is_empty());
+    }
+
+    #[test]
+    fn one_that_lasted_for_hours_takes_no_more_memory() {
+        let mut rolling = Rolling::default();
+        rolling.reaped(&reap(9000 * SECOND, 8000 * SECOND as u64));
+        assert!(rolling.slots.len() as i64 <= KEPT);
+        assert_eq!(rolling.last(9000 * SECOND, 10).zombie_ns, 9 * SECOND as u64);
+    }
+
+    #[test]
+    fn late_news_of_a_second_that_is_gone_is_counted_in_the_oldest() {
+        let mut rolling = Rolling::default();
+        for second in 100..200 {
+            rolling.reaped(&reap(second * SECOND, 0));
+        }
+        rolling.reaped(&reap(20 * SECOND, 0));
+        assert!(rolling.slots.len() as i64 <= KEPT);
+        assert_eq!(rolling.total.reaped, 101);
+    }
+}

@@ -1,0 +1,400 @@
+//! The loop: keys in, screens out.
+
+use std::{
+    io::{self, PipeReader},
+    os::fd::AsFd as _,
+    time::{Duration, Instant},
+};
+
+use jiff::tz::TimeZone;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use ratatui::{
+    buffer::Buffer,
+    crossterm::event::{
+        self, Event, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind,
+    },
+    layout::Rect,
+};
+
+use super::{
+    data::Model,
+    outside,
+    state::{Action, Effect, Table, Ui, View, table},
+    target::Target,
+    terminal::Screen,
+    view::{self, Layout, Progress, Scene},
+};
+use crate::{aggregate::ParentKey, stderr, system::proc};
+
+/// How often the figures are drawn.
+const DRAW: Duration = Duration::from_millis(500);
+/// A key is answered at once, but there are no more screens than that.
+const AFTER_A_KEY: Duration = Duration::from_millis(40);
+/// As many command lines are read for one screen.
+const MOST_NAMES: usize = 50;
+/// A terminal that can be read, but holds no whole key, is read again after that.
+const HALF_A_KEY: Duration = Duration::from_millis(20);
+/// How many rows a turn of the wheel moves.
+const WHEEL: usize = 3;
+
+/// Where the figures come from.
+pub(super) trait Source {
+    /// Brings the figures up to date.
+    fn advance(&mut self);
+    /// Looks at the figures. Whoever counts waits meanwhile.
+    fn look<T>(&mut self, look: impl FnOnce(&mut Model) -> T) -> T;
+    fn progress(&self) -> Progress;
+    /// What the run is recorded to.
+    fn recording(&self) -> Option<String>;
+    /// Does what is asked for; says what came of it.
+    fn act(&mut self, request: Request) -> Option<String>;
+    /// The command that shows the same without a screen.
+    fn base_command(&self) -> String;
+}
+
+/// What only the source can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    Record,
+    Page,
+    Seek(i64),
+    Play,
+}
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Somebody pressed q.
+    Quit,
+    /// It was told to.
+    Told,
+    /// Nobody sits at the terminal any more.
+    HungUp,
+}
+
+/// A screen with its keyboard.
+pub(super) struct Frontend<S> {
+    screen: Screen,
+    source: S,
+    pub(super) ui: Ui,
+    /// What is shown while the figures go on.
+    frozen: Option<Box<Model>>,
+    table: Table,
+    target: Option<Target>,
+    zone: TimeZone,
+    has_color: bool,
+    /// How much of the held messages was shown.
+    seen: usize,
+    drawn: Option<Drawn>,
+}
+
+/// What was drawn last, as much as decides whether it looks different now.
+#[derive(Clone, Debug, PartialEq)]
+struct Drawn {
+    version: u64,
+    progress: Progress,
+    recording: Option<String>,
+    area: Rect,
+}
+
+impl<S: Source> Frontend<S> {
+    pub(super) fn new(screen: Screen, source: S, ui: Ui, has_color: bool) -> Self {
+        Self {
+            screen,
+            source,
+            ui,
+            frozen: None,
+            table: Table::default(),
+            target: None,
+            zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
+            has_color,
+            seen: 0,
+            drawn: None,
+        }
+    }
+
+    /// Draws and listens until somebody quits. `wake`: closed when it has to end.
+    ///
+    /// `quit` is asked whether the screen closes at once; if not, it stays until `wake` closes.
+    pub(super) fn run(
+        &mut self,
+        wake: &PipeReader,
+        mut quit: impl FnMut() -> bool,
+    ) -> io::Result<Ended> {
+        let mut next = Instant::now();
+        let mut last = Instant::now() - AFTER_A_KEY;
+        loop {
+            let now = Instant::now();
+            if now >= next {
+                self.draw()?;
+                last = Instant::now();
+                next = last + DRAW;
+            }
+            match self.wait(wake, next.saturating_duration_since(Instant::now()))? {
+                Wake::Told => return Ok(Ended::Told),
+                Wake::HungUp => return Ok(Ended::HungUp),
+                Wake::Time => continue,
+                Wake::Keyboard => {}
+            }
+            let mut is_read = false;
+            while event::poll(Duration::ZERO)? {
+                is_read = true;
+                if self.event(event::read()?, wake)? && quit() {
+                    return Ok(Ended::Quit);
+                }
+            }
+            match is_read {
+                // Drawn soon, even if nothing was counted meanwhile.
+                true => {
+                    self.drawn = None;
+                    next = next.min(last + AFTER_A_KEY);
+                }
+                false => std::thread::sleep(HALF_A_KEY),
+            }
+        }
+    }
+
+    fn wait(&self, wake: &PipeReader, limit: Duration) -> io::Result<Wake> {
+        let stdin = io::stdin();
+        let mut fds = [
+            PollFd::new(wake.as_fd(), PollFlags::POLLIN),
+            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+        ];
+        // Rounded up: else it would be polled again and again in the last ms.
+        let limit = PollTimeout::try_from(limit + Duration::from_millis(1));
+        match poll(&mut fds, limit.unwrap_or(PollTimeout::ZERO)) {
+            Err(Errno::EINTR) => return Ok(Wake::Time),
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+        let [told, keyboard] = fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+        Ok(match (told.is_empty(), keyboard) {
+            (false, _) => Wake::Told,
+            (true, keyboard) if keyboard.intersects(gone) => Wake::HungUp,
+            (true, keyboard) if keyboard.is_empty() => Wake::Time,
+            _ => Wake::Keyboard,
+        })
+    }
+
+    /// Draws the screen, if it looks different now.
+    fn draw(&mut self) -> io::Result<()> {
+        self.source.advance();
+        let area = self.screen.area()?;
+        let (text, seen) = stderr::held_since(self.seen);
+        if seen != self.seen {
+            self.seen = seen;
+            if let Some(line) = text.lines().last() {
+                self.ui.say(line.trim_start_matches("zombie-trace: "));
+                self.drawn = None;
+            }
+        }
+        let version = match &self.frozen {
+            Some(model) => model.version,
+            None => self.source.look(|model| model.version),
+        };
+        let drawn = Drawn {
+            version,
+            progress: self.source.progress(),
+            recording: self.source.recording(),
+            area,
+        };
+        if self.drawn.as_ref() == Some(&drawn) {
+            return Ok(());
+        }
+        self.name_parents();
+        let mut buffer = Buffer::empty(area);
+        let (ui, table) = (&mut self.ui, &mut self.table);
+        let (zone, has_color) = (&self.zone, self.has_color);
+        let mut paint = |model: &Model| {
+            *table = state_table(model, ui);
+            if let Some(layout) = Layout::of(area.width, area.height) {
+                ui.fit(table, layout.rows());
+            }
+            let scene = Scene {
+                model,
+                ui,
+                table,
+                progress: drawn.progress.clone(),
+                recording: drawn.recording.as_deref(),
+                zone,
+                has_color,
+            };
+            view::draw(&mut buffer, area, &scene);
+        };
+        match &self.frozen {
+            Some(model) => paint(model),
+            None => self.source.look(|model| paint(model)),
+        }
+        self.screen.show(&buffer)?;
+        self.drawn = Some(drawn);
+        Ok(())
+    }
+
+    /// Reads the command lines of parents that will be shown.
+    fn name_parents(&mut self) {
+        if self.ui.is_replay || self.ui.choice.view != View::Parents || self.frozen.is_some() {
+            return;
+        }
+        let unread: Vec<ParentKey> = self.source.look(|model| {
+            let mut unread: Vec<_> = model
+                .parents
+                .iter()
+                .filter(|(_, parent)| parent.is_unread())
+                .collect();
+            unread.sort_by_key(|(_, parent)| {
+                std::cmp::Reverse((parent.alive, parent.rolling.total.zombie_ns))
+            });
+            unread.truncate(MOST_NAMES);
+            unread.into_iter().map(|(key, _)| *key).collect()
+        });
+        let read = |(pid, comm): &ParentKey| proc::command_line((*pid)?, (*comm)?);
+        let lines: Vec<_> = unread.iter().map(read).collect();
+        self.source.look(|model| {
+            for (key, line) in unread.into_iter().zip(lines) {
+                model.named(key, line.as_deref());
+            }
+        });
+    }
+
+    /// Answers a key or the mouse. True if somebody quits.
+    fn event(&mut self, event: Event, wake: &PipeReader) -> io::Result<bool> {
+        match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => self.key(key, wake),
+            Event::Mouse(mouse) => {
+                self.mouse(mouse)?;
+                Ok(false)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn key(&mut self, key: KeyEvent, wake: &PipeReader) -> io::Result<bool> {
+        let Some(effect) = self.ui.key(key, &self.table) else {
+            return Ok(false);
+        };
+        match effect {
+            Effect::Quit => return Ok(true),
+            Effect::Suspend => self.suspend()?,
+            Effect::Pause(true) => {
+                let model = self.source.look(|model| model.clone());
+                self.frozen = Some(Box::new(model));
+            }
+            Effect::Pause(false) => self.frozen = None,
+            Effect::Reset => self.source.look(Model::reset),
+            Effect::Inspect(pid) => {
+                let color = self.has_color;
+                self.screen.leave(|| outside::inspect(pid, color, wake))?;
+                self.drawn = None;
+            }
+            Effect::Target(pid) => self.aim(pid),
+            Effect::Send(signal) => {
+                if let Some(target) = self.target.take() {
+                    self.ui.say(outside::send(&target, signal));
+                }
+            }
+            Effect::Release => self.target = None,
+            Effect::Copy(row) => {
+                let base = self.source.base_command();
+                let command = outside::equivalent(&row, &self.ui.choice, &base, self.ui.is_replay);
+                self.screen.write(&outside::copied(&command))?;
+                self.ui.say(format!("copied: {command}"));
+            }
+            Effect::Export(row) => self.ui.say(outside::export(&row)),
+            Effect::Record => self.request(Request::Record),
+            Effect::Page => self.request(Request::Page),
+            Effect::Seek(by) => self.request(Request::Seek(by)),
+            Effect::Play => self.request(Request::Play),
+        }
+        Ok(false)
+    }
+
+    fn request(&mut self, request: Request) {
+        if let Some(message) = self.source.act(request) {
+            self.ui.say(message);
+        }
+    }
+
+    /// Holds the parent before anybody is asked: it can't become another process meanwhile.
+    fn aim(&mut self, pid: u32) {
+        let process = self
+            .ui
+            .row(&self.table)
+            .and_then(|row| row.parent_process());
+        let comm = process.and_then(|(_, comm)| comm);
+        match Target::open(pid, comm) {
+            Ok(target) => {
+                self.target = Some(target);
+                let name = comm
+                    .as_ref()
+                    .map(crate::text::printable)
+                    .unwrap_or_default();
+                self.ui.ask(pid, &name);
+            }
+            Err(error) => self.ui.say(crate::text::visible(&format!("{error:#}"))),
+        }
+    }
+
+    /// Stops, with the whole job, until somebody continues it.
+    fn suspend(&mut self) -> io::Result<()> {
+        self.screen.leave(|| {
+            let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
+            // The signal stops every thread, some time soon.
+            std::thread::sleep(Duration::from_millis(100));
+        })
+    }
+
+    fn mouse(&mut self, mouse: MouseEvent) -> io::Result<()> {
+        let area = self.screen.area()?;
+        match mouse.kind {
+            MouseEventKind::ScrollUp => self.scroll(Action::Up),
+            MouseEventKind::ScrollDown => self.scroll(Action::Down),
+            MouseEventKind::Down(MouseButton::Left) => {
+                let model = Model::default();
+                let scene = Scene {
+                    model: &model,
+                    ui: &self.ui,
+                    table: &self.table,
+                    progress: Progress::Live,
+                    recording: None,
+                    zone: &self.zone,
+                    has_color: self.has_color,
+                };
+                let target = view::target(&scene, area, mouse.column, mouse.row);
+                match target {
+                    Some(view::Target::Row(at)) => self.ui.click(at, &self.table),
+                    Some(view::Target::Heading(Some(column))) => self.ui.click_heading(column),
+                    Some(view::Target::Tab(view)) => {
+                        self.ui.act(Action::Show(view), &self.table);
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn scroll(&mut self, action: Action) {
+        for _ in 0..WHEEL {
+            self.ui.act(action, &self.table);
+        }
+    }
+}
+
+/// Why waiting has ended.
+enum Wake {
+    Told,
+    HungUp,
+    Time,
+    Keyboard,
+}
+
+fn state_table(model: &Model, ui: &Ui) -> Table {
+    table(model, &ui.choice)
+}

@@ -1,0 +1,19 @@
+//! What the screen shows: keys and figures in, a table out. Pure.
+
+mod choice;
+mod column;
+mod keys;
+mod question;
+mod row;
+mod table;
+mod ui;
+mod view;
+
+pub(crate) use choice::Choice;
+pub(crate) use column::{Column, fitting};
+pub(crate) use keys::{Action, SECTIONS, is_now};
+pub(crate) use question::{Question, SIGNALS};
+pub(crate) use row::{Content, Figures, Row, phase, rate};
+pub(crate) use table::{Table, seconds, table};
+pub(crate) use ui::{Effect, Input, Mode, Purpose, Ui};
+pub(crate) use view::{Grouping, View, Window};

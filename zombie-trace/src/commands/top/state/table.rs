@@ -1,0 +1,431 @@
+//! From the figures to the rows of a view.
+
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _};
+
+use super::{
+    choice::Choice,
+    row::{Content, Figures, Key, Row},
+    view::{Grouping, View},
+};
+use crate::{
+    aggregate::ParentKey,
+    commands::top::data::{Found, Model, Parent, Rolling, Sums, nanos},
+    container::Container,
+    filter::Subject,
+    model::{Alive, Cause, Phase},
+    text::{command, printable, visible},
+};
+
+/// Columns of a command line that a row keeps.
+const LONGEST_NAME: usize = 400;
+
+/// The rows of a view, sorted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Table {
+    pub(crate) rows: Vec<Row>,
+    /// Rows that a filter, a container or the threshold leaves out.
+    pub(crate) hidden: usize,
+}
+
+/// Living zombies, as much of them as a row adds up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Living {
+    count: u64,
+    oldest: Option<u64>,
+    /// Inside the window, ns.
+    zombie_ns: u64,
+    phases: [u64; 5],
+}
+
+impl Living {
+    fn add(&mut self, model: &Model, alive: &Alive, window: u64) {
+        let within = model.age_within(alive, window);
+        self.count += 1;
+        self.oldest = self.oldest.max(Some(model.age(alive)));
+        self.zombie_ns += within;
+        // What a zombie waits for now.
+        let phase = match model.found(alive).map(|found| found.cause) {
+            Some(Cause::HeldByTracer) => Phase::Tracer,
+            Some(Cause::ParentStarved) => Phase::RunQueue,
+            _ => Phase::NotWaiting,
+        };
+        let at = Phase::ALL
+            .iter()
+            .position(|other| *other == phase)
+            .unwrap_or(0);
+        self.phases[at] += within;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.oldest = self.oldest.max(other.oldest);
+        self.zombie_ns += other.zombie_ns;
+        for (sum, more) in self.phases.iter_mut().zip(other.phases) {
+            *sum += more;
+        }
+    }
+}
+
+/// The rows of the chosen view.
+pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
+    let mut table = Table::default();
+    let mut add =
+        |row: Row, container: Option<&Container>, subject: Subject<'_>, is_quick: bool| {
+            let is_shown =
+                !is_quick && choice.is_in_container(container) && choice.filter.matches(&subject);
+            match is_shown {
+                true => table.rows.push(row),
+                false => table.hidden += 1,
+            }
+        };
+    match choice.view {
+        View::Parents => parents(model, choice, &mut add),
+        View::Commands => commands(model, choice, &mut add),
+        View::Containers => containers(model, choice, &mut add),
+        View::Alive => {
+            for (id, alive) in &model.living {
+                let age = model.age(alive);
+                let found = model.found(alive).cloned();
+                let subject = Subject {
+                    zombie_ns: Some(age),
+                    cause: found.as_ref().map(|found| found.cause),
+                    ..Subject::from(alive)
+                };
+                let row = Row {
+                    key: Key::Living(*id),
+                    pid: Some(alive.pid),
+                    comm: Some(alive.comm),
+                    name: printable(&alive.comm),
+                    parent: alive
+                        .parent_comm
+                        .as_ref()
+                        .map(printable)
+                        .unwrap_or_default(),
+                    container: alive.container.clone(),
+                    found,
+                    content: Content::Living(Box::new(alive.clone()), age),
+                };
+                let is_left_out = !choice.listed.passes_alive(alive);
+                add(row, alive.container.as_ref(), subject, is_left_out);
+            }
+        }
+        View::Reaps => {
+            for zombie in &model.recent {
+                let found = Found::of_zombie(zombie);
+                let row = Row {
+                    key: Key::Reaped(zombie.pid, nanos(zombie.ts)),
+                    pid: Some(zombie.pid),
+                    comm: Some(zombie.comm),
+                    name: printable(&zombie.comm),
+                    parent: zombie
+                        .parent_comm
+                        .as_ref()
+                        .map(printable)
+                        .unwrap_or_default(),
+                    container: zombie.container.clone(),
+                    found,
+                    content: Content::Reaped(Arc::clone(zombie)),
+                };
+                // Autoreaped processes were never zombies: no threshold is about them.
+                let is_quick = zombie.zombie_ns < choice.threshold && !zombie.autoreaped()
+                    || !choice.listed.passes(zombie);
+                add(
+                    row,
+                    zombie.container.as_ref(),
+                    Subject::from(&**zombie),
+                    is_quick,
+                );
+            }
+        }
+        View::Timeline => {}
+    }
+    let sort = choice.sort();
+    table.rows.sort_by(|one, other| {
+        let order = one.compare(other, sort.column);
+        let order = if sort.is_inverted {
+            order.reverse()
+        } else {
+            order
+        };
+        // Rows that are alike keep their places.
+        order
+            .then_with(|| one.pid.cmp(&other.pid))
+            .then_with(|| one.name.cmp(&other.name))
+    });
+    table
+}
+
+type Add<'a> = &'a mut dyn FnMut(Row, Option<&Container>, Subject<'_>, bool);
+
+fn window_ns(choice: &Choice) -> u64 {
+    choice
+        .window
+        .seconds()
+        .map_or(u64::MAX, |seconds| seconds as u64 * 1_000_000_000)
+}
+
+fn sums(model: &Model, choice: &Choice, rolling: &Rolling) -> Sums {
+    match choice.window.seconds() {
+        Some(seconds) => rolling.last(model.now, seconds),
+        None => rolling.total.clone(),
+    }
+}
+
+/// Over how many seconds a rate is taken.
+pub(crate) fn seconds(model: &Model, choice: &Choice) -> f64 {
+    let elapsed = model.elapsed() as f64 / 1e9;
+    let seconds = match choice.window.seconds() {
+        Some(seconds) => elapsed.min(seconds as f64),
+        None => elapsed,
+    };
+    seconds.max(1.0)
+}
+
+fn figures(model: &Model, choice: &Choice, sums: &Sums, living: &Living) -> Figures {
+    let seconds = seconds(model, choice);
+    let mut phases = sums.phases;
+    for (sum, more) in phases.iter_mut().zip(living.phases) {
+        *sum = sum.saturating_add(more);
+    }
+    let zombie_ns = sums.zombie_ns.saturating_add(living.zombie_ns);
+    Figures {
+        alive: living.count,
+        oldest: living.oldest,
+        reaped: sums.reaped,
+        autoreaped: sums.autoreaped,
+        rate: sums.reaped as f64 / seconds,
+        p50: sums.permille(500),
+        p99: sums.permille(990),
+        max: (sums.times.count() > 0).then_some(sums.max),
+        zombie_time: zombie_ns as f64 / 1e9 / seconds,
+        phases,
+        is_growing: false,
+        is_old: living.oldest.is_some_and(|oldest| oldest >= choice.old_ns),
+    }
+}
+
+/// Nothing happened to it in the window, or nothing but quick reaps.
+fn is_quick(choice: &Choice, figures: &Figures) -> bool {
+    figures.alive == 0 && figures.max.unwrap_or(0) < choice.threshold
+}
+
+fn is_silent(figures: &Figures) -> bool {
+    figures.alive == 0 && figures.reaped == 0 && figures.autoreaped == 0
+}
+
+/// A row of the parents view in the making.
+struct Group<'a> {
+    sums: Sums,
+    living: Living,
+    is_growing: bool,
+    parents: usize,
+    /// The one with the most zombie time.
+    main: (ParentKey, &'a Parent, u64),
+}
+
+fn parents(model: &Model, choice: &Choice, add: Add<'_>) {
+    let window = window_ns(choice);
+    let mut living: HashMap<ParentKey, Living> = HashMap::new();
+    for alive in model.living.values() {
+        let living = living.entry((alive.ppid, alive.parent_comm)).or_default();
+        living.add(model, alive, window);
+    }
+    let mut groups: HashMap<Key, Group<'_>> = HashMap::new();
+    for (key, parent) in &model.parents {
+        let living = living.get(key).copied().unwrap_or_default();
+        let sums = sums(model, choice, &parent.rolling);
+        if living.count == 0 && sums.reaped == 0 && sums.autoreaped == 0 {
+            continue;
+        }
+        let group_key = match choice.grouping {
+            Grouping::Pid => Key::Parent(*key),
+            Grouping::Command => Key::ParentComm(key.1),
+            Grouping::Unit => Key::Unit(parent.cgroup.clone()),
+            Grouping::Container => Key::Container(parent.container.as_ref().map(Container::key)),
+        };
+        let time = sums.zombie_ns.saturating_add(living.zombie_ns);
+        match groups.get_mut(&group_key) {
+            Some(group) => {
+                group.sums.add(&sums);
+                group.living.merge(&living);
+                group.is_growing |= parent.is_growing();
+                group.parents += 1;
+                if time > group.main.2 {
+                    group.main = (*key, parent, time);
+                }
+            }
+            None => {
+                let group = Group {
+                    sums,
+                    living,
+                    is_growing: parent.is_growing(),
+                    parents: 1,
+                    main: (*key, parent, time),
+                };
+                groups.insert(group_key, group);
+            }
+        }
+    }
+    for (key, group) in groups {
+        let (parent_key, parent, _) = group.main;
+        let mut figures = figures(model, choice, &group.sums, &group.living);
+        figures.is_growing = group.is_growing;
+        let is_one = group.parents == 1;
+        let name = match choice.grouping {
+            Grouping::Pid => parent_name(parent_key, parent, choice.whole_commands),
+            Grouping::Command => parent_key
+                .1
+                .as_ref()
+                .map_or_else(|| "?".to_owned(), printable),
+            Grouping::Unit => parent
+                .cgroup
+                .as_deref()
+                .map_or_else(|| "?".to_owned(), visible),
+            Grouping::Container => match &parent.container {
+                Some(container) => visible(container.name()),
+                None => "(no container)".to_owned(),
+            },
+        };
+        let row = Row {
+            key,
+            pid: parent_key.0.filter(|_| is_one),
+            comm: parent_key
+                .1
+                .filter(|_| is_one || choice.grouping == Grouping::Command),
+            name,
+            parent: String::new(),
+            container: parent.container.clone(),
+            found: parent.cause().cloned(),
+            content: Content::Group(Box::new(figures)),
+        };
+        let figures = row.figures().cloned().unwrap_or_default();
+        let subject = Subject {
+            ppid: parent_key.0,
+            parent: match parent.cmdline() {
+                Some(cmdline) => Some(cmdline.into()),
+                None => parent_key.1.as_ref().map(|comm| comm.to_str()),
+            },
+            zombie_ns: figures.oldest.max(figures.max),
+            cause: parent.cause().map(|found| found.cause),
+            container: parent.container.as_ref().map(Container::name),
+            cgroup: parent.cgroup.as_deref(),
+            ..Subject::default()
+        };
+        add(
+            row,
+            parent.container.as_ref(),
+            subject,
+            is_quick(choice, &figures),
+        );
+    }
+}
+
+/// What a parent is called: its command line or, for want of that, its command name; escaped.
+fn parent_name((pid, comm): ParentKey, parent: &Parent, is_whole: bool) -> String {
+    match (parent.cmdline(), comm) {
+        (Some(cmdline), _) if is_whole => visible(cmdline),
+        (Some(cmdline), _) => command(cmdline, LONGEST_NAME),
+        (None, Some(comm)) => printable(&comm),
+        (None, None) if pid.is_none() => "(unknown or too many)".to_owned(),
+        (None, None) => "?".to_owned(),
+    }
+}
+
+fn commands(model: &Model, choice: &Choice, add: Add<'_>) {
+    let window = window_ns(choice);
+    let mut living = HashMap::new();
+    for alive in model.living.values() {
+        let (one, found): &mut (Living, Option<Found>) = living.entry(alive.comm).or_default();
+        one.add(model, alive, window);
+        if let Some(new) = model.found(alive) {
+            found.get_or_insert_with(|| new.clone());
+        }
+    }
+    let nothing = Rolling::default();
+    let known = model
+        .commands
+        .iter()
+        .map(|(comm, rolling)| (*comm, rolling));
+    let new = living
+        .keys()
+        .filter(|comm| !model.commands.contains_key(*comm));
+    let new = new.map(|comm| (*comm, &nothing));
+    for (comm, rolling) in known.chain(new) {
+        let (living, found) = living.get(&comm).cloned().unwrap_or_default();
+        let sums = sums(model, choice, rolling);
+        let figures = figures(model, choice, &sums, &living);
+        if is_silent(&figures) {
+            continue;
+        }
+        let is_quick = is_quick(choice, &figures);
+        let subject = Subject {
+            comm: Some(comm.to_str()),
+            zombie_ns: figures.oldest.max(figures.max),
+            cause: found.as_ref().map(|found| found.cause),
+            ..Subject::default()
+        };
+        let row = Row {
+            key: Key::Command(comm),
+            pid: None,
+            comm: Some(comm),
+            name: printable(&comm),
+            parent: String::new(),
+            container: None,
+            found: found.clone(),
+            content: Content::Group(Box::new(figures)),
+        };
+        add(row, None, subject, is_quick);
+    }
+}
+
+fn containers(model: &Model, choice: &Choice, add: Add<'_>) {
+    let window = window_ns(choice);
+    let mut living = HashMap::new();
+    for alive in model.living.values() {
+        if let Some(container) = &alive.container {
+            let new = || (Living::default(), container, None);
+            let entry = living.entry(container.key()).or_insert_with(new);
+            entry.0.add(model, alive, window);
+            if let Some(found) = model.found(alive) {
+                entry.2.get_or_insert(found);
+            }
+        }
+    }
+    let nothing = Rolling::default();
+    let known = model.containers.iter();
+    let known = known.map(|(key, (container, rolling))| (key, container, rolling));
+    let new = living
+        .iter()
+        .filter(|(key, _)| !model.containers.contains_key(*key));
+    let new = new.map(|(key, (_, container, _))| (key, *container, &nothing));
+    for (key, container, rolling) in known.chain(new) {
+        let alive = living.get(key);
+        let found = alive.and_then(|(_, _, found)| *found);
+        let living = alive.map(|(living, ..)| *living).unwrap_or_default();
+        let sums = sums(model, choice, rolling);
+        let figures = figures(model, choice, &sums, &living);
+        if is_silent(&figures) {
+            continue;
+        }
+        let is_quick = is_quick(choice, &figures);
+        let subject = Subject {
+            container: Some(container.name()),
+            zombie_ns: figures.oldest.max(figures.max),
+            cause: found.map(|found| found.cause),
+            ..Subject::default()
+        };
+        let row = Row {
+            key: Key::Container(Some(key.clone())),
+            pid: None,
+            comm: None,
+            name: visible(container.name()),
+            parent: String::new(),
+            container: Some(container.clone()),
+            found: found.cloned(),
+            content: Content::Group(Box::new(figures)),
+        };
+        add(row, Some(container), subject, is_quick);
+    }
+}

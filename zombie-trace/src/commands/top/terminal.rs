@@ -1,0 +1,139 @@
+//! The terminal: drawn on as a whole while `top` runs, and as it was afterwards.
+
+use std::{
+    io::{self, IsTerminal as _, Stdout, Write as _},
+    panic,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::{Context as _, bail};
+use ratatui::{
+    Terminal,
+    backend::CrosstermBackend,
+    buffer::Buffer,
+    crossterm::{
+        cursor::{Hide, Show},
+        event::{DisableMouseCapture, EnableMouseCapture},
+        execute,
+        terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    },
+    layout::Rect,
+};
+
+use crate::stderr;
+
+/// The terminal is ours.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Refuses what is no terminal that a screen can be drawn on.
+///
+/// # Errors
+/// It names what can be used instead.
+pub(super) fn check() -> anyhow::Result<()> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        bail!(
+            "top needs a terminal for input and output: use 'zombie-trace' to list zombies, or \
+             'zombie-trace record' to record them"
+        );
+    }
+    if std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
+        bail!("top cannot draw on this terminal (TERM): use 'zombie-trace' to list zombies");
+    }
+    Ok(())
+}
+
+/// The screen. The terminal is as before when it is dropped.
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    pub(super) fn enter() -> anyhow::Result<Self> {
+        restore_on_panic();
+        stderr::hold();
+        let screen = take().and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        match screen {
+            Ok(terminal) => Ok(Self { terminal }),
+            Err(error) => {
+                restore();
+                Err(error).context("cannot draw on the terminal")
+            }
+        }
+    }
+
+    /// Its size.
+    pub(super) fn area(&self) -> io::Result<Rect> {
+        let size = self.terminal.size()?;
+        Ok(Rect::new(0, 0, size.width, size.height))
+    }
+
+    /// Shows what was drawn: only what has changed is written.
+    pub(super) fn show(&mut self, drawn: &Buffer) -> io::Result<()> {
+        self.terminal.draw(|frame| {
+            let area = frame.area().intersection(drawn.area);
+            for place in area.positions() {
+                frame.buffer_mut()[place] = drawn[place].clone();
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Writes to the terminal what shows nothing.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        stdout.flush()
+    }
+
+    /// Gives the terminal back for as long as `work` takes.
+    pub(super) fn leave<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
+        restore();
+        let outcome = work();
+        stderr::hold();
+        take()?;
+        self.terminal.clear()?;
+        Ok(outcome)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn take() -> io::Result<()> {
+    IS_TAKEN.store(true, Ordering::SeqCst);
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide)
+}
+
+/// Makes the terminal what it was, once. Then come the messages that were held meanwhile.
+pub(super) fn restore() {
+    if IS_TAKEN.swap(false, Ordering::SeqCst) {
+        let _ = execute!(
+            io::stdout(),
+            DisableMouseCapture,
+            LeaveAlternateScreen,
+            Show
+        );
+        let _ = disable_raw_mode();
+    }
+    stderr::release();
+}
+
+/// A panic message is for the terminal as it was.
+fn restore_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            restore();
+            usual(panic);
+        }));
+    });
+}

@@ -1,0 +1,693 @@
+//! Whole screens, and every key.
+
+use std::{env, fs, path::Path};
+
+use foldhash::{HashMap, HashMapExt as _};
+use jiff::{Timestamp, tz::TimeZone};
+use ratatui::{
+    Terminal,
+    backend::TestBackend,
+    buffer::Buffer,
+    crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
+    style::{Color, Modifier},
+};
+
+use super::{
+    data::Model,
+    state::{Action, Effect, Mode, SECTIONS, Table, Ui, View, Window, is_now, table},
+    view::{self, Layout, Progress, Scene},
+};
+use crate::{
+    container::Container,
+    lifecycle::Pids,
+    lifecycle::TaskId,
+    model::{Alive, Cause, How, Phases, Start, Zombie, fixtures},
+};
+
+const SIZES: [(u16, u16); 4] = [(60, 15), (80, 24), (120, 40), (200, 60)];
+
+fn at(ms: i64) -> Timestamp {
+    let begin: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    Timestamp::from_nanosecond(begin.as_nanosecond() + i128::from(ms) * 1_000_000).unwrap()
+}
+
+fn alive(pid: u32, ppid: u32, comm: &str, age_ms: u64, now_ms: i64) -> (TaskId, Alive) {
+    let alive = Alive {
+        ts: at(now_ms),
+        pid,
+        ppid: Some(ppid),
+        parent_comm: Some(comm.into()),
+        age_ns: age_ms * 1_000_000,
+        cgroup: Some(format!("/system.slice/{comm}.service").as_str().into()),
+        ..fixtures::alive()
+    };
+    ((u64::from(pid), 0), alive)
+}
+
+fn web() -> Container {
+    Container {
+        id: Some("web".into()),
+        ..Container::default()
+    }
+}
+
+/// Three minutes of a machine with a leak, a late parent, a busy build and a hostile name.
+fn model() -> Model {
+    let mut model = Model::default();
+    model.start(&Start {
+        ts: at(0),
+        ..fixtures::start()
+    });
+    let mut living = HashMap::new();
+    for second in 0..192 {
+        for number in 0..4 {
+            let ms = second * 1000 + number * 250;
+            model.zombie(
+                None,
+                &Zombie {
+                    ts: at(ms),
+                    pid: 10_000 + (second * 4 + number) as u32,
+                    ppid: Some(9234),
+                    parent_comm: Some("prefork.py".into()),
+                    zombie_ns: 390_000_000 + (number as u64) * 50_000_000,
+                    phases: Some(Phases {
+                        parent_not_waiting_ns: Some(350_000_000),
+                        reap_ns: Some(40_000_000),
+                        ..Phases::default()
+                    }),
+                    container: Some(web()),
+                    ..fixtures::zombie()
+                },
+            );
+            model.zombie(
+                None,
+                &Zombie {
+                    ts: at(ms + 5),
+                    pid: 20_000 + (second * 4 + number) as u32,
+                    comm: "cc1".into(),
+                    ppid: Some(6909),
+                    parent_comm: Some("make".into()),
+                    zombie_ns: 300_000 + 4_000_000 * (number as u64),
+                    phases: Some(Phases {
+                        runqueue_ns: Some(300_000),
+                        ..Phases::default()
+                    }),
+                    ..fixtures::zombie()
+                },
+            );
+        }
+        model.zombie(
+            None,
+            &Zombie {
+                ts: at(second * 1000 + 400),
+                how: How::Autoreap,
+                zombie_ns: 0,
+                ppid: Some(1),
+                parent_comm: Some("init".into()),
+                ..fixtures::zombie()
+            },
+        );
+        if second >= 120 {
+            let (id, zombie) = alive(30_000 + second as u32, 3436, "python3", 0, second * 1000);
+            living.insert(id, zombie);
+        }
+        let (id, zombie) = alive(
+            29_000,
+            7301,
+            "node\x1b[31m",
+            64_000 + second as u64 * 1000,
+            second * 1000,
+        );
+        living.insert(id, zombie);
+        let now: HashMap<_, _> = living
+            .iter()
+            .map(|(id, zombie): (&TaskId, &Alive)| {
+                let zombie = Alive {
+                    ts: at(second * 1000 + 900),
+                    age_ns: model.age(zombie),
+                    ..zombie.clone()
+                };
+                (*id, zombie)
+            })
+            .collect();
+        model.live(at(second * 1000 + 900), now);
+    }
+    model.pids = Some(Pids {
+        used: 247,
+        max: 32_768,
+    });
+    let finding = |pid, ppid, comm: &str, cause, text: &str, advice: &str| Alive {
+        cause: Some(cause),
+        cause_text: Some(text.into()),
+        advice: Some(advice.into()),
+        ..alive(pid, ppid, comm, 0, 0).1
+    };
+    model.diagnosed(&finding(
+        30_120,
+        3436,
+        "python3",
+        Cause::ReapsLate,
+        "the parent 3436 (python3) reaps one child at a time and falls behind",
+        "loop waitpid(-1, WNOHANG) until it returns 0 or fails with ECHILD",
+    ));
+    model.diagnosed(&finding(
+        29_000,
+        7301,
+        "node\x1b[31m",
+        Cause::BlocksSigchld,
+        "the parent 7301 blocks SIGCHLD, which is pending",
+        "unblock SIGCHLD",
+    ));
+    model.named(
+        (Some(3436), Some("python3".into())),
+        Some("/usr/bin/python3 supervisor.py --jobs 4"),
+    );
+    model
+}
+
+/// A screen with its state.
+struct Seat {
+    model: Model,
+    ui: Ui,
+    table: Table,
+    size: (u16, u16),
+}
+
+impl Seat {
+    fn new(size: (u16, u16)) -> Self {
+        let mut seat = Self {
+            model: model(),
+            ui: Ui::default(),
+            table: Table::default(),
+            size,
+        };
+        seat.fit();
+        seat
+    }
+
+    fn fit(&mut self) {
+        self.table = table(&self.model, &self.ui.choice);
+        if let Some(layout) = Layout::of(self.size.0, self.size.1) {
+            self.ui.fit(&self.table, layout.rows());
+        }
+    }
+
+    fn press(&mut self, code: KeyCode) -> Option<Effect> {
+        let effect = self
+            .ui
+            .key(KeyEvent::new(code, KeyModifiers::NONE), &self.table);
+        self.fit();
+        effect
+    }
+
+    fn type_in(&mut self, text: &str) -> Option<Effect> {
+        let mut last = None;
+        for char in text.chars() {
+            let code = if char == '\n' {
+                KeyCode::Enter
+            } else {
+                KeyCode::Char(char)
+            };
+            last = self.press(code);
+        }
+        last
+    }
+
+    fn buffer(&self, has_color: bool) -> Buffer {
+        let (width, height) = self.size;
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        let scene = Scene {
+            model: &self.model,
+            ui: &self.ui,
+            table: &self.table,
+            progress: match self.ui.is_replay {
+                true => Progress::Replay {
+                    at: self.model.elapsed(),
+                    of: 600_000_000_000,
+                    is_playing: false,
+                },
+                false => Progress::Live,
+            },
+            recording: None,
+            zone: &TimeZone::UTC,
+            has_color,
+        };
+        terminal
+            .draw(|frame| view::draw(frame.buffer_mut(), frame.area(), &scene))
+            .unwrap();
+        terminal.backend().buffer().clone()
+    }
+
+    fn text(&self) -> String {
+        text(&self.buffer(false))
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.table
+            .rows
+            .iter()
+            .map(|row| row.name.as_str())
+            .collect()
+    }
+}
+
+fn lines(buffer: &Buffer, show: impl Fn(&ratatui::buffer::Cell) -> String) -> String {
+    let width = usize::from(buffer.area.width);
+    let lines = buffer.content.chunks(width).map(|line| {
+        let line: String = line.iter().map(&show).collect();
+        format!("{}\n", line.trim_end())
+    });
+    lines.collect()
+}
+
+fn text(buffer: &Buffer) -> String {
+    lines(buffer, |cell| cell.symbol().to_owned())
+}
+
+/// A letter for the look of each place.
+fn looks(buffer: &Buffer) -> String {
+    lines(buffer, |cell| {
+        let letter = match (cell.fg, cell.modifier) {
+            (_, modifier) if modifier.contains(Modifier::REVERSED) => 's',
+            (Color::Red, _) => 'r',
+            (Color::Green, _) => 'g',
+            (_, modifier) if modifier.contains(Modifier::BOLD) => 'b',
+            (_, modifier) if modifier.contains(Modifier::DIM) => 'd',
+            _ => ' ',
+        };
+        letter.to_string()
+    })
+}
+
+fn golden(name: &str, screen: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/top")
+        .join(name);
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, screen).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(screen == expected, "{}:\n{screen}", path.display());
+}
+
+#[test]
+fn screens_of_every_view_and_size() {
+    for size in SIZES {
+        for view in View::ALL {
+            let mut seat = Seat::new(size);
+            seat.ui.choice.view = view;
+            seat.fit();
+            let name = format!("{}x{}-{}.txt", size.0, size.1, view.name().to_lowercase());
+            golden(&name, &seat.text());
+        }
+    }
+}
+
+#[test]
+fn screens_of_details_help_and_questions() {
+    for size in SIZES {
+        let mut seat = Seat::new(size);
+        let name = |what: &str| format!("{}x{}-{what}.txt", size.0, size.1);
+        seat.press(KeyCode::Enter);
+        golden(&name("details"), &seat.text());
+        seat.press(KeyCode::Esc);
+        seat.press(KeyCode::Char('?'));
+        golden(&name("help"), &seat.text());
+        seat.press(KeyCode::Esc);
+        seat.ui.ask(3436, "python3");
+        golden(&name("question"), &seat.text());
+        seat.press(KeyCode::Esc);
+        seat.ui.is_replay = true;
+        seat.ui.message = None;
+        golden(&name("replay"), &seat.text());
+    }
+}
+
+#[test]
+fn colour_is_never_all_that_says_something() {
+    for size in SIZES {
+        let mut seat = Seat::new(size);
+        seat.press(KeyCode::Down);
+        let (colored, plain) = (seat.buffer(true), seat.buffer(false));
+        assert_eq!(text(&colored), text(&plain));
+        golden(
+            &format!("{}x{}-looks.txt", size.0, size.1),
+            &looks(&colored),
+        );
+        assert!(
+            plain
+                .content
+                .iter()
+                .all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset)
+        );
+        // Sixteen colours suffice, and none is set behind the text.
+        let is_basic = |color| matches!(color, Color::Reset | Color::Red | Color::Green);
+        assert!(
+            colored
+                .content
+                .iter()
+                .all(|cell| is_basic(cell.fg) && cell.bg == Color::Reset)
+        );
+        // What is red is marked with a sign.
+        for line in text(&colored).lines().zip(looks(&colored).lines()) {
+            if line.1.starts_with('r') {
+                assert!(line.0.starts_with('!'), "{}", line.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn any_size_can_be_drawn() {
+    for width in (1..220).step_by(7) {
+        for height in 1..70 {
+            let mut seat = Seat::new((width, height));
+            for view in View::ALL {
+                seat.ui.choice.view = view;
+                seat.fit();
+                let screen = seat.text();
+                let is_small = width < 60 || height < 15;
+                assert_eq!(
+                    screen.contains("[1 Parents]"),
+                    !is_small && view == View::Parents
+                );
+            }
+        }
+    }
+    let screen = Seat::new((59, 14)).text();
+    assert!(
+        screen.contains("59x14: zombie-trace top needs 60x15"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn the_screen_of_a_leak_says_who_how_many_how_old_why_and_what_helps() {
+    let screen = Seat::new((80, 24)).text();
+    for part in [
+        "3436 python3 superv",
+        "72",
+        "71.",
+        "reaps-late",
+        "falls behind",
+        "Fix: loop waitpid(-1, WNOHANG) until it returns 0 or fails with ECHILD.",
+        "ALIVE 73 ▲+1.0/s",
+    ] {
+        assert!(screen.contains(part) || part == "71.", "{part}:\n{screen}");
+    }
+}
+
+#[test]
+fn no_name_reaches_the_terminal_unescaped() {
+    let mut seat = Seat::new((200, 60));
+    let area = (200, 60);
+    seat.size = area;
+    for view in View::ALL {
+        seat.ui.choice.view = view;
+        seat.fit();
+        for row in 0..seat.table.rows.len().min(3) {
+            seat.ui.selected = row;
+            for is_detailed in [false, true] {
+                seat.ui.is_detailed = is_detailed;
+                let screen = seat.text();
+                let is_control = |char: char| char.is_control() && char != '\n';
+                assert!(!screen.contains(is_control), "{view:?}:\n{screen}");
+            }
+        }
+    }
+    let screen = Seat::new((200, 60)).text();
+    assert!(screen.contains(r"node\x1b[31m"), "{screen}");
+}
+
+/// What is different after a key, in a state in which it does something.
+fn does(action: Action) -> bool {
+    let mut seat = Seat::new((80, 24));
+    seat.ui.is_replay = matches!(action, Action::Earlier | Action::Later | Action::Play);
+    // Where each key has something to do.
+    match action {
+        Action::Up | Action::PageUp | Action::First => seat.ui.selected = 2,
+        Action::NextMatch | Action::PreviousMatch => seat.ui.search = "m".to_owned(),
+        Action::Back => seat.ui.is_detailed = true,
+        Action::ShorterWindow => seat.ui.choice.window = Window::All,
+        Action::Show(View::Parents) => seat.ui.choice.view = View::Alive,
+        Action::OneContainer => {
+            let web = |row: &super::state::Row| row.name == "prefork.py";
+            seat.ui.selected = seat.table.rows.iter().position(web).unwrap();
+        }
+        _ => {}
+    }
+    seat.ui.fit(&seat.table, 2);
+    let before = (seat.ui.clone(), seat.text());
+    let effect = seat.ui.act(action, &seat.table);
+    seat.fit();
+    let after = (seat.ui.clone(), seat.text());
+    effect.is_some()
+        || before.1 != after.1
+        || before.0.choice != after.0.choice
+        || before.0.mode != after.0.mode
+        || before.0.selected != after.0.selected
+}
+
+#[test]
+fn every_key_of_the_help_screen_does_something() {
+    for binding in SECTIONS.iter().flat_map(|section| section.bindings) {
+        for (.., action) in binding.keys {
+            assert!(does(*action), "{}: {action:?}", binding.shown);
+        }
+    }
+}
+
+#[test]
+fn the_help_screen_has_every_key() {
+    for is_replay in [false, true] {
+        let mut seat = Seat::new((120, 40));
+        seat.ui.is_replay = is_replay;
+        seat.press(KeyCode::Char('?'));
+        let screen = seat.text();
+        let bindings = SECTIONS.iter().flat_map(|section| section.bindings);
+        for binding in bindings {
+            let line = screen.lines().find(|line| line.contains(binding.help));
+            let is_shown = line.is_some_and(|line| line.contains(binding.shown));
+            assert_eq!(
+                is_shown,
+                is_now(binding, is_replay),
+                "{}:\n{screen}",
+                binding.shown
+            );
+        }
+    }
+    // On a small screen it can be scrolled to its end.
+    let mut seat = Seat::new((60, 15));
+    seat.type_in("?jjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjj");
+    assert!(
+        seat.text().contains("quit, and show the summary"),
+        "{}",
+        seat.text()
+    );
+    seat.type_in("x");
+    assert_eq!(seat.ui.mode, Mode::Table);
+}
+
+#[test]
+fn rows_are_selected_and_followed() {
+    let mut seat = Seat::new((80, 24));
+    assert_eq!(seat.names()[0], "python3 supervisor.py --jobs 4");
+    seat.type_in("jj");
+    assert_eq!(seat.ui.selected, 2);
+    seat.type_in("F");
+    let name = seat.names()[2].to_owned();
+    seat.type_in("I");
+    assert_eq!(seat.names()[seat.ui.selected], name);
+    seat.type_in("k");
+    assert_ne!(seat.names()[seat.ui.selected], name, "the keyboard leads");
+    seat.press(KeyCode::Home);
+    assert_eq!(seat.ui.selected, 0);
+    seat.press(KeyCode::End);
+    assert_eq!(seat.ui.selected, seat.table.rows.len() - 1);
+}
+
+#[test]
+fn a_search_goes_around_the_end() {
+    let mut seat = Seat::new((80, 24));
+    seat.type_in("/MAKE\n");
+    let make = seat.ui.selected;
+    assert_eq!(seat.names()[make], "make");
+    seat.type_in("n");
+    assert_eq!(seat.ui.selected, make, "it is the only one");
+    seat.type_in("/zzz\n");
+    assert!(
+        seat.text().contains("nothing contains 'zzz'"),
+        "{}",
+        seat.text()
+    );
+    seat.press(KeyCode::Esc);
+    assert!(seat.ui.search.is_empty());
+}
+
+#[test]
+fn a_filter_is_corrected_where_it_is_wrong() {
+    let mut seat = Seat::new((120, 40));
+    seat.type_in("fparent~python zombie>1x\n");
+    let screen = seat.text();
+    assert!(screen.contains("at column 23"), "{screen}");
+    seat.press(KeyCode::Backspace);
+    seat.type_in("s\n");
+    assert_eq!(seat.names(), ["python3 supervisor.py --jobs 4"]);
+    assert!(
+        seat.text().contains("filter parent~python zombie>1s"),
+        "{}",
+        seat.text()
+    );
+    // The same line can be changed.
+    seat.type_in("f");
+    assert!(
+        seat.text().contains("filter: parent~python zombie>1s"),
+        "{}",
+        seat.text()
+    );
+    seat.press(KeyCode::Esc);
+    seat.press(KeyCode::Esc);
+    assert!(seat.names().len() > 1);
+}
+
+#[test]
+fn thresholds_hide_quick_reaps() {
+    let mut seat = Seat::new((80, 24));
+    assert!(seat.names().contains(&"make"), "12 ms are above 1 ms");
+    seat.type_in("m");
+    assert!(seat.names().contains(&"make"));
+    seat.type_in("m");
+    assert!(!seat.names().contains(&"make"));
+    seat.type_in("mm");
+    assert_eq!(seat.ui.choice.threshold, 0);
+    assert!(seat.names().contains(&"init"), "autoreaped only");
+}
+
+#[test]
+fn parents_are_grouped() {
+    let mut seat = Seat::new((120, 40));
+    for (names, missing) in [
+        ("python3", "supervisor"),
+        ("/system.slice/python3.service", "supervisor"),
+        ("web", "python3"),
+    ] {
+        seat.type_in("g");
+        assert!(seat.names().contains(&names), "{:?}", seat.names());
+        assert!(
+            !seat.names().iter().any(|name| name.contains(missing)),
+            "{:?}",
+            seat.names()
+        );
+    }
+    seat.type_in("g");
+    assert!(seat.names()[0].contains("supervisor"));
+}
+
+#[test]
+fn a_container_can_be_shown_alone() {
+    let mut seat = Seat::new((80, 24));
+    let at = seat
+        .names()
+        .iter()
+        .position(|name| *name == "prefork.py")
+        .unwrap();
+    seat.ui.selected = at;
+    seat.type_in("c");
+    assert_eq!(seat.names(), ["prefork.py"]);
+    seat.type_in("c");
+    assert!(seat.names().len() > 1);
+}
+
+#[test]
+fn windows_change_the_rates() {
+    let mut seat = Seat::new((120, 40));
+    let rate = |seat: &Seat| {
+        let row = seat
+            .table
+            .rows
+            .iter()
+            .find(|row| row.name == "make")
+            .unwrap();
+        row.figures().unwrap().reaped
+    };
+    assert_eq!(rate(&seat), 4 * 60);
+    seat.type_in("-");
+    assert_eq!(rate(&seat), 4 * 10);
+    seat.type_in("++");
+    assert_eq!(rate(&seat), 4 * 192);
+}
+
+#[test]
+fn a_signal_needs_two_answers() {
+    let mut seat = Seat::new((80, 24));
+    assert_eq!(seat.type_in("x"), Some(Effect::Target(3436)));
+    seat.ui.ask(3436, "python3");
+    seat.press(KeyCode::Down);
+    seat.press(KeyCode::Down);
+    seat.press(KeyCode::Down);
+    assert!(seat.text().contains("SIGTERM  ends it"), "{}", seat.text());
+    seat.press(KeyCode::Enter);
+    assert!(
+        seat.text().contains("Send SIGTERM to 3436 python3?"),
+        "{}",
+        seat.text()
+    );
+    assert_eq!(seat.type_in("y"), Some(Effect::Send(libc::SIGTERM)));
+    seat.ui.ask(3436, "python3");
+    assert_eq!(seat.press(KeyCode::Esc), Some(Effect::Release));
+    assert_eq!(seat.ui.mode, Mode::Table);
+}
+
+#[test]
+fn ctrl_c_quits_whatever_is_open() {
+    let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+    for keys in ["", "?", "/abc", "fx"] {
+        let mut seat = Seat::new((80, 24));
+        seat.type_in(keys);
+        assert_eq!(
+            seat.ui.key(ctrl_c, &seat.table),
+            Some(Effect::Quit),
+            "{keys}"
+        );
+    }
+    let mut seat = Seat::new((80, 24));
+    seat.type_in("/q");
+    assert_eq!(seat.ui.search, "q", "a letter is only typed");
+}
+
+#[test]
+fn the_mouse_selects_sorts_and_changes_views() {
+    use super::{state::Column, view::Target};
+    let mut seat = Seat::new((80, 24));
+    let target = |seat: &Seat, x, y| {
+        let scene = Scene {
+            model: &seat.model,
+            ui: &seat.ui,
+            table: &seat.table,
+            progress: Progress::Live,
+            recording: None,
+            zone: &TimeZone::UTC,
+            has_color: false,
+        };
+        view::target(&scene, ratatui::layout::Rect::new(0, 0, 80, 24), x, y)
+    };
+    assert_eq!(target(&seat, 2, 3), Some(Target::Tab(View::Parents)));
+    assert_eq!(target(&seat, 13, 3), Some(Target::Tab(View::Alive)));
+    assert_eq!(target(&seat, 10, 6), Some(Target::Row(1)));
+    let screen = seat.text();
+    let heading = screen.lines().nth(4).unwrap();
+    let x = heading.chars().collect::<String>().find("OLDEST").unwrap() as u16;
+    let found = target(&seat, x, 4);
+    assert_eq!(found, Some(Target::Heading(Some(Column::Oldest))));
+    seat.ui.click_heading(Column::Oldest);
+    seat.fit();
+    assert!(seat.names()[0].starts_with("node"), "{:?}", seat.names());
+    seat.ui.click_heading(Column::Oldest);
+    seat.fit();
+    assert!(!seat.names()[0].starts_with("node"), "{:?}", seat.names());
+    seat.ui.click(1, &seat.table);
+    assert_eq!((seat.ui.selected, seat.ui.is_detailed), (1, false));
+    seat.ui.click(1, &seat.table);
+    assert!(seat.ui.is_detailed);
+}

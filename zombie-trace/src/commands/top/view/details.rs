@@ -1,0 +1,269 @@
+//! What is known about the selected row.
+
+use super::{
+    canvas::{Canvas, Look, bar},
+    scene::Scene,
+    table::PHASES,
+};
+use crate::{
+    commands::top::{
+        data::Found,
+        state::{Content, Figures, Row, phase},
+    },
+    model::{Alive, Phase},
+    text::{human, printable, status, visible},
+};
+
+/// Draws the finding and the advice, below a line that names the row.
+pub(super) fn panel(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
+    let Some(row) = scene.ui.row(scene.table) else {
+        canvas.rule(0, "no row is selected", "");
+        return;
+    };
+    canvas.rule(0, &title(row), &place(scene, row));
+    let room = canvas.height().saturating_sub(1);
+    let fix = fix(row);
+    let for_fix = if fix.is_some() { room.div_ceil(2) } else { 0 };
+    let used = canvas.paragraph(1, 1, &finding(row), room - for_fix, Look::Plain);
+    if let Some(fix) = fix {
+        canvas.paragraph(1 + used, 1, &fix, room - used, Look::Heading);
+    }
+}
+
+fn title(row: &Row) -> String {
+    match row.pid {
+        Some(pid) => format!("{pid} {}", row.name),
+        None => row.name.clone(),
+    }
+}
+
+/// The cgroup or container of the row.
+fn place(scene: &Scene<'_>, row: &Row) -> String {
+    if row.container.is_some() {
+        return format!("container {}", row.container_name());
+    }
+    let cgroup = match &row.content {
+        Content::Living(alive, _) => alive.cgroup.clone(),
+        Content::Reaped(zombie) => zombie.cgroup.clone(),
+        Content::Group(_) => {
+            let key = (row.pid, row.comm);
+            scene
+                .model
+                .parents
+                .get(&key)
+                .and_then(|parent| parent.cgroup.clone())
+        }
+    };
+    cgroup.map(|cgroup| visible(&cgroup)).unwrap_or_default()
+}
+
+/// What was found, as a sentence.
+fn finding(row: &Row) -> String {
+    if let Some(Found { cause, text, .. }) = &row.found {
+        return match text {
+            Some(text) => format!("{}: {}.", cause.code(), visible(text)),
+            None => format!("{}.", cause.code()),
+        };
+    }
+    match &row.content {
+        Content::Group(figures) if figures.alive > 0 => {
+            "The cause is not known yet: zombies are looked at when they are 1 s old.".to_owned()
+        }
+        Content::Group(figures) => match (figures.p99, total(figures)) {
+            (Some(p99), Some(longest)) => format!(
+                "It reaps its zombies: p99 {}. Most of their time: {}.",
+                human(p99),
+                phase(longest)
+            ),
+            (Some(p99), None) => format!("It reaps its zombies: p99 {}.", human(p99)),
+            (None, _) => "None of its children was a zombie.".to_owned(),
+        },
+        Content::Living(..) => {
+            "The cause is not known yet: zombies are looked at when they are 1 s old.".to_owned()
+        }
+        Content::Reaped(zombie) => {
+            let text = format!("It was a zombie for {}", human(zombie.zombie_ns));
+            match zombie.phases {
+                Some(phases) => format!("{text}. Most of it: {}.", phase(phases.longest())),
+                None => format!("{text}."),
+            }
+        }
+    }
+}
+
+fn total(figures: &Figures) -> Option<Phase> {
+    let some = figures.phases.iter().any(|time| *time > 0);
+    some.then(|| crate::model::longest(figures.phases))
+}
+
+/// What helps.
+fn fix(row: &Row) -> Option<String> {
+    let advice = row.found.as_ref()?.advice.as_ref()?;
+    Some(format!("Fix: {}.", visible(advice)))
+}
+
+/// Draws everything that is known about the row.
+pub(super) fn full(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
+    let Some(row) = scene.ui.row(scene.table) else {
+        canvas.rule(0, "this row is gone", "");
+        return;
+    };
+    canvas.rule(0, &title(row), &place(scene, row));
+    let mut y = 1;
+    y += canvas.paragraph(y, 1, &finding(row), 4, Look::Plain);
+    if let Some(fix) = fix(row) {
+        y += canvas.paragraph(y, 1, &fix, 4, Look::Heading);
+    }
+    if let Some(runtime) = row.found.as_ref().and_then(|found| found.runtime) {
+        y += canvas.paragraph(
+            y,
+            1,
+            &format!("Runtime: {}.", runtime.name()),
+            1,
+            Look::Plain,
+        );
+    }
+    match &row.content {
+        Content::Group(figures) => group(canvas, scene, row, figures, y),
+        Content::Living(alive, age) => living(canvas, alive, *age, y),
+        Content::Reaped(zombie) => {
+            let mut facts = vec![
+                (
+                    "status",
+                    status(zombie.exit_code, zombie.signal, zombie.core_dumped),
+                ),
+                (
+                    "zombie",
+                    format!("{} ±{}", human(zombie.zombie_ns), human(zombie.error_ns)),
+                ),
+                ("how", zombie.how.as_str().to_owned()),
+                (
+                    "parent",
+                    named(zombie.ppid, zombie.parent_comm.as_ref().map(printable)),
+                ),
+                (
+                    "reaper",
+                    named(
+                        zombie.reaper_pid,
+                        zombie.reaper_comm.as_ref().map(printable),
+                    ),
+                ),
+                ("user", zombie.uid.to_string()),
+            ];
+            if let Some(run) = zombie.run_ns {
+                facts.push(("ran for", human(run)));
+            }
+            let end = list(canvas, &facts, y + 1);
+            if let Some(phases) = zombie.phases {
+                self::phases(canvas, phases.times(), end + 1);
+            }
+        }
+    }
+}
+
+fn named(pid: Option<u32>, name: Option<String>) -> String {
+    match (pid, name) {
+        (Some(pid), Some(name)) => format!("{name} ({pid})"),
+        (Some(pid), None) => pid.to_string(),
+        (None, name) => name.unwrap_or_else(|| "?".to_owned()),
+    }
+}
+
+fn list(canvas: &mut Canvas<'_>, facts: &[(&str, String)], first: usize) -> usize {
+    for (y, (name, text)) in (first..).zip(facts) {
+        canvas.put(1, y, name, Look::Dim);
+        canvas.put(12, y, text, Look::Plain);
+    }
+    first + facts.len()
+}
+
+fn living(canvas: &mut Canvas<'_>, alive: &Alive, age: u64, y: usize) {
+    let facts = [
+        ("age", human(age)),
+        ("status", status(alive.exit_code, alive.signal, false)),
+        (
+            "parent",
+            named(alive.ppid, alive.parent_comm.as_ref().map(printable)),
+        ),
+        ("user", alive.uid.to_string()),
+    ];
+    list(canvas, &facts, y + 1);
+}
+
+fn group(canvas: &mut Canvas<'_>, scene: &Scene<'_>, row: &Row, figures: &Figures, y: usize) {
+    let time = |time: Option<u64>| time.map_or_else(|| "-".to_owned(), human);
+    let counts = format!(
+        "{} living, the oldest {}; {} reaped, {} autoreaped in the window",
+        figures.alive,
+        time(figures.oldest),
+        figures.reaped,
+        figures.autoreaped
+    );
+    let times = format!(
+        "p50 {}, p99 {}, max {}",
+        time(figures.p50),
+        time(figures.p99),
+        time(figures.max)
+    );
+    let mut facts = vec![("zombies", counts), ("times", times)];
+    if let Some(cmdline) = scene
+        .model
+        .parents
+        .get(&(row.pid, row.comm))
+        .and_then(|parent| parent.cmdline())
+    {
+        facts.insert(0, ("command", visible(cmdline)));
+    }
+    let mut y = list(canvas, &facts, y + 1) + 1;
+    y = phases(canvas, figures.phases, y) + 1;
+    // The oldest first, as many as fit.
+    let key = (row.pid, row.comm);
+    let is_parent = row.pid.is_some();
+    let zombies = scene.model.living.values();
+    let zombies = zombies.filter(|alive| is_parent && (alive.ppid, alive.parent_comm) == key);
+    let mut zombies: Vec<_> = zombies.collect();
+    zombies.sort_by_key(|alive| std::cmp::Reverse(scene.model.age(alive)));
+    if !zombies.is_empty() {
+        canvas.put(1, y, "living zombies, the oldest first", Look::Dim);
+        for (y, alive) in (y + 1..canvas.height()).zip(zombies) {
+            let age = human(scene.model.age(alive));
+            let status = status(alive.exit_code, alive.signal, false);
+            let text = format!(
+                "{:>7} {age:>8}  {}  {status}",
+                alive.pid,
+                printable(&alive.comm)
+            );
+            canvas.put(1, y, &text, Look::Plain);
+        }
+    }
+}
+
+/// A line per phase: its part of the time.
+fn phases(canvas: &mut Canvas<'_>, times: [u64; 5], first: usize) -> usize {
+    let total: u128 = times.iter().map(|time| u128::from(*time)).sum();
+    if total == 0 {
+        return first;
+    }
+    let mut y = first;
+    for ((time, at), sign) in times.into_iter().zip(Phase::ALL).zip(PHASES) {
+        if time == 0 {
+            continue;
+        }
+        let percent = (u128::from(time) * 100 / total) as usize;
+        let eighths = (u128::from(time) * 160).div_ceil(total) as usize;
+        canvas.put(1, y, phase(at), Look::Dim);
+        let mut length = sign.to_string().repeat(eighths / 8);
+        if length.is_empty() {
+            length.push(bar(1));
+        }
+        let end = canvas.put(20, y, &length, Look::Plain);
+        canvas.put(
+            end + 1,
+            y,
+            &format!("{percent} %  {}", human(time)),
+            Look::Plain,
+        );
+        y += 1;
+    }
+    y
+}

@@ -1,0 +1,316 @@
+//! The lines at the top: how bad it is now, and whether it grows.
+
+use super::{
+    canvas::{Canvas, Look, sparkline},
+    scene::{Progress, Scene},
+};
+use crate::{
+    commands::top::{
+        data::Model,
+        state::{Grouping, View, rate, seconds},
+    },
+    model::ScopeLine,
+    text::{human, visible},
+};
+
+/// Over how many seconds the trend of the living zombies is taken.
+const TREND: usize = 10;
+/// How many seconds the small charts show at the most.
+const CHART: usize = 60;
+
+type Part = (String, Look);
+
+/// Draws the run and its figures; a third line has small charts.
+pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
+    run(canvas, scene);
+    parts(canvas, 1, figures(scene));
+    if canvas.height() > 2 {
+        charts(canvas, scene);
+    }
+}
+
+/// Writes parts with two spaces between them, as many as fit.
+fn parts(canvas: &mut Canvas<'_>, y: usize, parts: Vec<Part>) {
+    let mut x = 0;
+    for (text, look) in parts {
+        let width = crate::text::escape::width(&text);
+        if x > 0 && x + width > canvas.width() {
+            return;
+        }
+        x = canvas.put(x, y, &text, look) + 2;
+    }
+}
+
+fn run(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
+    let model = scene.model;
+    let lost = model.lost.total();
+    let mut right: Vec<Part> = Vec::new();
+    if let Some(path) = scene.recording {
+        right.push((format!("● REC {path}"), Look::Bad));
+    }
+    right.push(progress(scene));
+    let look = if lost > 0 { Look::Bad } else { Look::Plain };
+    right.push((format!("lost {lost}"), look));
+    let width = |parts: &[Part]| -> usize {
+        let widths = parts
+            .iter()
+            .map(|(text, _)| crate::text::escape::width(text) + 2);
+        widths.sum::<usize>().saturating_sub(2)
+    };
+    let mut x = canvas.width().saturating_sub(width(&right));
+    let mut left = "zombie-trace".to_owned();
+    if let Some(start) = &model.start {
+        let host = start.host.as_deref().map(visible);
+        let backend = format!("{} ±{}", visible(&start.backend), human(model.error_ns()));
+        let scope = start.scope.as_ref().map(scope);
+        let facts = [
+            host,
+            Some(backend),
+            scope.map(|scope| format!("scope: {scope}")),
+        ];
+        left += "  ";
+        left += &facts.into_iter().flatten().collect::<Vec<_>>().join(" · ");
+    }
+    canvas.put_within(0, 0, &left, x.saturating_sub(2), Look::Plain);
+    canvas.put_within(0, 0, "zombie-trace", x.saturating_sub(2), Look::Heading);
+    for (text, look) in right {
+        x = canvas.put(x, 0, &text, look) + 2;
+    }
+}
+
+fn progress(scene: &Scene<'_>) -> Part {
+    match scene.progress {
+        _ if scene.ui.is_paused => (
+            format!("‖ PAUSED {}", clock(scene.model.elapsed())),
+            Look::Bad,
+        ),
+        Progress::Live => (
+            format!("● LIVE {}", clock(scene.model.elapsed())),
+            Look::Good,
+        ),
+        Progress::Ending => ("ENDING".to_owned(), Look::Bad),
+        Progress::Replay { at, of, is_playing } => {
+            let sign = if is_playing { "▶ PLAY" } else { "‖ REPLAY" };
+            (format!("{sign} {} of {}", clock(at), clock(of)), Look::Good)
+        }
+    }
+}
+
+/// Minutes and seconds, or hours in front.
+fn clock(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes:02}:{seconds:02}"),
+        hours => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+/// Which processes the run is about, in a few words.
+fn scope(scope: &ScopeLine) -> String {
+    let list = |name: &str, pids: &[u32]| {
+        let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+        (!pids.is_empty()).then(|| format!("{name} {}", pids.join(",")))
+    };
+    let containers: Vec<_> = scope.container.iter().map(|name| visible(name)).collect();
+    let parts = [
+        list("pid", &scope.pid),
+        list("ppid", &scope.ppid),
+        scope.tree.map(|pid| format!("tree {pid}")),
+        scope
+            .cgroup
+            .as_ref()
+            .map(|path| format!("cgroup {}", visible(path))),
+        (!containers.is_empty()).then(|| format!("container {}", containers.join(","))),
+        scope.command.then(|| "COMMAND".to_owned()),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    match parts.is_empty() {
+        true => "all".to_owned(),
+        false => parts.join(", "),
+    }
+}
+
+fn figures(scene: &Scene<'_>) -> Vec<Part> {
+    let (model, choice) = (scene.model, &scene.ui.choice);
+    let sums = match choice.window.seconds() {
+        Some(seconds) => model.all.last(model.now, seconds),
+        None => model.all.total.clone(),
+    };
+    let seconds = seconds(model, choice);
+    let alive = model.living.len() as u64;
+    let then = model.alive_seconds(seconds as usize + 1)[0];
+    let ended = (sums.reaped + sums.autoreaped + alive).saturating_sub(then);
+    let oldest = model.living.values().map(|alive| model.age(alive)).max();
+    let (p99, max) = match choice.window.seconds() {
+        Some(_) => (
+            sums.permille(990),
+            (sums.times.count() > 0).then_some(sums.max),
+        ),
+        // As the summary has them.
+        None => (model.p99(), model.longest()),
+    };
+    let time = |name: &str, time: Option<u64>| {
+        (
+            format!("{name} {}", time.map_or_else(|| "-".to_owned(), human)),
+            Look::Plain,
+        )
+    };
+    let is_bad = oldest.is_some_and(|oldest| oldest >= choice.old_ns);
+    let look = if is_bad { Look::Bad } else { Look::Heading };
+    let mut parts = vec![
+        (
+            format!("exits {}/s", rate(ended as f64 / seconds)),
+            Look::Plain,
+        ),
+        (
+            format!("reaped {}/s", rate(sums.reaped as f64 / seconds)),
+            Look::Plain,
+        ),
+        (format!("ALIVE {alive}{}", trend(model)), look),
+        time("oldest", oldest),
+        time("p99", p99),
+        time("max", max),
+    ];
+    if let Some(pids) = &model.pids {
+        let look = if pids.used * 10 >= pids.max * 9 {
+            Look::Bad
+        } else {
+            Look::Plain
+        };
+        parts.push((format!("pids {}/{}", pids.used, pids.max), look));
+    }
+    parts
+}
+
+/// How fast the number of living zombies grows or shrinks.
+fn trend(model: &Model) -> String {
+    let seconds = (model.elapsed() / 1_000_000_000).min(TREND as u64) as usize;
+    if seconds < 2 {
+        return String::new();
+    }
+    let counts = model.alive_seconds(seconds + 1);
+    let change = (counts[seconds] as f64 - counts[0] as f64) / seconds as f64;
+    match change {
+        change if change >= 0.05 => format!(" ▲+{}/s", rate(change)),
+        change if change <= -0.05 => format!(" ▼-{}/s", rate(-change)),
+        _ => String::new(),
+    }
+}
+
+fn charts(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
+    let model = scene.model;
+    let quick = quick(scene);
+    let room = canvas
+        .width()
+        .saturating_sub(quick.len() + "alive   p99  log  (60 s)  ".len());
+    let seconds = (room / 2).min(CHART);
+    let mut x = 0;
+    if seconds >= 5 {
+        let alive = sparkline(&model.alive_seconds(seconds));
+        x = canvas.put(x, 2, &format!("alive {alive}"), Look::Plain) + 2;
+        let p99 = model.all.seconds(model.now, seconds as i64);
+        // From 1 µs on, a step for each power of two.
+        let p99 = p99.map(|sums| sums.and_then(|sums| sums.permille(990)));
+        let p99: Vec<_> = p99
+            .map(|time| u64::from(time.map_or(0, |time| (time / 1000 + 1).ilog2())))
+            .collect();
+        x = canvas.put(x, 2, &format!("p99 {} log", sparkline(&p99)), Look::Plain) + 2;
+        x = canvas.put(x, 2, &format!("({seconds} s)"), Look::Dim) + 2;
+    }
+    if x + quick.len() <= canvas.width() {
+        canvas.put(x, 2, &quick, Look::Dim);
+    }
+}
+
+/// How many reaps the threshold leaves out.
+fn quick(scene: &Scene<'_>) -> String {
+    let (model, choice) = (scene.model, &scene.ui.choice);
+    if choice.threshold == 0 {
+        return String::new();
+    }
+    let sums = match choice.window.seconds() {
+        Some(seconds) => model.all.last(model.now, seconds),
+        None => model.all.total.clone(),
+    };
+    let below = sums
+        .times
+        .buckets()
+        .filter(|(range, _)| range.end <= choice.threshold);
+    let count: u64 = below.map(|(_, count)| count).sum();
+    format!(
+        "<{}: {count} reaped",
+        human(choice.threshold).replace(".00", "")
+    )
+}
+
+/// The names of the views, and what the table shows.
+pub(super) fn tabs(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
+    let choice = &scene.ui.choice;
+    let mut x = 0;
+    for view in View::ALL {
+        let number = view.index() + 1;
+        let (text, look) = match view == choice.view {
+            true => (format!("[{number} {}]", view.name()), Look::Selected),
+            false => (format!(" {number} {} ", view.name()), Look::Plain),
+        };
+        x = canvas.put(x, 0, &text, look);
+    }
+    let mut parts = Vec::new();
+    if choice.view == View::Parents && choice.grouping != Grouping::Pid {
+        parts.push(format!("by {}", choice.grouping.name()));
+    }
+    parts.push(choice.window.name().to_owned());
+    if let Some(container) = &choice.container {
+        parts.push(format!("in {}", visible(container.name())));
+    }
+    if !choice.filter.is_empty() {
+        parts.push(format!("filter {}", visible(&choice.filter.to_string())));
+    }
+    if scene.ui.followed.is_some() {
+        parts.push("follow".to_owned());
+    }
+    if scene.table.hidden > 0 {
+        parts.push(format!("{} hidden", scene.table.hidden));
+    }
+    let room = canvas.width().saturating_sub(x + 1);
+    let mut text = parts.join(" · ");
+    while crate::text::escape::width(&text) > room && parts.len() > 1 {
+        parts.pop();
+        text = parts.join(" · ");
+    }
+    if crate::text::escape::width(&text) <= room {
+        canvas.put_right(canvas.width(), 0, &text, Look::Dim);
+    }
+}
+
+/// The view whose name stands at that column.
+pub(super) fn tab_at(x: usize) -> Option<View> {
+    let mut end = 0;
+    View::ALL.into_iter().find(|view| {
+        end += view.name().len() + "[1 ]".len();
+        x < end
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks() {
+        assert_eq!(clock(192_000_000_000), "03:12");
+        assert_eq!(clock(7_384_000_000_000), "2:03:04");
+    }
+
+    #[test]
+    fn scopes_in_words() {
+        assert_eq!(scope(&ScopeLine::default()), "all");
+        let line = ScopeLine {
+            ppid: vec![7, 8],
+            container: vec!["web\x1b".to_owned()],
+            ..ScopeLine::default()
+        };
+        assert_eq!(scope(&line), r"ppid 7,8, container web\x1b");
+    }
+}

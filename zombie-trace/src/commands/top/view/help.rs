@@ -1,0 +1,60 @@
+//! The help screen: the table of the keys.
+
+use super::canvas::{Canvas, Look};
+use crate::commands::top::state::{SECTIONS, is_now};
+
+/// Columns that a key takes.
+const KEYS: usize = 11;
+/// Two columns of text need that.
+const WIDE: usize = 112;
+
+/// The lines of it, each with the keys and what they do; a heading has no keys.
+fn lines(sections: &[usize], is_replay: bool) -> Vec<(&'static str, &'static str)> {
+    let mut lines = Vec::new();
+    for section in sections.iter().map(|index| &SECTIONS[*index]) {
+        if !lines.is_empty() {
+            lines.push(("", ""));
+        }
+        lines.push(("", section.title));
+        let bindings = section
+            .bindings
+            .iter()
+            .filter(|binding| is_now(binding, is_replay));
+        lines.extend(bindings.map(|binding| (binding.shown, binding.help)));
+    }
+    lines
+}
+
+/// Draws it, from a line on.
+pub(super) fn draw(canvas: &mut Canvas<'_>, first: usize, is_replay: bool) {
+    canvas.rule(0, "Help", "any key closes it");
+    let width = canvas.width();
+    let columns: &[&[usize]] = match width >= WIDE {
+        true => &[&[0, 1], &[2, 3]],
+        false => &[&[0, 1, 2, 3]],
+    };
+    let each = width / columns.len();
+    let room = canvas.height().saturating_sub(2);
+    let mut is_cut = false;
+    for (number, sections) in columns.iter().enumerate() {
+        let lines = lines(sections, is_replay);
+        let first = first.min(lines.len().saturating_sub(room));
+        is_cut |= lines.len() > first + room;
+        let x = 1 + number * each;
+        for (y, (keys, text)) in (1..).zip(lines.into_iter().skip(first).take(room)) {
+            match keys {
+                "" => {
+                    canvas.put_within(x, y, text, each - 2, Look::Heading);
+                }
+                keys => {
+                    canvas.put_within(x, y, keys, KEYS, Look::Plain);
+                    let text_x = x + KEYS + 1;
+                    canvas.put_within(text_x, y, text, each.saturating_sub(KEYS + 3), Look::Plain);
+                }
+            }
+        }
+    }
+    if is_cut {
+        canvas.put(1, room + 1, "↓ more", Look::Dim);
+    }
+}

@@ -1,0 +1,88 @@
+//! How the lines of the screen are used.
+
+use crate::commands::top::state::{Column, View};
+
+/// A smaller terminal only says so.
+pub(crate) const LEAST_WIDTH: u16 = 60;
+pub(crate) const LEAST_HEIGHT: u16 = 15;
+
+/// How many lines each part has. One line each is for the tabs and the footer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) header: usize,
+    /// With its headings.
+    pub(crate) table: usize,
+    pub(crate) details: usize,
+}
+
+/// What a mouse can point at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Tabs,
+    Tab(View),
+    Heading(Option<Column>),
+    /// The row at that place.
+    Row(usize),
+}
+
+impl Layout {
+    /// `None` if there is too little room.
+    pub(crate) fn of(width: u16, height: u16) -> Option<Self> {
+        if width < LEAST_WIDTH || height < LEAST_HEIGHT {
+            return None;
+        }
+        let height = usize::from(height);
+        let (header, details) = match height {
+            0..20 => (2, 3),
+            20..30 => (3, 5),
+            _ => (3, 7),
+        };
+        Some(Self {
+            header,
+            details,
+            table: height - header - details - 2,
+        })
+    }
+
+    /// How many rows of a table fit.
+    pub(crate) fn rows(&self) -> usize {
+        self.table - 1
+    }
+
+    /// The first line below the tabs.
+    pub(crate) fn body(&self) -> usize {
+        self.header + 1
+    }
+
+    /// The last line.
+    pub(crate) fn footer(&self) -> usize {
+        self.body() + self.table + self.details
+    }
+
+    /// What a line is.
+    pub(crate) fn at(&self, y: usize) -> Option<Target> {
+        let body = self.body();
+        match y {
+            y if y == self.header => Some(Target::Tabs),
+            y if y == body => Some(Target::Heading(None)),
+            y if y > body && y < body + self.table => Some(Target::Row(y - body - 1)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_lines_are_used() {
+        for height in LEAST_HEIGHT..200 {
+            let layout = Layout::of(80, height).unwrap();
+            assert_eq!(layout.footer() + 1, usize::from(height));
+            assert!(layout.rows() >= 6);
+        }
+        assert_eq!(Layout::of(59, 40), None);
+        assert_eq!(Layout::of(80, 14), None);
+    }
+}

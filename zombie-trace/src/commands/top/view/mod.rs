@@ -1,0 +1,173 @@
+//! Drawing: a function of the scene.
+
+mod canvas;
+mod details;
+mod header;
+mod help;
+mod layout;
+mod scene;
+mod table;
+mod timeline;
+
+use ratatui::{buffer::Buffer, layout::Rect};
+
+use self::canvas::{Canvas, Look};
+pub(crate) use self::{
+    layout::{Layout, Target},
+    scene::{Progress, Scene},
+};
+use crate::{
+    commands::top::state::{Input, Mode, Purpose, Question, SIGNALS, View},
+    text::visible,
+};
+
+/// Draws the whole screen.
+pub(crate) fn draw(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
+    let canvas = &mut Canvas::new(buffer, area, scene.has_color);
+    let Some(layout) = Layout::of(area.width, area.height) else {
+        return too_small(canvas, area);
+    };
+    header::draw(&mut canvas.lines(0, layout.header), scene);
+    header::tabs(&mut canvas.lines(layout.header, 1), scene);
+    let body = &mut canvas.lines(layout.body(), layout.table + layout.details);
+    match &scene.ui.mode {
+        Mode::Help(first) => help::draw(body, *first, scene.ui.is_replay),
+        _ if scene.ui.choice.view == View::Timeline => timeline::draw(body, scene),
+        _ if scene.ui.is_detailed => details::full(body, scene),
+        _ => {
+            table::draw(&mut body.lines(0, layout.table), scene);
+            details::panel(&mut body.lines(layout.table, layout.details), scene);
+        }
+    }
+    if let Mode::Ask(question) = &scene.ui.mode {
+        ask(
+            &mut canvas.lines(layout.body(), layout.table + layout.details),
+            question,
+        );
+    }
+    footer(&mut canvas.lines(layout.footer(), 1), scene);
+}
+
+/// What a place on the screen is.
+pub(crate) fn target(scene: &Scene<'_>, area: Rect, x: u16, y: u16) -> Option<Target> {
+    let layout = Layout::of(area.width, area.height)?;
+    if scene.ui.mode != Mode::Table || scene.ui.is_detailed {
+        return None;
+    }
+    let target = layout.at(y.into())?;
+    match target {
+        Target::Heading(_) => {
+            let column = table::column_at(scene, area.width.into(), x.into())?;
+            Some(Target::Heading(Some(column)))
+        }
+        Target::Tabs => header::tab_at(x.into()).map(Target::Tab),
+        target => Some(target),
+    }
+}
+
+fn too_small(canvas: &mut Canvas<'_>, area: Rect) {
+    let text = format!(
+        "The terminal is {}x{}: zombie-trace top needs {}x{}. q quits.",
+        area.width,
+        area.height,
+        layout::LEAST_WIDTH,
+        layout::LEAST_HEIGHT
+    );
+    let lines = canvas.height();
+    canvas.paragraph(0, 0, &text, lines, Look::Plain);
+}
+
+fn ask(canvas: &mut Canvas<'_>, question: &Question) {
+    let width = canvas.width().min(64);
+    let mut line = |y: usize, text: &str, look: Look| {
+        let room = width - 2;
+        canvas.put_within(0, y, &" ".repeat(width), width, Look::Plain);
+        canvas.put_within(1, y, text, room, look);
+    };
+    let Question {
+        pid,
+        name,
+        chosen,
+        is_sure,
+    } = question;
+    line(0, "", Look::Plain);
+    if *is_sure {
+        let (signal, effect) = SIGNALS[*chosen];
+        line(1, &format!("Send {signal} to {pid} {name}?"), Look::Heading);
+        line(2, &format!("It {effect}."), Look::Plain);
+        line(3, "y sends it, any other key does not", Look::Plain);
+        line(4, "", Look::Plain);
+        return;
+    }
+    line(1, &format!("Send a signal to {pid} {name}"), Look::Heading);
+    for (index, (signal, effect)) in SIGNALS.iter().enumerate() {
+        let look = if index == *chosen {
+            Look::Selected
+        } else {
+            Look::Plain
+        };
+        line(2 + index, &format!("{:<8} {effect}", signal.as_str()), look);
+    }
+    let end = 2 + SIGNALS.len();
+    line(end, "↑ ↓ chooses, Enter goes on, Esc cancels", Look::Dim);
+    line(end + 1, "", Look::Plain);
+}
+
+/// The line at the bottom: what is typed, what has happened, or some keys.
+fn footer(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
+    let ui = scene.ui;
+    if let Mode::Input(Input {
+        purpose,
+        text,
+        error,
+    }) = &ui.mode
+    {
+        let name = match purpose {
+            Purpose::Search => "/",
+            Purpose::Filter => "filter: ",
+        };
+        let room = canvas.width().saturating_sub(2);
+        let text = format!("{name}{}", visible(text));
+        // The end is where something is typed.
+        let skipped = text.chars().count().saturating_sub(room);
+        let text: String = text.chars().skip(skipped).collect();
+        let end = canvas.put(0, 0, &text, Look::Plain);
+        let end = canvas.put(end, 0, " ", Look::Selected);
+        if let Some(error) = error {
+            canvas.put(end + 1, 0, error, Look::Bad);
+        }
+        return;
+    }
+    if let Some(message) = &ui.message {
+        canvas.put(0, 0, message, Look::Heading);
+        return;
+    }
+    let play = if ui.is_replay {
+        &[("space", "play"), ("← →", "time")][..]
+    } else {
+        &[]
+    };
+    let keys = [
+        ("?", "help"),
+        ("q", "quit"),
+        ("↑↓", "select"),
+        ("Enter", "details"),
+        ("/", "search"),
+        ("f", "filter"),
+        ("s", "sort"),
+        ("+ -", "window"),
+        ("m", "min"),
+        ("g", "group"),
+    ];
+    let live = [("p", "pause"), ("i", "inspect"), ("x", "signal")];
+    let live = if ui.is_replay { &[][..] } else { &live };
+    let mut x = 0;
+    for (key, help) in play.iter().chain(&keys).chain(live) {
+        let needed = crate::text::escape::width(key) + help.len() + 3;
+        if x + needed > canvas.width() {
+            return;
+        }
+        x = canvas.put(x, 0, key, Look::Heading) + 1;
+        x = canvas.put(x, 0, help, Look::Dim) + 2;
+    }
+}

@@ -1,0 +1,31 @@
+//! What is drawn.
+
+use jiff::tz::TimeZone;
+
+use crate::commands::top::{
+    data::Model,
+    state::{Table, Ui},
+};
+
+/// How the run or the replay is going.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Progress {
+    #[default]
+    Live,
+    /// COMMAND has ended, or the run is being ended.
+    Ending,
+    /// A recording: how far it is, and whether it goes on by itself.
+    Replay { at: u64, of: u64, is_playing: bool },
+}
+
+/// Everything that a screen shows.
+pub(crate) struct Scene<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) ui: &'a Ui,
+    pub(crate) table: &'a Table,
+    pub(crate) progress: Progress,
+    /// What the run is recorded to.
+    pub(crate) recording: Option<&'a str>,
+    pub(crate) zone: &'a TimeZone,
+    pub(crate) has_color: bool,
+}

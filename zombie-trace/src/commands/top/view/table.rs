@@ -1,0 +1,141 @@
+//! The rows of a view.
+
+use super::{
+    canvas::{Canvas, Look},
+    scene::Scene,
+};
+use crate::commands::top::state::{Column, Content, Row, fitting};
+
+/// A character for each phase, in the order of `Phase::ALL`.
+pub(super) const PHASES: [char; 5] = ['▓', '█', '▒', '◆', '░'];
+
+/// Draws headings and rows.
+pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
+    let choice = &scene.ui.choice;
+    let columns = fitting(choice.view, canvas.width(), choice.whole_commands);
+    let sort = choice.sort();
+    for (column, x, width) in places(&columns) {
+        let is_sorted = column == sort.column;
+        let mut heading = column.heading(choice.view).to_owned();
+        if is_sorted {
+            heading.push(if column.is_descending() == sort.is_inverted {
+                '▲'
+            } else {
+                '▼'
+            });
+        }
+        let look = if is_sorted { Look::Heading } else { Look::Dim };
+        cell(canvas, column, x, 0, width, &heading, look);
+    }
+    let shown = canvas.height().saturating_sub(1);
+    let rows = scene
+        .table
+        .rows
+        .iter()
+        .enumerate()
+        .skip(scene.ui.first)
+        .take(shown);
+    for (line, (index, row)) in (1..).zip(rows) {
+        let is_marked = row.is_marked(choice.old_ns);
+        let base = match is_marked {
+            true => Look::Bad,
+            false => Look::Plain,
+        };
+        if is_marked {
+            canvas.put(0, line, "!", Look::Bad);
+        }
+        for (column, x, width) in places(&columns) {
+            let look = match column {
+                Column::Pid | Column::Alive | Column::Oldest | Column::Age => base,
+                _ => Look::Plain,
+            };
+            let text = match column {
+                Column::Where => split(row, width),
+                column => row.text(column, scene.zone),
+            };
+            cell(canvas, column, x, line, width, &text, look);
+        }
+        if index == scene.ui.selected {
+            canvas.line(line, Look::Selected);
+        }
+    }
+    if scene.table.rows.is_empty() {
+        canvas.put(2, 2, &nothing(scene), Look::Dim);
+    }
+}
+
+/// Where each column begins.
+fn places(columns: &[(Column, usize)]) -> impl Iterator<Item = (Column, usize, usize)> {
+    let mut x = 1;
+    columns.iter().map(move |(column, width)| {
+        let begin = x;
+        x += width + 1;
+        (*column, begin, *width)
+    })
+}
+
+/// The column at that place of the headings.
+pub(super) fn column_at(scene: &Scene<'_>, width: usize, x: usize) -> Option<Column> {
+    let choice = &scene.ui.choice;
+    let columns = fitting(choice.view, width, choice.whole_commands);
+    let mut places = places(&columns);
+    let found = places.find(|(_, begin, width)| (*begin..begin + width).contains(&x));
+    found.map(|(column, ..)| column)
+}
+
+fn cell(
+    canvas: &mut Canvas<'_>,
+    column: Column,
+    x: usize,
+    y: usize,
+    width: usize,
+    text: &str,
+    look: Look,
+) {
+    match column.is_right() {
+        true => {
+            let used = crate::text::escape::width(text);
+            canvas.put_within(x + width.saturating_sub(used), y, text, width, look);
+        }
+        false => {
+            canvas.put_within(x, y, text, width, look);
+        }
+    }
+}
+
+/// A bar that says how the zombie time is split.
+fn split(row: &Row, width: usize) -> String {
+    let Content::Group(figures) = &row.content else {
+        return String::new();
+    };
+    let total: u128 = figures.phases.iter().map(|time| u128::from(*time)).sum();
+    if total == 0 {
+        return String::new();
+    }
+    let mut bar = String::new();
+    let (mut sum, mut drawn) = (0_u128, 0);
+    for (time, sign) in figures.phases.iter().zip(PHASES) {
+        sum += u128::from(*time);
+        let end = ((sum * width as u128 + total / 2) / total) as usize;
+        bar.extend(std::iter::repeat_n(sign, end.saturating_sub(drawn)));
+        drawn = end.max(drawn);
+    }
+    bar
+}
+
+fn nothing(scene: &Scene<'_>) -> String {
+    let choice = &scene.ui.choice;
+    match scene.table.hidden {
+        0 => match choice.view {
+            crate::commands::top::state::View::Alive => "No zombie lives.".to_owned(),
+            crate::commands::top::state::View::Containers => "No zombie in a container.".to_owned(),
+            _ => "No zombie yet.".to_owned(),
+        },
+        1 => {
+            "1 row is hidden by the threshold (m), the filter (f) or the container (c).".to_owned()
+        }
+        count => format!(
+            "{count} rows are hidden by the threshold (m), the filter (f) or the container (c)."
+        ),
+    }
+}
