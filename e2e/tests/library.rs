@@ -161,7 +161,8 @@ const UNTIL_ZOMBIE: &str = "until
 do sleep 0.01; done; echo $parent $child";
 
 fn one_left() -> Outcome {
-    let script = format!("sh -c '/bin/true & exec sleep 300' & parent=$!; {UNTIL_ZOMBIE}");
+    let script =
+        format!("sh -c '/bin/true & exec sleep 300' >/dev/null 2>&1 & parent=$!; {UNTIL_ZOMBIE}");
     let run = assert_no_zombies(60_000, &script)?;
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
     let mut pids = text.split_whitespace();
@@ -184,7 +185,7 @@ fn one_left() -> Outcome {
 fn one_slow() -> Outcome {
     // The parent's second program never waits, and ends 200 ms after its child surely is a zombie.
     let script = format!(
-        "sh -c '/bin/true & exec sleep 300' & parent=$!; {UNTIL_ZOMBIE}; \
+        "sh -c '/bin/true & exec sleep 300' >/dev/null 2>&1 & parent=$!; {UNTIL_ZOMBIE}; \
                           sleep 0.2; kill $parent; wait"
     );
     let run = assert_no_zombies(100, &script)?;
