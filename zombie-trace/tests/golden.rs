@@ -419,6 +419,7 @@ fn living_zombies() {
             finding: format!("the parent {ppid} does not reap it").into(),
             advice: Some("let the parent wait for its children".into()),
             runtime: None,
+            watched_ns: None,
         };
         for n in 0..count {
             let alive = Alive {

@@ -10,6 +10,6 @@ pub use advice::general_advice;
 pub use diagnose::diagnose;
 pub(crate) use facts::WNOTHREAD;
 pub use facts::{
-    Disposition, Facts, History, OtherProcess, ParentFacts, PipeFacts, State, ThreadFacts, Tracer,
-    Unreadable, Wait, WaitTarget, ZombieFacts,
+    Disposition, Facts, HandlerHistory, History, OtherProcess, Pace, ParentFacts, PipeFacts,
+    ReapHistory, State, ThreadFacts, Tracer, Unreadable, Wait, WaitTarget, ZombieFacts,
 };

@@ -13,6 +13,6 @@ pub use interpret::Lifecycle;
 pub(crate) use interpret::foreign;
 pub use lingering::{Lingering, LingeringParent};
 pub use overdue::{Overdue, TaskId};
-pub use reaping::{Reaping, Reaps};
+pub use reaping::{Reap, Reaping, Reaps};
 pub use run_queue_clocks::RunQueueClocks;
 pub use wall_clock::WallClock;

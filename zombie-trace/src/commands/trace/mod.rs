@@ -23,7 +23,7 @@ use crate::{
         destination::{Destination, Target},
         live_line::LiveLine,
         notice,
-        pipeline::{Ending, Pipeline},
+        pipeline::{Ending, Pipeline, Sees},
         session::{Session, Trouble, until},
         signals::{Inherited, Signals},
     },
@@ -378,6 +378,15 @@ fn begin(plan: &Plan<'_>, tracer: Tracer, output: Queue) -> anyhow::Result<Sessi
     if plan.interval.is_some() {
         pipeline = pipeline.with_intervals();
     }
+    let scope = &plan.args.scope;
+    let sees = if !scope.pid.is_empty() || scope.cgroup.is_some() || !scope.container.is_empty() {
+        Sees::Some
+    } else if scope.tree.is_some() || !plan.args.command.is_empty() {
+        Sees::Own
+    } else {
+        Sees::All
+    };
+    pipeline = pipeline.seeing(sees);
     let mut session = Session::new(pipeline, tracer)?.looking_after(alive_after.into());
     if let Some(interval) = plan.interval {
         session = session.with_intervals(interval);
