@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use zombie_trace_e2e::Catalogued;
@@ -32,6 +33,9 @@ fn program(variable: &str, name: &str) -> PathBuf {
         PathBuf::from,
     )
 }
+
+/// Longer than any test runs.
+pub(crate) const FOREVER: Duration = Duration::from_secs(3600);
 
 /// Whether the machine is emulated, as the test kernels' is.
 pub(crate) fn is_emulated() -> bool {

@@ -57,7 +57,7 @@ mod time;
 mod time_namespace;
 mod tracer;
 
-use std::{process::ExitCode, thread};
+use std::{env, process::ExitCode, thread};
 
 use libtest_mimic::Arguments;
 
@@ -120,6 +120,9 @@ fn tests() -> Vec<Test> {
 }
 
 fn main() -> ExitCode {
+    if env::var_os(runtime::TOKIO).is_some() {
+        runtime::tokio_parent();
+    }
     take_signals_as_usual();
     if test_case::is_one() {
         let outcome = test_case::run_chosen(tests()).expect("this process is for one test");

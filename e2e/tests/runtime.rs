@@ -1,175 +1,58 @@
-//! Causes and advice for programs of real runtimes: what each does is known from its source below.
+//! Causes and advice for programs of real runtimes: what each does is known from its source.
 
-use std::{path::PathBuf, process::Command};
+mod cases;
+mod program;
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
-use crate::{Outcome, Test, context, ensure, tracer::Tracer};
+use self::{
+    cases::{CASES, Case},
+    program::Program,
+};
+use crate::{
+    Outcome, Test,
+    context::{self, succeeds},
+    ensure,
+    report::number,
+    tracer::Tracer,
+};
 
-/// A program, and what must be said of the zombie that it leaves.
-struct Case {
-    name: &'static str,
-    /// `None` if the machine does not have it.
-    program: fn() -> Option<PathBuf>,
-    args: &'static [&'static str],
-    cause: &'static str,
-    runtime: &'static str,
-    finding: &'static str,
-    /// Part of the advice.
-    advice: &'static str,
-    foreign: Option<bool>,
-}
-
-const CASES: &[Case] = &[
-    Case {
-        name: "python-without-wait",
-        program: python,
-        args: &[
-            "-c",
-            "import subprocess, time; child = subprocess.Popen(['true']); time.sleep(600)",
-        ],
-        cause: "never-waits",
-        runtime: "python",
-        finding: "has reaped no child in the ",
-        advice: "Popen",
-        foreign: Some(false),
-    },
-    Case {
-        name: "python-reaps-each-second",
-        program: python,
-        args: &[
-            "-c",
-            "import os, time\nwhile True:\n  if os.fork() == 0: os._exit(0)\n  time.sleep(1)\n  \
-             os.wait()",
-        ],
-        cause: "reaps-late",
-        runtime: "python",
-        finding: "reaps one child every 1.",
-        advice: "Popen",
-        foreign: Some(false),
-    },
-    Case {
-        name: "python-in-system",
-        program: python,
-        args: &[
-            "-c",
-            "import os\nif os.fork() == 0: os._exit(0)\nos.system('exec sleep 60 > /dev/null 2>&1')",
-        ],
-        cause: "waits-for-other",
-        runtime: "python",
-        finding: "is in system(), which holds SIGCHLD back until its command, process ",
-        advice: "Popen",
-        foreign: Some(false),
-    },
-    Case {
-        name: "python-reads-to-the-end",
-        program: python,
-        args: &[
-            "-c",
-            "import os, time\nread, write = os.pipe()\nif os.fork() == 0:\n  if os.fork() == 0:\n    \
-             os.closerange(0, 3)\n    time.sleep(60)\n  os._exit(0)\nos.close(write)\nos.read(read, 1)",
-        ],
-        cause: "parent-reads-pipe",
-        runtime: "python",
-        finding: "whose other end process ",
-        advice: "write end",
-        foreign: Some(false),
-    },
-    Case {
-        name: "python-holds-a-pidfd",
-        program: python,
-        args: &[
-            "-c",
-            "import os, time\nchild = os.fork()\nif child == 0: os._exit(0)\nfd = \
-             os.pidfd_open(child)\ntime.sleep(600)",
-        ],
-        cause: "holds-pidfd",
-        runtime: "python",
-        finding: "holds a pidfd of it",
-        advice: "asyncio",
-        foreign: Some(false),
-    },
-    Case {
-        name: "python-reads-one-siginfo",
-        program: python,
-        args: &[
-            "-c",
-            "import ctypes, os, signal, time\n\
-             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])\n\
-             mask = (ctypes.c_ulong * 16)(1 << (signal.SIGCHLD - 1))\n\
-             fd = ctypes.CDLL(None).signalfd(-1, mask, 0)\n\
-             children = [os.fork() or os._exit(0) for _ in range(2)]\n\
-             for child in children: os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)\n\
-             os.read(fd, 128)\nos.wait()\ntime.sleep(600)",
-        ],
-        cause: "signalfd-leaves-it",
-        runtime: "python",
-        finding: "has read SIGCHLD from its signalfd",
-        advice: "after each read of the signalfd",
-        foreign: Some(false),
-    },
-    Case {
-        name: "node-is-busy",
-        program: node,
-        args: &["-e", "require('child_process').spawn('true'); for (;;);"],
-        cause: "parent-busy",
-        runtime: "node",
-        finding: "reaps in its event loop, which is busy now",
-        advice: "worker thread",
-        foreign: Some(false),
-    },
-    Case {
-        name: "node-after-exec",
-        program: bash,
-        args: &[
-            "-c",
-            "sleep 0.5 & exec node -e 'setInterval(() => {}, 1000)'",
-        ],
-        cause: "foreign-child",
-        runtime: "node",
-        finding: "did not make it",
-        advice: "tini",
-        foreign: Some(true),
-    },
-    Case {
-        name: "sleep-after-process-substitution",
-        program: bash,
-        args: &["-c", "exec 3< <(sleep 0.5); exec sleep 600"],
-        cause: "foreign-child",
-        runtime: "c",
-        finding: "did not make it",
-        advice: "tini",
-        foreign: Some(true),
-    },
-    Case {
-        name: "perl-without-wait",
-        program: perl,
-        args: &["-e", "exit 0 unless fork; sleep 600"],
-        cause: "never-waits",
-        runtime: "perl",
-        finding: "is not waiting now",
-        advice: "waitpid(-1, WNOHANG)",
-        foreign: Some(false),
-    },
-];
+pub(crate) use program::{TOKIO, tokio_parent};
 
 pub(crate) fn tests() -> Vec<Test> {
     let cases = CASES.iter().map(|case| {
-        let lacks = (case.program)()
-            .is_none()
-            .then(|| format!("no program for {}", case.name));
         let test = Test::new(format!("runtime::{}", case.name), || is_explained(case));
-        let test = test.unless(lacks).unless(no_node(case));
+        let test = match case.program.is_heavy() {
+            true => test.long("needs a runtime that only the full setup installs"),
+            false => test,
+        };
+        let test = test.unless(case.program.missing());
         match case.cause {
             "parent-busy" => test.alone("is about who gets a CPU"),
             _ => test,
         }
     });
-    let kept = Test::new("runtime::kept-to-the-end", kept_to_the_end)
-        .unless(context::no_program("/usr/bin/perl"));
-    let short = Test::new("runtime::command-line-of-a-short-command", short_command)
-        .unless(context::no_program("/usr/bin/perl"));
-    cases.chain([kept, short]).collect()
+    let perl = || context::no_program("/usr/bin/perl");
+    let others = [
+        Test::new("runtime::kept-to-the-end", kept_to_the_end).unless(perl()),
+        Test::new("runtime::command-line-of-a-short-command", short_command).unless(perl()),
+        Test::new("runtime::watched-since-its-start", watched_since_its_start).unless(perl()),
+        Test::new("runtime::reaps-out-of-scope", reaps_out_of_scope)
+            .unless(Program::Python("").missing()),
+        Test::new("runtime::parent-in-an-outer-namespace", outer_parent)
+            .unless(Program::Python("").missing()),
+        Test::new("runtime::go-thread-steals-a-child", stolen)
+            .long("needs a runtime that only the full setup installs")
+            .unless(Program::Go("").missing()),
+    ];
+    cases.chain(others).collect()
 }
 
 /// COMMAND is gone before anybody can ask /proc for its command line.
@@ -208,49 +91,275 @@ fn kept_to_the_end() -> Outcome {
 }
 
 fn is_explained(case: &Case) -> Outcome {
-    let program = (case.program)().ok_or("it was there before")?;
-    let mut tracer = Tracer::json(["--alive-after", "300ms", "--"])
-        .args([program])
-        .args(case.args)
+    let mut command: Vec<String> = Vec::new();
+    if case.is_init || case.finding.contains("pid namespace") {
+        command.extend(["unshare", "-pf", "--kill-child"].map(str::to_owned));
+    }
+    command.extend(case.program.command()?);
+    let mut tracer = Tracer::json(["--alive-after", "300ms"])
+        .command(command)
         .start()?;
-    let right = |line: &Value| line["type"] == "alive" && line["cause"] == case.cause;
-    tracer.wait_line(case.cause, right)?;
+    let has = |line: &Value, key: &str, part: &str| {
+        line[key].as_str().is_some_and(|text| text.contains(part))
+    };
+    let right = |line: &Value| {
+        line["type"] == "alive"
+            && line["cause"] == case.cause
+            && has(line, "cause_text", case.finding)
+    };
+    tracer.wait_line(&format!("{}: {}", case.cause, case.finding), right)?;
+    let at_one_look = at_one_look(case, tracer.pid())?;
     let run = tracer.stop()?;
     let report = run.report()?;
-    let mut lines = report.alive();
-    let line = lines.find(|line| right(line)).ok_or("it was there")?;
-    let has = |key: &str, part: &str| line[key].as_str().is_some_and(|text| text.contains(part));
+    let line = report
+        .alive()
+        .find(|line| right(line))
+        .ok_or("it was there")?;
     ensure!(line["runtime"] == case.runtime, "runtime: {line}");
-    ensure!(has("cause_text", case.finding), "cause_text: {line}");
-    ensure!(has("advice", case.advice), "advice: {line}");
-    ensure!(line["foreign"].as_bool() == case.foreign, "foreign: {line}");
+    ensure!(has(line, "advice", case.advice), "advice: {line}");
     ensure!(line["watched_ns"].as_u64() > Some(0), "watched_ns: {line}");
+    // Whoever inherits it at the end changes nothing of what was found.
+    let same = |other: &&Value| other["pid"] == line["pid"] && other["cause"] == case.cause;
+    for line in report.alive().filter(same) {
+        ensure!(line["foreign"].as_bool() == case.foreign, "foreign: {line}");
+    }
+    let Some([pid, ppid, cause]) = at_one_look else {
+        ensure!(case.cause == "reaps-late", "ps does not list it: {line}");
+        return Ok(());
+    };
+    let expected = case.at_one_look.unwrap_or(case.cause);
+    ensure!(
+        cause == expected,
+        "ps says {cause} of {pid}, child of {ppid}: {line}"
+    );
+    let recording = context::fresh_path("recording.jsonl");
+    fs::write(&recording, &run.output).map_err(|error| format!("a recording: {error}"))?;
+    let text = succeeds(
+        Command::new(context::zombie_trace())
+            .arg("report")
+            .arg(&recording),
+    )?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    ensure!(text.contains(case.cause), "report: {text}");
     Ok(())
 }
 
-/// A wrapper that chooses among versions is a program of its own: the interpreter knows its path.
-fn python() -> Option<PathBuf> {
-    let output = Command::new("python3")
-        .args(["-c", "import sys; print(sys.executable)"])
-        .output()
-        .ok()?;
-    let path = String::from_utf8(output.stdout).ok()?;
-    Some(PathBuf::from(path.trim())).filter(|path| path.is_file())
+/// Pid, parent and cause of a zombie by `ps`, which /proc and `inspect` agree with; `None` if it has been
+/// reaped meanwhile.
+fn at_one_look(case: &Case, tracer: u32) -> Result<Option<[String; 3]>, String> {
+    let expected = case.at_one_look.unwrap_or(case.cause);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let ps = succeeds(Command::new(context::zombie_trace()).args([
+            "ps",
+            "--json",
+            "--tree",
+            &tracer.to_string(),
+        ]))?;
+        let lines = crate::tracer::json_lines(&ps.stdout);
+        let of_case = lines.into_iter().filter(|line| line["type"] == "alive");
+        let rows: Vec<Value> = of_case.collect();
+        let row = rows.iter().find(|line| line["cause"] == expected);
+        let Some(row) = row.or_else(|| rows.first()) else {
+            return Ok(None);
+        };
+        let [pid, ppid] = ["pid", "ppid"].map(|key| number(row, key).to_string());
+        let cause = row["cause"].as_str().unwrap_or_default().to_owned();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let child = format!(") Z {ppid} ");
+        let inspect = Command::new(context::zombie_trace())
+            .args(["inspect", &pid])
+            .output()
+            .map_err(|error| format!("inspect: {error}"))?;
+        let inspect = String::from_utf8_lossy(&inspect.stdout).into_owned();
+        if stat.contains(&child) && inspect.contains(&cause) && cause == expected {
+            return Ok(Some([pid, ppid, cause]));
+        }
+        // It has been reaped since, or its parent was running by chance.
+        if Instant::now() > deadline {
+            return Err(format!(
+                "ps: {row}\n/proc: {stat}\ninspect: {inspect}\nexpected: {expected}"
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
-fn node() -> Option<PathBuf> {
-    context::on_path("node")
+/// A parent that starts long after the tracer was not watched before.
+fn watched_since_its_start() -> Outcome {
+    let late = "sleep 2; exec 9>&1; perl -e 'fork or exit 3; sleep 600'";
+    let mut tracer = Tracer::json(["--alive-after", "300ms"])
+        .command(["bash", "-c", late])
+        .start()?;
+    let right = |line: &Value| line["type"] == "alive" && line["exit_code"] == 3;
+    tracer.wait_line("perl's zombie", right)?;
+    let run = tracer.stop()?;
+    let report = run.report()?;
+    let line = report
+        .alive()
+        .find(|line| right(line))
+        .ok_or("it was there")?;
+    let started = report.start()["ts"]
+        .as_str()
+        .and_then(|ts| ts.parse::<jiff::Timestamp>().ok());
+    let seen = line["ts"]
+        .as_str()
+        .and_then(|ts| ts.parse::<jiff::Timestamp>().ok());
+    let (Some(started), Some(seen)) = (started, seen) else {
+        return run.fail("no times");
+    };
+    let since_start = seen.duration_since(started).as_nanos() as u64;
+    // It slept for two seconds before.
+    ensure!(
+        number(line, "watched_ns") + 1_900_000_000 < since_start,
+        "{since_start} ns after the start: {line}"
+    );
+    Ok(())
 }
 
-fn bash() -> Option<PathBuf> {
-    context::on_path("bash")
+/// What the parent reaps besides the one process that the run is about is not seen, so nothing is said
+/// of it.
+fn reaps_out_of_scope() -> Outcome {
+    let program = "import os, subprocess, sys\n\
+                   leaked = os.fork() or os._exit(0)\n\
+                   print(leaked, flush=True)\n\
+                   while True: subprocess.run(['sleep', '0.1'])";
+    let command = Program::Python(program).command()?;
+    let mut parent = Command::new(&command[0])
+        .args(&command[1..])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("python: {error}"))?;
+    let result = (|| {
+        let mut line = String::new();
+        let stdout = parent.stdout.take().expect("piped");
+        let read = BufReader::new(stdout).read_line(&mut line);
+        read.map_err(|error| format!("python: {error}"))?;
+        let mut tracer = Tracer::json(["--alive-after", "300ms", "-p", line.trim()]).start()?;
+        let alive = |line: &Value| line["type"] == "alive";
+        tracer.wait_line("its zombie", alive)?;
+        let run = tracer.stop()?;
+        let report = run.report()?;
+        for line in report.alive() {
+            let text = line["cause_text"].as_str().unwrap_or_default();
+            ensure!(!text.contains("reaped no child"), "{line}");
+        }
+        Ok(())
+    })();
+    let _ = parent.kill();
+    let _ = parent.wait();
+    result
 }
 
-fn perl() -> Option<PathBuf> {
-    context::on_path("perl")
+/// A process of a container whose parent is outside of it (setns(2)): nobody in there can say what it does.
+fn outer_parent() -> Outcome {
+    let mut init = Command::new("unshare")
+        .args(["-pf", "--mount-proc", "--kill-child", "sleep", "600"])
+        .spawn()
+        .map_err(|error| format!("unshare: {error}"))?;
+    let children = format!("/proc/{0}/task/{0}/children", init.id());
+    let inner = wait_for("a namespace", || {
+        let children = fs::read_to_string(&children).ok()?;
+        let pid = children.split_whitespace().next()?.to_owned();
+        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        (comm.trim() == "sleep").then_some(pid)
+    });
+    let result = inner.and_then(|inner| {
+        let program = format!(
+            "import ctypes, os, time\n\
+             ctypes.CDLL(None).setns(os.open('/proc/{inner}/ns/pid', os.O_RDONLY), 0)\n\
+             if os.fork() == 0: os._exit(0)\ntime.sleep(600)"
+        );
+        let command = Program::Python("").command()?;
+        let mut outer = Command::new(&command[0])
+            .args(["-c", &program])
+            .spawn()
+            .map_err(|error| format!("python: {error}"))?;
+        let inside = |args: &[&str]| {
+            succeeds(
+                Command::new("nsenter")
+                    .args(["-t", &inner, "-p", "-m", "--"])
+                    .arg(context::zombie_trace())
+                    .args(args),
+            )
+        };
+        let row = wait_for("a zombie", || {
+            let ps = inside(&["ps", "--json"]).ok()?;
+            let lines = crate::tracer::json_lines(&ps.stdout);
+            lines.into_iter().find(|line| line["type"] == "alive")
+        });
+        let inspect = row
+            .as_ref()
+            .map(|row| inside(&["inspect", &row["pid"].to_string()]));
+        let _ = outer.kill();
+        let _ = outer.wait();
+        let row = row?;
+        let inspect = inspect.map_err(Clone::clone)??;
+        let text = String::from_utf8_lossy(&inspect.stdout).into_owned();
+        let finding = "its parent is outside this pid namespace: look from the host";
+        ensure!(
+            row["cause"] == "unknown" && row["cause_text"] == finding,
+            "{row}"
+        );
+        ensure!(row["ppid"].is_null(), "{row}");
+        ensure!(text.contains("outside this pid namespace"), "{text}");
+        Ok(())
+    });
+    let _ = init.kill();
+    let _ = init.wait();
+    result
 }
 
-fn no_node(case: &Case) -> Option<String> {
-    let needs = case.args.iter().any(|arg| arg.contains("exec node"));
-    (needs && node().is_none()).then(|| "no node on PATH".to_owned())
+fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> Result<T, String> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = find() {
+            return Ok(found);
+        }
+        ensure!(Instant::now() < deadline, "{what}: not within 60 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A goroutine that waits for any child takes those of `cmd.Run` away: each reap names its thread, and the
+/// program itself says that it lost them.
+fn stolen() -> Outcome {
+    let program = Program::Go(
+        r#"package main
+import ("fmt"; "os/exec"; "runtime"; "syscall"; "time")
+func main() {
+    tid := make(chan int)
+    go func() {
+        runtime.LockOSThread()
+        tid <- syscall.Gettid()
+        for { syscall.Wait4(-1, nil, 0, nil); time.Sleep(time.Millisecond) }
+    }()
+    thief := <-tid
+    lost := 0
+    for i := 0; i < 20; i++ { if exec.Command("sleep", "0.05").Run() != nil { lost++ } }
+    fmt.Println(thief, lost)
+}"#,
+    );
+    let run = Tracer::json(["-m", "0"])
+        .command(program.command()?)
+        .run()?;
+    run.expect_code(0)?;
+    let words = String::from_utf8_lossy(&run.stdout).into_owned();
+    let numbers: Vec<u64> = words
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let [thief, lost] = numbers[..] else {
+        return run.fail(format!("it printed {words:?}"));
+    };
+    let report = run.report()?;
+    let by_thief = report.zombies().filter(|line| {
+        line["comm"] == "sleep" && line["reaper_tid"] == thief && line["how"] == "wait4"
+    });
+    let stolen = by_thief.count() as u64;
+    ensure!(
+        lost > 0 && stolen >= lost,
+        "{lost} lost, {stolen} reaped by {thief}"
+    );
+    Ok(())
 }

@@ -27,7 +27,7 @@ enum Install {
 }
 use Install::{Package, RustupComponent};
 
-const PROGRAMS: [Program; 15] = [
+const PROGRAMS: [Program; 20] = [
     ("cargo-fmt", Need::Test, RustupComponent("rustfmt")),
     ("cargo-clippy", Need::Test, RustupComponent("clippy")),
     ("cc", Need::Test, Package("gcc")),
@@ -36,14 +36,20 @@ const PROGRAMS: [Program; 15] = [
     ("/usr/sbin/runc", Need::Test, Package("runc")),
     ("tini", Need::Test, Package("tini")),
     ("busybox", Need::Test, Package("busybox-static")),
+    // Parents of zombies, whose runtime is what a test is about.
+    ("/usr/bin/python3", Need::Test, Package("python3")),
+    ("node", Need::All, Package("nodejs")),
+    ("go", Need::All, Package("golang-go")),
+    ("javac", Need::All, Package("default-jdk-headless")),
+    ("php", Need::All, Package("php-cli")),
+    ("ruby", Need::All, Package("ruby")),
     // Looks at the page of `report --html`.
     ("chromium", Need::All, Package("chromium")),
     // What deploy/ is for.
     ("buildah", Need::All, Package("buildah")),
     ("/usr/lib/systemd/systemd", Need::All, Package("systemd")),
     ("/usr/bin/systemd-analyze", Need::All, Package("systemd")),
-    // The recipes of docs/load-testing.md, whose scripts name their interpreter.
-    ("/usr/bin/python3", Need::All, Package("python3")),
+    // The recipes of docs/load-testing.md, whose scripts also need python3.
     ("make", Need::All, Package("make")),
     ("ab", Need::All, Package("apache2-utils")),
     ("wrk", Need::All, Package("wrk")),

@@ -9,6 +9,16 @@ use crate::model::{Cause, LanguageRuntime};
 /// What helps one parent: an imperative sentence without a full stop; `None` if nothing needs to be done
 /// or nobody can say.
 pub(super) fn advice(cause: Cause, Facts { parent, .. }: Facts<'_>) -> Option<String> {
+    let is_in_system = parent.is_some_and(|parent| {
+        parent.ignores_keyboard && parent.threads.iter().any(|thread| thread.blocks_sigchld)
+    });
+    if cause == Cause::WaitsForOther && is_in_system {
+        return Some(
+            "do not run a long command by system(): start it (fork and exec, posix_spawn, in Python \
+             subprocess.Popen), and reap until it ends"
+                .into(),
+        );
+    }
     let runtime = parent.and_then(|parent| parent.runtime);
     let pid = parent.map(|parent| parent.pid);
     let cgroup = parent.and_then(|parent| parent.cgroup.as_deref());
@@ -44,7 +54,13 @@ fn advise(
              its cgroup"
         ),
         Cause::ParentBusy => busy(runtime).into(),
-        Cause::ForeignChild | Cause::InitNeverWaits => {
+        Cause::ForeignChild => {
+            "it is harmless unless such zombies pile up: start the program from a shell that waits \
+             instead of exec, or the helper by setsid --fork; for orphans put an init that reaps in front, \
+             such as tini (docker run --init)"
+                .into()
+        }
+        Cause::InitNeverWaits => {
             "put an init that reaps in front of it, such as tini (docker run --init), so that orphans \
              go there"
                 .into()
@@ -63,17 +79,29 @@ fn advise(
                 .into()
         }
         Cause::NoSigchld => "wait with __WALL, or create the child with SIGCHLD".into(),
+        Cause::IgnoresSigchld if reaps_by_pid(runtime) => {
+            "do not ignore SIGCHLD here: the runtime then loses the statuses of its own children, and what \
+             died before stays until it is waited for"
+                .into()
+        }
         Cause::IgnoresSigchld => {
-            "ignore SIGCHLD before the first child is created (statuses are lost then), or wait for what \
-             died before"
+            "ignore SIGCHLD before the first child is created (all statuses are lost then, and programs that \
+             it executes inherit that), or wait for what died before"
                 .into()
         }
         Cause::BlocksSigchld => {
-            "unblock SIGCHLD, or read it (signalfd, sigwait), and then wait until nothing is left".into()
+            "unblock SIGCHLD (the mask is inherited over exec: whoever starts it may block it), or read \
+             it (signalfd, sigwait), and then wait until nothing is left"
+                .into()
+        }
+        Cause::SignalfdLeavesIt if reaps_by_pid(runtime) => {
+            "signals coalesce, so one SIGCHLD can stand for several deaths: after each read of the signalfd \
+             wait for each child by its pid (WNOHANG)"
+                .into()
         }
         Cause::SignalfdLeavesIt => {
-            "signals coalesce, so one siginfo can stand for several deaths: after each read of the \
-             signalfd call waitpid(-1, …, WNOHANG) until it returns 0 or ECHILD"
+            "signals coalesce, so one SIGCHLD can stand for several deaths: after each read of the \
+             signalfd (or sigwait) call waitpid(-1, …, WNOHANG) until it returns 0 or ECHILD"
                 .into()
         }
         Cause::HoldsPidfd
@@ -84,6 +112,12 @@ fn advise(
         | Cause::NeverWaits => reap(runtime, cause).into(),
         Cause::ParentExiting | Cause::Unknown => return None,
     })
+}
+
+/// The runtime, or its library, waits for each child by its pid: whoever waits for any child steals from it.
+fn reaps_by_pid(runtime: Option<LanguageRuntime>) -> bool {
+    use LanguageRuntime::{Go, Java, Node, Python, Rust};
+    runtime.is_some_and(|runtime| matches!(runtime, Go | Java | Node | Python | Rust))
 }
 
 fn thaw(cgroup: Option<&str>) -> String {
@@ -118,10 +152,16 @@ fn reap(runtime: Option<LanguageRuntime>, cause: Cause) -> &'static str {
             "call cmd.Wait() for every cmd.Start(), for example in a goroutine: go cmd.Wait()"
         }
         Some(LanguageRuntime::Node) => {
-            "keep the event loop running; Node reaps what child_process started, and nothing else"
+            "keep the event loop running (execSync, spawnSync and Atomics.wait hold it up); Node reaps \
+             what child_process started, and nothing else"
+        }
+        Some(LanguageRuntime::Python) if cause == Cause::HandlerLeavesIt => {
+            "in the handler, or after it, wait for each child by its pid: poll() on the Popen object, or \
+             os.waitpid(pid, os.WNOHANG) after os.fork()"
         }
         Some(LanguageRuntime::Python) => {
-            "call wait() or poll() on the Popen object, or await the asyncio process while its loop runs"
+            "call wait() or poll() on the Popen object (join() on a multiprocessing Process, os.waitpid(pid, \
+             0) after os.fork()), or await the asyncio process while its loop runs"
         }
         Some(LanguageRuntime::Java) => {
             "start the child with ProcessBuilder, whose reaper thread waits for it; native code has to \
@@ -139,7 +179,7 @@ fn reap(runtime: Option<LanguageRuntime>, cause: Cause) -> &'static str {
             "call waitpid(-1, WNOHANG) until it returns 0 or -1, for example in $SIG{CHLD}"
         }
         Some(LanguageRuntime::Shell) => {
-            "call wait; a shell that execs another program must not leave background jobs behind"
+            "call wait in the shell; it must not leave background jobs behind when it execs a program"
         }
         Some(LanguageRuntime::Rust)
             if matches!(cause, Cause::HandlerLeavesIt | Cause::SignalsCoalesced) =>
@@ -167,8 +207,8 @@ fn reap(runtime: Option<LanguageRuntime>, cause: Cause) -> &'static str {
                 "poll the pidfd, and call waitid(P_PIDFD, …, WEXITED) when it is readable"
             }
             _ => {
-                "let the parent wait for its children; if it can't be mended, restart it: its zombies are \
-                 then reaped"
+                "let the parent wait for its children; if you can't change it, restart it: init then reaps \
+                 its zombies"
             }
         },
     }

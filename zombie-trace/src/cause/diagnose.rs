@@ -5,8 +5,8 @@
 use nix::libc::{self, c_int};
 
 use super::{
-    Disposition, Facts, History, OtherProcess, ParentFacts, State, ThreadFacts, Wait, WaitTarget,
-    ZombieFacts, advice, facts::WNOTHREAD,
+    Disposition, Facts, HandlerHistory, History, OtherProcess, Pace, ParentFacts, ReapHistory,
+    State, ThreadFacts, Wait, WaitTarget, ZombieFacts, advice, facts::WNOTHREAD,
 };
 use crate::{
     model::{Cause, Diagnosis, LanguageRuntime},
@@ -21,6 +21,7 @@ pub fn diagnose(facts: Facts<'_>) -> Diagnosis {
         finding: finding.into(),
         advice: advice::advice(cause, facts).map(Into::into),
         runtime: facts.parent.and_then(|parent| parent.runtime),
+        watched_ns: facts.history.map(|history| history.watched_ns),
     }
 }
 
@@ -99,6 +100,7 @@ const RULES: &[Rule] = &[
     gets_no_cpu,
     is_in_vfork,
     is_uninterruptible,
+    is_new,
     // Whose child it is.
     wait_cannot_be_read,
     wait_leaves_it_out,
@@ -113,10 +115,11 @@ const RULES: &[Rule] = &[
     holds_pidfd,
     // What becomes of SIGCHLD.
     reads_signalfd,
+    takes_it_by_sigwait,
     blocks_sigchld,
     cannot_be_read,
     ignores_sigchld,
-    event_loop_is_busy,
+    interpreter_takes_its_time,
     reaps_by_wait_alone,
     has_it_pending,
     handler_leaves_it,
@@ -156,20 +159,59 @@ impl Case<'_> {
 
     /// The kernel function in which the one that matters sleeps.
     fn place(&self) -> String {
-        let thread = self.main_thread().or_else(|| self.parent.threads.first());
+        let thread = match &self.parent.threads[..] {
+            [only] => Some(only),
+            _ => self.main_thread(),
+        };
         let function = thread.and_then(|thread| thread.wchan.as_deref());
-        function.map_or_else(String::new, |function| format!(": it sleeps in {function}"))
+        let who = match self.parent.threads.len() {
+            1 => "it",
+            _ => "its main thread",
+        };
+        function.map_or_else(String::new, |function| {
+            format!(": {who} sleeps in {function}")
+        })
+    }
+
+    fn reaps(&self) -> Option<&ReapHistory> {
+        self.history?.reaps.as_ref()
+    }
+
+    /// It reaps others that died later, and this one has been there for longer than any of them was.
+    fn is_passed_over(&self) -> bool {
+        let (Some(history), Some(reaps)) = (self.history, self.reaps()) else {
+            return false;
+        };
+        let longest = reaps.pace.map_or(0, |pace| pace.longest_zombie_ns);
+        reaps.passed_over > 0 && history.age_ns > 2 * longest
     }
 
     /// What the tracer has seen of its reaping, as the end of a sentence.
-    fn reaped_none(&self) -> String {
-        match self.history {
-            Some(history) if history.reaped == 0 => format!(
-                ", and has reaped no child in the {} that it was watched",
-                human(history.watched_ns)
+    fn reaping(&self) -> String {
+        let (Some(history), Some(reaps)) = (self.history, self.reaps()) else {
+            return String::new();
+        };
+        let watched = human(history.watched_ns);
+        match (reaps.count, reaps.passed_over) {
+            (0, _) => {
+                format!(", and has reaped no child in the {watched} that it was watched")
+            }
+            (_, over @ 1..) if self.is_passed_over() => {
+                let others = counted(over, "child", "children");
+                format!(", although it has reaped {others} that died after it")
+            }
+            (count, _) => format!(
+                ", and has reaped {} in the {watched} that it was watched, the last {} ago",
+                counted(count, "child", "children"),
+                human(reaps.since_last_ns)
             ),
-            _ => String::new(),
         }
+    }
+
+    /// The main thread waits for events, as an idle event loop does.
+    fn is_in_epoll(&self) -> bool {
+        let function = self.main_thread().and_then(|main| main.wchan.as_deref());
+        function.is_none_or(|function| function.contains("epoll") || function == "ep_poll")
     }
 
     /// What is left to say.
@@ -178,8 +220,8 @@ impl Case<'_> {
             Disposition::Default => "does not handle SIGCHLD and is not waiting now",
             _ => "is not waiting now",
         };
-        let (none, place) = (self.reaped_none(), self.place());
-        (Cause::NeverWaits, format!("{what}{none}{place}"))
+        let (reaping, place) = (self.reaping(), self.place());
+        (Cause::NeverWaits, format!("{what}{reaping}{place}"))
     }
 }
 
@@ -223,9 +265,19 @@ fn should_reap(case: &Case<'_>) -> Option<Claim> {
 }
 
 fn gets_no_cpu(case: &Case<'_>) -> Option<Claim> {
-    case.all(|thread| thread.starved).then_some((
+    if !case.all(|thread| thread.starved) {
+        return None;
+    }
+    let throttled = match case.parent.throttled {
+        None | Some(0) => String::new(),
+        Some(times) => {
+            let times = counted(times, "time", "times");
+            format!("; cpu.max of its cgroup has throttled it {times}")
+        }
+    };
+    Some((
         Cause::ParentStarved,
-        "could run, but got no CPU while it was watched (state R)".into(),
+        format!("could run, but got no CPU while it was looked at (state R){throttled}"),
     ))
 }
 
@@ -237,7 +289,10 @@ fn is_in_vfork(case: &Case<'_>) -> Option<Claim> {
     let other = named(child);
     Some((
         Cause::ParentInVfork,
-        format!("waits in vfork until its new child, {other}, calls exec or ends"),
+        format!(
+            "waits in vfork until its new child, {other}, calls exec or ends{}",
+            place_of(child)
+        ),
     ))
 }
 
@@ -255,6 +310,18 @@ fn is_uninterruptible(case: &Case<'_>) -> Option<Claim> {
         Cause::ParentUninterruptible,
         format!("is in uninterruptible sleep{place} (state D)"),
     ))
+}
+
+/// The end of a run finds zombies that nobody has had the time to reap.
+fn is_new(case: &Case<'_>) -> Option<Claim> {
+    const LITTLE: u64 = 20_000_000;
+    let age = case.history?.age_ns;
+    (age < LITTLE).then(|| {
+        (
+            Cause::Unknown,
+            format!("has had only {} to reap it", human(age)),
+        )
+    })
 }
 
 fn wait_cannot_be_read(case: &Case<'_>) -> Option<Claim> {
@@ -281,12 +348,12 @@ fn is_no_init(case: &Case<'_>) -> Option<Claim> {
         Some(true) => ", and has inherited this one, which it did not make",
         _ => "",
     };
-    let none = case.reaped_none();
+    let reaping = case.reaping();
     Some((
         Cause::InitNeverWaits,
         format!(
             "is PID 1 of its pid namespace, to which orphans go{inherited}, but it is not waiting for \
-             any child now{none}: it does not do an init's work"
+             any child now{reaping}"
         ),
     ))
 }
@@ -346,8 +413,8 @@ fn sends_no_sigchld(case: &Case<'_>) -> Option<Claim> {
     Some((
         Cause::NoSigchld,
         format!(
-            "was sent {signal} at its death (exit_signal), not SIGCHLD, and is not waiting with __WALL or \
-             __WCLONE"
+            "gets {signal} for this child instead of SIGCHLD (its exit_signal), and is not waiting with \
+             __WALL or __WCLONE"
         ),
     ))
 }
@@ -358,21 +425,43 @@ fn reads_pipe(case: &Case<'_>) -> Option<Claim> {
     let (fd, other) = (pipe.fd, named(writer));
     Some((
         Cause::ParentReadsPipe,
-        format!("is reading a pipe (descriptor {fd}), whose other end {other} holds open"),
+        format!(
+            "is reading a pipe (descriptor {fd}), whose other end {other} holds open{}",
+            place_of(writer)
+        ),
     ))
 }
 
 /// It reaps, but so seldom that zombies wait for their turn.
 fn reaps_late(case: &Case<'_>) -> Option<Claim> {
     let history = case.history?;
-    if history.reaped < 2 {
-        return None;
-    }
-    let every = history.reaping_ns / (history.reaped - 1);
+    let reaps = case.reaps()?;
+    let Pace {
+        rounds,
+        reaped,
+        every_ns,
+        longest_ns,
+        longest_zombie_ns,
+        before_starts,
+    } = reaps.pace?;
     // Longer ago than the pace of its reaps explains: it has stopped, and why is another rule's matter.
-    if every < 10_000_000 || history.since_last_ns > 3 * every {
+    let has_stopped = reaps.since_last_ns > 3 * every_ns.max(longest_ns / 2);
+    // Those that it reaps it reaps at once.
+    let is_prompt = longest_zombie_ns < every_ns / 4;
+    if has_stopped || is_prompt || case.is_passed_over() {
         return None;
     }
+    let every = human(every_ns);
+    let how = match (before_starts, reaped > rounds) {
+        (true, _) => {
+            format!("reaps just before it starts the next child, every {every} on average")
+        }
+        (_, true) => format!(
+            "reaps every {every} on average, {:.1} children each time",
+            reaped as f64 / rounds as f64
+        ),
+        (_, false) => format!("reaps one child every {every} on average"),
+    };
     let left = match history.zombies {
         0 | 1 => String::new(),
         zombies => format!(", and has {zombies} zombies now"),
@@ -380,16 +469,19 @@ fn reaps_late(case: &Case<'_>) -> Option<Claim> {
     Some((
         Cause::ReapsLate,
         format!(
-            "reaps one child every {} on average ({} in the {} that it was watched, the last {} ago){left}",
-            human(every),
-            history.reaped,
+            "{how} ({} in the {} that it was watched, the last {} ago){left}",
+            reaps.count,
             human(history.watched_ns),
-            human(history.since_last_ns),
+            human(reaps.since_last_ns),
         ),
     ))
 }
 
 fn holds_pidfd(case: &Case<'_>) -> Option<Claim> {
+    // Go has one of each child, waited for or not.
+    if case.parent.runtime == Some(LanguageRuntime::Go) {
+        return None;
+    }
     let pid = case.zombie.pids.first()?;
     let place = case.place();
     case.parent.pidfds.contains(pid).then(|| {
@@ -413,14 +505,43 @@ fn reads_signalfd(case: &Case<'_>) -> Option<Claim> {
     } else {
         (
             Cause::SignalfdLeavesIt,
-            format!("has read SIGCHLD from its signalfd, but has not reaped this one{place}"),
+            format!(
+                "takes SIGCHLD by a signalfd, where it is not pending any more, but has not reaped this one{place}"
+            ),
         )
     })
+}
+
+/// With the default disposition, a signal that all threads block can only have been taken by sigwait(3) or
+/// its like.
+fn takes_it_by_sigwait(case: &Case<'_>) -> Option<Claim> {
+    let waits = |thread: &&ThreadFacts| {
+        let function = thread.wchan.as_deref();
+        function.is_some_and(|function| function.contains("sigtimedwait"))
+    };
+    let thread = case.parent.threads.iter().find(waits)?;
+    if case.pending() || !case.all(|thread| thread.blocks_sigchld) {
+        return None;
+    }
+    Some((
+        Cause::SignalfdLeavesIt,
+        format!(
+            "blocks SIGCHLD, which is not pending any more, and takes signals by sigwait (thread {} is in \
+             it), but has not reaped this one",
+            thread.tid
+        ),
+    ))
 }
 
 fn blocks_sigchld(case: &Case<'_>) -> Option<Claim> {
     if !case.pending() || !case.all(|thread| thread.blocks_sigchld) {
         return None;
+    }
+    if case.parent.sigchld == Disposition::Handler {
+        return claim(
+            Cause::BlocksSigchld,
+            "has SIGCHLD pending, which all its threads block: they do so while its handler runs, too",
+        );
     }
     let sleeps = match case.any(|thread| matches!(thread.wait, Wait::Unreadable(_))) {
         true => "has not taken it",
@@ -457,13 +578,16 @@ fn ignores_sigchld(case: &Case<'_>) -> Option<Claim> {
 }
 
 /// The handler of these only tells the event loop or the interpreter, which waits when it gets to it.
-fn event_loop_is_busy(case: &Case<'_>) -> Option<Claim> {
-    use LanguageRuntime::{Node, Perl, Php, Python, Ruby};
+fn interpreter_takes_its_time(case: &Case<'_>) -> Option<Claim> {
+    use LanguageRuntime::{Node, Perl, Php, Python, Ruby, Shell};
     if case.parent.sigchld != Disposition::Handler {
         return None;
     }
     let runtime = case.parent.runtime?;
     let busy = case.main_thread()?.state == State::Runnable;
+    // What the handler has done by then is the next rules' matter.
+    let has_reaped = case.reaps().is_some_and(|reaps| reaps.count > 0);
+    let (reaping, place) = (case.reaping(), case.place());
     match runtime {
         Node if busy => claim(
             Cause::ParentBusy,
@@ -474,10 +598,24 @@ fn event_loop_is_busy(case: &Case<'_>) -> Option<Claim> {
             "has a SIGCHLD handler, which the interpreter runs between two steps of the program, and is \
              busy now (the main thread runs, state R)",
         ),
-        Php => claim(
+        Php if !has_reaped => claim(
             Cause::HandlerLeavesIt,
             "has a SIGCHLD handler, which PHP only runs when signals are dispatched, and has not reaped it",
         ),
+        Ruby if !has_reaped => Some((
+            Cause::NeverWaits,
+            format!(
+                "is a Ruby program, whose interpreter can have a SIGCHLD handler that reaps nothing, and \
+                 no thread is waiting for this one{reaping}{place}"
+            ),
+        )),
+        Shell if !has_reaped => Some((
+            Cause::HandlerLeavesIt,
+            format!(
+                "is a shell, which reaps background jobs when it waits for a command, and is not \
+                 waiting now{reaping}{place}"
+            ),
+        )),
         _ => None,
     }
 }
@@ -485,17 +623,22 @@ fn event_loop_is_busy(case: &Case<'_>) -> Option<Claim> {
 /// In these, nothing reaps a child but a wait for that very child.
 fn reaps_by_wait_alone(case: &Case<'_>) -> Option<Claim> {
     let runtime = case.parent.runtime?;
-    let (name, none) = (runtime.name(), case.reaped_none());
+    let (name, reaping) = (runtime.name(), case.reaping());
     let what = match runtime {
         LanguageRuntime::Go => "which reaps a child only when Wait() is called for it",
         LanguageRuntime::Java => "whose runtime reaps only what ProcessBuilder started",
+        LanguageRuntime::Node if !case.is_in_epoll() => {
+            "whose event loop reaps what child_process started, and is not running now"
+        }
         LanguageRuntime::Node => "whose event loop reaps only what child_process started",
         _ => return None,
     };
     let place = case.place();
     Some((
         Cause::NeverWaits,
-        format!("is a {name} program, {what}, and no thread is waiting for this one{none}{place}"),
+        format!(
+            "is a {name} program, {what}, and no thread is waiting for this one{reaping}{place}"
+        ),
     ))
 }
 
@@ -510,23 +653,43 @@ fn handler_leaves_it(case: &Case<'_>) -> Option<Claim> {
     if case.parent.sigchld != Disposition::Handler {
         return None;
     }
-    let counted = case.history.and_then(|history| history.handler);
-    if let Some((runs, deaths)) = counted
-        && runs < deaths
-    {
-        let times = if runs == 1 { "time" } else { "times" };
+    let reaping = case.reaping();
+    if case.all(|thread| thread.blocks_sigchld) {
+        let place = case.place();
         return Some((
-            Cause::SignalsCoalesced,
+            Cause::HandlerLeavesIt,
             format!(
-                "handles SIGCHLD, but has not reaped it: its handler ran {runs} {times} for {deaths} deaths \
-                 since it is watched"
+                "has a SIGCHLD handler, which may be running still (all threads block SIGCHLD, as they do \
+                 in it), and has not reaped this one{place}"
             ),
         ));
     }
-    claim(
-        Cause::HandlerLeavesIt,
-        "handles SIGCHLD, which is not pending any more, but has not reaped it and is not waiting now",
-    )
+    let Some((history, handler)) = case.history.and_then(|it| Some((it, it.handler?))) else {
+        return Some((
+            Cause::HandlerLeavesIt,
+            format!(
+                "handles SIGCHLD, which is not pending any more, but has not reaped it and is not waiting \
+                 now{reaping}"
+            ),
+        ));
+    };
+    let HandlerHistory { runs, deaths } = handler;
+    // One that reaps more than one child each time does not leave any because signals coalesce.
+    let one_each = case.reaps().is_none_or(|reaps| reaps.count <= runs);
+    let cause = match runs < deaths && runs > 0 && one_each {
+        true => Cause::SignalsCoalesced,
+        false => Cause::HandlerLeavesIt,
+    };
+    Some((
+        cause,
+        format!(
+            "handles SIGCHLD, but has not reaped it: its handler ran {} for {} in the {} that it was \
+             watched{reaping}",
+            counted(runs, "time", "times"),
+            counted(deaths, "death", "deaths"),
+            human(history.watched_ns)
+        ),
+    ))
 }
 
 fn is_busy(case: &Case<'_>) -> Option<Claim> {
@@ -535,7 +698,7 @@ fn is_busy(case: &Case<'_>) -> Option<Claim> {
         Some(thread) => thread.state == State::Runnable,
         None => case.any(|thread| thread.state == State::Runnable),
     };
-    let none = case.reaped_none();
+    let none = case.reaping();
     busy.then(|| {
         (
             Cause::ParentBusy,
@@ -545,11 +708,22 @@ fn is_busy(case: &Case<'_>) -> Option<Claim> {
 }
 
 fn named(process: &OtherProcess) -> String {
-    let OtherProcess { pid, comm, wchan } = process;
-    let place = wchan.as_ref().map_or_else(String::new, |function| {
-        format!(", which sleeps in {function}")
-    });
-    format!("process {pid} ({}){place}", comm.to_str())
+    format!("process {} ({})", process.pid, process.comm.to_str())
+}
+
+/// Where it sleeps, as the end of a sentence that ends with it.
+fn place_of(process: &OtherProcess) -> String {
+    let function = process.wchan.as_ref();
+    function.map_or_else(String::new, |function| {
+        format!("; process {} sleeps in {function}", process.pid)
+    })
+}
+
+fn counted(count: u64, one: &str, more: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {more}"),
+    }
 }
 
 /// A process as the parent numbers it.

@@ -20,17 +20,53 @@ pub struct Facts<'a> {
 pub struct History {
     /// How long it has been watched, ns.
     pub watched_ns: u64,
-    /// How many of its children it has reaped.
-    pub reaped: u64,
-    /// How long ago the last of those reaps was, ns.
-    pub since_last_ns: u64,
-    /// From the first of those reaps to the last, ns.
-    pub reaping_ns: u64,
+    /// How long the zombie has been one, ns.
+    pub age_ns: u64,
     /// The number of its zombies now.
     pub zombies: u64,
-    /// How often its SIGCHLD handler has run, and how many of its children have died meanwhile; `None`
-    /// if that is not known.
-    pub handler: Option<(u64, u64)>,
+    /// How it reaps; `None` if not all of that can be seen, because of the scope or of losses.
+    pub reaps: Option<ReapHistory>,
+    /// Its SIGCHLD handler; `None` if that is not known.
+    pub handler: Option<HandlerHistory>,
+}
+
+/// How a parent has reaped its children.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReapHistory {
+    /// How many of them.
+    pub count: u64,
+    /// How long ago the last of those reaps was, ns.
+    pub since_last_ns: u64,
+    /// How many of the children that became zombies after this one it has reaped lately.
+    pub passed_over: u64,
+    /// Its rhythm, if it has one.
+    pub pace: Option<Pace>,
+}
+
+/// The rhythm of a parent's reaps. Reaps in quick succession are one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// How many rounds there were.
+    pub rounds: u64,
+    /// How many children they reaped.
+    pub reaped: u64,
+    /// From one round to the next, ns, on average.
+    pub every_ns: u64,
+    /// The longest time between two of them, ns.
+    pub longest_ns: u64,
+    /// The longest time that one of those children was a zombie, ns.
+    pub longest_zombie_ns: u64,
+    /// Each round came just before the parent started a child.
+    pub before_starts: bool,
+}
+
+/// What a parent's SIGCHLD handler has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandlerHistory {
+    /// How often it has run.
+    pub runs: u64,
+    /// How many of its children have died meanwhile.
+    pub deaths: u64,
 }
 
 /// What matters of a zombie.
@@ -100,6 +136,10 @@ pub struct ParentFacts {
     pub vfork: Option<OtherProcess>,
     /// The pipe that it is blocked reading.
     pub pipe: Option<PipeFacts>,
+    /// How long it has been there, ns; `None` if that is not known.
+    pub age_ns: Option<u64>,
+    /// How often its cgroup's cpu.max has stopped it for the rest of a period; `None` without such a limit.
+    pub throttled: Option<u64>,
 }
 
 /// Another process.

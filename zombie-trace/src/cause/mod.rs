@@ -12,6 +12,6 @@ pub use diagnose::diagnose;
 pub use dying::dying;
 pub(crate) use facts::WNOTHREAD;
 pub use facts::{
-    Disposition, Facts, History, OtherProcess, ParentFacts, PipeFacts, State, ThreadFacts, Tracer,
-    Unreadable, Wait, WaitTarget, ZombieFacts,
+    Disposition, Facts, HandlerHistory, History, OtherProcess, Pace, ParentFacts, PipeFacts,
+    ReapHistory, State, ThreadFacts, Tracer, Unreadable, Wait, WaitTarget, ZombieFacts,
 };

@@ -156,6 +156,8 @@ pub struct Diagnosis {
     pub advice: Option<Arc<str>>,
     /// What the parent runs on, if that is known.
     pub runtime: Option<LanguageRuntime>,
+    /// How long the parent had been watched, in ns; `None` if that is not known.
+    pub watched_ns: Option<u64>,
 }
 
 #[cfg(test)]

@@ -13,12 +13,12 @@ use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
 use crate::{
     aggregate::{Aggregate, ParentKey, Quantile, RunFacts, Samples, Summary},
-    cause::History,
+    cause::{History, ReapHistory},
     filter::Filter,
     kernel::decode::Event,
     lifecycle::{
-        Lifecycle, Lingering, LingeringParent, Overdue, Pids, Reaping, RunQueueClocks, Standing,
-        TaskId, Unended, WallClock,
+        Lifecycle, Lingering, LingeringParent, Overdue, Pids, Reap, Reaping, RunQueueClocks,
+        Standing, TaskId, Unended, WallClock, foreign,
     },
     model::{Alive, Cause, Comm, Counts, Diagnosis, Loss, Lost, Running, Start, Zombie},
     run::{
@@ -71,6 +71,55 @@ pub struct NewLoss {
     pub unwritten: u64,
 }
 
+/// What was found at a look at a zombie, about the parent that it had then.
+#[derive(Clone, Debug)]
+struct Found {
+    diagnosis: Diagnosis,
+    foreign: Option<bool>,
+    watched_ns: Option<u64>,
+}
+
+/// Of which parents the scope has all children, so that all that they reap is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sees {
+    /// All parents of zombies in scope.
+    All,
+    /// Those that made the zombie themselves: it is about a tree.
+    Own,
+    /// None.
+    Some,
+}
+
+/// The zombies of one parent.
+#[derive(Clone, Debug, Default)]
+pub struct ZombiesOf {
+    /// How many there are.
+    pub count: u64,
+    /// When the youngest of them were started (`CLOCK_BOOTTIME`, ns).
+    pub starts: Vec<u64>,
+}
+
+impl ZombiesOf {
+    /// As many as a parent's reaps are remembered.
+    const YOUNGEST: usize = 16;
+
+    /// There is another one.
+    pub fn add(&mut self, start: u64) {
+        self.count += 1;
+        let at = self.starts.partition_point(|&other| other > start);
+        self.starts.insert(at, start);
+        self.starts.truncate(Self::YOUNGEST);
+    }
+}
+
+/// When it became a zombie, or the latest time that it can have been.
+fn zombie_time(record: &Record) -> u64 {
+    match record.zombie_time {
+        0 => record.zombie_time_max,
+        time => time,
+    }
+}
+
 /// Lifecycle, filter, aggregate and sink in a row.
 pub struct Pipeline {
     lifecycle: Lifecycle,
@@ -87,7 +136,7 @@ pub struct Pipeline {
     unlisted: Unlistings,
     pre_existing: u64,
     /// What was found at the last look at each zombie that was looked at and is not gone.
-    found: HashMap<TaskId, Diagnosis>,
+    found: HashMap<TaskId, Found>,
     /// A zombie is reported at this age.
     alive_after_ns: u64,
     /// As many of a parent's zombies at the most are reported at a time.
@@ -103,6 +152,7 @@ pub struct Pipeline {
     dying_now: Option<u64>,
     /// Those whose main thread alone has ended.
     leaderless: Unended,
+    sees_reaps: Sees,
     /// Lines that the output had no room for.
     unwritten: u64,
     /// What the `loss` lines have reported.
@@ -140,6 +190,7 @@ impl Pipeline {
             dying: Unended::new(DYING_AFTER.as_nanos() as u64),
             dying_now: None,
             leaderless: Unended::new(alive_after_ns),
+            sees_reaps: Sees::All,
             overdue: Overdue::new(alive_after_ns),
             lifecycle: Lifecycle::new(error_ns),
             filter,
@@ -173,6 +224,12 @@ impl Pipeline {
             most_of_a_parent,
             ..self
         }
+    }
+
+    /// Of which parents the scope has all children.
+    pub fn seeing(mut self, sees: Sees) -> Self {
+        self.sees_reaps = sees;
+        self
     }
 
     /// Writes the first line.
@@ -213,12 +270,17 @@ impl Pipeline {
         let found = self.found.remove(&identity(record));
         if record.reaper_pid != 0 && record.reaper_pid == record.ppid {
             let comm = Comm::new(record.parent_comm);
-            self.reaping.reaped(record.ppid, comm, record.reap_time);
+            let reap = Reap {
+                start: self.start_of(record),
+                zombie: zombie_time(record),
+                reap: record.reap_time,
+            };
+            self.reaping.reaped(record.ppid, comm, reap);
         }
         let zombie = self
             .lifecycle
             .zombie(record, &self.wall, place)
-            .because(found.as_ref());
+            .because(found.as_ref().map(|found| &found.diagnosis));
         let listing = self.filter.listing(&zombie);
         if self.aggregate.zombie(&zombie, !listing.is_filtered()) {
             self.name_parent((zombie.ppid, zombie.parent_comm));
@@ -537,7 +599,11 @@ impl Pipeline {
                 && (own.is_none() || one.alive.ppid != own)
                 && self.filter.passes_alive(&one.alive)
         });
-        let old = old.map(|one| one.alive.clone().because(self.found.get(&one.id)));
+        let old = old.map(|one| {
+            one.alive
+                .clone()
+                .because(self.found.get(&one.id).map(|found| &found.diagnosis))
+        });
         let mut due = self.lingering.due(LingeringParent::of(old));
         if due.is_empty() || !self.sink.has_room() {
             return Ok(());
@@ -554,29 +620,67 @@ impl Pipeline {
     /// A zombie with why it is there, by this look or, if that found no cause, by an earlier one: once the
     /// parent has ended, its heir says nothing about why the zombie lingered.
     fn explained(&mut self, counted: &Counted<'_>, diagnoses: &HashMap<u32, Diagnosis>) -> Alive {
-        if let Some(diagnosis) = diagnoses.get(&counted.alive.pid)
+        let alive = &counted.alive;
+        if let Some(diagnosis) = diagnoses.get(&alive.pid)
             && (diagnosis.cause != Cause::Unknown || !self.found.contains_key(&counted.id))
         {
-            self.found.insert(counted.id, diagnosis.clone());
+            let found = Found {
+                diagnosis: diagnosis.clone(),
+                foreign: alive.foreign,
+                watched_ns: diagnosis.watched_ns.or(alive.watched_ns),
+            };
+            self.found.insert(counted.id, found);
         }
-        let known = self.found.get(&counted.id);
-        counted.alive.clone().because(known)
+        let Some(known) = self.found.get(&counted.id) else {
+            return alive.clone();
+        };
+        Alive {
+            foreign: known.foreign,
+            watched_ns: known.watched_ns,
+            ..alive.clone().because(Some(&known.diagnosis))
+        }
     }
 
-    /// What has been seen of a zombie's parent. `zombies`: the number of each parent's.
-    pub fn history(&self, entry: &SnapshotEntry, zombies: &HashMap<u32, u64>) -> History {
+    /// What has been seen of a zombie's parent. `zombies`: those of each parent.
+    pub fn history(&self, entry: &SnapshotEntry, zombies: &HashMap<u32, ZombiesOf>) -> History {
         let now = self.host.now();
         let record = &entry.record;
-        let reaps = self.reaping.of(record.ppid, Comm::new(record.parent_comm));
-        let since = |time: u64| now.saturating_sub(time);
+        let zombies = zombies.get(&record.ppid);
+        let starts = || -> Vec<u64> {
+            let starts = zombies.map_or(&[][..], |zombies| &zombies.starts);
+            let monotonic = |&start: &u64| start.saturating_sub(self.wall.suspended_ns);
+            starts.iter().map(monotonic).collect()
+        };
+        // A parent that has adopted it may be outside of the tree.
+        let is_in_scope = match self.sees_reaps {
+            Sees::All => true,
+            Sees::Own => foreign(entry.record_now().flags) == Some(false),
+            Sees::Some => false,
+        };
+        let sees_all = is_in_scope && self.warned.lost.is_none();
+        let comm = Comm::new(record.parent_comm);
+        let reaps = sees_all.then(|| match self.reaping.of(record.ppid, comm) {
+            Some(reaps) => ReapHistory {
+                count: reaps.count,
+                since_last_ns: now.saturating_sub(reaps.last()),
+                passed_over: reaps.passed_over(zombie_time(record), now),
+                pace: reaps.pace(&starts()),
+            },
+            None => ReapHistory::default(),
+        });
         History {
-            watched_ns: since(self.begun),
-            reaped: reaps.map_or(0, |reaps| reaps.count),
-            since_last_ns: reaps.map_or(0, |reaps| since(reaps.last)),
-            reaping_ns: reaps.map_or(0, |reaps| reaps.last - reaps.first),
-            zombies: zombies.get(&record.ppid).copied().unwrap_or(0),
+            watched_ns: now.saturating_sub(self.begun),
+            age_ns: now.saturating_sub(zombie_time(record)),
+            zombies: zombies.map_or(0, |zombies| zombies.count),
+            reaps,
             handler: None,
         }
+    }
+
+    /// When it was started, on the monotonic clock.
+    fn start_of(&self, record: &Record) -> u64 {
+        let suspended = self.wall.suspended_ns;
+        record.start_boottime.saturating_sub(suspended)
     }
 
     /// COMMAND runs with this pid and these arguments, the first of which names it. It can be gone before

@@ -18,7 +18,7 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use zombie_trace_common::{Counters, SnapshotEntry};
 
 use crate::{
-    cause::History,
+    cause::{HandlerHistory, History},
     kernel::{Adopted, KernelError, RecordSource, Scope, Tracer, decode::Event},
     lifecycle::{Growth, RunQueueClocks, Trend, Zombies},
     model::{Diagnosis, Start},
@@ -27,7 +27,7 @@ use crate::{
         census::Census,
         control::{Control, Request},
         kernel_side::{KernelSide, Records},
-        pipeline::{Ending, NewLoss, Pipeline, SoFar},
+        pipeline::{Ending, NewLoss, Pipeline, SoFar, ZombiesOf},
         unended::{self, Members},
         warning::{self, Warning},
     },
@@ -615,12 +615,16 @@ fn alive_ticks(after: Duration) -> u32 {
 }
 
 /// The number of zombies of each parent.
-fn zombies_by_parent(existing: &[SnapshotEntry]) -> HashMap<u32, u64> {
-    let mut counts = HashMap::new();
+fn zombies_by_parent(existing: &[SnapshotEntry]) -> HashMap<u32, ZombiesOf> {
+    let mut parents: HashMap<u32, ZombiesOf> = HashMap::new();
     for entry in existing.iter().filter(|entry| accounts::is_zombie(entry)) {
-        *counts.entry(entry.record.ppid).or_default() += 1;
+        let record = &entry.record;
+        parents
+            .entry(record.ppid)
+            .or_default()
+            .add(record.start_boottime);
     }
-    counts
+    parents
 }
 
 /// Why they are still there, by pid, as far as that is known by the deadline.
@@ -651,7 +655,10 @@ fn diagnose(
     let history = |entry: &SnapshotEntry| {
         let handler = handlers.get(&entry.record.parent_task).copied().flatten();
         Some(History {
-            handler: handler.map(|handler| (handler.runs, handler.deaths)),
+            handler: handler.map(|handler| HandlerHistory {
+                runs: handler.runs,
+                deaths: handler.deaths,
+            }),
             ..history(entry)
         })
     };

@@ -18,7 +18,7 @@ pub use args::PsArgs;
 
 use crate::{
     args::ScopeArgs,
-    cause::{Facts, diagnose},
+    cause::{Facts, History, diagnose},
     commands::gates::Gates,
     exit_code::ExitCode,
     filter::Filter,
@@ -167,14 +167,17 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
         let mut place = place_of(zombie.cgroup.as_deref());
         let parent_container = place_of(zombie.parent_cgroup.as_deref()).container;
         place.parent_container = parent_container.as_ref().and_then(|one| one.id.clone());
+        let alive = lifecycle.alive(&entry.record, now, &wall, place);
+        let history = History {
+            age_ns: alive.age_ns,
+            ..History::default()
+        };
         let diagnosis: Diagnosis = diagnose(Facts {
             zombie: &zombie.facts,
             parent,
-            history: None,
+            history: Some(&history),
         });
-        let mut alive = lifecycle
-            .alive(&entry.record, now, &wall, place)
-            .because(Some(&diagnosis));
+        let mut alive = alive.because(Some(&diagnosis));
         // A single look shows no history.
         (alive.foreign, alive.watched_ns) = (None, None);
         if !zombie.status_known {

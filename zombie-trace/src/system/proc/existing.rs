@@ -85,7 +85,7 @@ impl Proc {
 }
 
 /// What a clock tick of /proc is, ns.
-fn tick_ns() -> u64 {
+pub(super) fn tick_ns() -> u64 {
     sysconf(SysconfVar::CLK_TCK)
         .ok()
         .flatten()

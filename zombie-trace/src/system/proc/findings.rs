@@ -75,7 +75,12 @@ impl Findings {
                 zombie = all_facts(entry.record.pid)?;
             }
             zombie.foreign = foreign(entry.record_now().flags);
-            let history = history(&entry);
+            let mut history = history(&entry);
+            if let (Some(history), Some(age)) =
+                (&mut history, parent.and_then(|parent| parent.age_ns))
+            {
+                history.watched_ns = history.watched_ns.min(age);
+            }
             let facts = Facts {
                 zombie: &zombie,
                 parent,

@@ -1,17 +1,22 @@
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
-use nix::libc;
+use nix::{
+    libc,
+    time::{ClockId, clock_gettime},
+};
 
 use super::{
     Proc,
     descriptors::{self, Descriptors},
     directory,
+    existing::tick_ns,
     files::{self, Stat, Status, Syscall},
     is_gone, language_runtime, numbers_in,
 };
@@ -29,7 +34,7 @@ pub struct Parents(HashMap<u32, ParentFacts>);
 
 impl Proc {
     /// Looks at these processes now. Takes 20 ms if one of them is runnable, to see whether it gets
-    /// a CPU.
+    /// a CPU, and up to 120 ms if it gets none.
     pub fn parents(&self, pids: impl IntoIterator<Item = u32>) -> Parents {
         let pids: HashSet<_> = pids.into_iter().filter(|&pid| pid != 0).collect();
         let look = Look {
@@ -56,6 +61,7 @@ impl Parents {
 /// more is looked at again: it was running by chance.
 fn watch(parents: &mut HashMap<u32, ParentFacts>, look: &Look) {
     const WATCHED: Duration = Duration::from_millis(20);
+    const LOOKS: usize = 6;
     let time = |pid: u32, tid: u32| {
         let text = fs::read_to_string(directory(pid).join(format!("task/{tid}/schedstat"))).ok()?;
         text.split(' ').next()?.parse::<u64>().ok()
@@ -73,7 +79,15 @@ fn watch(parents: &mut HashMap<u32, ParentFacts>, look: &Look) {
     if runnable.is_empty() {
         return;
     }
-    thread::sleep(WATCHED);
+    // A busy machine gives everybody a turn, but not at once.
+    for _ in 0..LOOKS {
+        thread::sleep(WATCHED);
+        let waits =
+            |(pid, _, tid, before): &(u32, usize, u32, u64)| time(*pid, *tid) == Some(*before);
+        if !runnable.iter().any(waits) {
+            break;
+        }
+    }
     let (mut busy, mut changed) = (HashSet::new(), HashSet::new());
     for (pid, index, tid, before) in runnable {
         let still = Stat::read(&directory(pid).join(format!("task/{tid}")))
@@ -177,6 +191,11 @@ impl Look {
                 .iter()
                 .find_map(|thread| vfork_child(&directory, thread)),
             pipe: pipe_read(pid, &directory, &threads),
+            age_ns: age_ns(&stat),
+            throttled: self
+                .cgroups
+                .as_deref()
+                .and_then(|mount| throttled(mount, &directory)),
             threads,
         })
     }
@@ -214,26 +233,81 @@ fn vfork_child(process: &Path, thread: &ThreadFacts) -> Option<OtherProcess> {
     descriptors::other(living.max()?.1)
 }
 
-/// The pipe that the main thread is blocked reading, and who else holds it open.
+/// The pipe that the main thread is blocked reading, or one of those that it polls, and who else holds it
+/// open.
 fn pipe_read(pid: u32, process: &Path, threads: &[ThreadFacts]) -> Option<PipeFacts> {
     let main = threads.iter().find(|thread| thread.tid == pid)?;
+    let function = main.wchan.as_deref()?;
     // pipe_read, or anon_pipe_read since 6.15 (fs/pipe.c).
-    if !main.wchan.as_deref()?.ends_with("pipe_read") {
+    let reads = function.ends_with("pipe_read");
+    if !reads && function != "poll_schedule_timeout" {
         return None;
     }
-    let Ok(Syscall::Blocked { arguments, .. }) = Syscall::read(process) else {
+    let Ok(Syscall::Blocked { number, arguments }) = Syscall::read(process) else {
         return None;
     };
-    let fd = u32::try_from(arguments[0]).ok()?;
+    let fds = match number {
+        _ if reads => vec![u32::try_from(arguments[0]).ok()?],
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_poll if arguments[2] as i32 == -1 => polled(process, arguments)?,
+        libc::SYS_ppoll if arguments[2] == 0 => polled(process, arguments)?,
+        _ => return None,
+    };
     // Whoever reads commands from standard input does not wait for a child's output.
-    if fd == 0 {
+    let pipes = fds.into_iter().filter(|&fd| fd != 0).filter_map(|fd| {
+        let pipe = descriptors::pipe(process, fd)?;
+        Some((fd, pipe))
+    });
+    // Whoever polls may be a server of living children; a child's child is none.
+    let is_none = |other: &OtherProcess| {
+        reads || Stat::read(&directory(other.pid)).is_ok_and(|stat| stat.ppid != pid)
+    };
+    let facts = pipes.map(|(fd, pipe)| PipeFacts {
+        fd,
+        writer: descriptors::writer_of(&pipe, pid).filter(is_none),
+    });
+    let mut facts: Vec<_> = facts.take(MOST_POLLED).collect();
+    facts.sort_by_key(|pipe| pipe.writer.is_none());
+    facts.into_iter().next()
+}
+
+/// More of what a process polls is not looked at: whoever reads two children's output polls four.
+const MOST_POLLED: usize = 8;
+
+/// The descriptors that a call of poll(2) waits to read from, from the process's memory.
+fn polled(process: &Path, [array, len, ..]: [u64; 4]) -> Option<Vec<u32>> {
+    /// `struct pollfd`.
+    const SIZE: usize = 8;
+    let len = usize::try_from(len).ok()?.min(MOST_POLLED);
+    let mut bytes = vec![0; len * SIZE];
+    let memory = fs::File::open(process.join("mem")).ok()?;
+    memory.read_exact_at(&mut bytes, array).ok()?;
+    let entries = bytes.chunks_exact(SIZE).filter_map(|entry| {
+        let fd = i32::from_ne_bytes(entry[..4].try_into().ok()?);
+        let events = i16::from_ne_bytes(entry[4..6].try_into().ok()?);
+        (events & libc::POLLIN != 0).then(|| u32::try_from(fd).ok())?
+    });
+    Some(entries.collect())
+}
+
+fn age_ns(stat: &Stat) -> Option<u64> {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?;
+    let now = Duration::from(now).as_nanos() as u64;
+    Some(now.saturating_sub(stat.start_ticks.saturating_mul(tick_ns())))
+}
+
+/// How often cpu.max has held its cgroup back.
+fn throttled(mount: &Path, process: &Path) -> Option<u64> {
+    let cgroup = mount.join(files::cgroup(process)?.trim_start_matches('/'));
+    let limit = fs::read_to_string(cgroup.join("cpu.max")).ok()?;
+    if limit.starts_with("max") {
         return None;
     }
-    let pipe = descriptors::pipe(process, fd)?;
-    Some(PipeFacts {
-        fd,
-        writer: descriptors::writer_of(&pipe, pid),
-    })
+    let stat = fs::read_to_string(cgroup.join("cpu.stat")).ok()?;
+    let line = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("nr_throttled "));
+    line?.parse().ok()
 }
 
 /// Needs no privileges, but a cgroup v2 other than the root.
