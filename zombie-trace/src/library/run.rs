@@ -109,7 +109,9 @@ impl Run {
         let warn = Box::new(move |warning: &_| warnings.warn(warning));
         // The ring buffer is registered with the event loop.
         let _entered = runtime.enter();
-        let session = Session::new(pipeline, tracer, warn)?.looking_after(self.alive_after);
+        let session = Session::new(pipeline, tracer, warn)?
+            .about(&self.config.scope)?
+            .looking_after(self.alive_after);
         Ok((session, start))
     }
 }

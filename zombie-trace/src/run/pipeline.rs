@@ -15,7 +15,7 @@ use crate::{
     aggregate::{Aggregate, ParentKey, Quantile, RunFacts, Samples, Summary},
     cause::{History, ReapHistory},
     filter::Filter,
-    kernel::decode::Event,
+    kernel::{Scope, decode::Event},
     lifecycle::{
         Lifecycle, Lingering, LingeringParent, Overdue, Pids, Reap, Reaping, RunQueueClocks,
         Standing, TaskId, Unended, WallClock, foreign,
@@ -88,6 +88,19 @@ pub enum Sees {
     Own,
     /// None.
     Some,
+}
+
+impl Sees {
+    /// What a run about this scope sees.
+    pub fn of(scope: &Scope) -> Self {
+        if !scope.pids.is_empty() || scope.cgroup.is_some() || !scope.containers.is_empty() {
+            Self::Some
+        } else if scope.tree.is_some() {
+            Self::Own
+        } else {
+            Self::All
+        }
+    }
 }
 
 /// The zombies of one parent.

@@ -27,7 +27,7 @@ use crate::{
         census::Census,
         control::{Control, Request},
         kernel_side::{KernelSide, Records},
-        pipeline::{Ending, NewLoss, Pipeline, SoFar, ZombiesOf},
+        pipeline::{Ending, NewLoss, Pipeline, Sees, SoFar, ZombiesOf},
         unended::{self, Members},
         warning::{self, Warning},
     },
@@ -190,7 +190,12 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     /// It is about the processes in this scope.
     pub(crate) fn about(self, scope: &Scope) -> anyhow::Result<Self> {
         let members = Members::of(scope.clone()).context("--cgroup")?;
-        Ok(Self { members, ..self })
+        let pipeline = self.pipeline.seeing(Sees::of(scope));
+        Ok(Self {
+            members,
+            pipeline,
+            ..self
+        })
     }
 
     /// Looks for zombies of this age.

@@ -24,7 +24,7 @@ use crate::{
         host::ThisHost,
         live_line::LiveLine,
         notice,
-        pipeline::{Ending, Pipeline, Sees},
+        pipeline::{Ending, Pipeline},
         session::{Session, Trouble, until},
         signals::{self, Inherited, Signals},
         start,
@@ -416,18 +416,6 @@ fn begin(
     if plan.interval.is_some() {
         pipeline = pipeline.with_intervals();
     }
-    let scope_args = &plan.args.scope;
-    let sees = if !scope_args.pid.is_empty()
-        || scope_args.cgroup.is_some()
-        || !scope_args.container.is_empty()
-    {
-        Sees::Some
-    } else if scope_args.tree.is_some() || !plan.args.command.is_empty() {
-        Sees::Own
-    } else {
-        Sees::All
-    };
-    pipeline = pipeline.seeing(sees);
     let mut session = Session::new(pipeline, tracer, notice::warnings())?
         .about(scope)?
         .looking_after(every);
