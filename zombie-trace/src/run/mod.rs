@@ -5,6 +5,7 @@ mod attach;
 mod census;
 pub mod command;
 pub(crate) mod destination;
+mod found;
 pub(crate) mod live_line;
 pub mod notice;
 pub mod pipeline;

@@ -25,6 +25,7 @@ use crate::{
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
+        found::Found,
         unlisted::Unlistings,
     },
     sink::Sink,
@@ -85,8 +86,8 @@ pub struct Pipeline {
     /// Those of them that the output has no line about yet.
     unlisted: Unlistings,
     pre_existing: u64,
-    /// What was found at the last look at each zombie that was looked at and is not gone.
-    found: HashMap<TaskId, Diagnosis>,
+    /// Why zombies lingered, for the records of their ends.
+    found: Found,
     /// A zombie is reported at this age.
     alive_after_ns: u64,
     lingering: Lingering,
@@ -122,7 +123,7 @@ impl Pipeline {
             tracer_pid: Some(std::process::id()),
         };
         Self {
-            found: HashMap::new(),
+            found: Found::default(),
             alive_after_ns,
             lingering: Lingering::default(),
             command_lines: CommandLines::new(command_line),
@@ -386,6 +387,8 @@ impl Pipeline {
     pub fn due(&mut self, census: &Census<'_>) -> Vec<usize> {
         let ages = census.zombies.iter().map(|one| (one.id, one.alive.age_ns));
         let due: HashSet<TaskId> = self.overdue.due(ages).into_iter().collect();
+        self.found
+            .forget_all_but(census.zombies.iter().map(|one| one.id));
         let is_due = |(_, one): &(usize, &Counted<'_>)| due.contains(&one.id);
         let zombies = census.zombies.iter().enumerate().filter(is_due);
         zombies.map(|(index, _)| index).collect()
@@ -441,7 +444,7 @@ impl Pipeline {
     /// parent has ended, its heir says nothing about why the zombie lingered.
     fn explained(&mut self, counted: &Counted<'_>, diagnoses: &HashMap<u32, Diagnosis>) -> Alive {
         if let Some(diagnosis) = diagnoses.get(&counted.alive.pid)
-            && (diagnosis.cause != Cause::Unknown || !self.found.contains_key(&counted.id))
+            && (diagnosis.cause != Cause::Unknown || self.found.get(&counted.id).is_none())
         {
             self.found.insert(counted.id, diagnosis.clone());
         }
