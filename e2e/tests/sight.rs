@@ -286,7 +286,7 @@ fn odd_mounts() -> Outcome {
     let mounted = move |command: &mut Command| {
         let points = points.clone();
         before_exec(command, move || {
-            let none = ptr::null();
+            let none = ptr::null::<libc::c_char>();
             let private = libc::MS_REC | libc::MS_PRIVATE;
             // SAFETY: valid C strings, and null pointers where they are allowed.
             let failed = unsafe {
