@@ -291,3 +291,24 @@ fn memory_kib(status: &str, name: &str) -> u64 {
         .and_then(|value| value.split_whitespace().next()?.parse().ok())
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measurement_that_fails_leaves_no_tracer_behind() {
+        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let directory = format!("/proc/{}", child.id());
+        let measure = || -> Result<(), String> {
+            let _running = Running {
+                child,
+                output: PathBuf::new(),
+                count: Counting::None,
+            };
+            Err("something was lost".to_owned())
+        };
+        assert!(measure().is_err());
+        assert!(!Path::new(&directory).exists());
+    }
+}

@@ -22,7 +22,10 @@ const SHELL: &str = "/bin/sh";
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("ending::in-a-storm", in_a_storm),
+        Test::new("ending::in-a-storm", || in_a_storm(&[])),
+        Test::new("ending::in-a-storm-of-a-tree", || {
+            in_a_storm(&["--tree", &std::process::id().to_string()])
+        }),
         Test::new("ending::stopped-twice", stopped_twice),
         Test::new("ending::descendants-run-on", descendants_run_on)
             .unless(context::no_program(SHELL)),
@@ -31,10 +34,10 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// Processes come and go until after the end; none is in two places, or in none.
-fn in_a_storm() -> Outcome {
+fn in_a_storm(scope: &[&str]) -> Outcome {
     let _storm = Storm::start()?;
     for _ in 0..5 {
-        let tracer = Tracer::json(["-d", "200ms"]).start()?;
+        let tracer = Tracer::json(["-d", "200ms"]).args(scope).start()?;
         let run = tracer.finish()?;
         run.expect_code(0)?;
         let report = run.report()?;

@@ -25,7 +25,8 @@ fn tests_exist() -> Outcome {
                 names
                     .iter()
                     .any(|name| name.starts_with(&module) && name.ends_with(suffix))
-            } else if word.starts_with("unit: ") || !word.contains("::") {
+            } else if word.starts_with("unit: ") || word.starts_with("step: ") {
+                // xtask has a test for these.
                 continue;
             } else {
                 previous = Some(word);

@@ -2,11 +2,11 @@
 //! or numbers them differently, and confinements that keep root from tracing.
 
 use std::{
-    ffi::CStr,
+    ffi::{CStr, CString},
     fs, io,
     io::{BufRead, BufReader},
     mem,
-    os::unix::process::CommandExt,
+    os::unix::{ffi::OsStrExt as _, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
     ptr,
@@ -39,6 +39,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("sight::hidepid-lists-its-own", hidepid_lists_its_own),
         Test::new("sight::hidepid-group", hidepid_group),
         Test::new("sight::subset-pid", subset_pid).unless(no_subset()),
+        Test::new("sight::odd-mounts", odd_mounts),
         Test::new("sight::user-namespace", user_namespace).unless(unshare()),
         Test::new("sight::user-namespace-inspect", user_namespace_inspect).unless(unshare()),
         Test::new("sight::seccomp", seccomp),
@@ -268,6 +269,61 @@ fn subset_pid() -> Outcome {
     .with(with_proc(c"proc", c"subset=pid", None))
     .run()?;
     said(&run, 3, &["FAIL alive = 1 (limit 0)"])
+}
+
+/// Users mount file systems of their own wherever they can: no such path keeps others from seeing.
+fn odd_mounts() -> Outcome {
+    let puppet = parent()?;
+    let pid = puppet.pid().to_string();
+    let directory = context::fresh_path("mounts");
+    let points = [&b"\xff\xfe"[..], b" - proc", b"a\nb", b"\\040#"]
+        .map(|name| directory.join(std::ffi::OsStr::from_bytes(name)));
+    for point in &points {
+        fs::create_dir_all(point).map_err(|error| format!("{}: {error}", point.display()))?;
+    }
+    let points = points
+        .map(|point| CString::new(point.into_os_string().into_encoded_bytes()).expect("no NUL"));
+    let mounted = move |command: &mut Command| {
+        let points = points.clone();
+        before_exec(command, move || {
+            let none = ptr::null::<libc::c_char>();
+            let private = libc::MS_REC | libc::MS_PRIVATE;
+            // SAFETY: valid C strings, and null pointers where they are allowed.
+            let failed = unsafe {
+                let kind = c"tmpfs".as_ptr();
+                let mount =
+                    |point: &CString| libc::mount(kind, point.as_ptr(), kind, 0, none.cast()) != 0;
+                libc::unshare(libc::CLONE_NEWNS) != 0
+                    || libc::mount(none, c"/".as_ptr(), none, private, none.cast()) != 0
+                    || points.iter().any(mount)
+            };
+            match failed {
+                true => Err(io::Error::last_os_error()),
+                false => Ok(()),
+            }
+        });
+    };
+    for args in [
+        &["ps", "-P", &pid, "--fail-if", "alive>0"][..],
+        &["ps", "-P", &pid, "-c", "/", "--fail-if", "alive>0"],
+    ] {
+        if args.contains(&"-c") && context::cgroup2_mount().is_none() {
+            continue;
+        }
+        let run = zombie_trace(args).with(&mounted).run()?;
+        said(&run, 3, &["FAIL alive = 1 (limit 0)"])?;
+    }
+    let run = zombie_trace(&["inspect", &pid]).with(&mounted).run()?;
+    run.expect_code(0)?;
+    let run = Tracer::json(["-P", &pid, "-d", "1ms"])
+        .with(&mounted)
+        .run()?;
+    said(&run, 0, &[])?;
+    let cause = |line: &serde_json::Value| !line["cause"].is_null();
+    match run.report()?.alive().all(cause) && !run.stderr.contains("no causes") {
+        true => Ok(()),
+        false => run.fail("no cause"),
+    }
 }
 
 /// Root of a user namespace has every capability, and may not trace.

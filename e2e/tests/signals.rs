@@ -51,7 +51,8 @@ pub(crate) fn tests() -> Vec<Test> {
             before_command(libc::SIGTERM)
         }),
         Test::new("signals::held-until-command-runs", held_until_command_runs),
-        Test::new("signals::tracer-in-tracer", tracer_in_tracer),
+        Test::new("signals::tracer-in-tracer", || tracer_in_tracer(2)),
+        Test::new("signals::tracer-in-tracers", || tracer_in_tracer(4)),
         Test::new("signals::hang-up", hang_up),
         Test::new("signals::ctrl-c-other-group", ctrl_c_other_group)
             .unless(context::no_program(SETSID)),
@@ -256,20 +257,21 @@ fn before_command(signal: libc::c_int) -> Outcome {
     run.expect_code(128 + signal).map(drop)
 }
 
-/// The COMMAND of a tracer that is itself a COMMAND ends with both, even if it ignores the stop.
-fn tracer_in_tracer() -> Outcome {
+/// However many tracers are each other's COMMAND: the innermost COMMAND ends with them, even if it ignores
+/// the stop.
+fn tracer_in_tracer(depth: usize) -> Outcome {
     let script = "trap '' TERM INT HUP; echo \"stubborn $$ \"; while :; do sleep 0.1; done";
-    let inner = context::fresh_path("inner.jsonl");
-    let mut command = vec![context::zombie_trace().to_string_lossy().into_owned()];
-    if let Some(backend) = context::forced_backend() {
-        command.extend(["--backend".to_owned(), backend]);
+    let mut command = Vec::new();
+    for level in 1..depth {
+        command.push(context::zombie_trace().to_string_lossy().into_owned());
+        if let Some(backend) = context::forced_backend() {
+            command.extend(["--backend".to_owned(), backend]);
+        }
+        let output = context::fresh_path(&format!("inner-{level}.jsonl"));
+        command.extend(["-q".to_owned(), "-o".to_owned()]);
+        command.extend([output.to_string_lossy().into_owned(), "--".to_owned()]);
     }
-    command.extend([
-        "-q".to_owned(),
-        "-o".to_owned(),
-        inner.to_string_lossy().into_owned(),
-    ]);
-    command.extend(["--", SH, "-c", script].map(str::to_owned));
+    command.extend([SH, "-c", script].map(str::to_owned));
     let mut running = Tracer::json([""; 0]).command(command).start()?;
     running.wait_stdout("stubborn ")?;
     running.signal(libc::SIGTERM);
@@ -284,7 +286,7 @@ fn tracer_in_tracer() -> Outcome {
     if lives {
         // SAFETY: no pointers; nobody but us ends it.
         unsafe { libc::kill(pid, libc::SIGKILL) };
-        return run.fail("the innermost COMMAND has outlived both tracers");
+        return run.fail("the innermost COMMAND has outlived the tracers");
     }
     run.expect_code(137).map(drop)
 }

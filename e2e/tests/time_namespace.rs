@@ -24,7 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-fn cannot_unshare() -> Option<String> {
+pub(crate) fn cannot_unshare() -> Option<String> {
     context::no_program(UNSHARE).or_else(|| {
         let tried = Command::new(UNSHARE)
             .args(["-T", "--monotonic", SHIFT, "-f", "--", "/bin/true"])
@@ -34,7 +34,7 @@ fn cannot_unshare() -> Option<String> {
     })
 }
 
-fn wrapper() -> [&'static str; 8] {
+pub(crate) fn wrapper() -> [&'static str; 8] {
     let shift = SHIFT;
     [
         UNSHARE,

@@ -12,6 +12,8 @@ mod paths;
 mod privilege;
 mod process;
 mod run;
+#[cfg(test)]
+mod security_list;
 mod setup;
 mod test;
 mod vm;

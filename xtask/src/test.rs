@@ -3,11 +3,11 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::ebpf::{self, Verdict};
-use crate::process::{cargo, run as run_command};
+use crate::process::{cargo, output, run as run_command};
 use crate::setup::{self, Need};
 use crate::{e2e, library, paths, vm};
 
@@ -32,19 +32,21 @@ const fn step(name: &'static str, run: fn() -> Result<Vec<String>>) -> Step {
 const FORMAT: Step = step("format", format);
 const CLIPPY: Step = step("clippy", clippy);
 const DEPENDENCIES: Step = step("dependencies", dependencies);
+const DOCUMENTATION: Step = step("documentation", documentation);
 const UNIT: Step = step("unit and command-line tests", plain_tests);
 const LIBRARY: Step = step("library features", library::check);
 const OBJECT: Step = step("eBPF object", ebpf_object);
 
 /// Needs no root and installs nothing.
-const CHECK: [Step; 4] = [FORMAT, CLIPPY, UNIT, LIBRARY];
+const CHECK: [Step; 5] = [FORMAT, CLIPPY, DOCUMENTATION, UNIT, LIBRARY];
 
 /// What every change must pass.
-const TEST: [Step; 9] = [
+const TEST: [Step; 10] = [
     step("setup", || Ok(setup::missing_after_install(Need::Test))),
     FORMAT,
     CLIPPY,
     DEPENDENCIES,
+    DOCUMENTATION,
     UNIT,
     LIBRARY,
     step("end-to-end tests", || end_to_end(false)),
@@ -52,11 +54,12 @@ const TEST: [Step; 9] = [
     step("test kernels", || test_kernels(false)),
 ];
 
-const ALL: [Step; 10] = [
+const ALL: [Step; 11] = [
     step("setup", || Ok(setup::missing_after_install(Need::All))),
     FORMAT,
     CLIPPY,
     DEPENDENCIES,
+    DOCUMENTATION,
     UNIT,
     LIBRARY,
     step("fuzzing", fuzzing),
@@ -64,6 +67,12 @@ const ALL: [Step; 10] = [
     OBJECT,
     step("test kernels", || test_kernels(true)),
 ];
+
+/// The steps of `cargo xtask test --all`.
+#[cfg(test)]
+pub(crate) fn step_names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|step| step.name)
+}
 
 /// `cargo xtask check`.
 pub(crate) fn check() -> Result<()> {
@@ -134,8 +143,24 @@ fn format() -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
+/// Crates that the program does without: one use does not justify them.
+const NEEDLESS: [&str; 2] = ["opentelemetry_sdk", "rand"];
+
 /// Licences, duplicates and sources, as deny.toml has them. Advisories need the network.
 fn dependencies() -> Result<Vec<String>> {
+    let tree = output(
+        in_root(cargo())
+            .args(["tree", "--locked", "--package", "zombie-trace"])
+            .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"]),
+    )?;
+    let needless = |line: &&str| {
+        line.split(' ')
+            .next()
+            .is_some_and(|it| NEEDLESS.contains(&it))
+    };
+    if let Some(found) = tree.lines().find(needless) {
+        bail!("zombie-trace depends on {found} again");
+    }
     let deny = || {
         let mut deny = in_root(cargo());
         deny.args(["deny", "--offline"]);
@@ -169,6 +194,24 @@ fn clippy_of_ebpf() -> Result<()> {
             .args(["--", "-D", "warnings"])
             .current_dir(paths::ebpf_crate()),
     )
+}
+
+/// No link in it leads nowhere.
+fn documentation() -> Result<Vec<String>> {
+    let doc = |mut command: Command| {
+        command
+            .args(["doc", "--no-deps", "--locked", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings");
+        command
+    };
+    run_command(in_root(doc(cargo())).arg("--workspace"))?;
+    run_command(
+        doc(cargo())
+            .arg("--target-dir")
+            .arg(paths::target_dir().join("ebpf-clippy"))
+            .current_dir(paths::ebpf_crate()),
+    )?;
+    Ok(Vec::new())
 }
 
 /// Everything but the tests that need root.

@@ -203,7 +203,11 @@ impl Cli {
         I: IntoIterator,
         I::Item: Into<OsString>,
     {
-        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let mut args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        // The usage shows it, and whoever calls us can choose any.
+        if let Some(name) = args.first_mut() {
+            *name = env!("CARGO_PKG_NAME").into();
+        }
         let cli = Self::try_parse_from(&args).map_err(|error| with_tip(error, &args))?;
         let ends_in_dashes = args.last().is_some_and(|arg| arg == "--");
         let conflict = match &cli.task {
@@ -382,6 +386,18 @@ mod tests {
     fn conflict(args: &[&str]) -> Option<String> {
         let args = ["zombie-trace"].iter().chain(args);
         Cli::from_args(args).unwrap().files().conflict()
+    }
+
+    #[test]
+    fn whatever_we_are_called_as_the_usage_shows_our_name() {
+        for name in ["\x1b]0;pwned\x07", "/tmp/other", ""] {
+            for rest in [&["ps", "--help"][..], &["ps", "--no-such"], &["--version"]] {
+                let args = [name].iter().chain(rest);
+                let text = Cli::from_args(args).unwrap_err().to_string();
+                assert!(text.contains("zombie-trace"), "{text}");
+                assert!(!text.contains(['\x1b', '\x07']), "{text:?}");
+            }
+        }
     }
 
     #[test]

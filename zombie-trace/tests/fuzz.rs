@@ -23,6 +23,8 @@ use zombie_trace::internals::Json;
 const FEW: u64 = 120;
 /// No run of the program may take more: CPU time does not depend on what else the machine does.
 const CPU_SECONDS: u64 = 20;
+/// Nor may it sleep for long.
+const SECONDS: u32 = 300;
 /// Heap and other private memory.
 const MEMORY: u64 = 64 << 20;
 
@@ -209,6 +211,7 @@ fn limited(directory: &Path, args: &[&str]) -> Output {
         setrlimit(Resource::RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS)?;
         setrlimit(Resource::RLIMIT_DATA, MEMORY, MEMORY)?;
         setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+        nix::unistd::alarm::set(SECONDS);
         Ok(())
     };
     // SAFETY: between fork and exec, the closure makes system calls only.

@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    io::Write as _,
-    net::{SocketAddr, TcpStream},
+    io::{self, Write as _},
+    net::{Shutdown, SocketAddr, TcpStream},
     path::Path,
     process::{Command, Stdio},
     sync::{
@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BY_LOAD, REAPED, client, load, scrape, serve, start};
+use super::{BY_LOAD, REAPED, client, collectors::takes_little_memory, load, scrape, serve, start};
 use crate::{Outcome, Test, context, ensure, puppet::Puppet, scope::remove_cgroups};
 
 pub(super) fn tests() -> Vec<Test> {
@@ -22,6 +22,7 @@ pub(super) fn tests() -> Vec<Test> {
     let no_cgroup = context::cgroup2_mount().map_or(Some("no cgroup v2 mount".into()), |_| None);
     vec![
         Test::new("serve::hostile-clients", hostile_clients),
+        Test::new("serve::mutated-requests", mutated_requests),
         Test::new("serve::keep-alive-clients", keep_alive_clients),
         Test::new("serve::foreign-host-names", foreign_host_names),
         Test::new("serve::hostile-names", hostile_names),
@@ -32,8 +33,10 @@ pub(super) fn tests() -> Vec<Test> {
     ]
 }
 
-/// As many connections as are served at a time, and some.
-const CONNECTIONS: usize = 80;
+/// More connections than are served at a time.
+fn connections() -> usize {
+    if context::is_long() { 900 } else { 80 }
+}
 
 /// Each is refused or cut off, and the next client served.
 fn hostile_clients() -> Outcome {
@@ -66,7 +69,7 @@ fn hostile_clients() -> Outcome {
     let begin = Instant::now();
     let mut slow = Vec::new();
     for half in [&b""[..], b"G", b"GET /metrics HTTP/1.1\r\nHost:"] {
-        for _ in 0..CONNECTIONS / 3 {
+        for _ in 0..connections() / 3 {
             slow.push(open(address, half)?);
         }
     }
@@ -83,7 +86,92 @@ fn hostile_clients() -> Outcome {
     }
     ensure!(open <= before + 65, "{open} descriptors, {before} before");
     drop(slow);
+    takes_little_memory(tracer.pid())?;
     tracer.stop()?.expect_code(0).map(drop)
+}
+
+/// What the requests of the next test are made of.
+const REQUESTS: [&str; 4] = [
+    "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain;q=0.5, */*;q=0.1\r\n\r\n",
+    "GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n",
+    "POST /metrics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n\
+     5\r\nabcde\r\n0\r\n\r\n",
+    "HEAD / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc",
+];
+
+/// Whatever bytes a client sends: it gets an answer or an end, and the next client the figures.
+fn mutated_requests() -> Outcome {
+    let count = if context::is_long() { 10_000 } else { 300 };
+    let (tracer, address) = start(serve(&[]))?;
+    for seed in 0..count {
+        let bytes = mutated(&mut fastrand::Rng::with_seed(seed));
+        let said = |error: io::Error| format!("seed {seed}: {error}");
+        let mut stream = TcpStream::connect(address).map_err(said)?;
+        let patience = Some(Duration::from_secs(60));
+        stream.set_read_timeout(patience).map_err(said)?;
+        // It may have closed the connection by now.
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        match io::copy(&mut stream, &mut io::sink()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(format!("seed {seed}: no answer to {bytes:?}"));
+            }
+            _ => {}
+        }
+        if seed % 100 == 0 {
+            scrape(address)?;
+        }
+    }
+    scrape(address)?;
+    takes_little_memory(tracer.pid())?;
+    let run = tracer.stop()?;
+    run.expect_code(0)?;
+    match run.stderr.contains("panicked") {
+        true => run.fail("a thread panicked"),
+        false => Ok(()),
+    }
+}
+
+fn mutated(random: &mut fastrand::Rng) -> Vec<u8> {
+    const PIECES: [&[u8]; 10] = [
+        b"\r\n",
+        b"\r\n\r\n",
+        b": ",
+        b"\0",
+        b"\xff\xfe",
+        b"18446744073709551616",
+        b"-1",
+        b"HTTP/1.1",
+        b"Host: [::1]:99999999\r\n",
+        b"Content-Length: 99999999999999999999\r\n",
+    ];
+    let mut bytes = Vec::new();
+    // Some clients send several at once.
+    for _ in 0..random.usize(1..4) {
+        let request = random.choice(REQUESTS).expect("there are some");
+        bytes.extend(request.as_bytes());
+    }
+    for _ in 0..random.usize(1..12) {
+        let at = random.usize(..=bytes.len());
+        match random.u8(..5) {
+            0 => bytes.truncate(at),
+            1 if at < bytes.len() => bytes[at] ^= 1 << random.u8(..8),
+            2 => {
+                let to = (at + random.usize(1..20)).min(bytes.len());
+                bytes.drain(at..to);
+            }
+            3 => {
+                let piece = random.choice(PIECES).expect("there are some");
+                let times = if random.u8(..8) == 0 { 2000 } else { 1 };
+                bytes.splice(at..at, piece.repeat(times));
+            }
+            _ => {
+                let new: Vec<u8> = (0..random.usize(1..20)).map(|_| random.u8(..)).collect();
+                bytes.splice(at..at, new);
+            }
+        }
+    }
+    bytes
 }
 
 /// As many as there are places ask again and again, and keep their connections: others are answered.
@@ -91,7 +179,7 @@ fn keep_alive_clients() -> Outcome {
     let (tracer, address) = start(serve(&[]))?;
     let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut clients = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections() {
         clients.push(open(address, request)?);
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -110,6 +198,7 @@ fn keep_alive_clients() -> Outcome {
     stop.store(true, Ordering::Relaxed);
     keeping.join().map_err(|_| "the clients panicked")?;
     scraped?;
+    takes_little_memory(tracer.pid())?;
     tracer.stop()?.expect_code(0).map(drop)
 }
 
@@ -187,6 +276,7 @@ fn slow_clients_in_a_storm() -> Outcome {
     let rate = made / 4.0;
     println!("    {rate:.0} processes a second");
     drop(slow);
+    takes_little_memory(tracer.pid())?;
     tracer.stop()?.expect_code(0).map(drop)
 }
 

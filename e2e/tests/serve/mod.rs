@@ -24,7 +24,7 @@ use std::{
 use zombie_trace_e2e::LoadResult;
 
 use crate::{
-    Outcome, Test, backend, context, ensure, privilege,
+    Outcome, Test, backend, context, ensure, privilege, time_namespace,
     tracer::{Running, Tracer},
 };
 use client::{Scrape, await_figures, get, scrape};
@@ -38,6 +38,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("serve::gives-capabilities-up", gives_capabilities_up),
         Test::new("serve::max-series", max_series),
         Test::new("serve::zombie-seconds", zombie_seconds),
+        Test::new("serve::time-namespace", in_time_namespace)
+            .unless(time_namespace::cannot_unshare()),
         Test::new("serve::filters-are-refused", filters_are_refused),
         Test::new("serve::wrong-addresses", wrong_addresses),
         Test::new("serve::prometheus", prometheus)
@@ -358,6 +360,32 @@ fn zombie_seconds() -> Outcome {
         "{seconds} s of zombie time, {lasted} s of durations, after {passed} s"
     );
     tracer.stop()?.expect_code(0).map(drop)
+}
+
+/// Its clocks are not those of the kernel's own times.
+fn in_time_namespace() -> Outcome {
+    let held = Held::start(2)?;
+    let tracer = serve(&[]).wrapped(time_namespace::wrapper());
+    let (mut tracer, address) = start(tracer)?;
+    let figures = await_figures(address, "2 zombies", |figures| {
+        figures.sum(ZOMBIES, BY_LOAD) == 2.0
+            && figures.sum("zombie_trace_oldest_zombie_seconds", BY_LOAD) > 0.0
+    })?;
+    drop(held);
+    let last = await_figures(address, "2 reaped", |figures| {
+        figures.sum(REAPED, BY_LOAD) == 2.0
+    })?;
+    for (figures, name) in [
+        (&figures, "zombie_trace_oldest_zombie_seconds"),
+        (&last, SECONDS),
+        (&last, "zombie_trace_zombie_duration_seconds_sum"),
+    ] {
+        let seconds = figures.sum(name, BY_LOAD);
+        // The namespace's clocks are ahead by 50,000 s.
+        ensure!(seconds < 1000.0, "{name}: {seconds} s");
+    }
+    tracer.signal(libc::SIGTERM);
+    tracer.finish()?.expect_code(0).map(drop)
 }
 
 /// They would change nothing.

@@ -450,9 +450,48 @@ mod tests {
         assert_eq!(btf.offset("outer.list[4]"), Err(OUT_OF_RANGE));
     }
 
-    /// Runs with `ZOMBIE_TRACE_FUZZ=1000` in the long test; see tests/fuzz.rs.
+    /// In a process of its own, which may not take much memory and must not hang. Runs with
+    /// `ZOMBIE_TRACE_FUZZ=1000` in the long test; see tests/fuzz.rs.
     #[test]
     fn corrupt_btf_is_refused_or_read() {
+        use std::os::unix::process::CommandExt as _;
+
+        use nix::sys::resource::{Resource, setrlimit};
+
+        const CHILD: &str = "ZOMBIE_TRACE_FUZZ_CHILD";
+        const MEMORY: u64 = 64 << 20;
+        const CPU_SECONDS: u64 = 600;
+        if std::env::var_os(CHILD).is_some() {
+            return read_corrupt_btf();
+        }
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child
+            .args([
+                "--exact",
+                "kernel::btf::tests::corrupt_btf_is_refused_or_read",
+            ])
+            .args(["--test-threads=1", "--nocapture"])
+            .env(CHILD, "1");
+        let limit = || {
+            setrlimit(Resource::RLIMIT_DATA, MEMORY, MEMORY)?;
+            setrlimit(Resource::RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS)?;
+            Ok(())
+        };
+        // SAFETY: between fork and exec, the closure makes system calls only.
+        unsafe { child.pre_exec(limit) };
+        let output = child.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && text.contains("1 passed"),
+            "{}: {text}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    fn read_corrupt_btf() {
+        /// CPU time for one file, whatever else the machine does.
+        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
         let number = |name: &str| Some(std::env::var(name).ok()?.parse().unwrap());
         let seed: u64 = number("ZOMBIE_TRACE_FUZZ_SEED").unwrap_or(1);
         let count = number("ZOMBIE_TRACE_FUZZ").unwrap_or(300);
@@ -484,6 +523,7 @@ mod tests {
                     }
                 }
             }
+            let begin = crate::system::thread_cpu_time();
             let read = std::panic::catch_unwind(|| {
                 let Ok(btf) = Btf::parse(&bytes) else { return };
                 for path in [
@@ -500,9 +540,10 @@ mod tests {
                 let _ = btf.tracepoint_args("exit");
                 let _ = btf.tracepoint_args("sched_process_exit");
             });
+            let took = crate::system::thread_cpu_time().saturating_sub(begin);
             assert!(
-                read.is_ok(),
-                "repeat: ZOMBIE_TRACE_FUZZ=1 ZOMBIE_TRACE_FUZZ_SEED={seed} cargo test --package \
+                read.is_ok() && took < PATIENCE,
+                "took {took:?}; repeat: ZOMBIE_TRACE_FUZZ=1 ZOMBIE_TRACE_FUZZ_SEED={seed} cargo test --package \
                  zombie-trace --lib corrupt_btf"
             );
         }

@@ -41,6 +41,7 @@ pub(crate) trait Host {
 pub(crate) struct ThisHost {
     places: Places,
     own_pid: Option<u32>,
+    shows_command_lines: bool,
 }
 
 impl ThisHost {
@@ -49,6 +50,7 @@ impl ThisHost {
         Self {
             places: Places::new(),
             own_pid: Some(std::process::id()),
+            shows_command_lines: true,
         }
     }
 
@@ -56,6 +58,15 @@ impl ThisHost {
     pub(crate) fn with_own_children() -> Self {
         Self {
             own_pid: None,
+            ..Self::new()
+        }
+    }
+
+    /// For a program that shows no command line.
+    #[cfg(feature = "serve")]
+    pub(crate) fn without_command_lines() -> Self {
+        Self {
+            shows_command_lines: false,
             ..Self::new()
         }
     }
@@ -91,6 +102,9 @@ impl Host for ThisHost {
     }
 
     fn command_line(&self, pid: u32, comm: Comm) -> Option<String> {
+        if !self.shows_command_lines {
+            return None;
+        }
         proc::command_line(pid, comm)
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod control;
 pub(crate) mod destination;
 #[cfg(feature = "cli")]
 pub(crate) mod followed;
+mod found;
 pub(crate) mod host;
 mod kernel_side;
 #[cfg(feature = "cli")]

@@ -24,6 +24,7 @@ use crate::{
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
+        found::{Finding, Found},
         host::Host,
         unended::{DYING_AFTER, without_leader},
         unlisted::Unlistings,
@@ -69,14 +70,6 @@ pub struct NewLoss {
     pub lost: Lost,
     /// How many of `lost.ring_full` the output had no room for.
     pub unwritten: u64,
-}
-
-/// What was found at a look at a zombie, about the parent that it had then.
-#[derive(Clone, Debug)]
-struct Found {
-    diagnosis: Diagnosis,
-    foreign: Option<bool>,
-    watched_ns: Option<u64>,
 }
 
 /// Of which parents the scope has all children, so that all that they reap is seen.
@@ -148,8 +141,8 @@ pub struct Pipeline {
     /// Those of them that the output has no line about yet.
     unlisted: Unlistings,
     pre_existing: u64,
-    /// What was found at the last look at each zombie that was looked at and is not gone.
-    found: HashMap<TaskId, Found>,
+    /// Why zombies lingered, for the records of their ends.
+    found: Found,
     /// A zombie is reported at this age.
     alive_after_ns: u64,
     /// As many of a parent's zombies at the most are reported at a time.
@@ -193,7 +186,7 @@ impl Pipeline {
             tracer_pid: host.own_pid(),
         };
         Self {
-            found: HashMap::new(),
+            found: Found::default(),
             alive_after_ns,
             most_of_a_parent: usize::MAX,
             lingering: Lingering::default(),
@@ -493,6 +486,8 @@ impl Pipeline {
     pub fn due(&mut self, census: &Census<'_>) -> Vec<usize> {
         let ages = census.zombies.iter().map(|one| (one.id, one.alive.age_ns));
         let due: HashSet<TaskId> = self.overdue.due(ages).into_iter().collect();
+        self.found
+            .forget_all_but(census.zombies.iter().map(|one| one.id));
         let is_due = |(_, one): &(usize, &Counted<'_>)| due.contains(&one.id);
         let zombies = census.zombies.iter().enumerate().filter(is_due);
         let mut of_parent: HashMap<ParentKey, usize> = HashMap::new();
@@ -635,9 +630,9 @@ impl Pipeline {
     fn explained(&mut self, counted: &Counted<'_>, diagnoses: &HashMap<u32, Diagnosis>) -> Alive {
         let alive = &counted.alive;
         if let Some(diagnosis) = diagnoses.get(&alive.pid)
-            && (diagnosis.cause != Cause::Unknown || !self.found.contains_key(&counted.id))
+            && (diagnosis.cause != Cause::Unknown || self.found.get(&counted.id).is_none())
         {
-            let found = Found {
+            let found = Finding {
                 diagnosis: diagnosis.clone(),
                 foreign: alive.foreign,
                 watched_ns: diagnosis.watched_ns.or(alive.watched_ns),

@@ -7,6 +7,8 @@ use std::{
 
 use serde::Serialize;
 
+use super::mounts::{self, MOUNTINFO, Mount};
+
 /// A cgroup v2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
@@ -59,10 +61,12 @@ impl Subtree {
     /// # Errors
     /// No cgroup v2 hierarchy is mounted, or it can't be told.
     pub fn new(cgroup: Cgroup) -> io::Result<Self> {
-        let mountinfo = fs::read_to_string(MOUNTINFO)?;
+        let hierarchy = mounts::read()?
+            .into_iter()
+            .find(|mount| mount.kind == "cgroup2");
         Ok(Self {
             cgroup,
-            mount: mount(&mountinfo, "cgroup2").ok_or_else(no_hierarchy)?,
+            mount: hierarchy.ok_or_else(no_hierarchy)?,
             known: HashMap::new(),
         })
     }
@@ -96,8 +100,6 @@ pub fn cgroup2_mount() -> Option<PathBuf> {
     Cgroups::read().ok()?.v2
 }
 
-const MOUNTINFO: &str = "/proc/self/mountinfo";
-
 /// How a machine's cgroups are mounted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cgroups {
@@ -113,63 +115,18 @@ impl Cgroups {
     /// # Errors
     /// /proc does not show our mounts.
     pub fn read() -> io::Result<Self> {
-        let mountinfo = fs::read_to_string(MOUNTINFO)
+        let mounts = mounts::read()
             .map_err(|error| io::Error::new(error.kind(), format!("{MOUNTINFO}: {error}")))?;
-        Ok(Self::of(&mountinfo))
+        Ok(Self::of(&mounts))
     }
 
-    fn of(mountinfo: &str) -> Self {
+    fn of(mounts: &[Mount]) -> Self {
+        let first = |kind| mounts.iter().find(|mount| mount.kind == kind);
         Self {
-            v2: mount(mountinfo, "cgroup2").map(|mount| mount.point),
-            v1: mount(mountinfo, "cgroup").is_some(),
+            v2: first("cgroup2").map(|mount| mount.point.clone()),
+            v1: first("cgroup").is_some(),
         }
     }
-}
-
-/// A mount of a hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Mount {
-    /// The cgroup that it shows at the top.
-    root: String,
-    /// Where.
-    point: PathBuf,
-}
-
-impl Mount {
-    /// Where it shows a cgroup, given the cgroup's path; `None` if it is not below its root.
-    fn directory(&self, path: &str) -> Option<PathBuf> {
-        let within = Path::new(path).strip_prefix(&self.root).ok()?;
-        Some(self.point.join(within))
-    }
-}
-
-/// The fourth field is the root, the fifth the mount point; the type follows a lone dash
-/// (proc_pid_mountinfo(5)).
-fn mount(mountinfo: &str, kind: &str) -> Option<Mount> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3).map(unescaped);
-        (filesystem.split(' ').next() == Some(kind)).then(|| {
-            Some(Mount {
-                root: fields.next()?,
-                point: fields.next()?.into(),
-            })
-        })?
-    })
-}
-
-/// Blanks and backslashes are octal there.
-fn unescaped(field: &str) -> String {
-    [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ]
-    .iter()
-    .fold(field.to_owned(), |field, (octal, char)| {
-        field.replace(octal, char)
-    })
 }
 
 #[cfg(test)]
@@ -178,7 +135,7 @@ mod tests {
 
     #[test]
     fn finds_the_mount_among_others() {
-        let mountinfo = "\
+        let mountinfo = b"\
             24 1 0:22 / /sys rw - sysfs sysfs rw\n\
             31 24 0:26 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n\
             32 24 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
@@ -186,25 +143,13 @@ mod tests {
             v2: Some("/sys/fs/cgroup/unified".into()),
             v1: true,
         };
-        assert_eq!(Cgroups::of(mountinfo), hybrid);
+        assert_eq!(Cgroups::of(&mounts::parse(mountinfo)), hybrid);
         let none = Cgroups {
             v2: None,
             v1: false,
         };
-        assert_eq!(Cgroups::of("24 1 0:22 / /sys rw - sysfs sysfs rw\n"), none);
-    }
-
-    #[test]
-    fn a_mount_shows_what_is_below_its_root() {
-        let mountinfo = "\
-            31 24 0:26 /a /mnt/with\\040blank rw - cgroup2 cgroup2 rw\n\
-            32 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        let found = mount(mountinfo, "cgroup2").unwrap();
-        assert_eq!(found.directory("/a/b"), Some("/mnt/with blank/b".into()));
-        assert_eq!(found.directory("/ab"), None);
-        let whole = mount("1 1 0:2 / /cg rw - cgroup2 none rw", "cgroup2").unwrap();
-        assert_eq!(whole.directory("/"), Some("/cg".into()));
-        assert_eq!(whole.directory("/a b/c"), Some("/cg/a b/c".into()));
+        let mounts = mounts::parse(b"24 1 0:22 / /sys rw - sysfs sysfs rw\n");
+        assert_eq!(Cgroups::of(&mounts), none);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod cpu_clocks;
 mod crowd;
 pub mod deadline;
 mod host_names;
+pub(crate) mod mounts;
 #[cfg(feature = "cli")]
 mod new_file;
 mod places;

@@ -5,7 +5,7 @@ use std::{
     io,
     os::{
         fd::{BorrowedFd, RawFd},
-        unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
+        unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
 };
@@ -51,20 +51,26 @@ impl NewFile {
         if let Some(fd) = inherited(path) {
             return Ok((Self::Inherited(duplicate(fd)?), Replacement(None)));
         }
-        let kind = match fs::symlink_metadata(path) {
-            Ok(metadata) => Some(metadata.file_type()),
+        let old = match fs::symlink_metadata(path) {
+            Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let Some(kind) = kind.filter(|kind| !kind.is_file()) else {
+        let Some(old) = old.filter(|old| !old.is_file()) else {
             return beside(path, access);
         };
+        let kind = old.file_type();
         if kind.is_symlink() {
             return Err(io::Error::other(
                 "it is a symbolic link: give the file itself",
             ));
         }
         if kind.is_fifo() {
+            if is_planted(path, old.uid())? {
+                return Err(io::Error::other(
+                    "another user's FIFO, in a directory that everybody can write to",
+                ));
+            }
             eaccess(path, AccessFlags::W_OK)?;
             return Ok((Self::Fifo(path.to_owned()), Replacement(None)));
         }
@@ -147,10 +153,7 @@ fn beside(path: &Path, access: Access) -> io::Result<(NewFile, Replacement)> {
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::other("it is not the name of a file"))?;
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     let mode = match access {
         Access::Recording if geteuid().is_root() => 0o600,
         _ => 0o666,
@@ -175,10 +178,31 @@ fn beside(path: &Path, access: Access) -> io::Result<(NewFile, Replacement)> {
 }
 
 fn open_fifo(path: &Path, flags: libc::c_int) -> io::Result<File> {
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .write(true)
-        .custom_flags(libc::O_NOFOLLOW | flags)
-        .open(path)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY | flags)
+        .open(path)?;
+    // It can have been exchanged since it was looked at.
+    match file.metadata()?.file_type().is_fifo() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no FIFO any more")),
+    }
+}
+
+/// Whether somebody else may have put a file of this owner there to get what we write. The kernel's
+/// `fs.protected_fifos` asks the same, but only of those who would create the file.
+fn is_planted(path: &Path, owner: u32) -> io::Result<bool> {
+    const STICKY_FOR_ALL: u32 = 0o1002;
+    let directory = fs::metadata(directory_of(path))?;
+    let is_for_all = directory.mode() & STICKY_FOR_ALL == STICKY_FOR_ALL;
+    Ok(is_for_all && owner != geteuid().as_raw() && owner != directory.uid())
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// The descriptor that such a name stands for. These names are symbolic links, too, but lead
@@ -269,6 +293,39 @@ mod tests {
         fs::remove_file(&target).unwrap();
         assert!(write_file(&link, b"no").is_err(), "a dangling link");
         assert_eq!(names(directory.path()), ["link"]);
+    }
+
+    #[test]
+    fn nobody_elses_fifo_is_written_to() {
+        const NOBODY: u32 = 65534;
+        if !geteuid().is_root() {
+            eprintln!("skipped: giving a file away needs root");
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let with_mode = |mode| {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+            NewFile::create(&path, Access::Recording)
+        };
+        assert!(with_mode(0o1777).is_ok(), "our own");
+        std::os::unix::fs::chown(&path, Some(NOBODY), None).unwrap();
+        assert!(with_mode(0o755).is_ok(), "only we could put it there");
+        let error = with_mode(0o1777).unwrap_err();
+        assert!(error.to_string().contains("another user's FIFO"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_fifo_any_more_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (file, _) = NewFile::create(&path, Access::Recording).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        assert!(file.open().is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
     }
 
     #[test]

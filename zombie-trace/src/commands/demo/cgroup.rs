@@ -6,7 +6,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::system::cgroup2_mount;
+use crate::system::{
+    cgroup2_mount,
+    mounts::{self, Mount},
+};
 
 /// A cgroup of a demonstration; removed at the end.
 #[derive(Debug)]
@@ -95,12 +98,8 @@ impl Drop for DemoCgroup {
 
 /// Where the cpu controller of cgroup v1 is mounted.
 fn cpu_hierarchy() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    mounts.lines().find_map(|line| {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let mut words = filesystem.split(' ');
-        let has_cpu = words.next() == Some("cgroup")
-            && words.nth(1)?.split(',').any(|option| option == "cpu");
-        has_cpu.then(|| mount.split(' ').nth(4).map(PathBuf::from))?
-    })
+    let has_cpu =
+        |mount: &Mount| mount.kind == "cgroup" && mount.options.iter().any(|it| it == "cpu");
+    let mounts = mounts::read().ok()?;
+    Some(mounts.into_iter().find(has_cpu)?.point)
 }

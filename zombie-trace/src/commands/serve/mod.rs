@@ -134,7 +134,8 @@ fn begin(args: &ServeArgs, exponential: bool) -> anyhow::Result<(Session, Metric
         never,
         Filter::default(),
         sink,
-        Box::new(ThisHost::new()),
+        // No figure shows a command line.
+        Box::new(ThisHost::without_command_lines()),
     );
     let session = Session::new(pipeline, tracer, notice::warnings())?.about(&scope)?;
     Ok((session, metrics, backend))

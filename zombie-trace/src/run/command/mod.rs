@@ -73,6 +73,9 @@ enum End {
         /// It has got its last SIGTERM.
         warned: bool,
     },
+    /// It is a tracer that has been told to end at once. It kills its own COMMAND, and so on, and is
+    /// killed itself at this time.
+    Hurried { kill_at: Instant },
     /// It has been killed, and is not waited for after this time.
     Killed { give_up_at: Instant },
 }
@@ -128,7 +131,7 @@ impl Traced {
                     warned: false,
                     ..
                 } => Some(kill_at - LAST_CALL),
-                End::Asked { kill_at, .. } => Some(kill_at),
+                End::Asked { kill_at, .. } | End::Hurried { kill_at } => Some(kill_at),
                 End::Killed { give_up_at } => Some(give_up_at),
             };
             tokio::select! {
@@ -154,6 +157,7 @@ impl Traced {
                         warn(&self.outlived(signal));
                         self.kill();
                     }
+                    End::Hurried { .. } => self.kill(),
                     End::Open => {}
                 },
             }
@@ -168,9 +172,9 @@ impl Traced {
         }
         if received.is_stop(true) {
             match self.end {
-                _ if signals::is_urgent() => self.kill(),
+                _ if signals::is_urgent() => self.hurry(),
                 End::Open => self.ask(received.signal),
-                End::Asked { .. } | End::Killed { .. } => {}
+                End::Asked { .. } | End::Hurried { .. } | End::Killed { .. } => {}
             }
         }
     }
@@ -225,6 +229,19 @@ impl Traced {
             self.pid,
             GRACE.as_secs()
         )
+    }
+
+    /// Somebody has asked for the end a second time. If COMMAND is a tracer, it has been asked a second
+    /// time as well: without time to kill its own COMMAND, it would leave it behind.
+    fn hurry(&mut self) {
+        match self.end {
+            End::Hurried { .. } | End::Killed { .. } => {}
+            End::Open | End::Asked { .. } if is_tracer(self.pid) => {
+                let kill_at = Instant::now() + LAST_CALL;
+                self.end = End::Hurried { kill_at };
+            }
+            End::Open | End::Asked { .. } => self.kill(),
+        }
     }
 
     fn kill(&mut self) {

@@ -1,10 +1,11 @@
-use std::{collections::HashMap, sync::mpsc, thread};
+use std::collections::HashMap;
 
 use zombie_trace_common::SnapshotEntry;
 
 use super::{
     Parents, Proc,
     existing::{all_facts, plain_facts},
+    patient,
 };
 use crate::{
     cause::{Facts, History, ParentFacts, ZombieFacts, diagnose},
@@ -33,18 +34,10 @@ impl Findings {
         Self { zombies, parents }
     }
 
-    /// Looks at these zombies now; `None` if that is not over by the deadline. A file of /proc can block
-    /// its reader, when the process that it is about calls exec and its file system hangs.
+    /// Looks at these zombies now; `None` if that is not over by the deadline.
     pub fn read_by(proc: &Proc, zombies: Vec<SnapshotEntry>, deadline: Deadline) -> Option<Self> {
         let proc = proc.clone();
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let reader = thread::Builder::new().name("proc".into());
-        reader
-            .spawn(move || {
-                let _ = sender.send(Self::read(&proc, &zombies));
-            })
-            .ok()?;
-        receiver.recv_timeout(deadline.left()).ok()
+        patient::within(deadline.left(), move || Self::read(&proc, &zombies))
     }
 
     /// Why they are still there, by pid; those that are gone by now, or have another parent, are left

@@ -3,12 +3,18 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
+    io::Read as _,
+    ops::Range,
     os::unix::fs::MetadataExt as _,
     path::Path,
     sync::Mutex,
 };
 
-use object::{Object as _, ObjectSection as _, ReadCache};
+use object::{
+    Endianness, FileKind, ReadCache, ReadRef,
+    elf::{FileHeader32, FileHeader64},
+    read::elf::{FileHeader, SectionHeader as _},
+};
 
 use super::directory;
 use crate::model::LanguageRuntime;
@@ -69,25 +75,60 @@ fn by_name(path: &Path) -> Option<LanguageRuntime> {
 
 /// A native launcher can load the JVM.
 fn embeds_java(directory: &Path) -> bool {
-    fs::read_to_string(directory.join("maps")).is_ok_and(|maps| maps.contains("/libjvm.so"))
+    /// A process can make hundreds of MiB of this file.
+    const ENOUGH: u64 = 4 << 20;
+    let mut maps = Vec::new();
+    let file = File::open(directory.join("maps"));
+    let read = file.and_then(|file| file.take(ENOUGH).read_to_end(&mut maps));
+    let name = b"/libjvm.so";
+    read.is_ok() && maps.windows(name.len()).any(|part| part == name)
 }
 
 /// Native programs are told by what their toolchain leaves in them.
 fn by_sections(path: &Path) -> Option<LanguageRuntime> {
-    /// More of a section is not looked at.
-    const ENOUGH: u64 = 64 << 10;
     let cache = ReadCache::new(File::open(path).ok()?);
-    let Ok(file) = object::File::parse(&cache) else {
-        return None;
-    };
-    let has = |name| file.section_by_name(name).is_some();
-    if has(".go.buildinfo") || has(".note.go.buildid") {
+    let data = SmallParts(&cache);
+    match FileKind::parse(data).ok()? {
+        FileKind::Elf64 => of_elf::<FileHeader64<Endianness>>(data),
+        FileKind::Elf32 => of_elf::<FileHeader32<Endianness>>(data),
+        _ => None,
+    }
+}
+
+/// Of a file that can be anybody's: what its headers say may be wrong, and its sections larger than
+/// memory.
+#[derive(Clone, Copy)]
+struct SmallParts<'a>(&'a ReadCache<File>);
+
+impl<'a> ReadRef<'a> for SmallParts<'a> {
+    fn len(self) -> Result<u64, ()> {
+        self.0.len()
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'a [u8], ()> {
+        /// A thousand section headers.
+        const LARGEST: u64 = 64 << 10;
+        match size {
+            0..=LARGEST => self.0.read_bytes_at(offset, size),
+            _ => Err(()),
+        }
+    }
+
+    fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'a [u8], ()> {
+        self.0.read_bytes_at_until(range, delimiter)
+    }
+}
+
+fn of_elf<Elf: FileHeader<Endian = Endianness>>(data: SmallParts<'_>) -> Option<LanguageRuntime> {
+    let header = Elf::parse(data).ok()?;
+    let endian = header.endian().ok()?;
+    let sections = header.sections(endian, data).ok()?;
+    let find = |name: &[u8]| sections.section_by_name(endian, name);
+    if find(b".go.buildinfo").is_some() || find(b".note.go.buildid").is_some() {
         return Some(LanguageRuntime::Go);
     }
-    let comment = file.section_by_name(".comment");
-    let comment = comment.filter(|section| section.size() <= ENOUGH);
-    let text = comment.and_then(|section| section.data().ok());
-    let is_rust = text.is_some_and(|text| text.windows(6).any(|part| part == b"rustc "));
+    let comment = find(b".comment").and_then(|(_, section)| section.data(endian, data).ok());
+    let is_rust = comment.is_some_and(|text| text.windows(6).any(|part| part == b"rustc "));
     Some(match is_rust {
         true => LanguageRuntime::Rust,
         false => LanguageRuntime::C,
@@ -116,5 +157,42 @@ mod tests {
     #[test]
     fn this_program_is_rust() {
         assert_eq!(of(std::process::id()), Some(LanguageRuntime::Rust));
+    }
+
+    /// One that its owner has made so large that reading all of it takes all memory.
+    #[test]
+    fn a_huge_executable_is_read_in_part() {
+        const HUGE: u64 = 1 << 40;
+        const HEADER: usize = 64;
+        const SECTION: usize = 64;
+        let mut bytes = fs::read("/proc/self/exe").unwrap();
+        bytes.truncate(HEADER);
+        let sections = HEADER as u64;
+        bytes[0x28..0x30].copy_from_slice(&sections.to_ne_bytes());
+        // The number of sections; the names are in the last.
+        bytes[0x3c..0x3e].copy_from_slice(&4u16.to_ne_bytes());
+        bytes[0x3e..0x40].copy_from_slice(&3u16.to_ne_bytes());
+        let names = b"\0.comment\0";
+        // Name, type, offset, size: SHT_SYMTAB, SHT_PROGBITS and SHT_STRTAB (elf(5)).
+        for (name, kind, offset, size) in [
+            (0u32, 0u32, 0u64, 0u64),
+            (0, 2, 4096, HUGE),
+            (1, 1, 4096, HUGE),
+            (0, 3, sections + 4 * SECTION as u64, names.len() as u64),
+        ] {
+            let mut header = [0; SECTION];
+            header[..4].copy_from_slice(&name.to_ne_bytes());
+            header[4..8].copy_from_slice(&kind.to_ne_bytes());
+            header[24..32].copy_from_slice(&offset.to_ne_bytes());
+            header[32..40].copy_from_slice(&size.to_ne_bytes());
+            bytes.extend(header);
+        }
+        bytes.extend(names);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("huge");
+        fs::write(&path, bytes).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(2 * HUGE).unwrap();
+        assert_eq!(by_sections(&path), Some(LanguageRuntime::C));
     }
 }

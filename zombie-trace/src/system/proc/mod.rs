@@ -10,6 +10,7 @@ mod findings;
 mod language_runtime;
 mod limits;
 mod parents;
+mod patient;
 mod unended;
 mod view;
 
@@ -25,6 +26,7 @@ use std::{
     collections::HashMap,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
@@ -94,6 +96,12 @@ impl Proc {
 /// The command line of a process, its arguments parted by spaces; `None` if there is none of this name,
 /// or it has none. Its owner can set it to anything.
 pub fn command_line(pid: u32, name: Comm) -> Option<String> {
+    /// A run must not stand still for longer.
+    const PATIENCE: Duration = Duration::from_millis(250);
+    patient::within(PATIENCE, move || read_command_line(pid, name))?
+}
+
+fn read_command_line(pid: u32, name: Comm) -> Option<String> {
     /// Longer ones are cut: nobody reads them, and each costs.
     const LONGEST: u64 = 4096;
     let directory = directory(pid);

@@ -12,7 +12,13 @@ use nix::{
 };
 
 use super::files::Status;
-use crate::{cause::Unreadable, system::confinement::in_initial_user_namespace};
+use crate::{
+    cause::Unreadable,
+    system::{
+        confinement::in_initial_user_namespace,
+        mounts::{self, MOUNTINFO, Mount},
+    },
+};
 
 /// A /proc that shows the processes of our own pid namespace.
 ///
@@ -112,9 +118,10 @@ impl Proc {
         if status.numbers("NSpid").len() > 1 {
             return Err(ProcError::Foreign);
         }
-        let path = own.join("mountinfo");
-        let mountinfo =
-            fs::read_to_string(&path).map_err(|source| ProcError::Unreadable { path, source })?;
+        let mounts = mounts::read().map_err(|source| ProcError::Unreadable {
+            path: MOUNTINFO.into(),
+            source,
+        })?;
         let may_trace_all =
             caps::has_cap(None, CapSet::Permitted, Capability::CAP_SYS_PTRACE).unwrap_or(false);
         let initial = in_initial_user_namespace();
@@ -124,7 +131,7 @@ impl Proc {
         };
         // Not even root sees everything everywhere.
         let no_init = !root.join("1").exists();
-        let gap = match hidepid(&mountinfo) {
+        let gap = match hidepid(&mounts) {
             Some(hiding) if no_init => Some(Gap::Option(hiding.option)),
             Some(_) if may_trace_all && initial => None,
             Some(hiding) if hiding.hides_from(exempt) => Some(Gap::Option(hiding.option)),
@@ -190,24 +197,20 @@ impl Hiding {
 }
 
 /// That of the procfs at /proc; a mount on top of another comes later in the list.
-fn hidepid(mountinfo: &str) -> Option<Hiding> {
-    let options = mountinfo.lines().rev().find_map(|line| {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let mut filesystem = filesystem.split(' ');
-        (mount.split(' ').nth(4) == Some("/proc") && filesystem.next() == Some("proc"))
-            .then(|| filesystem.nth(1))?
-    })?;
+fn hidepid(mounts: &[Mount]) -> Option<Hiding> {
+    let is_ours = |mount: &&Mount| mount.point == Path::new("/proc") && mount.kind == "proc";
+    let options = &mounts.iter().rfind(is_ours)?.options;
     let option = options
-        .split(',')
+        .iter()
         .find(|option| option.starts_with("hidepid="))?;
-    if matches!(option, "hidepid=0" | "hidepid=off") {
+    if matches!(option.as_str(), "hidepid=0" | "hidepid=off") {
         return None;
     }
     let gid = options
-        .split(',')
+        .iter()
         .find_map(|option| option.strip_prefix("gid=")?.parse().ok());
     Some(Hiding {
-        option: option.to_owned(),
+        option: option.clone(),
         gid,
     })
 }
@@ -217,12 +220,13 @@ mod tests {
     use super::*;
 
     fn mounted(options: &str) -> Option<Hiding> {
-        hidepid(&format!(
+        let mountinfo = format!(
             "22 1 0:20 / /sys rw - sysfs sysfs rw\n\
              23 1 0:21 / /proc rw,nosuid shared:5 - proc proc rw\n\
              40 1 0:33 / /chroot/proc rw - proc proc rw,hidepid=4\n\
              41 23 0:34 / /proc rw - proc proc {options}\n"
-        ))
+        );
+        hidepid(&mounts::parse(mountinfo.as_bytes()))
     }
 
     #[test]
@@ -235,7 +239,7 @@ mod tests {
             (hiding.option.as_str(), hiding.gid),
             ("hidepid=invisible", Some(27))
         );
-        assert_eq!(hidepid(""), None);
+        assert_eq!(hidepid(&[]), None);
     }
 
     #[test]
