@@ -30,6 +30,7 @@ mod kernel_objects;
 mod loss;
 mod options;
 mod output;
+mod picture;
 mod privilege;
 mod pty;
 mod puppet;
@@ -108,6 +109,7 @@ fn tests() -> Vec<Test> {
         sight::tests(),
         hostile_names::tests(),
         cookbook::tests(),
+        picture::tests(),
         security_list::tests(),
     ]
     .into_iter()

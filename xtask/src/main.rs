@@ -49,6 +49,8 @@ enum Task {
     },
     /// Run the recipes of docs/load-testing.md, and show there what they print
     Cookbook,
+    /// Trace a real run and draw what the terminal shows, for the README
+    Picture,
     /// Run the end-to-end tests on the distribution's kernels, with every backend
     Vm(vm::VmArgs),
     /// Measure what tracing costs, beside other tracers, into docs/benchmarks
@@ -91,6 +93,7 @@ fn run() -> Result<()> {
         Task::Run { args } => run::run(&args),
         Task::E2e { args } => e2e::run(&args),
         Task::Cookbook => e2e::cookbook(),
+        Task::Picture => e2e::picture(),
         Task::Vm(args) => vm::run(&args),
         Task::Bench { args } => bench::run(&args),
         Task::Soak { minutes } => bench::soak(minutes),
