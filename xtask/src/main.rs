@@ -2,6 +2,7 @@
 
 mod apt;
 mod bench;
+mod dist;
 mod e2e;
 mod ebpf;
 mod engines;
@@ -66,6 +67,8 @@ enum Task {
         #[arg(long, default_value_t = 120)]
         minutes: u64,
     },
+    /// Build the packages of a release into target/dist, and try each
+    Dist(dist::DistArgs),
     /// Format, clippy, unit and command-line tests: needs no root, installs nothing
     Check,
     /// Everything that a change must pass; installs what it needs
@@ -97,6 +100,7 @@ fn run() -> Result<()> {
         Task::Vm(args) => vm::run(&args),
         Task::Bench { args } => bench::run(&args),
         Task::Soak { minutes } => bench::soak(minutes),
+        Task::Dist(args) => dist::run(&args),
         Task::Check => test::check(),
         Task::Test(args) => test::run(&args),
     }
