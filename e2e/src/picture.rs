@@ -20,6 +20,7 @@ Sans Mono',monospace;fill:#1f2328;white-space:pre}.bold{font-weight:600}.dim{fil
 /// The lines of the screen up to the last that is not empty.
 pub fn svg(screen: &Screen, title: &str) -> String {
     let (rows, columns) = screen.size();
+    let (rows, columns) = (rows.get(), columns.get());
     let is_empty = |row: &u16| (0..columns).all(|column| !has_text(screen, *row, column));
     let used = (0..rows).rev().find(|row| !is_empty(row));
     let used = used.map_or(0, |row| row + 1);
@@ -117,7 +118,8 @@ mod tests {
 
     #[test]
     fn runs_keep_their_place_and_look() {
-        let mut terminal = vt100::Parser::new(3, 20, 0);
+        let [rows, columns] = [3, 20].map(|size: u16| size.try_into().unwrap());
+        let mut terminal = vt100::Parser::new(rows, columns, 0);
         terminal.process(b"\x1b[1mPID\x1b[0m  a <b>\r\n\x1b[31mFAIL\x1b[0m x");
         let svg = svg(terminal.screen(), "a & b");
         for part in [

@@ -42,7 +42,8 @@ fn terminal() -> Outcome {
     let mut tracer = pty.start(tracer)?;
     let status = pty::end_of(&mut tracer)?;
     pty.wait("complete: nothing was lost")?;
-    let mut screen = vt100::Parser::new(ROWS, COLUMNS, 0);
+    let [rows, columns] = [ROWS, COLUMNS].map(|size| size.try_into().expect("not 0"));
+    let mut screen = vt100::Parser::new(rows, columns, 0);
     let prompt = format!("\x1b[2m$\x1b[0m sudo zombie-trace {}\r\n", ARGS.join(" "));
     screen.process(prompt.as_bytes());
     screen.process(pty.text().as_bytes());
