@@ -57,8 +57,14 @@ impl Schema {
     /// A row for each property, and below it one for each of its own, as `phases.reap_ns` or
     /// `by_parent[].ppid`.
     fn rows(&self, prefix: &str, object: &Value, rows: &mut Vec<String>) {
-        for (key, property) in object["properties"].as_object().unwrap() {
-            let property = self.resolve(property);
+        let properties = object["properties"].as_object().unwrap();
+        // What is required is listed in the order in which it is written.
+        let order = object["required"].as_array().into_iter().flatten();
+        let order: Vec<_> = order.filter_map(Value::as_str).collect();
+        let mut keys: Vec<_> = properties.keys().map(String::as_str).collect();
+        keys.sort_by_key(|key| order.iter().position(|other| other == key));
+        for key in keys {
+            let property = self.resolve(&properties[key]);
             let path = format!("{prefix}{key}");
             let meaning = [description(&property), values(&property)];
             let meaning: Vec<_> = meaning.into_iter().flatten().collect();
@@ -121,7 +127,14 @@ fn values(schema: &Value) -> Option<String> {
     listed(&schema["enum"])
         .or_else(|| listed(&schema["items"]["enum"]))
         .map(|values| format!("One of {values}."))
-        .or_else(|| listed(&schema["examples"]).map(|values| format!("Such as {values}.")))
+        .or_else(|| listed(&first(&schema["examples"])?).map(|values| format!("Such as {values}.")))
+}
+
+/// Some examples are enough.
+fn first(examples: &Value) -> Option<Value> {
+    const ENOUGH: usize = 10;
+    let examples = examples.as_array()?;
+    Some(examples[..examples.len().min(ENOUGH)].into())
 }
 
 fn shown(value: &Value) -> String {
@@ -142,6 +155,16 @@ fn json_md_has_every_field_of_the_schema() {
     }
     let found = fs::read_to_string(&path).unwrap();
     assert!(found == expected, "docs/json.md is stale:\n{expected}");
+}
+
+#[test]
+fn every_field_has_a_meaning() {
+    let reference = Schema::read().reference();
+    let empty: Vec<_> = reference
+        .lines()
+        .filter(|line| line.ends_with("|  |"))
+        .collect();
+    assert!(empty.is_empty(), "{empty:#?}");
 }
 
 #[test]
