@@ -36,7 +36,7 @@ base2_exponential_bucket_histogram.
 
 Exit status:
   0  all went well, after Ctrl-C or SIGTERM
-  1  something failed, such as that the address is in use
+  1  something failed, such as a --listen address that is in use
   2  invalid command line";
 
 /// Options of `serve`.
