@@ -1,9 +1,17 @@
-//! Chooses the eBPF object to embed: the committed one, or the one that
-//! `ZOMBIE_TRACE_BPF_OBJECT` names.
+//! Refuses targets that the eBPF programs do not support, and chooses the eBPF object to embed: the
+//! committed one, or the one that `ZOMBIE_TRACE_BPF_OBJECT` names.
 
 use std::{env, path::PathBuf};
 
 fn main() {
+    let target = |key| env::var(key).unwrap_or_default();
+    if let Some(reason) = refusal(
+        &target("CARGO_CFG_TARGET_OS"),
+        &target("CARGO_CFG_TARGET_ARCH"),
+        &target("CARGO_CFG_TARGET_POINTER_WIDTH"),
+    ) {
+        println!("cargo::error={reason}");
+    }
     println!("cargo::rerun-if-env-changed=ZOMBIE_TRACE_BPF_OBJECT");
     // Not by `env!`: a target directory can outlive a move of the sources.
     let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(PathBuf::new, PathBuf::from);
@@ -14,4 +22,19 @@ fn main() {
         "cargo::rustc-env=ZOMBIE_TRACE_BPF_OBJECT={}",
         object.display()
     );
+}
+
+/// Why a target can't be built for, if it can't. On another architecture the build would succeed, and
+/// the figures would be wrong: the programs read the registers and system calls of x86-64.
+pub(crate) fn refusal(os: &str, arch: &str, pointer_width: &str) -> Option<String> {
+    if os != "linux" {
+        return Some(format!("zombie-trace runs on Linux only, not on {os}"));
+    }
+    if (arch, pointer_width) != ("x86_64", "64") {
+        return Some(format!(
+            "zombie-trace supports x86-64 only, not {arch} with {pointer_width}-bit pointers: its \
+             eBPF programs read x86-64 registers and system call numbers"
+        ));
+    }
+    None
 }

@@ -5,6 +5,7 @@
 //! `load` makes processes at full speed, and the crate `zombie-trace-bench` measures what tracing them costs.
 
 mod load_result;
+pub mod picture;
 mod recipe;
 pub mod recorded;
 mod truth;

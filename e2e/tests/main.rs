@@ -33,6 +33,7 @@ mod library;
 mod loss;
 mod options;
 mod output;
+mod picture;
 mod privilege;
 mod pty;
 mod puppet;
@@ -112,6 +113,7 @@ fn tests() -> Vec<Test> {
         sight::tests(),
         hostile_names::tests(),
         cookbook::tests(),
+        picture::tests(),
         security_list::tests(),
     ]
     .into_iter()

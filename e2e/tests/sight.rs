@@ -2,6 +2,7 @@
 //! or numbers them differently, and confinements that keep root from tracing.
 
 use std::{
+    env,
     ffi::{CStr, CString},
     fs, io,
     io::{BufRead, BufReader},
@@ -23,6 +24,8 @@ use crate::{
 
 const UNSHARE: &str = "/usr/bin/unshare";
 const NOBODY: u32 = 65534;
+/// What the kernel says of its architecture.
+const ARCH: &str = "/proc/sys/kernel/arch";
 
 pub(crate) fn tests() -> Vec<Test> {
     let unshare = || context::no_program(UNSHARE);
@@ -44,10 +47,16 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("sight::user-namespace-inspect", user_namespace_inspect).unless(unshare()),
         Test::new("sight::seccomp", seccomp),
         Test::new("sight::btf-of-a-user", btf_of_a_user),
+        Test::new("sight::foreign-kernel", foreign_kernel).unless(no_arch()),
         Test::new("sight::cgroup-paths", || in_cgroups(paths)).unless(no_cgroup()),
         Test::new("sight::cgroup-removed", || in_cgroups(removed)).unless(no_cgroup()),
         Test::new("sight::demo-scans-once", demo_scans_once),
     ]
+}
+
+fn no_arch() -> Option<String> {
+    let is_missing = !Path::new(ARCH).exists();
+    is_missing.then(|| format!("no {ARCH} before 6.1"))
 }
 
 fn no_subset() -> Option<String> {
@@ -144,6 +153,67 @@ fn no_proc() -> Outcome {
     ensure!(stdout.contains("no procfs is mounted"), "{stdout}");
     ensure!(!stdout.contains("missing CAP_BPF"), "{stdout}");
     Ok(())
+}
+
+/// As an emulated program sees an arm64 machine. What reads /proc or traces is refused; what doesn't,
+/// works.
+fn foreign_kernel() -> Outcome {
+    let arch = env::temp_dir().join(format!("zombie-trace-arch-{}", std::process::id()));
+    fs::write(&arch, "aarch64\n").map_err(|error| error.to_string())?;
+    let source = CString::new(arch.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    let on_arm64 = |command: &mut Command| {
+        let source = source.clone();
+        before_exec(command, move || {
+            // SAFETY: valid C strings, and null pointers where they are allowed.
+            let succeeded = unsafe {
+                let none = ptr::null();
+                libc::unshare(libc::CLONE_NEWNS) == 0
+                    && libc::mount(
+                        none,
+                        c"/".as_ptr(),
+                        none,
+                        libc::MS_REC | libc::MS_PRIVATE,
+                        none.cast(),
+                    ) == 0
+                    && libc::mount(
+                        source.as_ptr(),
+                        c"/proc/sys/kernel/arch".as_ptr(),
+                        none,
+                        libc::MS_BIND,
+                        none.cast(),
+                    ) == 0
+            };
+            match succeeded {
+                true => Ok(()),
+                false => Err(io::Error::last_os_error()),
+            }
+        });
+    };
+    let refused = || {
+        let named = ["supports x86-64 only", "for aarch64"];
+        for args in [
+            &["-d", "1ms"][..],
+            &["--", "/bin/true"],
+            &["serve", "--listen", "127.0.0.1:0"],
+            &GATE,
+            &["inspect", "1"],
+            &["demo", "-d", "10ms", "classic"],
+        ] {
+            said(&zombie_trace(args).with(on_arm64).run()?, 1, &named)?;
+        }
+        let run = zombie_trace(&["doctor"]).with(on_arm64).run()?;
+        run.expect_code(1)?;
+        let stdout = String::from_utf8_lossy(&run.stdout);
+        ensure!(named.iter().all(|name| stdout.contains(name)), "{stdout}");
+        let run = zombie_trace(&["completions", "bash"])
+            .with(on_arm64)
+            .run()?;
+        run.expect_code(0)?;
+        Ok(())
+    };
+    let outcome = refused();
+    let _ = fs::remove_file(&arch);
+    outcome
 }
 
 /// /proc is of the pid namespace around ours: other numbers, and other processes by our numbers.

@@ -54,6 +54,21 @@ pub(crate) fn cookbook() -> Result<()> {
     )
 }
 
+/// `cargo xtask picture`: writes docs/picture.svg.
+pub(crate) fn picture() -> Result<()> {
+    let privilege = Privilege::detect();
+    if let Privilege::None(reason) = privilege {
+        bail!("the run in the picture needs root: {reason}");
+    }
+    let picture = paths::root().join("docs/picture.svg");
+    run_tests(
+        &privilege,
+        &Programs::build(&[])?,
+        &[("ZOMBIE_TRACE_PICTURE", picture.as_os_str())],
+        &["picture::".into()],
+    )
+}
+
 /// Builds what is tested and the tests with `envs` besides our environment, and runs them, the `long`
 /// ones too or not.
 pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString], long: bool) -> Result<Outcome> {

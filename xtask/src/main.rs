@@ -3,6 +3,7 @@
 mod apt;
 mod artifact;
 mod bench;
+mod dist;
 mod e2e;
 mod ebpf;
 mod engines;
@@ -53,6 +54,8 @@ enum Task {
     },
     /// Run the recipes of docs/load-testing.md, and show there what they print
     Cookbook,
+    /// Trace a real run and draw what the terminal shows, for the README
+    Picture,
     /// Run the end-to-end tests on the distribution's kernels, with every backend
     Vm(vm::VmArgs),
     /// Measure what tracing costs, beside other tracers, into docs/benchmarks
@@ -68,6 +71,8 @@ enum Task {
         #[arg(long, default_value_t = 120)]
         minutes: u64,
     },
+    /// Build the packages of a release into target/dist, and try each
+    Dist(dist::DistArgs),
     /// Format, clippy, unit and command-line tests: needs no root, installs nothing
     Check,
     /// Everything that a change must pass; installs what it needs
@@ -95,9 +100,11 @@ fn run() -> Result<()> {
         Task::Run { args } => run::run(&args),
         Task::E2e { args } => e2e::run(&args),
         Task::Cookbook => e2e::cookbook(),
+        Task::Picture => e2e::picture(),
         Task::Vm(args) => vm::run(&args),
         Task::Bench { args } => bench::run(&args),
         Task::Soak { minutes } => bench::soak(minutes),
+        Task::Dist(args) => dist::run(&args),
         Task::Check => test::check(),
         Task::Test(args) => test::run(&args),
     }

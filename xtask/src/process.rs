@@ -2,9 +2,11 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 
@@ -32,6 +34,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a program for what it writes to standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
+    String::from_utf8(output_bytes(command)?)
+        .with_context(|| format!("{} did not print UTF-8", describe(command)))
+}
+
+/// As [`output`], but it need not be text.
+pub(crate) fn output_bytes(command: &mut Command) -> Result<Vec<u8>> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -40,8 +48,27 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     if !output.status.success() {
         bail!("{} failed: {}", describe(command), output.status);
     }
-    String::from_utf8(output.stdout)
-        .with_context(|| format!("{} did not print UTF-8", describe(command)))
+    Ok(output.stdout)
+}
+
+/// Runs a program that turns its standard input into its standard output.
+pub(crate) fn filter(command: &mut Command, input: &[u8]) -> Result<Vec<u8>> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let child = command.spawn();
+    let failure = || format!("cannot run {}", describe(command));
+    let mut child = child.with_context(failure)?;
+    let mut stdin = child.stdin.take().with_context(failure)?;
+    let output = thread::scope(|scope| {
+        // Neither pipe may fill up while the other is waited for.
+        let writer = scope.spawn(move || stdin.write_all(input));
+        let output = child.wait_with_output();
+        writer.join().unwrap_or(Ok(())).and(output)
+    });
+    let output = output.with_context(failure)?;
+    if !output.status.success() {
+        bail!("{} failed: {}", describe(command), output.status);
+    }
+    Ok(output.stdout)
 }
 
 /// Asks a program that may be missing or may fail; nothing reaches our terminal.
@@ -90,6 +117,13 @@ mod tests {
     fn programs_are_found_on_path() {
         assert!(find_program("sh").is_some());
         assert!(find_program("no-such-program-here").is_none());
+    }
+
+    #[test]
+    fn a_filter_gets_more_than_a_pipe_holds() {
+        let input = vec![b'x'; 1 << 20];
+        assert_eq!(filter(&mut Command::new("cat"), &input).unwrap(), input);
+        assert!(filter(&mut Command::new("false"), b"").is_err());
     }
 
     #[test]

@@ -49,9 +49,9 @@ Signals:
 Exit status:
   0  all went well, also after Ctrl-C
   1  something failed
-  2  the command line makes no sense
+  2  invalid command line
   3  a condition of --fail-if holds
-  4  something was lost, and --strict was given (3 goes before 4)
+  4  something was lost, and --strict was given (3 comes before 4)
   With COMMAND, its own status is passed on: 128+n if signal n killed it (137 if
   it outlived a stop), 127 if it or its interpreter was not found, 126 if it
   could not be executed. 3 and 4 replace only 0.
@@ -65,23 +65,24 @@ Columns:
   PPID, PARENT   its parent when it became a zombie
   STATUS         its exit status, or the signal that killed it; +core with a
                  core dump
-  ZOMBIE         from the moment the parent could reap it until it was reaped;
-                 ~ if that is not exact, > if it is still a zombie
-  MOSTLY         where most of that time went: the parent did not wait, was in
-                 the run queue, was notified late, a tracer held it, or the reap
-                 itself took that long
+  ZOMBIE         how long it could have been reaped before it was; ~ or ≤ if
+                 that is not exact, > if it is still a zombie
+  WHY            the cause, if it lingered (see zombie-trace ps); otherwise
+                 where most of the time went: not waiting (the parent did
+                 something else), run queue (the parent got no CPU), notify (its
+                 SIGCHLD handler ran late), tracer, or reap (the wait itself)
   HOW            the call that reaped it, such as wait4 or waitid, or autoreap
   REAPER         who called; parent if that was PARENT
-  NOTES          what follows
+  NOTES          the notes below
 
 Notes:
-  in NAME        the container that it ran in
-  ±TIME          how large the error of ZOMBIE may be
-  approximate    it became a zombie at about that time
-  bounded        it was reaped at about that time
-  leader early   its leader ended before its other threads
+  in NAME        it ran in this container
+  ±TIME          the bound on the error of ZOMBIE
+  approximate    the start of ZOMBIE is not exact
+  bounded        the end of ZOMBIE is not exact
+  leader early   its main thread ended before its other threads
   no signal      its parent gets no signal when it ends
-  pre-existing   it had ended before the run started
+  pre-existing   it was a zombie before the run started
   reparented     its parent ended while it was a zombie
   traced         a debugger was attached to it";
 
@@ -124,17 +125,17 @@ pub enum Task {
 
     /// List the zombies that exist now, with age, parent and cause
     ///
-    /// Needs no privileges, but finds more causes as root. -m is about the age, and a glob of -n or
-    /// --parent-comm about the name; -x needs the zombies' exit status, which only their owner and
-    /// root may read. Zombies are read from /proc, which must be a procfs of this pid namespace.
+    /// Needs no privileges, but finds more causes as root. -m filters by age, -n and --parent-comm by
+    /// name. -x needs the exit status, which only the zombie's owner and root may read. /proc must be
+    /// a procfs of this pid namespace.
     Ps(PsArgs),
 
-    /// Tell everything about one zombie and its parent, or about a parent
+    /// Show all about one zombie and its parent, or about one parent
     ///
-    /// Why it is still there and what helps, what is left of it, its ancestors, and what its parent
-    /// does with SIGCHLD and with its threads. Of a living process: its zombies. Needs no
-    /// privileges, but shows more as root, and with -d how promptly it reaps. Reads /proc, which
-    /// must be a procfs of this pid namespace.
+    /// Of a zombie: why it is still there, what helps, its ancestors, and what its parent does with
+    /// SIGCHLD and in its threads. Of a living process: its zombies. -d also shows how promptly it
+    /// reaps. Needs no privileges without -d, but shows more as root. /proc must be a procfs of this
+    /// pid namespace.
     Inspect(InspectArgs),
 
     /// Show parents and their zombies on one screen, live or from a recording
@@ -158,10 +159,10 @@ pub enum Task {
     ///
     /// FILE is what record or --json -o FILE has written, also compressed with zstd; '-' is standard input.
     /// Several runs are summed up, each from its own start. A recording that is cut or damaged is
-    /// read up to and past the damage, with a warning; so is one that lacks lines which its summary
-    /// counts, and its run is incomplete. A run that is given twice is warned of. A run recorded
-    /// with --summary and --interval has statistics over time, but lists no zombies. An output file
-    /// replaces an old one when it is complete.
+    /// read up to and past the damage, with a warning. A recording that lacks lines counted in its
+    /// summary is read too, and its run is incomplete. A run given twice causes a warning. A run
+    /// recorded with --summary and --interval has statistics over time, but lists no zombies. An
+    /// output file replaces an old one when it is complete.
     ///
     /// Names of processes and files are shown with control characters escaped. Text is ASCII where
     /// the locale (LC_ALL, LC_CTYPE, LANG) is set and is not UTF-8. In CSV, a cell that a
@@ -169,23 +170,23 @@ pub enum Task {
     #[cfg(feature = "report")]
     Report(ReportArgs),
 
-    /// Tell whether zombies last longer in one recorded run than in another
+    /// Compare two recorded runs: do zombies last longer?
     ///
-    /// Compares the percentiles of all zombies and of those of each parent. A change is a difference
-    /// if it is beyond what noise explains, as estimated from how each run varies, and at least 10 %.
+    /// Compares the percentiles of all zombies, and of the zombies of each parent. A change counts if
+    /// it is at least 10 %, and more than noise explains, as estimated from how each run varies.
     Diff(DiffArgs),
 
     /// Make zombies on purpose
     ///
-    /// Makes a real parent with real zombies, says what it is and how to look at it from another
-    /// terminal, and cleans up after Enter, Ctrl-C or the time given.
+    /// Makes a real parent with real zombies, explains them, shows the commands to look at them from
+    /// another terminal, and cleans up after Enter, Ctrl-C or the time given.
     Demo(DemoArgs),
 
-    /// Serve figures to Prometheus and OpenTelemetry
+    /// Serve metrics to Prometheus and OpenTelemetry
     ///
     /// Traces like a run without COMMAND, until Ctrl-C or SIGTERM, and answers GET /metrics in
-    /// OpenMetrics or Prometheus' text format. Gives all privileges up once it
-    /// is attached, and keeps to the files and system calls that it needs.
+    /// OpenMetrics or Prometheus' text format. Once attached, it gives up all privileges, and is
+    /// confined to the files and system calls that it needs.
     #[cfg(feature = "serve")]
     Serve(Box<ServeArgs>),
 

@@ -17,6 +17,7 @@ pub(crate) mod tools;
 
 pub(crate) use build::{BuildArgs, build_committed};
 pub(crate) use check::{Verdict, check, verdict};
+pub(crate) use sources::sha256;
 
 /// The target that the eBPF programs are compiled for.
 const TARGET: &str = "bpfel-unknown-none";

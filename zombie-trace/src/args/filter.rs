@@ -16,7 +16,7 @@ pub struct FilterArgs {
     #[arg(long, value_name = "GLOB", help_heading = "Filters")]
     pub parent_comm: Vec<NameGlob>,
 
-    /// List only exit codes other than 0, and the killed
+    /// List only processes that failed or were killed
     #[arg(short = 'x', long, help_heading = "Filters")]
     pub failed: bool,
 

@@ -4,7 +4,7 @@ use aya::programs::ProgramError;
 use nix::libc;
 
 use super::btf::BtfError;
-use crate::system::confinement;
+use crate::system::{ForeignKernel, confinement};
 
 /// The system call's error and, on lines of its own, what the verifier says, if anything.
 #[derive(Debug)]
@@ -43,6 +43,9 @@ pub enum KernelError {
         /// This program's path.
         program: String,
     },
+    /// The kernel's registers are not where the programs look for them.
+    #[error(transparent)]
+    ForeignKernel(ForeignKernel),
     /// The kernel is older than what the programs need.
     #[error("kernel {release} is too old: zombie-trace needs Linux 5.10 or later")]
     TooOld {

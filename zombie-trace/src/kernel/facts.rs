@@ -10,7 +10,7 @@ use aya::Endianness;
 use zombie_trace_common::MISSING;
 
 use super::{KernelError, btf::Btf, offsets};
-use crate::system::{Release, confinement};
+use crate::system::{ForeignKernel, Release, confinement};
 
 /// Where the kernel shows its own BTF.
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -40,6 +40,7 @@ impl KernelTypes {
             source,
         };
         let types = Btf::parse(&bytes).map_err(in_btf)?;
+        check_registers(&types).map_err(KernelError::ForeignKernel)?;
         Ok(Self {
             path: path.to_owned(),
             bytes: bytes.len(),
@@ -48,6 +49,15 @@ impl KernelTypes {
             btf: aya::Btf::parse(&bytes, Endianness::default())
                 .map_err(|error| KernelError::refused("its own BTF", error))?,
         })
+    }
+}
+
+/// Kernels before 6.1 name their architecture only where an emulator can change it. Their registers
+/// tell: `orig_ax` is x86's.
+fn check_registers(types: &Btf<'_>) -> Result<(), ForeignKernel> {
+    match types.offset("pt_regs.orig_ax") {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ForeignKernel::new("another architecture")),
     }
 }
 
@@ -132,6 +142,23 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_without_the_registers_of_x86_are_refused() {
+        // A header, no type, and an empty string.
+        let words = [24, 0, 0, 0, 1_u32];
+        let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
+        bytes.extend([1, 0]);
+        bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+        bytes.push(0);
+        let types = Btf::parse(&bytes).unwrap();
+        let message = check_registers(&types).unwrap_err().to_string();
+        assert!(message.contains("for another architecture"), "{message}");
+        match fs::read(BTF_PATH) {
+            Ok(own) => check_registers(&Btf::parse(&own).unwrap()).unwrap(),
+            Err(_) => eprintln!("skipped: this kernel has no {BTF_PATH}"),
+        }
+    }
 
     #[test]
     fn the_kernels_own_word_counts() {

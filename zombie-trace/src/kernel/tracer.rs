@@ -15,7 +15,7 @@ use super::{
     misses::Misses,
     sealed, slots, tracefs,
 };
-use crate::system::Release;
+use crate::system::{Release, check_machine};
 
 /// The programs, live in the kernel until this is dropped or the process ends.
 pub struct Tracer {
@@ -38,10 +38,11 @@ impl Tracer {
     /// Loads and attaches every hook of the backend that is asked for, or of the best that loads.
     ///
     /// # Errors
-    /// Missing capabilities, a kernel before 5.10, missing or incomplete BTF, no tracefs, or a
+    /// A kernel of another architecture or before 5.10, missing capabilities, missing or incomplete BTF, no tracefs, or a
     /// program that the kernel refuses: each names what is missing. If no backend loads, the error
     /// is that of the last.
     pub fn start(config: &Config) -> Result<Self, KernelError> {
+        check_machine().map_err(KernelError::ForeignKernel)?;
         capability::check_limits()?;
         capability::check()?;
         let release = Release::running();

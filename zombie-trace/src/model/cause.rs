@@ -162,7 +162,7 @@ pub struct Diagnosis {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::{collections::HashSet, fs, path::Path};
 
     use super::*;
 
@@ -174,7 +174,12 @@ mod tests {
 
     #[test]
     fn each_cause_is_explained() {
-        let page = include_str!("../../../docs/causes.md");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        if !root.join("Cargo.toml").exists() {
+            eprintln!("skipped: a package has no docs/causes.md");
+            return;
+        }
+        let page = fs::read_to_string(root.join("docs/causes.md")).unwrap();
         for cause in Cause::ALL {
             let title = |level: &str| format!("\n{level} {}\n", cause.code());
             assert!(

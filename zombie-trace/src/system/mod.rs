@@ -8,6 +8,7 @@ mod cpu_clocks;
 mod crowd;
 pub mod deadline;
 mod host_names;
+mod machine;
 pub(crate) mod mounts;
 #[cfg(feature = "cli")]
 mod new_file;
@@ -24,6 +25,7 @@ pub use cgroups::{Cgroup, Cgroups, Subtree, cgroup2_mount};
 pub(crate) use clocks::thread_cpu_time;
 pub use clocks::{monotonic_now, wall_clock};
 pub use cpu_clocks::sample_clocks;
+pub use machine::{ForeignKernel, check_machine};
 #[cfg(feature = "cli")]
 pub use new_file::{Access, NewFile, Replacement, write_file};
 pub use places::Places;

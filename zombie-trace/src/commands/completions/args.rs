@@ -14,7 +14,7 @@ Examples:
 Exit status:
   0  the script is written
   1  standard output cannot be written
-  2  the command line makes no sense";
+  2  invalid command line";
 
 /// Options of `completions`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]

@@ -11,7 +11,7 @@ pub struct DemoArgs {
     #[arg(value_name = "KIND", default_value = "classic")]
     pub kind: Which,
 
-    /// Show what 'zombie-trace ps' says of it, and end
+    /// Show what 'zombie-trace ps' prints about it, and end
     #[arg(long)]
     pub run: bool,
 
@@ -30,7 +30,7 @@ Examples:
 Exit status:
   0  the zombies were made, and are cleaned up
   1  they could not be made
-  2  the command line makes no sense
+  2  invalid command line
 
 Kinds:
 ";

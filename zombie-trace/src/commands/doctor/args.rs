@@ -10,7 +10,7 @@ Examples:
 Exit status:
   0  tracing works
   1  it does not
-  2  the command line makes no sense";
+  2  invalid command line";
 
 /// Options of `doctor`.
 #[derive(Clone, Debug, PartialEq, Args)]

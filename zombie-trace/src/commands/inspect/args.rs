@@ -13,7 +13,7 @@ Examples:
 Exit status:
   0  all went well
   1  there is no such process, or /proc cannot be read
-  2  the command line makes no sense";
+  2  invalid command line";
 
 /// Options of `inspect`.
 #[derive(Clone, Debug, PartialEq, Args)]

@@ -19,8 +19,8 @@ Examples:
   zombie-trace record -q --fail-if 'p99>50ms' -- ./load-test
 
 Exit status:
-  As of a run: 'zombie-trace --help' has the list. If the recording is written
-  but a file that is made from it is not, it is 1 instead of 0.";
+  The same as for a run: see 'zombie-trace --help'. It is 1 instead of 0 if the
+  recording is written, but a file made from it is not.";
 
 /// Options of `record`.
 #[derive(Clone, Debug, PartialEq, Args)]

@@ -20,7 +20,7 @@ Examples:
 Exit status:
   0  success, even if a recording is cut, damaged or lacks lines
   1  a file cannot be read or written, or is no recording
-  2  the command line makes no sense
+  2  invalid command line
   3  a condition of --fail-if holds";
 
 /// Options of `report`.

@@ -36,8 +36,8 @@ base2_exponential_bucket_histogram.
 
 Exit status:
   0  all went well, after Ctrl-C or SIGTERM
-  1  something failed, such as that the address is in use
-  2  the command line makes no sense";
+  1  something failed, such as a --listen address that is in use
+  2  invalid command line";
 
 /// Options of `serve`.
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -71,7 +71,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub refused: RefusedFilters,
 
-    /// Say nothing on stderr but warnings and errors
+    /// Print only warnings and errors on stderr
     #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
 

@@ -88,11 +88,11 @@ pub struct RunArgs {
     #[arg(help_heading = "Output")]
     pub color: ColorWhen,
 
-    /// Say nothing on stderr but warnings and errors
+    /// Print only warnings and errors on stderr
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
 
-    /// Say more on stderr; twice for even more
+    /// Print more on stderr; twice for even more
     #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
 

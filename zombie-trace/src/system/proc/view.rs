@@ -15,6 +15,7 @@ use super::files::Status;
 use crate::{
     cause::Unreadable,
     system::{
+        ForeignKernel, check_machine,
         confinement::in_initial_user_namespace,
         mounts::{self, MOUNTINFO, Mount},
     },
@@ -34,6 +35,9 @@ pub struct Proc {
 /// Why /proc can't be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcError {
+    /// Its system calls have other numbers, its registers other places.
+    #[error(transparent)]
+    ForeignKernel(#[from] ForeignKernel),
     /// Nothing, or something else, is mounted there.
     #[error("no procfs is mounted at /proc; run `mount -t proc proc /proc`")]
     Missing,
@@ -93,13 +97,14 @@ impl Proc {
     /// Checks the /proc that is mounted now.
     ///
     /// # Errors
-    /// It is missing, of another pid namespace, or can't be read.
+    /// It is missing, of another pid namespace or architecture, or can't be read.
     pub fn open() -> Result<Self, ProcError> {
         let root = Path::new("/proc");
         let is_procfs = statfs(root).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC);
         if !is_procfs {
             return Err(ProcError::Missing);
         }
+        check_machine()?;
         let own = root.join("self");
         let status = match Status::read(&own) {
             Ok(status) => status,
