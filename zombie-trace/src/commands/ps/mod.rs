@@ -41,7 +41,7 @@ use crate::{
 /// can't be written.
 pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     let proc = Proc::open()?;
-    let gates = Gates::open(&args.fail_if, &args.format)?;
+    let gates = Gates::open(&args.gates)?;
     if let Some(every) = args.watch {
         watch::watch(every.into(), |output| {
             let Seen { processes, gap } = list_all(&proc, args)?;
@@ -111,7 +111,7 @@ fn text_of(args: &PsArgs, processes: &[Process], output: &Output) -> String {
     const ROWS: usize = 10;
     let look = sink::Look {
         width: output.width(),
-        color: output.colored(args.color),
+        color: output.colored(args.color.when),
     };
     let rows = if args.each { usize::MAX } else { ROWS };
     sink::process_table(processes, look, rows)
