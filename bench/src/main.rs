@@ -4,6 +4,7 @@
 //! turn under the same load, and cycle times are compared with the untraced turn of their round.
 
 mod bpf_stats;
+mod floor;
 mod machine;
 mod measure;
 mod report;
@@ -17,20 +18,24 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use zombie_trace_e2e::LoadResult;
 
+use floor::Floor;
 use measure::{Bench, Results};
 
 /// Measures what tracing costs, ours and other tracers in turns
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// The zombie-trace to measure
-    #[arg(long, value_name = "PROGRAM")]
-    tracer: PathBuf,
+    #[arg(long, value_name = "PROGRAM", required = true)]
+    tracer: Option<PathBuf>,
     /// The load generator
-    #[arg(long, value_name = "PROGRAM")]
-    load: PathBuf,
+    #[arg(long, value_name = "PROGRAM", required = true)]
+    load: Option<PathBuf>,
     /// Turns of every subject; figures are medians of them
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -51,6 +56,17 @@ struct Cli {
     output: Option<PathBuf>,
 }
 
+/// What the benchmark runs itself as.
+#[derive(Clone, Copy, Subcommand)]
+enum Task {
+    /// Attach programs that do nothing, until SIGINT
+    Floor {
+        /// Four of the five read the clock
+        #[arg(long)]
+        clocks: bool,
+    },
+}
+
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,8 +78,17 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), String> {
+    if let Some(Task::Floor { clocks }) = cli.task {
+        return floor::run(match clocks {
+            true => Floor::Clocks,
+            false => Floor::Empty,
+        });
+    }
+    let (Some(tracer), Some(load)) = (&cli.tracer, &cli.load) else {
+        return Err("--tracer and --load are needed".to_owned());
+    };
     let _tracefs = tracefs::Tracefs::mounted()?;
-    let bench = Bench::new(&cli.tracer, &cli.load, cli.rounds, cli.processes)?;
+    let bench = Bench::new(tracer, load, cli.rounds, cli.processes)?;
     if let Some(minutes) = cli.soak {
         return bench.soak(minutes, cli.restarts);
     }

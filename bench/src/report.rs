@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::measure::Results;
+use crate::{
+    measure::{CostRow, Results},
+    subject,
+};
 
 pub(crate) fn markdown(results: &Results) -> String {
     let mut page = String::new();
@@ -91,7 +94,35 @@ fn cost(page: &mut String, results: &Results) -> std::fmt::Result {
             seen(row.seen, row.expected),
         )?;
     }
+    for line in budget(&results.cost) {
+        writeln!(page, "\n{line}")?;
+    }
     writeln!(page)
+}
+
+/// What every record costs, as ratios to what the budget is about. A ratio is of figures of the same run.
+fn budget(rows: &[CostRow]) -> Vec<String> {
+    /// At most so many times the floor.
+    const OF_FLOOR: f64 = 2.3;
+    /// At most so many times the histogram of two hooks.
+    const OF_HISTOGRAM: f64 = 1.3;
+    let kernel_ns = |name: &str| rows.iter().find(|row| row.name == name)?.kernel_ns;
+    let Some(ours) = kernel_ns(subject::JSON) else {
+        return Vec::new();
+    };
+    [
+        (subject::FLOOR, OF_FLOOR),
+        (subject::HISTOGRAM, OF_HISTOGRAM),
+    ]
+    .into_iter()
+    .filter_map(|(name, limit)| {
+        let ratio = ours / kernel_ns(name)?;
+        Some(format!(
+            "{} costs {ratio:.2} times what \"{name}\" does; the budget is {limit}.",
+            subject::JSON
+        ))
+    })
+    .collect()
 }
 
 fn programs(page: &mut String, results: &Results) -> std::fmt::Result {
@@ -185,4 +216,37 @@ fn number(value: Option<f64>, digits: usize) -> String {
 
 fn seen(seen: Option<u64>, expected: u64) -> String {
     seen.map_or_else(|| "–".into(), |seen| format!("{seen} of {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, kernel_ns: f64) -> CostRow {
+        CostRow {
+            name: name.to_owned(),
+            kernel_ns: Some(kernel_ns),
+            cycle_ratio: 1.0,
+            user_ns: None,
+            rss_mib: None,
+            peak_rss_mib: None,
+            seen: None,
+            expected: 0,
+        }
+    }
+
+    #[test]
+    fn the_budget_is_about_ratios_within_a_run() {
+        let rows = [
+            row(subject::JSON, 1_365.0),
+            row(subject::FLOOR, 601.0),
+            row(subject::HISTOGRAM, 1_045.0),
+        ];
+        let lines = budget(&rows);
+        assert!(lines[0].contains("costs 2.27 times"), "{lines:?}");
+        assert!(lines[1].contains("costs 1.31 times"), "{lines:?}");
+        // What was not measured has no ratio.
+        assert_eq!(budget(&rows[..2]).len(), 1);
+        assert!(budget(&rows[1..]).is_empty());
+    }
 }

@@ -58,7 +58,7 @@ pub(crate) fn ours(tracer: &Path) -> Vec<Subject> {
     };
     vec![
         subject("zombie-trace", &[], Counting::Children),
-        subject("zombie-trace --json", &["--json"], Counting::Children),
+        subject(JSON, &["--json"], Counting::Children),
         subject("zombie-trace -s", &["-s", "--json"], Counting::Summary),
         subject(
             "zombie-trace -m 10ms",
@@ -73,10 +73,33 @@ pub(crate) fn ours(tracer: &Path) -> Vec<Subject> {
     ]
 }
 
+/// Ours with every record.
+pub(crate) const JSON: &str = "zombie-trace --json";
+/// The floor, as its table and its ratios name it.
+pub(crate) const FLOOR: &str = "floor: 5 programs, 4 clock reads";
+/// The cheapest script that measures how long zombies last.
+pub(crate) const HISTOGRAM: &str = "bpftrace hist";
+
 /// The others, and why those that are not here can't take part.
 pub(crate) fn others() -> (Vec<Subject>, Vec<String>) {
     let mut subjects = Vec::new();
     let mut skipped = Vec::new();
+    match std::env::current_exe() {
+        Ok(program) => {
+            for (name, args) in [
+                ("floor: 5 empty programs", &["floor"][..]),
+                (FLOOR, &["floor", "--clocks"]),
+            ] {
+                subjects.push(Subject {
+                    name,
+                    program: program.clone(),
+                    args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+                    count: Counting::None,
+                });
+            }
+        }
+        Err(error) => skipped.push(format!("the floor: {error}")),
+    }
     match find("exitsnoop") {
         Some(program) => subjects.push(Subject {
             name: "exitsnoop",
@@ -90,7 +113,7 @@ pub(crate) fn others() -> (Vec<Subject>, Vec<String>) {
         Some(program) => {
             for (name, script, count) in [
                 ("bpftrace printf", BPFTRACE_PRINTF, Counting::Lines),
-                ("bpftrace hist", BPFTRACE_HISTOGRAM, Counting::None),
+                (HISTOGRAM, BPFTRACE_HISTOGRAM, Counting::None),
             ] {
                 subjects.push(Subject {
                     name,

@@ -14,6 +14,7 @@ const _: () = assert!(size_of::<Descendant>() == 24);
 
 /// A descendant of the traced root that is running, as the iterator `list_descendants` writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[repr(C)]
 pub struct RunningDescendant {
     /// Its pid in the tracer's pid namespace.

@@ -4,6 +4,7 @@ pub const HOST_NAME_LEN: usize = 64;
 /// A host name other than the machine's, told of by the ring buffer before the first record that
 /// refers to it. A namespace that gets another name gets another id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[repr(C)]
 pub struct HostName {
     /// What [`Record::host_name`](crate::Record::host_name) refers to it by; never 0.
@@ -23,6 +24,7 @@ pub const CGROUP_PATH_LEN: usize = 504;
 /// A cgroup v2 that has been made just now, told of by the ring buffer: who looks its id up later
 /// may find it gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[repr(C)]
 pub struct NewCgroup {
     /// As [`Record::cgroup_id`](crate::Record::cgroup_id).

@@ -7,6 +7,7 @@ pub const COMM_LEN: usize = 16;
 /// Times are `CLOCK_MONOTONIC` in ns (`bpf_ktime_get_ns`) unless said otherwise; 0 is unknown.
 /// Pids are thread group ids in the tracer's pid namespace; 0 is unknown or not visible there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[repr(C)]
 pub struct Record {
     /// Address of the thread group leader's `task_struct`: the identity while the task lives.

@@ -3,6 +3,7 @@ use crate::{Record, flags};
 /// One process of a snapshot of the task list (`iter/task`): a zombie or a dying process that the
 /// tracer has a record of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[repr(C)]
 pub struct SnapshotEntry {
     /// The tracer's record of it.
@@ -26,6 +27,7 @@ const _: () = assert!(size_of::<SnapshotEntry>() == size_of::<Record>() + size_o
 
 /// A leader at the moment of a snapshot, from its `task_struct`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[repr(C)]
 pub struct TaskNow {
     /// `se.exec_start`: its CPU's run-queue clock when it last ran, in ns.
@@ -53,6 +55,7 @@ const _: () = assert!(size_of::<TaskNow>() == 40);
 /// The reader of a snapshot, seen from the kernel: relates its CPU's run-queue clock to
 /// `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes))]
 #[repr(C)]
 pub struct ClockSample {
     /// `CLOCK_MONOTONIC`, ns.

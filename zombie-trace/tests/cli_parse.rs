@@ -56,7 +56,7 @@ fn two_runs_to_compare() {
         (plain.base.as_path(), plain.new.as_path()),
         (Path::new("a"), Path::new("-"))
     );
-    assert!(!plain.json && plain.fail_if.is_empty());
+    assert!(!plain.json && plain.gates.conditions().is_empty());
     let all = diff(&[
         "--json",
         "a",
@@ -66,7 +66,12 @@ fn two_runs_to_compare() {
         "--fail-if=p50<-1%",
     ]);
     assert!(all.json);
-    let conditions: Vec<_> = all.fail_if.iter().map(ToString::to_string).collect();
+    let conditions: Vec<_> = all
+        .gates
+        .conditions()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(conditions, ["p99>+20%", "p50<-1%"]);
     refused(&["diff", "a"], &["<NEW>"]);
     refused(
@@ -91,7 +96,7 @@ fn nothing_asked_for() {
     assert!(cli.trace.run.command.is_empty());
     assert_eq!(cli.trace.run.tuning.backend, BackendChoice::Auto);
     assert!(!cli.trace.run.strict && cli.trace.run.tuning.btf.is_none() && cli.task.is_none());
-    assert_eq!(cli.trace.run.color, ColorWhen::Auto);
+    assert_eq!(cli.trace.run.color.when, ColorWhen::Auto);
     assert_eq!(cli.trace.run.tuning.max_zombies, DEFAULT_MAX_ZOMBIES);
     assert_eq!(cli.trace.run.tuning.buffer.bytes(), 4 << 20);
     // In text, what was reaped at once is not listed.
@@ -187,7 +192,7 @@ fn long_only() {
     assert_eq!(cli.trace.run.tuning.backend, BackendChoice::Tracepoint);
     assert_eq!(cli.trace.run.tuning.max_zombies, 4_194_304);
     assert_eq!(cli.trace.run.tuning.buffer.bytes(), 8 << 20);
-    assert_eq!(cli.trace.run.color, ColorWhen::Never);
+    assert_eq!(cli.trace.run.color.when, ColorWhen::Never);
 }
 
 #[test]
@@ -268,7 +273,8 @@ fn conditions_are_refused_with_the_place_of_the_mistake() {
     let conditions: Vec<_> = cli
         .trace
         .run
-        .fail_if
+        .gates
+        .conditions()
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -311,7 +317,10 @@ fn intervals_are_a_summary_over_time() {
 #[test]
 fn formats_are_for_conditions() {
     let cli = accepted(&["--fail-if", "max>1s", "--format", "junit=report.xml"]);
-    assert_eq!(cli.trace.run.format, Format::Junit("report.xml".into()));
+    assert_eq!(
+        *cli.trace.run.gates.format(),
+        Format::Junit("report.xml".into())
+    );
     accepted(&["ps", "--fail-if", "alive>9", "--format", "github"]);
     for args in [&["--format", "github"][..], &["ps", "--format", "github"]] {
         refused(args, &["--fail-if"]);

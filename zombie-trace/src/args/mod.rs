@@ -2,8 +2,10 @@
 
 mod backend_choice;
 mod buffer_size;
+mod color;
 mod files;
 mod filter;
+mod gate;
 mod scope;
 mod table;
 mod tuning;
@@ -11,8 +13,10 @@ pub(crate) mod user;
 
 pub use backend_choice::BackendChoice;
 pub use buffer_size::BufferSize;
+pub use color::ColorArgs;
 pub(crate) use files::Files;
 pub use filter::FilterArgs;
+pub use gate::{Conditions, GateArgs, OfARun, OfNow, OfRecordings, OfTwoRuns};
 pub use scope::ScopeArgs;
 pub use table::TableArgs;
 pub use tuning::TuningArgs;

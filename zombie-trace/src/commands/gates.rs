@@ -7,6 +7,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
+    args::{self, GateArgs},
     exit_code::ExitCode,
     gate::{Condition, Format, Judged, Verdict, render},
     stderr::{say, workflow_command},
@@ -27,7 +28,8 @@ impl Gates {
     ///
     /// # Errors
     /// The file of [`Format::Junit`] can't be created.
-    pub(crate) fn open(conditions: &[Condition], format: &Format) -> anyhow::Result<Self> {
+    pub(crate) fn open<K: args::Conditions>(args: &GateArgs<K>) -> anyhow::Result<Self> {
+        let format = args.format();
         let junit = match format {
             Format::Junit(path) => {
                 let opened =
@@ -37,7 +39,7 @@ impl Gates {
             _ => None,
         };
         Ok(Self {
-            conditions: conditions.to_vec(),
+            conditions: args.conditions().to_vec(),
             format: format.clone(),
             junit,
         })

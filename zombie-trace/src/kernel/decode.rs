@@ -1,5 +1,6 @@
 //! Raw bytes from the kernel to typed records. Never panics, whatever the bytes are.
 
+use zerocopy::FromBytes;
 use zombie_trace_common::{
     ClockSample, HostName, NewCgroup, Record, RunningDescendant, SnapshotEntry,
 };
@@ -58,26 +59,7 @@ pub fn descendants(bytes: &[u8]) -> Result<Vec<RunningDescendant>, DecodeError> 
     many(bytes, "running descendant")
 }
 
-/// A structure of which any bytes are a valid value.
-///
-/// # Safety
-/// It is `repr(C)`, of integers and arrays of them alone, without padding.
-unsafe trait Plain: Copy {}
-
-// SAFETY: the layout is asserted where it is defined.
-unsafe impl Plain for Record {}
-// SAFETY: as above.
-unsafe impl Plain for HostName {}
-// SAFETY: as above.
-unsafe impl Plain for NewCgroup {}
-// SAFETY: as above.
-unsafe impl Plain for ClockSample {}
-// SAFETY: as above.
-unsafe impl Plain for SnapshotEntry {}
-// SAFETY: as above.
-unsafe impl Plain for RunningDescendant {}
-
-fn many<T: Plain>(bytes: &[u8], what: &'static str) -> Result<Vec<T>, DecodeError> {
+fn many<T: FromBytes>(bytes: &[u8], what: &'static str) -> Result<Vec<T>, DecodeError> {
     let size = size_of::<T>();
     let len = bytes.len();
     if !len.is_multiple_of(size) {
@@ -89,16 +71,12 @@ fn many<T: Plain>(bytes: &[u8], what: &'static str) -> Result<Vec<T>, DecodeErro
         .collect()
 }
 
-fn one<T: Plain>(bytes: &[u8], what: &'static str) -> Result<T, DecodeError> {
-    if bytes.len() != size_of::<T>() {
-        return Err(DecodeError {
-            what,
-            size: size_of::<T>(),
-            len: bytes.len(),
-        });
-    }
-    // SAFETY: long enough, and any bytes are a `T`.
-    Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+fn one<T: FromBytes>(bytes: &[u8], what: &'static str) -> Result<T, DecodeError> {
+    T::read_from_bytes(bytes).map_err(|_| DecodeError {
+        what,
+        size: size_of::<T>(),
+        len: bytes.len(),
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ pub(crate) mod command;
 pub(crate) mod control;
 #[cfg(feature = "cli")]
 pub(crate) mod destination;
+#[cfg(test)]
+mod fakes;
 #[cfg(feature = "cli")]
 pub(crate) mod followed;
 mod found;

@@ -807,3 +807,6 @@ impl CommandLines {
 fn identity(record: &Record) -> TaskId {
     (record.task, record.start_boottime)
 }
+
+#[cfg(test)]
+mod tests;

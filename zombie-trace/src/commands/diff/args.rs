@@ -2,11 +2,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::{
-    args::Files,
-    gate::{Condition, Format},
-    text::ColorWhen,
-};
+use crate::args::{ColorArgs, Files, GateArgs, OfTwoRuns};
 
 const DIFF_HELP: &str = "\
 Examples:
@@ -40,17 +36,13 @@ pub struct DiffArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// When to use colour; NO_COLOR is honoured
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: ColorWhen,
+    /// Whether text is coloured.
+    #[command(flatten)]
+    pub color: ColorArgs<false>,
 
-    /// Exit with status 3 if NEW differs from BASE by this, such as 'p99>+20%' (repeatable)
-    #[arg(long, value_name = "COND", value_parser = Condition::of_two_runs)]
-    pub fail_if: Vec<Condition>,
-
-    /// How to report the conditions: text, github or junit=FILE
-    #[arg(long, default_value_t, requires = "fail_if")]
-    pub format: Format,
+    /// Conditions that must not hold.
+    #[command(flatten)]
+    pub gates: GateArgs<OfTwoRuns>,
 }
 
 impl DiffArgs {
@@ -65,6 +57,6 @@ impl DiffArgs {
     pub(crate) fn add_files(&self, files: &mut Files) {
         files.input("BASE", Some(&self.base));
         files.input("NEW", Some(&self.new));
-        files.format(&self.format);
+        self.gates.add_files(files);
     }
 }

@@ -34,7 +34,7 @@ use crate::{
 /// A recording can't be read or has no zombie times; the two are about different things; standard
 /// output or the file of `--format` can't be written.
 pub fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let gates = Gates::open(&args.fail_if, &args.format)?;
+    let gates = Gates::open(&args.gates)?;
     let base = Run::read(&args.base)?;
     let new = Run::read(&args.new)?;
     let scopes = [&base, &new].map(|run| run.start.as_ref().and_then(|start| start.scope.as_ref()));
@@ -81,7 +81,7 @@ fn write(
     } else {
         let look = sink::Look {
             width: output.width(),
-            color: output.colored(args.color),
+            color: output.colored(args.color.when),
         };
         let [base, new] = [base, new].map(|run| run.about.to_string());
         let text = sink::comparison(comparison, &base, &new, look);

@@ -1,7 +1,7 @@
 use clap::Args;
 
 use crate::{
-    text::ColorWhen,
+    args::ColorArgs,
     value::{Pid, TimeSpan},
 };
 
@@ -27,7 +27,7 @@ pub struct InspectArgs {
     #[arg(short, long, allow_hyphen_values = true, value_parser = TimeSpan::positive)]
     pub duration: Option<TimeSpan>,
 
-    /// When to use colour; NO_COLOR is honoured
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: ColorWhen,
+    /// Whether text is coloured.
+    #[command(flatten)]
+    pub color: ColorArgs<false>,
 }

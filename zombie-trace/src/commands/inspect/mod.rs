@@ -93,7 +93,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 
 /// That nobody reads on is fine.
 fn write(args: &InspectArgs, text: &str) -> anyhow::Result<()> {
-    let mut out = anstream::AutoStream::new(io::stdout(), args.color.into()).lock();
+    let mut out = anstream::AutoStream::new(io::stdout(), args.color.when.into()).lock();
     match out
         .write_all(encode(text).as_bytes())
         .and_then(|()| out.flush())

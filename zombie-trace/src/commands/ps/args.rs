@@ -1,9 +1,7 @@
 use clap::Args;
 
 use crate::{
-    args::{Files, FilterArgs, ScopeArgs},
-    gate::{Condition, Format},
-    text::ColorWhen,
+    args::{ColorArgs, Files, FilterArgs, GateArgs, OfNow, ScopeArgs},
     value::TimeSpan,
 };
 
@@ -47,23 +45,13 @@ pub struct PsArgs {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// When to use colour; NO_COLOR is honoured
-    #[arg(
-        long,
-        value_name = "WHEN",
-        default_value = "auto",
-        help_heading = "Output"
-    )]
-    pub color: ColorWhen,
+    /// Whether text is coloured.
+    #[command(flatten)]
+    pub color: ColorArgs,
 
-    /// Exit with status 3 if this holds: 'alive>10', 'oldest>1m' (repeatable)
-    #[arg(long, value_name = "COND", value_parser = Condition::of_now)]
-    #[arg(help_heading = "Output")]
-    pub fail_if: Vec<Condition>,
-
-    /// How to report the conditions: text, github or junit=FILE
-    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
-    pub format: Format,
+    /// Conditions that must not hold.
+    #[command(flatten)]
+    pub gates: GateArgs<OfNow>,
 }
 
 /// A number of seconds, or a length of time with its unit.
@@ -84,6 +72,6 @@ fn period(text: &str) -> Result<TimeSpan, String> {
 impl PsArgs {
     /// Adds the files that the command line names.
     pub(crate) fn add_files(&self, files: &mut Files) {
-        files.format(&self.format);
+        self.gates.add_files(files);
     }
 }

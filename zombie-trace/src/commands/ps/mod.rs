@@ -43,7 +43,7 @@ use crate::{
 /// can't be written.
 pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     let proc = Proc::open()?;
-    let gates = Gates::open(&args.fail_if, &args.format)?;
+    let gates = Gates::open(&args.gates)?;
     if let Some(every) = args.watch {
         watch::watch(every.into(), |output| {
             let seen = list_all(&proc, args)?;
@@ -124,7 +124,7 @@ fn text_of(args: &PsArgs, seen: &Seen, output: &Output) -> String {
     const ROWS: usize = 10;
     let look = sink::Look {
         width: output.width(),
-        color: output.colored(args.color),
+        color: output.colored(args.color.when),
     };
     let rows = if args.each { usize::MAX } else { ROWS };
     let text = sink::process_table(&seen.processes, look, rows);

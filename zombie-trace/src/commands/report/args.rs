@@ -2,11 +2,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::{
-    args::{Files, TableArgs},
-    gate::{Condition, Format},
-    text::ColorWhen,
-};
+use crate::args::{ColorArgs, Files, GateArgs, OfRecordings, TableArgs};
 
 const REPORT_EXAMPLES: &str = "\
 Examples:
@@ -51,23 +47,13 @@ pub struct ReportArgs {
     #[command(flatten)]
     pub tables: TableArgs,
 
-    /// Exit with status 3 if this holds for the runs, such as 'p99>50ms' (repeatable)
-    #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
-    #[arg(help_heading = "Output")]
-    pub fail_if: Vec<Condition>,
+    /// Conditions that must not hold.
+    #[command(flatten)]
+    pub gates: GateArgs<OfRecordings>,
 
-    /// How to report the conditions: text, github or junit=FILE
-    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
-    pub format: Format,
-
-    /// When to use colour; NO_COLOR is honoured
-    #[arg(
-        long,
-        value_name = "WHEN",
-        default_value = "auto",
-        help_heading = "Output"
-    )]
-    pub color: ColorWhen,
+    /// Whether text is coloured.
+    #[command(flatten)]
+    pub color: ColorArgs,
 }
 
 impl ReportArgs {
@@ -94,6 +80,6 @@ impl ReportArgs {
         files.output("--html", self.html.as_deref());
         files.output("--perfetto", self.perfetto.as_deref());
         files.output("--csv", self.csv.as_deref());
-        files.format(&self.format);
+        self.gates.add_files(files);
     }
 }

@@ -50,7 +50,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         .map(|path| Recording::open(path))
         .collect::<Result<Vec<_>, _>>()?;
     warn_of_copies(args, &recordings);
-    let gates = Gates::open(&args.fail_if, &args.format)?;
+    let gates = Gates::open(&args.gates)?;
     let mut report = match read(args, recordings) {
         Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::Success),
         report => report?,
@@ -63,7 +63,8 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         ..Figures::new(&report.summary)
     };
     report.gates = args
-        .fail_if
+        .gates
+        .conditions()
         .iter()
         .map(|&condition| Judged {
             condition,
@@ -188,7 +189,7 @@ fn write(args: &ReportArgs, report: &Report) -> io::Result<()> {
     }
     let look = Look {
         width: output.width(),
-        color: output.colored(args.color),
+        color: output.colored(args.color.when),
     };
     text::write(report, look, args.tables.into(), &mut Encoded(output))
 }

@@ -7,12 +7,12 @@ use clap::{ArgAction, Args, error::ErrorKind};
 use nix::unistd::User;
 
 use crate::{
-    args::{self, Files, FilterArgs, ScopeArgs, TableArgs, TuningArgs},
+    args::{
+        self, ColorArgs, Files, FilterArgs, GateArgs, OfARun, ScopeArgs, TableArgs, TuningArgs,
+    },
     filter::Filter,
-    gate::{Condition, Format},
     run::destination::Target,
     sink,
-    text::ColorWhen,
     value::{TimeSpan, TimeSpanError},
 };
 
@@ -69,24 +69,13 @@ pub struct RunArgs {
     #[command(flatten)]
     pub tables: TableArgs,
 
-    /// Exit with status 3 if this holds at the end, such as 'p99>50ms' (repeatable)
-    #[arg(long, value_name = "COND", value_parser = Condition::of_a_run)]
-    #[arg(help_heading = "Output")]
-    pub fail_if: Vec<Condition>,
+    /// Conditions that must not hold.
+    #[command(flatten)]
+    pub gates: GateArgs<OfARun>,
 
-    /// How to report the conditions: text, github or junit=FILE
-    #[arg(long, default_value_t, requires = "fail_if", help_heading = "Output")]
-    pub format: Format,
-
-    /// When to use colour; NO_COLOR is honoured
-    #[arg(
-        long,
-        value_name = "WHEN",
-        default_value = "auto",
-        hide_possible_values = false
-    )]
-    #[arg(help_heading = "Output")]
-    pub color: ColorWhen,
+    /// Whether text is coloured.
+    #[command(flatten)]
+    pub color: ColorArgs,
 
     /// Print only warnings and errors on stderr
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
@@ -187,7 +176,7 @@ impl RunArgs {
             "COMMAND",
             program.filter(|path| path.parent() != Some(Path::new(""))),
         );
-        files.format(&self.format);
+        self.gates.add_files(files);
     }
 
     /// Where text goes that has no file.
@@ -248,7 +237,7 @@ impl TraceArgs {
             timestamps: self.timestamps,
             tables: self.run.tables.into(),
             each: self.each,
-            color: self.run.color,
+            color: self.run.color.when,
         }
     }
 

@@ -120,11 +120,7 @@ async fn trace(
         Ok(program) => program,
         Err(error) => return Ok(Finished::before_it_began(refuse(&error))),
     };
-    let terminal = match &args.user {
-        Some(user) => Terminal::open(user, signals.sender())
-            .context("--user: cannot make a terminal for COMMAND")?,
-        None => None,
-    };
+    let terminal = open_terminal(args, &signals)?;
     let mut scope = args.scope.resolve()?;
     if program.is_some() {
         // A command is our own child, and all that it starts our descendants.
@@ -137,7 +133,7 @@ async fn trace(
         tracer = attach_aside(args, scope.clone())? => tracer?,
     };
     let (mut destination, output) = Destination::open(&plan.target)?;
-    let gates = Gates::open(&args.fail_if, &args.format)?;
+    let gates = Gates::open(&args.gates)?;
     let backend = tracer.backend();
     let start = start_line(&plan, &tracer);
     let live_line = plan.live_line.take();
@@ -162,14 +158,15 @@ async fn trace(
     }
     let deadline = args.duration.map(|limit| Instant::now() + limit.into());
     if outcome.is_ok() && refused.is_none() {
-        let begun = executed(traced.as_ref());
-        let mut followed = Followed {
-            traced: traced.as_mut(),
-            signals: &mut signals,
-        };
-        let follow = session.follow(&mut followed, deadline);
-        outcome = replacing(&mut destination, begun, follow).await;
-        session.end_observation();
+        let traced = traced.as_mut();
+        outcome = follow(
+            &mut session,
+            &mut destination,
+            traced,
+            &mut signals,
+            deadline,
+        )
+        .await;
     }
     if let Some(error) = traced.as_ref().and_then(Traced::start_error) {
         refused = Some(refuse(&error));
@@ -228,6 +225,30 @@ impl Finished {
     }
 }
 
+/// The terminal that COMMAND gets from `--user`, if one is needed.
+fn open_terminal(args: &RunArgs, signals: &Signals) -> anyhow::Result<Option<Terminal>> {
+    let Some(user) = &args.user else {
+        return Ok(None);
+    };
+    Terminal::open(user, signals.sender()).context("--user: cannot make a terminal for COMMAND")
+}
+
+/// Follows the run to its end. Gives the status of COMMAND, if there is one.
+async fn follow(
+    session: &mut Session,
+    destination: &mut Destination,
+    traced: Option<&mut Traced>,
+    signals: &mut Signals,
+    deadline: Option<Instant>,
+) -> Result<Option<ExitStatus>, Trouble> {
+    let begun = executed(traced.as_deref());
+    let mut followed = Followed { traced, signals };
+    let follow = session.follow(&mut followed, deadline);
+    let outcome = replacing(destination, begun, follow).await;
+    session.end_observation();
+    outcome
+}
+
 /// Shows the summary of a run whose output is no text. Nobody has to read it.
 async fn show_summary(
     target: &Target,
@@ -239,7 +260,7 @@ async fn show_summary(
     let (screen, queue) = Destination::open(target)?;
     let options = sink::Options {
         summary_only: true,
-        color: args.color,
+        color: args.color.when,
         ..sink::Options::default()
     };
     let mut text = sink::new(options, queue);
