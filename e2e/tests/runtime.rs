@@ -288,13 +288,13 @@ fn outer_parent() -> Outcome {
             let lines = crate::tracer::json_lines(&ps.stdout);
             lines.into_iter().find(|line| line["type"] == "alive")
         });
-        let inspect = row
-            .as_ref()
-            .map(|row| inside(&["inspect", &row["pid"].to_string()]));
+        let row = row.and_then(|row| {
+            let inspect = inside(&["inspect", &row["pid"].to_string()])?;
+            Ok((row, inspect))
+        });
         let _ = outer.kill();
         let _ = outer.wait();
-        let row = row?;
-        let inspect = inspect.map_err(Clone::clone)??;
+        let (row, inspect) = row?;
         let text = String::from_utf8_lossy(&inspect.stdout).into_owned();
         let finding = "its parent is outside this pid namespace: look from the host";
         ensure!(

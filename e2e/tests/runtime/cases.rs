@@ -336,6 +336,17 @@ func main() {
     .at_one_look("never-waits")
     .advises("perl", "until it returns 0 or -1"),
     case(
+        "perl-with-an-inherited-mask",
+        Python(
+            "import os, signal, subprocess, time\n\
+             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])\n\
+             subprocess.run(['perl', '-e', '$SIG{CHLD} = sub { 1 while waitpid(-1, 1) > 0 }; \
+             fork or exit; sleep 600'])",
+        ),
+    )
+    .says("blocks-sigchld", ", its own parent, blocks it too: the mask may be inherited")
+    .advises("perl", "unblock SIGCHLD"),
+    case(
         "perl-waits-in-a-namespace",
         Perl("fork or exec 'sleep', 600; fork or exit; exec 'sleep', 600 unless my $pid = fork; \
               waitpid $pid, 0"),

@@ -537,11 +537,22 @@ fn blocks_sigchld(case: &Case<'_>) -> Option<Claim> {
     if !case.pending() || !case.all(|thread| thread.blocks_sigchld) {
         return None;
     }
+    let inherited = case
+        .parent
+        .mask_from
+        .as_ref()
+        .map_or_else(String::new, |other| {
+            let other = named(other);
+            format!("; {other}, its own parent, blocks it too: the mask may be inherited")
+        });
     if case.parent.sigchld == Disposition::Handler {
-        return claim(
+        return Some((
             Cause::BlocksSigchld,
-            "has SIGCHLD pending, which all its threads block: they do so while its handler runs, too",
-        );
+            format!(
+                "has SIGCHLD pending, which all its threads block: they do so while its handler runs, too\
+                 {inherited}"
+            ),
+        ));
     }
     let sleeps = match case.any(|thread| matches!(thread.wait, Wait::Unreadable(_))) {
         true => "has not taken it",
@@ -549,7 +560,7 @@ fn blocks_sigchld(case: &Case<'_>) -> Option<Claim> {
     };
     Some((
         Cause::BlocksSigchld,
-        format!("blocks SIGCHLD, which is pending, and {sleeps}"),
+        format!("blocks SIGCHLD, which is pending, and {sleeps}{inherited}"),
     ))
 }
 

@@ -45,6 +45,7 @@ fn parent() -> ParentFacts {
         pidfds: Vec::new(),
         vfork: None,
         pipe: None,
+        mask_from: None,
         age_ns: None,
         throttled: None,
     }
@@ -95,6 +96,22 @@ fn a_blocked_signal_is_blocked_by_every_thread() {
         parent.threads.push(thread());
     };
     assert_eq!(with(one_of_two), Cause::Unknown);
+}
+
+#[test]
+fn a_mask_may_be_inherited() {
+    let found = with_history(old(), |parent| {
+        parent.pending = true;
+        parent.threads[0].blocks_sigchld = true;
+        parent.mask_from = Some(other(9));
+    });
+    assert_eq!(found.cause, Cause::BlocksSigchld);
+    assert!(
+        found.finding.ends_with(
+            "; process 9 (other), its own parent, blocks it too: the mask may be inherited"
+        ),
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -191,6 +191,7 @@ impl Look {
                 .iter()
                 .find_map(|thread| vfork_child(&directory, thread)),
             pipe: pipe_read(pid, &directory, &threads),
+            mask_from: mask_from(&stat, &threads),
             age_ns: age_ns(&stat),
             throttled: self
                 .cgroups
@@ -288,6 +289,16 @@ fn polled(process: &Path, [array, len, ..]: [u64; 4]) -> Option<Vec<u32>> {
         (events & libc::POLLIN != 0).then(|| u32::try_from(fd).ok())?
     });
     Some(entries.collect())
+}
+
+/// The parent of a process, if both block SIGCHLD.
+fn mask_from(stat: &Stat, threads: &[ThreadFacts]) -> Option<OtherProcess> {
+    if stat.ppid <= 1 || !threads.iter().all(|thread| thread.blocks_sigchld) {
+        return None;
+    }
+    let status = Status::read(&directory(stat.ppid)).ok()?;
+    let blocks = status.has_signal("SigBlk", libc::SIGCHLD);
+    blocks.then(|| descriptors::other(stat.ppid))?
 }
 
 fn age_ns(stat: &Stat) -> Option<u64> {
