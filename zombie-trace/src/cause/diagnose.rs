@@ -208,6 +208,22 @@ impl Case<'_> {
         }
     }
 
+    /// The age of the zombie, if so little says nothing about a parent that can be a real init: no
+    /// application's runtime, and takes SIGCHLD.
+    fn is_in_time(&self) -> Option<u64> {
+        const INITS_TAKE: u64 = 1_000_000_000;
+        let age = self.history?.age_ns;
+        let parent = self.parent;
+        let can_be_init = matches!(
+            parent.runtime,
+            None | Some(LanguageRuntime::C | LanguageRuntime::Rust)
+        );
+        let takes = parent.sigchld == Disposition::Handler
+            || parent.has_signalfd == Some(true)
+            || self.all(|thread| thread.blocks_sigchld);
+        (age < INITS_TAKE && can_be_init && takes).then_some(age)
+    }
+
     /// The main thread waits for events, as an idle event loop does.
     fn is_in_epoll(&self) -> bool {
         let function = self.main_thread().and_then(|main| main.wchan.as_deref());
@@ -344,6 +360,16 @@ fn is_no_init(case: &Case<'_>) -> Option<Claim> {
     if !case.parent.is_init || case.zombie.foreign == Some(false) {
         return None;
     }
+    if let Some(age) = case.is_in_time() {
+        return Some((
+            Cause::Unknown,
+            format!(
+                "is PID 1 of its pid namespace and takes SIGCHLD, but has not reaped it in the {} since \
+                 then",
+                human(age)
+            ),
+        ));
+    }
     let inherited = match case.zombie.foreign {
         Some(true) => ", and has inherited this one, which it did not make",
         _ => "",
@@ -452,15 +478,16 @@ fn reaps_late(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let every = human(every_ns);
-    let how = match (before_starts, reaped > rounds) {
-        (true, _) => {
-            format!("reaps just before it starts the next child, every {every} on average")
-        }
-        (_, true) => format!(
+    let how = match reaped > rounds {
+        true => format!(
             "reaps every {every} on average, {:.1} children each time",
             reaped as f64 / rounds as f64
         ),
-        (_, false) => format!("reaps one child every {every} on average"),
+        false => format!("reaps one child every {every} on average"),
+    };
+    let when = match before_starts {
+        true => ", just before it starts the next child",
+        false => "",
     };
     let left = match history.zombies {
         0 | 1 => String::new(),
@@ -469,7 +496,7 @@ fn reaps_late(case: &Case<'_>) -> Option<Claim> {
     Some((
         Cause::ReapsLate,
         format!(
-            "{how} ({} in the {} that it was watched, the last {} ago){left}",
+            "{how}{when} ({} in the {} that it was watched, the last {} ago){left}",
             reaps.count,
             human(history.watched_ns),
             human(reaps.since_last_ns),

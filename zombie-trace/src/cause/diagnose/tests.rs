@@ -344,6 +344,25 @@ fn a_new_zombie_has_no_cause_yet() {
 }
 
 #[test]
+fn an_init_that_takes_sigchld_has_a_second() {
+    let found = |age_ns, runtime| {
+        let history = History {
+            age_ns,
+            ..History::default()
+        };
+        with_history(history, |parent| {
+            parent.is_init = true;
+            parent.sigchld = Disposition::Handler;
+            parent.runtime = Some(runtime);
+        })
+    };
+    use LanguageRuntime::{C, Node};
+    assert_eq!(found(900_000_000, C).cause, Cause::Unknown);
+    assert_eq!(found(1_100_000_000, C).cause, Cause::InitNeverWaits);
+    assert_eq!(found(900_000_000, Node).cause, Cause::InitNeverWaits);
+}
+
+#[test]
 fn a_thread_that_waits_for_signals_takes_them() {
     let found = with_history(old(), |parent| {
         parent.threads[0].blocks_sigchld = true;
@@ -466,7 +485,7 @@ fn one_that_reaps_in_its_own_time_reaps_late() {
         ..pace
     };
     let finding = reaping(history, reaps, before).finding;
-    assert!(finding.contains("just before it starts the next child"));
+    assert!(finding.contains("every 1.00 s on average, just before it starts the next child"));
 }
 
 #[test]
