@@ -352,6 +352,7 @@ func main() {
               waitpid $pid, 0"),
     )
     .says("waits-for-other", "of its own pid namespace alone")
+    .at_one_look("init-never-waits")
     .advises("perl", "waitpid(-1, WNOHANG)"),
     case("sleep-after-process-substitution", Bash("exec 3< <(sleep 0.5); exec sleep 600"))
         .says("foreign-child", "did not make it")

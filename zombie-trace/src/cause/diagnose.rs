@@ -224,6 +224,13 @@ impl Case<'_> {
         (age < INITS_TAKE && can_be_init && takes).then_some(age)
     }
 
+    /// Whom it waits for, if all that could reap the zombie wait for others.
+    fn waits_for(&self) -> Option<String> {
+        let mut others = self.able().map(|thread| other_target(thread, self));
+        let first = others.next()??;
+        others.all(|other| other.is_some()).then_some(first)
+    }
+
     /// The main thread waits for events, as an idle event loop does.
     fn is_in_epoll(&self) -> bool {
         let function = self.main_thread().and_then(|main| main.wchan.as_deref());
@@ -375,11 +382,14 @@ fn is_no_init(case: &Case<'_>) -> Option<Claim> {
         _ => "",
     };
     let reaping = case.reaping();
+    let does = match case.waits_for() {
+        Some(other) => format!("it is blocked in a wait for {other} alone"),
+        None => "it is not waiting for any child now".to_owned(),
+    };
     Some((
         Cause::InitNeverWaits,
         format!(
-            "is PID 1 of its pid namespace, to which orphans go{inherited}, but it is not waiting for \
-             any child now{reaping}"
+            "is PID 1 of its pid namespace, to which orphans go{inherited}, but {does}{reaping}"
         ),
     ))
 }
@@ -418,11 +428,10 @@ fn is_in_system(case: &Case<'_>) -> Option<Claim> {
 
 /// All that could reap it wait for others: one thread of many that does is no reason.
 fn waits_for_other(case: &Case<'_>) -> Option<Claim> {
-    let mut others = case.able().map(|thread| other_target(thread, case));
-    let first = others.next()??;
-    others.all(|other| other.is_some()).then_some((
+    let other = case.waits_for()?;
+    Some((
         Cause::WaitsForOther,
-        format!("is blocked in a wait for {first} alone"),
+        format!("is blocked in a wait for {other} alone"),
     ))
 }
 
@@ -647,7 +656,7 @@ fn interpreter_takes_its_time(case: &Case<'_>) -> Option<Claim> {
                  no thread is waiting for this one{reaping}{place}"
             ),
         )),
-        Shell if !has_reaped => Some((
+        Shell => Some((
             Cause::HandlerLeavesIt,
             format!(
                 "is a shell, which reaps background jobs when it waits for a command, and is not \

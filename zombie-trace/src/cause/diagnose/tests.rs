@@ -344,6 +344,21 @@ fn a_new_zombie_has_no_cause_yet() {
 }
 
 #[test]
+fn an_init_that_waits_for_one_child_is_not_called_idle() {
+    let found = with_history(old(), |parent| {
+        parent.is_init = true;
+        parent.threads[0].wait = waiting(WaitTarget::Pid(101), libc::WEXITED);
+    });
+    assert_eq!(found.cause, Cause::InitNeverWaits);
+    assert!(
+        found
+            .finding
+            .ends_with("but it is blocked in a wait for process 101 alone"),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn an_init_that_takes_sigchld_has_a_second() {
     let found = |age_ns, runtime| {
         let history = History {
