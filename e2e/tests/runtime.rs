@@ -187,7 +187,7 @@ fn at_one_look(case: &Case, tracer: u32) -> Result<Option<[String; 3]>, String> 
 
 /// A parent that starts long after the tracer was not watched before.
 fn watched_since_its_start() -> Outcome {
-    let late = "sleep 2; exec 9>&1; perl -e 'fork or exit 3; sleep 600'";
+    let late = "sleep 2; perl -e 'fork or exit 3; sleep 600' > /dev/null 2>&1; :";
     let mut tracer = Tracer::json(["--alive-after", "300ms"])
         .command(["bash", "-c", late])
         .start()?;
