@@ -280,6 +280,10 @@ fn polled(process: &Path, [array, len, ..]: [u64; 4]) -> Option<Vec<u32>> {
     /// `struct pollfd`.
     const SIZE: usize = 8;
     let len = usize::try_from(len).ok()?.min(MOST_POLLED);
+    // A page of a file can take its file system for ever to read.
+    if !is_anonymous(process, array) {
+        return None;
+    }
     let mut bytes = vec![0; len * SIZE];
     let memory = fs::File::open(process.join("mem")).ok()?;
     memory.read_exact_at(&mut bytes, array).ok()?;
@@ -289,6 +293,21 @@ fn polled(process: &Path, [array, len, ..]: [u64; 4]) -> Option<Vec<u32>> {
         (events & libc::POLLIN != 0).then(|| u32::try_from(fd).ok())?
     });
     Some(entries.collect())
+}
+
+/// Whether an address is in memory that no file backs (proc_pid_maps(5)).
+fn is_anonymous(process: &Path, address: u64) -> bool {
+    let maps = fs::read_to_string(process.join("maps")).unwrap_or_default();
+    maps.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let range = fields.next().and_then(|range| range.split_once('-'));
+        let Some((start, end)) = range else {
+            return false;
+        };
+        let number = |text| u64::from_str_radix(text, 16).unwrap_or(0);
+        // Permissions, offset and device lie between.
+        (number(start)..number(end)).contains(&address) && fields.nth(3) == Some("0")
+    })
 }
 
 /// The parent of a process, if both block SIGCHLD.
