@@ -281,10 +281,14 @@ fn polled(process: &Path, [array, len, ..]: [u64; 4]) -> Option<Vec<u32>> {
     const SIZE: usize = 8;
     let len = usize::try_from(len).ok()?.min(MOST_POLLED);
     // A page of a file can take its file system for ever to read.
-    if !is_anonymous(process, array) {
+    let mut bytes = vec![0; len * SIZE];
+    let last = array.checked_add(bytes.len() as u64)?.checked_sub(1)?;
+    if ![array, last]
+        .iter()
+        .all(|&address| is_anonymous(process, address))
+    {
         return None;
     }
-    let mut bytes = vec![0; len * SIZE];
     let memory = fs::File::open(process.join("mem")).ok()?;
     memory.read_exact_at(&mut bytes, array).ok()?;
     let entries = bytes.chunks_exact(SIZE).filter_map(|entry| {
