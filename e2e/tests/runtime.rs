@@ -187,7 +187,7 @@ fn at_one_look(case: &Case, tracer: u32) -> Result<Option<[String; 3]>, String> 
 
 /// A parent that starts long after the tracer was not watched before.
 fn watched_since_its_start() -> Outcome {
-    let late = "sleep 2; exec 9>&1; perl -e 'fork or exit 3; sleep 600'";
+    let late = "sleep 2; perl -e 'fork or exit 3; sleep 600' > /dev/null 2>&1; :";
     let mut tracer = Tracer::json(["--alive-after", "300ms"])
         .command(["bash", "-c", late])
         .start()?;
@@ -288,13 +288,13 @@ fn outer_parent() -> Outcome {
             let lines = crate::tracer::json_lines(&ps.stdout);
             lines.into_iter().find(|line| line["type"] == "alive")
         });
-        let inspect = row
-            .as_ref()
-            .map(|row| inside(&["inspect", &row["pid"].to_string()]));
+        let row = row.and_then(|row| {
+            let inspect = inside(&["inspect", &row["pid"].to_string()])?;
+            Ok((row, inspect))
+        });
         let _ = outer.kill();
         let _ = outer.wait();
-        let row = row?;
-        let inspect = inspect.map_err(Clone::clone)??;
+        let (row, inspect) = row?;
         let text = String::from_utf8_lossy(&inspect.stdout).into_owned();
         let finding = "its parent is outside this pid namespace: look from the host";
         ensure!(

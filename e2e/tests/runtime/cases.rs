@@ -189,7 +189,7 @@ func main() {
         Php("$process = proc_open(['true'], [], $pipes); for (;;) sleep(600);"),
     )
     .advises("php", "proc_close()"),
-    case("php-shell-exec", Php("shell_exec('sleep 600 & true');"))
+    case("php-shell-exec", Php("shell_exec('sleep 600 2> /dev/null & true');"))
         .says("parent-reads-pipe", "whose other end process ")
         .advises("php", "write end"),
     case("ruby-without-wait", Ruby("fork { exit }; sleep"))
@@ -201,7 +201,7 @@ func main() {
     )
     .says("never-waits", "no thread is waiting for this one")
     .advises("ruby", "Process.detach(pid)"),
-    case("ruby-backtick", Ruby("`sleep 600 & true`"))
+    case("ruby-backtick", Ruby("`sleep 600 2> /dev/null & true`"))
         .says("parent-reads-pipe", "whose other end process ")
         .advises("ruby", "write end"),
     case(
@@ -249,7 +249,7 @@ func main() {
         "python-reaps-when-it-starts-the-next",
         Python("import subprocess, time\nwhile True:\n  subprocess.Popen(['true'])\n  time.sleep(1)"),
     )
-    .says("reaps-late", "reaps just before it starts the next child, every 1.")
+    .says("reaps-late", " on average, just before it starts the next child")
     .at_one_look("never-waits")
     .advises("python", "Popen"),
     case(
@@ -306,8 +306,8 @@ func main() {
         Python(
             "import os, tempfile\nif os.fork() == 0: os._exit(0)\n\
              fifo = tempfile.mkdtemp() + '/fifo'\nos.mkfifo(fifo)\n\
-             os.posix_spawn('/bin/true', ['true'], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, fifo, \
-             os.O_RDONLY, 0)])",
+             os.posix_spawn('/bin/true', ['true'], {}, file_actions=[(os.POSIX_SPAWN_CLOSE, 1), \
+             (os.POSIX_SPAWN_CLOSE, 2), (os.POSIX_SPAWN_OPEN, 0, fifo, os.O_RDONLY, 0)])",
         ),
     )
     .says("parent-in-vfork", "waits in vfork until its new child, process ")
@@ -336,11 +336,23 @@ func main() {
     .at_one_look("never-waits")
     .advises("perl", "until it returns 0 or -1"),
     case(
+        "perl-with-an-inherited-mask",
+        Python(
+            "import os, signal, subprocess, time\n\
+             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])\n\
+             subprocess.run(['perl', '-e', '$SIG{CHLD} = sub { 1 while waitpid(-1, 1) > 0 }; \
+             fork or exit; sleep 600'])",
+        ),
+    )
+    .says("blocks-sigchld", ", its own parent, blocks it too: the mask may be inherited")
+    .advises("perl", "unblock SIGCHLD"),
+    case(
         "perl-waits-in-a-namespace",
         Perl("fork or exec 'sleep', 600; fork or exit; exec 'sleep', 600 unless my $pid = fork; \
               waitpid $pid, 0"),
     )
     .says("waits-for-other", "of its own pid namespace alone")
+    .at_one_look("init-never-waits")
     .advises("perl", "waitpid(-1, WNOHANG)"),
     case("sleep-after-process-substitution", Bash("exec 3< <(sleep 0.5); exec sleep 600"))
         .says("foreign-child", "did not make it")
@@ -362,7 +374,7 @@ func main() {
 #include <unistd.h>
 void *run(void *unused) { sleep(600); return 0; }
 int main() {
-    if (!fork()) { pthread_t thread; pthread_create(&thread, 0, run, 0); pthread_exit(0); }
+    if (!fork()) { close(1); close(2); pthread_t thread; pthread_create(&thread, 0, run, 0); pthread_exit(0); }
     sleep(600);
 }"),
     )
@@ -375,7 +387,7 @@ int main() {
 #include <sys/wait.h>
 #include <unistd.h>
 void reap(int signal) { while (waitpid(-1, 0, WNOHANG) > 0); }
-int main() { signal(SIGCHLD, reap); if (!fork()) { usleep(300000); _exit(0); } return system("exec sleep 600"); }"#),
+int main() { signal(SIGCHLD, reap); if (!fork()) { usleep(300000); _exit(0); } return system("exec sleep 600 > /dev/null 2>&1"); }"#),
     )
     .says("waits-for-other", "is in system(), which holds SIGCHLD back until its command, process ")
     .advises("c", "do not run a long command by system()"),

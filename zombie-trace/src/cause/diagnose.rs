@@ -208,6 +208,29 @@ impl Case<'_> {
         }
     }
 
+    /// The age of the zombie, if so little says nothing about a parent that can be a real init: no
+    /// application's runtime, and takes SIGCHLD.
+    fn is_in_time(&self) -> Option<u64> {
+        const INITS_TAKE: u64 = 1_000_000_000;
+        let age = self.history?.age_ns;
+        let parent = self.parent;
+        let can_be_init = matches!(
+            parent.runtime,
+            None | Some(LanguageRuntime::C | LanguageRuntime::Rust)
+        );
+        let takes = parent.sigchld == Disposition::Handler
+            || parent.has_signalfd == Some(true)
+            || self.all(|thread| thread.blocks_sigchld);
+        (age < INITS_TAKE && can_be_init && takes).then_some(age)
+    }
+
+    /// Whom it waits for, if all that could reap the zombie wait for others.
+    fn waits_for(&self) -> Option<String> {
+        let mut others = self.able().map(|thread| other_target(thread, self));
+        let first = others.next()??;
+        others.all(|other| other.is_some()).then_some(first)
+    }
+
     /// The main thread waits for events, as an idle event loop does.
     fn is_in_epoll(&self) -> bool {
         let function = self.main_thread().and_then(|main| main.wchan.as_deref());
@@ -344,16 +367,29 @@ fn is_no_init(case: &Case<'_>) -> Option<Claim> {
     if !case.parent.is_init || case.zombie.foreign == Some(false) {
         return None;
     }
+    if let Some(age) = case.is_in_time() {
+        return Some((
+            Cause::Unknown,
+            format!(
+                "is PID 1 of its pid namespace and takes SIGCHLD, but has not reaped it in the {} since \
+                 then",
+                human(age)
+            ),
+        ));
+    }
     let inherited = match case.zombie.foreign {
         Some(true) => ", and has inherited this one, which it did not make",
         _ => "",
     };
     let reaping = case.reaping();
+    let does = match case.waits_for() {
+        Some(other) => format!("it is blocked in a wait for {other} alone"),
+        None => "it is not waiting for any child now".to_owned(),
+    };
     Some((
         Cause::InitNeverWaits,
         format!(
-            "is PID 1 of its pid namespace, to which orphans go{inherited}, but it is not waiting for \
-             any child now{reaping}"
+            "is PID 1 of its pid namespace, to which orphans go{inherited}, but {does}{reaping}"
         ),
     ))
 }
@@ -392,11 +428,10 @@ fn is_in_system(case: &Case<'_>) -> Option<Claim> {
 
 /// All that could reap it wait for others: one thread of many that does is no reason.
 fn waits_for_other(case: &Case<'_>) -> Option<Claim> {
-    let mut others = case.able().map(|thread| other_target(thread, case));
-    let first = others.next()??;
-    others.all(|other| other.is_some()).then_some((
+    let other = case.waits_for()?;
+    Some((
         Cause::WaitsForOther,
-        format!("is blocked in a wait for {first} alone"),
+        format!("is blocked in a wait for {other} alone"),
     ))
 }
 
@@ -452,15 +487,16 @@ fn reaps_late(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let every = human(every_ns);
-    let how = match (before_starts, reaped > rounds) {
-        (true, _) => {
-            format!("reaps just before it starts the next child, every {every} on average")
-        }
-        (_, true) => format!(
+    let how = match reaped > rounds {
+        true => format!(
             "reaps every {every} on average, {:.1} children each time",
             reaped as f64 / rounds as f64
         ),
-        (_, false) => format!("reaps one child every {every} on average"),
+        false => format!("reaps one child every {every} on average"),
+    };
+    let when = match before_starts {
+        true => ", just before it starts the next child",
+        false => "",
     };
     let left = match history.zombies {
         0 | 1 => String::new(),
@@ -469,7 +505,7 @@ fn reaps_late(case: &Case<'_>) -> Option<Claim> {
     Some((
         Cause::ReapsLate,
         format!(
-            "{how} ({} in the {} that it was watched, the last {} ago){left}",
+            "{how}{when} ({} in the {} that it was watched, the last {} ago){left}",
             reaps.count,
             human(history.watched_ns),
             human(reaps.since_last_ns),
@@ -537,11 +573,22 @@ fn blocks_sigchld(case: &Case<'_>) -> Option<Claim> {
     if !case.pending() || !case.all(|thread| thread.blocks_sigchld) {
         return None;
     }
+    let inherited = case
+        .parent
+        .mask_from
+        .as_ref()
+        .map_or_else(String::new, |other| {
+            let other = named(other);
+            format!("; {other}, its own parent, blocks it too: the mask may be inherited")
+        });
     if case.parent.sigchld == Disposition::Handler {
-        return claim(
+        return Some((
             Cause::BlocksSigchld,
-            "has SIGCHLD pending, which all its threads block: they do so while its handler runs, too",
-        );
+            format!(
+                "has SIGCHLD pending, which all its threads block: they do so while its handler runs, too\
+                 {inherited}"
+            ),
+        ));
     }
     let sleeps = match case.any(|thread| matches!(thread.wait, Wait::Unreadable(_))) {
         true => "has not taken it",
@@ -549,7 +596,7 @@ fn blocks_sigchld(case: &Case<'_>) -> Option<Claim> {
     };
     Some((
         Cause::BlocksSigchld,
-        format!("blocks SIGCHLD, which is pending, and {sleeps}"),
+        format!("blocks SIGCHLD, which is pending, and {sleeps}{inherited}"),
     ))
 }
 
@@ -609,7 +656,7 @@ fn interpreter_takes_its_time(case: &Case<'_>) -> Option<Claim> {
                  no thread is waiting for this one{reaping}{place}"
             ),
         )),
-        Shell if !has_reaped => Some((
+        Shell => Some((
             Cause::HandlerLeavesIt,
             format!(
                 "is a shell, which reaps background jobs when it waits for a command, and is not \

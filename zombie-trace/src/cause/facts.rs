@@ -136,6 +136,8 @@ pub struct ParentFacts {
     pub vfork: Option<OtherProcess>,
     /// The pipe that it is blocked reading.
     pub pipe: Option<PipeFacts>,
+    /// Its own parent, if that blocks SIGCHLD as all its threads do: the mask may be inherited.
+    pub mask_from: Option<OtherProcess>,
     /// How long it has been there, ns; `None` if that is not known.
     pub age_ns: Option<u64>,
     /// How often its cgroup's cpu.max has stopped it for the rest of a period; `None` without such a limit.

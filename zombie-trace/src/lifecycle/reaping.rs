@@ -2,13 +2,16 @@ use std::collections::VecDeque;
 
 use foldhash::HashMap;
 
-use crate::{cause::Pace, model::Comm};
+use crate::cause::Pace;
 
 /// How parents reap: for each that has reaped a child, how many and when. A bounded memory.
 #[derive(Clone, Debug, Default)]
 pub struct Reaping {
-    parents: HashMap<(u32, Comm), Reaps>,
+    parents: HashMap<ParentId, Reaps>,
 }
+
+/// Pid and address of a parent's `task_struct`, which it keeps over exec.
+type ParentId = (u32, u64);
 
 /// The reaps of one parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,16 +42,16 @@ const ROUND: u64 = 10_000_000;
 
 impl Reaping {
     /// A parent has reaped a child.
-    pub fn reaped(&mut self, ppid: u32, comm: Comm, reap: Reap) {
-        if self.parents.len() >= MOST && !self.parents.contains_key(&(ppid, comm)) {
+    pub fn reaped(&mut self, parent: ParentId, reap: Reap) {
+        if self.parents.len() >= MOST && !self.parents.contains_key(&parent) {
             self.forget();
         }
-        self.parents.entry((ppid, comm)).or_default().add(reap);
+        self.parents.entry(parent).or_default().add(reap);
     }
 
     /// What is known of a parent; `None` if it was not seen to reap.
-    pub fn of(&self, ppid: u32, comm: Comm) -> Option<&Reaps> {
-        self.parents.get(&(ppid, comm))
+    pub fn of(&self, parent: ParentId) -> Option<&Reaps> {
+        self.parents.get(&parent)
     }
 
     /// Forgets the half that has not reaped for the longest time.
@@ -144,16 +147,16 @@ mod tests {
     fn reaps(all: impl IntoIterator<Item = Reap>) -> Reaps {
         let mut reaping = Reaping::default();
         for reap in all {
-            reaping.reaped(1, "a".into(), reap);
+            reaping.reaped((1, 7), reap);
         }
-        reaping.of(1, "a".into()).unwrap().clone()
+        reaping.of((1, 7)).unwrap().clone()
     }
 
     #[test]
     fn reaps_are_counted_and_dated() {
         let reaps = reaps([30, 10, 20].map(|at| reap(0, at)));
         assert_eq!((reaps.count, reaps.last()), (3, 30));
-        assert_eq!(Reaping::default().of(1, "b".into()), None);
+        assert_eq!(Reaping::default().of((1, 7)), None);
     }
 
     #[test]
@@ -161,10 +164,10 @@ mod tests {
         let mut reaping = Reaping::default();
         let all = 3 * MOST as u32;
         for pid in 0..all {
-            reaping.reaped(pid, "a".into(), reap(0, pid.into()));
+            reaping.reaped((pid, 7), reap(0, pid.into()));
         }
         assert!(reaping.parents.len() <= MOST);
-        assert!(reaping.of(all - 1, "a".into()).is_some());
+        assert!(reaping.of((all - 1, 7)).is_some());
         let many = reaps((0..1000).map(|at| reap(0, at)));
         assert_eq!((many.count, many.recent.len()), (1000, RECENT));
     }

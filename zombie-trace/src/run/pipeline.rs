@@ -275,13 +275,12 @@ impl Pipeline {
         let place = self.host.place(record);
         let found = self.found.remove(&identity(record));
         if record.reaper_pid != 0 && record.reaper_pid == record.ppid {
-            let comm = Comm::new(record.parent_comm);
             let reap = Reap {
                 start: self.start_of(record),
                 zombie: zombie_time(record),
                 reap: record.reap_time,
             };
-            self.reaping.reaped(record.ppid, comm, reap);
+            self.reaping.reaped((record.ppid, record.parent_task), reap);
         }
         let zombie = self
             .lifecycle
@@ -665,9 +664,9 @@ impl Pipeline {
             Sees::Own => foreign(entry.record_now().flags) == Some(false),
             Sees::Some => false,
         };
-        let sees_all = is_in_scope && self.warned.lost.is_none();
-        let comm = Comm::new(record.parent_comm);
-        let reaps = sees_all.then(|| match self.reaping.of(record.ppid, comm) {
+        let sees_all = is_in_scope && record.parent_task != 0 && self.warned.lost.is_none();
+        let parent = (record.ppid, record.parent_task);
+        let reaps = sees_all.then(|| match self.reaping.of(parent) {
             Some(reaps) => ReapHistory {
                 count: reaps.count,
                 since_last_ns: now.saturating_sub(reaps.last()),

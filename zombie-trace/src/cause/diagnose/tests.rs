@@ -45,6 +45,7 @@ fn parent() -> ParentFacts {
         pidfds: Vec::new(),
         vfork: None,
         pipe: None,
+        mask_from: None,
         age_ns: None,
         throttled: None,
     }
@@ -95,6 +96,22 @@ fn a_blocked_signal_is_blocked_by_every_thread() {
         parent.threads.push(thread());
     };
     assert_eq!(with(one_of_two), Cause::Unknown);
+}
+
+#[test]
+fn a_mask_may_be_inherited() {
+    let found = with_history(old(), |parent| {
+        parent.pending = true;
+        parent.threads[0].blocks_sigchld = true;
+        parent.mask_from = Some(other(9));
+    });
+    assert_eq!(found.cause, Cause::BlocksSigchld);
+    assert!(
+        found.finding.ends_with(
+            "; process 9 (other), its own parent, blocks it too: the mask may be inherited"
+        ),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -327,6 +344,40 @@ fn a_new_zombie_has_no_cause_yet() {
 }
 
 #[test]
+fn an_init_that_waits_for_one_child_is_not_called_idle() {
+    let found = with_history(old(), |parent| {
+        parent.is_init = true;
+        parent.threads[0].wait = waiting(WaitTarget::Pid(101), libc::WEXITED);
+    });
+    assert_eq!(found.cause, Cause::InitNeverWaits);
+    assert!(
+        found
+            .finding
+            .ends_with("but it is blocked in a wait for process 101 alone"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn an_init_that_takes_sigchld_has_a_second() {
+    let found = |age_ns, runtime| {
+        let history = History {
+            age_ns,
+            ..History::default()
+        };
+        with_history(history, |parent| {
+            parent.is_init = true;
+            parent.sigchld = Disposition::Handler;
+            parent.runtime = Some(runtime);
+        })
+    };
+    use LanguageRuntime::{C, Node};
+    assert_eq!(found(900_000_000, C).cause, Cause::Unknown);
+    assert_eq!(found(1_100_000_000, C).cause, Cause::InitNeverWaits);
+    assert_eq!(found(900_000_000, Node).cause, Cause::InitNeverWaits);
+}
+
+#[test]
 fn a_thread_that_waits_for_signals_takes_them() {
     let found = with_history(old(), |parent| {
         parent.threads[0].blocks_sigchld = true;
@@ -449,7 +500,7 @@ fn one_that_reaps_in_its_own_time_reaps_late() {
         ..pace
     };
     let finding = reaping(history, reaps, before).finding;
-    assert!(finding.contains("just before it starts the next child"));
+    assert!(finding.contains("every 1.00 s on average, just before it starts the next child"));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Files of /proc/PID, taken apart. Names are bytes: a process can call itself anything.
 
 use std::{
-    collections::HashMap,
     fs,
     io::{self, Read as _},
     path::Path,
@@ -75,25 +74,25 @@ impl Stat {
 
 /// /proc/PID/status (proc_pid_status(5)).
 #[derive(Clone, Debug)]
-pub(super) struct Status(HashMap<String, String>);
+pub(super) struct Status(Vec<u8>);
 
 impl Status {
     pub(super) fn read(directory: &Path) -> io::Result<Self> {
-        Ok(Self::parse(&read(&directory.join("status"))?))
+        Ok(Self(read(&directory.join("status"))?))
     }
 
-    fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
-        let pairs = text.lines().filter_map(|line| line.split_once(':'));
-        Self(
-            pairs
-                .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
-                .collect(),
-        )
-    }
-
+    /// The value of a line; empty if there is none.
     fn get(&self, key: &str) -> &str {
-        self.0.get(key).map_or("", String::as_str)
+        let mut lines = self.0.split(|&byte| byte == b'\n');
+        let value = lines.find_map(|line| line.strip_prefix(key.as_bytes())?.strip_prefix(b":"));
+        value
+            .and_then(|value| str::from_utf8(value).ok())
+            .map_or("", str::trim)
+    }
+
+    /// The letter of its state.
+    pub(super) fn state(&self) -> u8 {
+        self.get("State").bytes().next().unwrap_or(b'?')
     }
 
     /// The first number of a line.
@@ -227,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_status_file() {
-        let status = Status::parse(
-            b"Name:\t\xff\nNSpid:\t100\t7\nSigBlk:\t0000000000010000\nTracerPid:\t0\n",
+        let status = Status(
+            b"Name:\t\xff\nNSpid:\t100\t7\nSigBlk:\t0000000000010000\nTracerPid:\t0\n".to_vec(),
         );
         assert_eq!(status.numbers("NSpid"), [100, 7]);
         assert_eq!(status.number("TracerPid"), Some(0));

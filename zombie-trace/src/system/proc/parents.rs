@@ -113,6 +113,11 @@ fn watch(parents: &mut HashMap<u32, ParentFacts>, look: &Look) {
     }
 }
 
+/// Where a thread sleeps that waits for a child (kernel/exit.c).
+const DO_WAIT: &str = "do_wait";
+/// In a process with more threads, the system calls of those that sleep elsewhere are not read.
+const FEW_THREADS: usize = 64;
+
 /// What is the same for all of them.
 struct Look {
     /// Where the cgroup v2 hierarchy is mounted.
@@ -142,28 +147,39 @@ impl Look {
         } = Descriptors::read(&directory);
         let mut threads = Vec::new();
         let mut exiting = true;
-        for tid in numbers_in(&directory.join("task")).ok()? {
+        let tids = numbers_in(&directory.join("task")).ok()?;
+        let is_crowd = tids.len() > FEW_THREADS;
+        for tid in tids {
             let directory = directory.join("task").join(tid.to_string());
-            let (Ok(stat), Ok(status)) = (Stat::read(&directory), Status::read(&directory)) else {
+            let Ok(status) = Status::read(&directory) else {
                 continue;
             };
-            if matches!(stat.state, b'Z' | b'X') {
+            let letter = status.state();
+            if matches!(letter, b'Z' | b'X') {
                 continue;
             }
-            let wait = match wait(&directory, self.unreadable) {
-                Ok(wait) => wait,
-                Err(error) if is_gone(&error) => continue,
-                Err(_) => Wait::Unreadable(self.unreadable),
+            let wchan = files::wchan(&directory);
+            let sleeps_elsewhere = wchan.as_deref().is_some_and(|function| function != DO_WAIT);
+            let wait = if is_crowd && sleeps_elsewhere {
+                Wait::None
+            } else {
+                match wait(&directory, wchan.as_deref(), self.unreadable) {
+                    Ok(wait) => wait,
+                    Err(error) if is_gone(&error) => continue,
+                    Err(_) => Wait::Unreadable(self.unreadable),
+                }
             };
-            exiting &= stat.flags & PF_EXITING != 0;
+            // One that is not says it of all.
+            exiting =
+                exiting && Stat::read(&directory).is_ok_and(|stat| stat.flags & PF_EXITING != 0);
             threads.push(ThreadFacts {
                 tid,
-                state: state(stat.state),
+                state: state(letter),
                 starved: false,
                 blocks_sigchld: status.has_signal("SigBlk", libc::SIGCHLD),
                 pending: status.has_signal("SigPnd", libc::SIGCHLD),
-                wchan: files::wchan(&directory),
                 own_children: own_children(&directory, &wait),
+                wchan,
                 wait,
             });
         }
@@ -191,6 +207,7 @@ impl Look {
                 .iter()
                 .find_map(|thread| vfork_child(&directory, thread)),
             pipe: pipe_read(pid, &directory, &threads),
+            mask_from: mask_from(&stat, &threads),
             age_ns: age_ns(&stat),
             throttled: self
                 .cgroups
@@ -279,7 +296,15 @@ fn polled(process: &Path, [array, len, ..]: [u64; 4]) -> Option<Vec<u32>> {
     /// `struct pollfd`.
     const SIZE: usize = 8;
     let len = usize::try_from(len).ok()?.min(MOST_POLLED);
+    // A page of a file can take its file system for ever to read.
     let mut bytes = vec![0; len * SIZE];
+    let last = array.checked_add(bytes.len() as u64)?.checked_sub(1)?;
+    if ![array, last]
+        .iter()
+        .all(|&address| is_anonymous(process, address))
+    {
+        return None;
+    }
     let memory = fs::File::open(process.join("mem")).ok()?;
     memory.read_exact_at(&mut bytes, array).ok()?;
     let entries = bytes.chunks_exact(SIZE).filter_map(|entry| {
@@ -288,6 +313,31 @@ fn polled(process: &Path, [array, len, ..]: [u64; 4]) -> Option<Vec<u32>> {
         (events & libc::POLLIN != 0).then(|| u32::try_from(fd).ok())?
     });
     Some(entries.collect())
+}
+
+/// Whether an address is in memory that no file backs (proc_pid_maps(5)).
+fn is_anonymous(process: &Path, address: u64) -> bool {
+    let maps = fs::read_to_string(process.join("maps")).unwrap_or_default();
+    maps.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let range = fields.next().and_then(|range| range.split_once('-'));
+        let Some((start, end)) = range else {
+            return false;
+        };
+        let number = |text| u64::from_str_radix(text, 16).unwrap_or(0);
+        // Permissions, offset and device lie between.
+        (number(start)..number(end)).contains(&address) && fields.nth(3) == Some("0")
+    })
+}
+
+/// The parent of a process, if both block SIGCHLD.
+fn mask_from(stat: &Stat, threads: &[ThreadFacts]) -> Option<OtherProcess> {
+    if stat.ppid <= 1 || !threads.iter().all(|thread| thread.blocks_sigchld) {
+        return None;
+    }
+    let status = Status::read(&directory(stat.ppid)).ok()?;
+    let blocks = status.has_signal("SigBlk", libc::SIGCHLD);
+    blocks.then(|| descriptors::other(stat.ppid))?
 }
 
 fn age_ns(stat: &Stat) -> Option<u64> {
@@ -321,13 +371,13 @@ fn frozen(mount: &Path, process: &Path) -> Option<bool> {
 }
 
 /// The wait that a thread is blocked in.
-fn wait(thread: &Path, unreadable: Unreadable) -> io::Result<Wait> {
+fn wait(thread: &Path, wchan: Option<&str>, unreadable: Unreadable) -> io::Result<Wait> {
     let (number, arguments) = match Syscall::read(thread)? {
         Syscall::Denied => return Ok(Wait::Unreadable(unreadable)),
         Syscall::None => return Ok(Wait::None),
         Syscall::Blocked { number, arguments } => (number, arguments),
     };
-    let waited = files::wchan(thread).is_some_and(|function| function == "do_wait");
+    let waited = wchan == Some(DO_WAIT);
     // Arguments are registers, of which the kernel takes 32 bits here.
     let [first, second, third, fourth] = arguments.map(|argument| argument as u32);
     if number == libc::SYS_wait4 {
