@@ -274,11 +274,11 @@ fn tracer_in_tracer(depth: usize) -> Outcome {
     command.extend([SH, "-c", script].map(str::to_owned));
     let mut running = Tracer::json([""; 0]).command(command).start()?;
     running.wait_stdout("stubborn ")?;
-    running.signal(libc::SIGTERM);
-    let run = running.finish()?;
-    let stdout = String::from_utf8_lossy(&run.stdout).into_owned();
+    let stdout = running.stdout();
     let pid = pty::number_after(&stdout, "stubborn ").filter(|pid| *pid > 1);
     let pid = pid.ok_or(stdout)?;
+    running.signal(libc::SIGTERM);
+    until("the tracer's end", || Ok(running.has_ended()))?;
     let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let lives = cmdline
         .windows(script.len())
@@ -286,9 +286,11 @@ fn tracer_in_tracer(depth: usize) -> Outcome {
     if lives {
         // SAFETY: no pointers; nobody but us ends it.
         unsafe { libc::kill(pid, libc::SIGKILL) };
-        return run.fail("the innermost COMMAND has outlived the tracers");
+        return running
+            .finish()?
+            .fail("the innermost COMMAND has outlived the tracers");
     }
-    run.expect_code(137).map(drop)
+    running.finish()?.expect_code(137).map(drop)
 }
 
 fn fifo() -> Result<String, String> {

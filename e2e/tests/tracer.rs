@@ -194,6 +194,11 @@ impl Running {
         self.wait_for(part, |running| running.stdout.text().contains(part))
     }
 
+    /// What it has written to standard output so far (the command too).
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
     /// Waits until its standard error holds this.
     pub(crate) fn wait_stderr_part(&mut self, part: &str) -> Result<(), String> {
         self.wait_for(part, |running| running.stderr.text().contains(part))

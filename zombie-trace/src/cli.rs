@@ -393,7 +393,7 @@ mod tests {
     fn whatever_we_are_called_as_the_usage_shows_our_name() {
         for name in ["\x1b]0;pwned\x07", "/tmp/other", ""] {
             for rest in [&["ps", "--help"][..], &["ps", "--no-such"], &["--version"]] {
-                let args = [name].iter().chain(rest);
+                let args = std::iter::once(&name).chain(rest);
                 let text = Cli::from_args(args).unwrap_err().to_string();
                 assert!(text.contains("zombie-trace"), "{text}");
                 assert!(!text.contains(['\x1b', '\x07']), "{text:?}");

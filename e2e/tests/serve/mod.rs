@@ -366,7 +366,7 @@ fn zombie_seconds() -> Outcome {
 fn in_time_namespace() -> Outcome {
     let held = Held::start(2)?;
     let tracer = serve(&[]).wrapped(time_namespace::wrapper());
-    let (mut tracer, address) = start(tracer)?;
+    let (tracer, address) = start(tracer)?;
     let figures = await_figures(address, "2 zombies", |figures| {
         figures.sum(ZOMBIES, BY_LOAD) == 2.0
             && figures.sum("zombie_trace_oldest_zombie_seconds", BY_LOAD) > 0.0
@@ -384,7 +384,15 @@ fn in_time_namespace() -> Outcome {
         // The namespace's clocks are ahead by 50,000 s.
         ensure!(seconds < 1000.0, "{name}: {seconds} s");
     }
-    tracer.signal(libc::SIGTERM);
+    // unshare(1) ignores it, and waits for its child.
+    let path = format!("/proc/{0}/task/{0}/children", tracer.pid());
+    let child = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let child = child
+        .trim()
+        .parse()
+        .map_err(|_| format!("{path}: {child}"))?;
+    // SAFETY: no pointers; nobody but unshare reaps it, once it has ended.
+    unsafe { libc::kill(child, libc::SIGTERM) };
     tracer.finish()?.expect_code(0).map(drop)
 }
 

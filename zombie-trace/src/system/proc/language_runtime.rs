@@ -159,6 +159,18 @@ mod tests {
         assert_eq!(of(std::process::id()), Some(LanguageRuntime::Rust));
     }
 
+    #[test]
+    fn a_huge_memory_map_is_read_in_part() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut maps = File::create(directory.path().join("maps")).unwrap();
+        maps.set_len(1 << 40).unwrap();
+        assert!(!embeds_java(directory.path()));
+        // Whatever bytes are in paths.
+        let line = b"7f00-7f01 r-xp 0 08:01 1 /opt/\xff/lib/server/libjvm.so\n";
+        std::io::Write::write_all(&mut maps, line).unwrap();
+        assert!(embeds_java(directory.path()));
+    }
+
     /// One that its owner has made so large that reading all of it takes all memory.
     #[test]
     fn a_huge_executable_is_read_in_part() {
