@@ -55,7 +55,7 @@ fn line(svg: &mut String, screen: &Screen, row: u16, columns: u16) {
         let mut text = String::new();
         let mut end = begin;
         // Single spaces belong to the run; more of them end it.
-        while column < columns && column <= end + 1 {
+        while column < columns && column <= end + 2 {
             if has_text(screen, row, column) {
                 if self::class(screen.cell(row, column)) != class {
                     break;
