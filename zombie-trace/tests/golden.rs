@@ -415,6 +415,7 @@ fn living_zombies() {
         (812, "nginx: master process", Cause::ParentStopped, 2),
     ] {
         let diagnosis = Diagnosis {
+            looked_at: None,
             cause,
             finding: format!("the parent {ppid} does not reap it").into(),
             advice: Some("let the parent wait for its children".into()),

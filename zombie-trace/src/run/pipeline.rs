@@ -67,6 +67,15 @@ pub struct SoFar {
     pub p99_ns: Option<u64>,
 }
 
+/// Zombies to be looked at, by their indices in a census.
+#[derive(Clone, Debug, Default)]
+pub struct Due {
+    /// Those that are reported.
+    pub zombies: Vec<usize>,
+    /// The oldest ones of their parents besides, of which a line about the parent tells.
+    pub also: Vec<usize>,
+}
+
 /// What was lost since the last warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewLoss {
@@ -398,24 +407,32 @@ impl Pipeline {
         }
     }
 
-    /// Which of the zombies that exist have come to an age at which they are reported: their indices.
-    pub fn due(&mut self, census: &Census<'_>) -> Vec<usize> {
+    /// Which of the zombies that exist have come to an age at which they are reported.
+    pub fn due(&mut self, census: &Census<'_>) -> Due {
         let ages = census.zombies.iter().map(|one| (one.id, one.alive.age_ns));
         let due: HashSet<TaskId> = self.overdue.due(ages).into_iter().collect();
         let is_due = |(_, one): &(usize, &Counted<'_>)| due.contains(&one.id);
         let zombies = census.zombies.iter().enumerate().filter(is_due);
-        zombies.map(|(index, _)| index).collect()
+        let zombies: Vec<usize> = zombies.map(|(index, _)| index).collect();
+        let also = match self.sink.wants_lingering() {
+            true => oldest_of_parents(census, &zombies),
+            false => Vec::new(),
+        };
+        Due { zombies, also }
     }
 
-    /// Reports those of the zombies, with what was found.
+    /// Reports those of the zombies that are due, with what was found.
     pub fn alive(
         &mut self,
         census: &Census<'_>,
-        due: &[usize],
+        due: &Due,
         diagnoses: &HashMap<u32, Diagnosis>,
     ) -> io::Result<()> {
+        for counted in due.also.iter().map(|&index| &census.zombies[index]) {
+            self.explained(counted, diagnoses);
+        }
         let mut parents = HashSet::new();
-        for counted in due.iter().map(|&index| &census.zombies[index]) {
+        for counted in due.zombies.iter().map(|&index| &census.zombies[index]) {
             let alive = self.explained(counted, diagnoses);
             let parent = (alive.ppid, alive.parent_comm);
             if parents.insert(parent) {
@@ -528,7 +545,9 @@ impl Pipeline {
         if let Some(diagnosis) = diagnoses.get(&counted.alive.pid)
             && (diagnosis.cause != Cause::Unknown || !self.found.contains_key(&counted.id))
         {
-            self.found.insert(counted.id, diagnosis.clone());
+            let looked_at = Some(counted.alive.ts);
+            let diagnosis = diagnosis.clone();
+            self.found.insert(counted.id, Diagnosis { looked_at, ..diagnosis });
         }
         let known = self.found.get(&counted.id);
         counted.alive.clone().because(known)
@@ -640,6 +659,26 @@ impl Pipeline {
             running,
         })
     }
+}
+
+/// The oldest zombie of each parent that has some of these, but for these.
+fn oldest_of_parents(census: &Census<'_>, zombies: &[usize]) -> Vec<usize> {
+    let parent = |index: usize| {
+        let alive = &census.zombies[index].alive;
+        (alive.ppid, alive.parent_comm)
+    };
+    let mut oldest: HashMap<_, (u64, usize)> = HashMap::new();
+    for &index in zombies {
+        oldest.insert(parent(index), (0, index));
+    }
+    for (index, one) in census.zombies.iter().enumerate() {
+        if let Some(known) = oldest.get_mut(&parent(index)) {
+            *known = (*known).max((one.alive.age_ns, index));
+        }
+    }
+    let due: HashSet<usize> = zombies.iter().copied().collect();
+    let oldest = oldest.into_values().map(|(_, index)| index);
+    oldest.filter(|index| !due.contains(index)).collect()
 }
 
 /// Reads the command line of a process of this pid and command name; `None` if there is no such process

@@ -105,6 +105,7 @@ pub(super) fn without_leader(proc: &Proc, process: &Unended, wall: &WallClock) -
     Some(Alive {
         parent_comm: parent,
         foreign: None,
+        looked_at: Some(alive.ts),
         ..alive.because(Some(&diagnosis))
     })
 }

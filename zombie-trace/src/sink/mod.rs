@@ -19,7 +19,7 @@ pub use options::{Options, new};
 pub use output::{Medium, Output, Screen};
 pub use queue::{Progress, Queue};
 pub use text::{Intervals, Look, Process, Table, Tables, Text, comparison, dying_table, process_table};
-pub(crate) use text::{leaks, verdict};
+pub(crate) use text::{leaks, lost_statuses, verdict};
 
 use crate::{
     aggregate::{Interval, Summary},

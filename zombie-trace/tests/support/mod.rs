@@ -257,6 +257,8 @@ pub(crate) fn zombie() -> Zombie {
         }),
         cause: None,
         cause_text: None,
+        why: None,
+        looked_at: None,
     }
 }
 
@@ -277,6 +279,8 @@ pub(crate) fn alive() -> Vec<Alive> {
         error_ns: 300,
         cause: None,
         cause_text: None,
+        why: None,
+        looked_at: None,
         advice: None,
         runtime: None,
         watched_ns: None,

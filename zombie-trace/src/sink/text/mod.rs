@@ -29,6 +29,7 @@ pub use look::Look;
 pub use processes::{Process, dying_table, process_table};
 pub use table::Table;
 pub use tables::Tables;
+pub(crate) use summary::lost_statuses;
 pub(crate) use verdict::{leaks, verdict};
 
 use super::{Medium, Sink};

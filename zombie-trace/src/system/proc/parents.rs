@@ -111,6 +111,7 @@ impl Look {
     fn at(&self, pid: u32) -> Option<ParentFacts> {
         /// include/linux/sched.h
         const PF_EXITING: u32 = 4;
+        const SIGCHLD: u64 = 1 << (libc::SIGCHLD - 1);
         let directory = directory(pid);
         let stat = Stat::read(&directory).ok()?;
         let status = Status::read(&directory).ok()?;
@@ -130,13 +131,15 @@ impl Look {
         let mut exiting = true;
         for tid in numbers_in(&directory.join("task")).ok()? {
             let directory = directory.join("task").join(tid.to_string());
-            let (Ok(stat), Ok(status)) = (Stat::read(&directory), Status::read(&directory)) else {
+            // There can be thousands: as few files as possible for each.
+            let Ok(stat) = Stat::read(&directory) else {
                 continue;
             };
             if matches!(stat.state, b'Z' | b'X') {
                 continue;
             }
-            let wait = match wait(&directory, self.unreadable) {
+            let wchan = files::wchan(&directory);
+            let wait = match wait(&directory, wchan.as_deref(), self.unreadable) {
                 Ok(wait) => wait,
                 Err(error) if is_gone(&error) => continue,
                 Err(_) => Wait::Unreadable(self.unreadable),
@@ -146,9 +149,9 @@ impl Look {
                 tid,
                 state: state(stat.state),
                 starved: false,
-                blocks_sigchld: status.has_signal("SigBlk", libc::SIGCHLD),
-                pending: status.has_signal("SigPnd", libc::SIGCHLD),
-                wchan: files::wchan(&directory),
+                blocks_sigchld: stat.blocked & SIGCHLD != 0,
+                pending: stat.pending & SIGCHLD != 0,
+                wchan,
                 own_children: own_children(&directory, &wait),
                 wait,
             });
@@ -246,14 +249,19 @@ fn frozen(mount: &Path, process: &Path) -> Option<bool> {
     Some(events.lines().any(|line| line == "frozen 1"))
 }
 
-/// The wait that a thread is blocked in.
-fn wait(thread: &Path, unreadable: Unreadable) -> io::Result<Wait> {
+/// The wait that a thread is blocked in; `wchan` is where it sleeps.
+fn wait(thread: &Path, wchan: Option<&str>, unreadable: Unreadable) -> io::Result<Wait> {
+    const WAITS: &str = "do_wait";
+    // Who sleeps elsewhere is in no wait.
+    if wchan.is_some_and(|function| function != WAITS) {
+        return Ok(Wait::None);
+    }
     let (number, arguments) = match Syscall::read(thread)? {
         Syscall::Denied => return Ok(Wait::Unreadable(unreadable)),
         Syscall::None => return Ok(Wait::None),
         Syscall::Blocked { number, arguments } => (number, arguments),
     };
-    let waited = files::wchan(thread).is_some_and(|function| function == "do_wait");
+    let waited = wchan == Some(WAITS);
     // Arguments are registers, of which the kernel takes 32 bits here.
     let [first, second, third, fourth] = arguments.map(|argument| argument as u32);
     if number == libc::SYS_wait4 {
@@ -306,4 +314,40 @@ fn pidfd(thread: &Path, fd: u32) -> Option<u32> {
     let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
     // It is -1 once the process has been reaped.
     Some(line.trim().parse().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::system::thread_cpu_time;
+
+    /// Takes a while, and a quiet machine to mean anything: `cargo test --lib -- --ignored thousands`.
+    #[test]
+    #[ignore = "measures CPU time"]
+    fn a_parent_with_thousands_of_threads_is_cheap() {
+        const THREADS: usize = 3000;
+        const MOST: Duration = Duration::from_millis(100);
+        let barrier = Barrier::new(THREADS + 1);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                let small = thread::Builder::new().stack_size(32 << 10);
+                small.spawn_scoped(scope, || barrier.wait()).unwrap();
+            }
+            let proc = Proc::open().unwrap();
+            let own = std::process::id();
+            let took = (0..5).map(|_| {
+                let begin = thread_cpu_time();
+                let parents = proc.parents([own]);
+                let took = thread_cpu_time() - begin;
+                assert!(parents.get(own).unwrap().threads.len() > THREADS);
+                took
+            });
+            let took = took.min().unwrap();
+            barrier.wait();
+            println!("{THREADS} threads: {took:?} of CPU time");
+            assert!(took < MOST, "{took:?}");
+        });
+    }
 }
