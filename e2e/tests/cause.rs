@@ -61,8 +61,12 @@ pub(crate) fn tests() -> Vec<Test> {
         .chain([
             Test::new("cause::thread-leader", thread_leader),
             Test::new("cause::autoreap", autoreap),
-            Test::new("cause::foreign-child", || seen_by_run("foreign-child", "foreign-child")),
-            Test::new("cause::one-at-a-time", || seen_by_run("one-at-a-time", "reaps-late")),
+            Test::new("cause::foreign-child", || {
+                seen_by_run("foreign-child", "foreign-child")
+            }),
+            Test::new("cause::one-at-a-time", || {
+                seen_by_run("one-at-a-time", "reaps-late")
+            }),
             Test::new("cause::dying", dying),
             Test::new("cause::lost-failures", lost_failures),
             Test::new("cause::parent-exiting", parent_exiting)
@@ -344,7 +348,9 @@ fn dying() -> Outcome {
     let demo = Demo::start("dying")?;
     let listed = demo.ps()?;
     ensure!(
-        listed.len() == 1 && listed[0]["type"] == "dying" && listed[0]["threads"][0]["state"] == "t",
+        listed.len() == 1
+            && listed[0]["type"] == "dying"
+            && listed[0]["threads"][0]["state"] == "t",
         "{listed:#?}"
     );
     let pid = listed[0]["pid"].to_string();
@@ -363,7 +369,10 @@ fn lost_failures() -> Outcome {
     let report = run.report()?;
     let rows = report.summary()["by_parent"].as_array().cloned();
     let rows = rows.unwrap_or_default();
-    let failed: u64 = rows.iter().map(|row| number(row, "autoreaped_failed")).sum();
+    let failed: u64 = rows
+        .iter()
+        .map(|row| number(row, "autoreaped_failed"))
+        .sum();
     if failed != 1 {
         return run.fail("one child failed, and its parent ignores SIGCHLD");
     }
@@ -761,7 +770,10 @@ fn inspect_threads() -> Outcome {
         "{text}"
     );
     let watch = format!("sudo zombie-trace inspect -d 10s {}", demo.parent);
-    ensure!(text.contains("look further") && text.contains(&watch), "{text}");
+    ensure!(
+        text.contains("look further") && text.contains(&watch),
+        "{text}"
+    );
     demo.end()
 }
 
@@ -797,13 +809,20 @@ fn waited_for(unshare: u32) -> Outcome {
             let inspected = output(zombie_trace(&["inspect", &perl.to_string()]))?;
             text = String::from_utf8_lossy(&inspected.stdout).into_owned();
             let ours = format!("waiting for process {other} (3 in its own pid namespace)");
-            if text.split_whitespace().collect::<Vec<_>>().join(" ").contains(&ours) {
+            if text
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .contains(&ours)
+            {
                 return Ok(());
             }
         }
         thread::sleep(Duration::from_millis(50));
     }
-    Err(format!("the process that it waits for is not named: {text}"))
+    Err(format!(
+        "the process that it waits for is not named: {text}"
+    ))
 }
 
 fn inspect_watches() -> Outcome {

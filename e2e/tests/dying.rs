@@ -116,7 +116,9 @@ impl Expected {
             && line["signal"].as_u64() == self.signal
             && number(line, "since_ns") >= 1_000_000_000
             && (self.state.is_empty() || thread["state"] == self.state)
-            && self.wchan.is_none_or(|function| thread["wchan"] == function);
+            && self
+                .wchan
+                .is_none_or(|function| thread["wchan"] == function);
         ensure!(has, "{}: {line:#}", self.kind);
         // The kernel's own list of threads.
         let tid = number(thread, "tid");
@@ -175,8 +177,12 @@ fn dies(expected: &Expected) -> Outcome {
         report[0]["dying"][0]["pid"] == dying.pid,
         "report: {report:#?}"
     );
-    let mut text = Tracer::new(["-P", &dying.parent()]).into_file("out").start()?;
-    text.wait_output(expected.says, |bytes| unwrapped(bytes).contains(expected.says))?;
+    let mut text = Tracer::new(["-P", &dying.parent()])
+        .into_file("out")
+        .start()?;
+    text.wait_output(expected.says, |bytes| {
+        unwrapped(bytes).contains(expected.says)
+    })?;
     text.stop()?.expect_code(0)?;
     Ok(())
 }
@@ -224,7 +230,11 @@ fn main_thread_ended() -> Outcome {
 fn in_scope() -> Outcome {
     let dying = Dying::start("killed")?;
     let other = std::process::id().to_string();
-    for scope in [["-P", &other], ["-p", &other], ["--tree", &dying.pid.to_string()]] {
+    for scope in [
+        ["-P", &other],
+        ["-p", &other],
+        ["--tree", &dying.pid.to_string()],
+    ] {
         let ps = zombie_trace(&["ps", "--json", scope[0], scope[1]])?;
         ensure!(ps.is_empty(), "ps {scope:?}: {ps}");
         let run = Tracer::json(scope).args(["-d", "3s"]).start()?.finish()?;

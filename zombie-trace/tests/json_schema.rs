@@ -150,7 +150,11 @@ fn wrong_values_are_refused() {
         ("dying", "signal", json!("SIGKILL")),
         ("dying", "since_ns", json!(-1)),
         ("dying", "threads", Value::Null),
-        ("dying", "threads", json!([{ "tid": 1, "comm": "a", "state": "sleeps" }])),
+        (
+            "dying",
+            "threads",
+            json!([{ "tid": 1, "comm": "a", "state": "sleeps" }]),
+        ),
         ("start", "schema", json!(2)),
         ("start", "command", json!("make")),
         ("start", "command", json!([])),

@@ -89,7 +89,10 @@ mod tests {
             threads: Vec::new(),
             ..fixtures::dying()
         };
-        assert_eq!(dying(&none), "killed at least 4.20 s ago, has not ended yet");
+        assert_eq!(
+            dying(&none),
+            "killed at least 4.20 s ago, has not ended yet"
+        );
     }
 
     #[test]

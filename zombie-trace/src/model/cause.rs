@@ -144,7 +144,9 @@ impl<'de> Deserialize<'de> for Why {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let link = String::deserialize(deserializer)?;
         let is_it = |cause: &Cause| link == Self(*cause).to_string();
-        Ok(Self(Cause::ALL.into_iter().find(is_it).unwrap_or(Cause::Unknown)))
+        Ok(Self(
+            Cause::ALL.into_iter().find(is_it).unwrap_or(Cause::Unknown),
+        ))
     }
 }
 

@@ -462,7 +462,10 @@ impl Pipeline {
         let due: HashSet<TaskId> = self.dying.due(&dying).into_iter().collect();
         let leaderless: HashSet<TaskId> = self.leaderless.due(&leaderless).into_iter().collect();
         if self.sink.wants_dying() {
-            let due: Vec<_> = dying.into_iter().filter(|(id, _)| due.contains(id)).collect();
+            let due: Vec<_> = dying
+                .into_iter()
+                .filter(|(id, _)| due.contains(id))
+                .collect();
             self.write_unended(now, proc, seen, &due, &leaderless)?;
         }
         self.end_batch()
@@ -475,9 +478,12 @@ impl Pipeline {
         seen: &[proc::Unended],
         exits: &HashMap<u32, u64>,
     ) -> (Vec<(TaskId, u64)>, Vec<(TaskId, u64)>) {
-        let (dying, leaderless): (Vec<_>, Vec<_>) =
-            seen.iter().partition(|one| matches!(one.rest, Rest::Dying { .. }));
-        let dying = dying.iter().map(|one| (one.id(), exits.get(&one.pid).copied()));
+        let (dying, leaderless): (Vec<_>, Vec<_>) = seen
+            .iter()
+            .partition(|one| matches!(one.rest, Rest::Dying { .. }));
+        let dying = dying
+            .iter()
+            .map(|one| (one.id(), exits.get(&one.pid).copied()));
         let dying = self.dying.look(now, dying);
         let leaderless = leaderless.iter().map(|one| (one.id(), None));
         let leaderless = self.leaderless.look(now, leaderless);
@@ -547,7 +553,13 @@ impl Pipeline {
         {
             let looked_at = Some(counted.alive.ts);
             let diagnosis = diagnosis.clone();
-            self.found.insert(counted.id, Diagnosis { looked_at, ..diagnosis });
+            self.found.insert(
+                counted.id,
+                Diagnosis {
+                    looked_at,
+                    ..diagnosis
+                },
+            );
         }
         let known = self.found.get(&counted.id);
         counted.alive.clone().because(known)

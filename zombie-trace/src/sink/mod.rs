@@ -18,7 +18,9 @@ pub use metrics::Metrics;
 pub use options::{Options, new};
 pub use output::{Medium, Output, Screen};
 pub use queue::{Progress, Queue};
-pub use text::{Intervals, Look, Process, Table, Tables, Text, comparison, dying_table, process_table};
+pub use text::{
+    Intervals, Look, Process, Table, Tables, Text, comparison, dying_table, process_table,
+};
 pub(crate) use text::{leaks, lost_statuses, verdict};
 
 use crate::{

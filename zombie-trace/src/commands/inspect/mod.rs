@@ -337,10 +337,13 @@ fn numbered(number: u32, parent: &ParentFacts, proc: &Proc) -> String {
     if parent.pid_level == 0 {
         return format!("process {number}");
     }
-    let ours = proc.children(parent.pid).ok().and_then(|(living, zombies)| {
-        let children = [living, zombies].concat();
-        proc.numbered(number, parent.pid_level, &children)
-    });
+    let ours = proc
+        .children(parent.pid)
+        .ok()
+        .and_then(|(living, zombies)| {
+            let children = [living, zombies].concat();
+            proc.numbered(number, parent.pid_level, &children)
+        });
     match ours {
         Some(pid) => format!("process {pid} ({number} in its own pid namespace)"),
         None => format!("process {number} of its own pid namespace"),
@@ -393,7 +396,9 @@ fn commands(text: &mut String, diagnosis: &Diagnosis, parent: &ParentFacts) {
         Cause::ParentInVfork => {}
         _ => {
             let calls = "wait4,waitid";
-            commands.push(format!("sudo strace -f -p {pid} -e trace={calls} -e signal=SIGCHLD"));
+            commands.push(format!(
+                "sudo strace -f -p {pid} -e trace={calls} -e signal=SIGCHLD"
+            ));
         }
     }
     commands.push(format!("sudo zombie-trace inspect -d 10s {pid}"));
@@ -416,7 +421,11 @@ fn dying(proc: &Proc, pid: u32) -> anyhow::Result<Option<Dying>> {
 
 fn about_dying(text: &mut String, proc: &Proc, dying: &Dying) {
     let name = printable(&dying.comm);
-    let _ = writeln!(text, "Process {} ({name}) is dying, and has not ended.", dying.pid);
+    let _ = writeln!(
+        text,
+        "Process {} ({name}) is dying, and has not ended.",
+        dying.pid
+    );
     heading(text, "Why");
     line(text, "found", &cause::dying(dying));
     line(
@@ -435,7 +444,11 @@ fn about_dying(text: &mut String, proc: &Proc, dying: &Dying) {
         let place = thread.wchan.as_deref();
         let place = place.map_or_else(String::new, |function| format!(" in {function}"));
         let (tid, comm) = (thread.tid, printable(&thread.comm));
-        line(text, name, &format!("{tid} ({comm}) {}{place}", thread.state));
+        line(
+            text,
+            name,
+            &format!("{tid} ({comm}) {}{place}", thread.state),
+        );
     }
     if dying.threads.len() > LISTED {
         let more = dying.threads.len() - LISTED;
@@ -550,7 +563,10 @@ fn about_reaping(text: &mut String, seen: &Reaping) {
     let reaps = match pace.reaps() {
         0 => "none".to_owned(),
         all if all == pace.in_last_minute() => all.to_string(),
-        all => format!("{all}, {} of them in the last minute", pace.in_last_minute()),
+        all => format!(
+            "{all}, {} of them in the last minute",
+            pace.in_last_minute()
+        ),
     };
     line(
         text,

@@ -66,7 +66,11 @@ impl Pace {
     }
 
     fn forget(&mut self, now: i64) {
-        while self.seconds.front().is_some_and(|(second, _)| now - second >= COUNTED) {
+        while self
+            .seconds
+            .front()
+            .is_some_and(|(second, _)| now - second >= COUNTED)
+        {
             self.seconds.pop_front();
         }
     }

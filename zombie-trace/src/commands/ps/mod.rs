@@ -285,10 +285,7 @@ impl<'a> From<&'a Existing> for Candidate<'a> {
 }
 
 /// Whether a process is in scope.
-fn scope(
-    proc: &Proc,
-    args: &ScopeArgs,
-) -> anyhow::Result<impl FnMut(&Candidate<'_>) -> bool> {
+fn scope(proc: &Proc, args: &ScopeArgs) -> anyhow::Result<impl FnMut(&Candidate<'_>) -> bool> {
     let pids: Vec<u32> = args.pid.iter().map(|pid| pid.get()).collect();
     let ppids: Vec<u32> = args.ppid.iter().map(|pid| pid.get()).collect();
     let containers = args.container.clone();

@@ -1,7 +1,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{breakdown::Breakdown, dots::Dot, lanes::Lanes, timeline::Series, unended::Unended, worst::Long};
+use super::{
+    breakdown::Breakdown, dots::Dot, lanes::Lanes, timeline::Series, unended::Unended, worst::Long,
+};
 use crate::{
     aggregate::{Samples, Summary},
     gate::Judged,

@@ -76,7 +76,11 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
                 line: zombie,
             })
             .collect(),
-        dying: report.unended.all_dying().map(|line| Dated { ts: line.ts, line }).collect(),
+        dying: report
+            .unended
+            .all_dying()
+            .map(|line| Dated { ts: line.ts, line })
+            .collect(),
         leader_ended: report
             .unended
             .all_leader_ended()

@@ -27,9 +27,9 @@ pub use comparison::comparison;
 pub use intervals::Intervals;
 pub use look::Look;
 pub use processes::{Process, dying_table, process_table};
+pub(crate) use summary::lost_statuses;
 pub use table::Table;
 pub use tables::Tables;
-pub(crate) use summary::lost_statuses;
 pub(crate) use verdict::{leaks, verdict};
 
 use super::{Medium, Sink};

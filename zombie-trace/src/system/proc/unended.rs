@@ -203,7 +203,9 @@ fn look_at(pid: u32, directory: &Path) -> Option<Unended> {
     let rest = match ending_threads(directory)? {
         Some(threads) => {
             let status = Status::read(directory).ok();
-            let tracer = status.as_ref().and_then(|status| status.number("TracerPid"));
+            let tracer = status
+                .as_ref()
+                .and_then(|status| status.number("TracerPid"));
             let killed = status.is_some_and(|status| {
                 let sets = ["ShdPnd", "SigPnd"];
                 sets.iter().any(|set| status.has_signal(set, libc::SIGKILL))
