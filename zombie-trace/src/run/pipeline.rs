@@ -22,7 +22,7 @@ use crate::{
         WallClock,
     },
     metrics::{Pids, Standing},
-    model::{Alive, Cause, Comm, Counts, Diagnosis, Loss, Lost, Running, Start, Zombie},
+    model::{Alive, Cause, Comm, Counts, Diagnosis, Dying, Loss, Lost, Running, Start, Zombie},
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
@@ -52,6 +52,10 @@ pub struct Ending {
     pub summary: Summary,
     /// Descendants of the traced process that run on.
     pub running: Vec<Running>,
+    /// Processes that do not come to their end.
+    pub dying: Vec<Dying>,
+    /// Processes whose main thread alone has ended.
+    pub leader_ended: Vec<Alive>,
 }
 
 /// How a run is going.
@@ -492,7 +496,8 @@ impl Pipeline {
         (dying, leaderless)
     }
 
-    /// Writes those of the dying, each with how long it has been, and of those without a main thread.
+    /// Writes those of the dying, each with how long it has been, and of those without a main thread. Gives
+    /// what it has written.
     fn write_unended(
         &mut self,
         now: u64,
@@ -500,7 +505,8 @@ impl Pipeline {
         seen: &[proc::Unended],
         dying: &[(TaskId, u64)],
         leaderless: &HashSet<TaskId>,
-    ) -> io::Result<()> {
+    ) -> io::Result<(Vec<Dying>, Vec<Alive>)> {
+        let mut written = (Vec::new(), Vec::new());
         let dying: HashMap<TaskId, u64> = dying.iter().copied().collect();
         for one in seen {
             if let Some(&age) = dying.get(&one.id()) {
@@ -511,16 +517,18 @@ impl Pipeline {
                     && !self.lacks_room()
                 {
                     self.sink.dying(&line)?;
+                    written.0.push(line);
                 }
             } else if leaderless.contains(&one.id())
-                && let Some(alive) = without_leader(proc, one, &self.wall)
+                && let Some(alive) = without_leader(proc, one, now, &self.wall)
                 && self.filter.passes_alive(&alive)
                 && !self.lacks_room()
             {
                 self.sink.alive(&alive)?;
+                written.1.push(alive);
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Reports the parents of all zombies that have come to the age for it, where that says something new.
@@ -634,13 +642,15 @@ impl Pipeline {
                 self.sink.alive(&alive)?;
             }
         }
+        let (mut dying_left, mut leader_ended) = (Vec::new(), Vec::new());
         if let Some((proc, seen, exits)) = unended
             && self.sink.wants_dying()
         {
             let (mut dying, leaderless) = self.look_at_unended(now, seen, exits);
             dying.retain(|(_, age)| *age >= DYING_AFTER.as_nanos() as u64);
             let leaderless = leaderless.into_iter().map(|(id, _)| id).collect();
-            self.write_unended(now, proc, seen, &dying, &leaderless)?;
+            (dying_left, leader_ended) =
+                self.write_unended(now, proc, seen, &dying, &leaderless)?;
         }
         let mut counts = Accounts::of(remains).counts();
         counts.filtered += self.filtered;
@@ -669,6 +679,8 @@ impl Pipeline {
             },
             summary,
             running,
+            dying: dying_left,
+            leader_ended,
         })
     }
 }

@@ -27,7 +27,7 @@ use crate::{
         session::{Session, Trouble, until},
         signals::{Inherited, Signals},
     },
-    sink::{self, Queue},
+    sink::{self, Queue, Sink},
     stderr::{self, say},
     system::{self, Release, deadline::Deadline, monotonic_now, wall_clock},
 };
@@ -223,11 +223,7 @@ async fn show_summary(
         ..sink::Options::default()
     };
     let mut text = sink::new(options, queue);
-    let written = text
-        .summary(&ending.summary)
-        .and_then(|()| text.running(&ending.running))
-        .and_then(|()| text.end());
-    let written = match written {
+    let written = match write_ending(&mut *text, ending) {
         Ok(()) => screen.finish(signals, end).await,
         failed => failed,
     };
@@ -235,6 +231,19 @@ async fn show_summary(
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.with_context(|| format!("cannot write to {}", screen.name())),
     }
+}
+
+/// Writes what a run came to.
+fn write_ending(text: &mut dyn Sink, ending: &Ending) -> io::Result<()> {
+    for dying in &ending.dying {
+        text.dying(dying)?;
+    }
+    for alive in &ending.leader_ended {
+        text.alive(alive)?;
+    }
+    text.summary(&ending.summary)?;
+    text.running(&ending.running)?;
+    text.end()
 }
 
 /// Starts COMMAND, unless somebody has said stop. An error is the exit status.
