@@ -419,7 +419,7 @@ impl Pipeline {
         let zombies = census.zombies.iter().enumerate().filter(is_due);
         let zombies: Vec<usize> = zombies.map(|(index, _)| index).collect();
         let also = match self.sink.wants_lingering() {
-            true => oldest_of_parents(census, &zombies),
+            true => census.oldest_beside(&zombies),
             false => Vec::new(),
         };
         Due { zombies, also }
@@ -683,26 +683,6 @@ impl Pipeline {
             leader_ended,
         })
     }
-}
-
-/// The oldest zombie of each parent that has some of these, but for these.
-fn oldest_of_parents(census: &Census<'_>, zombies: &[usize]) -> Vec<usize> {
-    let parent = |index: usize| {
-        let alive = &census.zombies[index].alive;
-        (alive.ppid, alive.parent_comm)
-    };
-    let mut oldest: HashMap<_, (u64, usize)> = HashMap::new();
-    for &index in zombies {
-        oldest.insert(parent(index), (0, index));
-    }
-    for (index, one) in census.zombies.iter().enumerate() {
-        if let Some(known) = oldest.get_mut(&parent(index)) {
-            *known = (*known).max((one.alive.age_ns, index));
-        }
-    }
-    let due: HashSet<usize> = zombies.iter().copied().collect();
-    let oldest = oldest.into_values().map(|(_, index)| index);
-    oldest.filter(|index| !due.contains(index)).collect()
 }
 
 /// Reads the command line of a process of this pid and command name; `None` if there is no such process
