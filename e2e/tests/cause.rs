@@ -45,6 +45,7 @@ const KINDS: &[(&str, &str)] = &[
     ("traced", "held-by-tracer"),
     ("subreaper", "never-waits"),
     ("burst", "never-waits"),
+    ("in-system", "waits-for-other"),
 ];
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -60,6 +61,14 @@ pub(crate) fn tests() -> Vec<Test> {
         .chain([
             Test::new("cause::thread-leader", thread_leader),
             Test::new("cause::autoreap", autoreap),
+            Test::new("cause::foreign-child", || {
+                seen_by_run("foreign-child", "foreign-child")
+            }),
+            Test::new("cause::one-at-a-time", || {
+                seen_by_run("one-at-a-time", "reaps-late")
+            }),
+            Test::new("cause::dying", dying),
+            Test::new("cause::lost-failures", lost_failures),
             Test::new("cause::parent-exiting", parent_exiting)
                 .unless(too_little_memory())
                 .alone("keeps CPU 0 busy"),
@@ -71,6 +80,10 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new("cause::ps-watches", ps_watches),
             Test::new("cause::of-the-living", of_the_living),
             Test::new("cause::inspect-watches", inspect_watches),
+            Test::new("cause::inspect-threads", inspect_threads),
+            Test::new("cause::inspect-namespace", inspect_namespace)
+                .unless(context::no_program("/usr/bin/perl"))
+                .unless(context::no_program("/usr/bin/unshare")),
             Test::new("cause::while-it-lasts", while_it_lasts),
             Test::new("cause::coalesced-while-traced", coalesced_while_traced),
             Test::new("cause::growth", growth).unless(context::no_program("/usr/bin/perl")),
@@ -308,6 +321,72 @@ fn thread_leader() -> Outcome {
     ]))?;
     ensure!(listed.status.code() == Some(0), "{listed:?}");
     demo.end()
+}
+
+/// Only a run knows it: it takes the kernel's records.
+fn seen_by_run(kind: &str, cause: &str) -> Outcome {
+    let demo = Demo::start(kind)?;
+    let mut tracer =
+        Tracer::json(["--tree", &demo.pid().to_string(), "--alive-after", "2s"]).start()?;
+    tracer.wait_line(cause, |line| {
+        line["type"] == "alive" && line["cause"] == cause && line["ppid"] == demo.parent
+    })?;
+    let run = tracer.stop()?;
+    let report = run.report()?;
+    let alive: Vec<_> = report.alive().collect();
+    let link = format!("docs/causes.md#{cause}");
+    let last = alive.last().ok_or("no zombie is left")?;
+    ensure!(
+        last["why"] == link && last["looked_at"].is_string(),
+        "{last:#}"
+    );
+    demo.end()
+}
+
+/// It is no zombie yet.
+fn dying() -> Outcome {
+    let demo = Demo::start("dying")?;
+    let listed = demo.ps()?;
+    ensure!(
+        listed.len() == 1
+            && listed[0]["type"] == "dying"
+            && listed[0]["threads"][0]["state"] == "t",
+        "{listed:#?}"
+    );
+    let pid = listed[0]["pid"].to_string();
+    let text = output(zombie_trace(&["inspect", &pid]))?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    ensure!(
+        text.contains("is dying, and has not ended") && text.contains("cannot end: its tracer"),
+        "{text}"
+    );
+    demo.end()
+}
+
+/// A parent that ignores SIGCHLD can't learn that its child failed: the summary says so.
+fn lost_failures() -> Outcome {
+    let run = Tracer::json([""; 0]).scenario(["ignore-idle"]).run()?;
+    let report = run.report()?;
+    let rows = report.summary()["by_parent"].as_array().cloned();
+    let rows = rows.unwrap_or_default();
+    let failed: u64 = rows
+        .iter()
+        .map(|row| number(row, "autoreaped_failed"))
+        .sum();
+    if failed != 1 {
+        return run.fail("one child failed, and its parent ignores SIGCHLD");
+    }
+    let run = Tracer::new(["-s"])
+        .into_file("out")
+        .scenario(["ignore-idle"])
+        .run()?;
+    let text = String::from_utf8_lossy(&run.output).into_owned();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    ensure!(
+        text.contains("1 failure is lost: the parent ignores SIGCHLD") && text.contains(" 1 of 1"),
+        "{text}"
+    );
+    Ok(())
 }
 
 fn autoreap() -> Outcome {
@@ -678,6 +757,74 @@ fn of_the_living() -> Outcome {
 }
 
 /// How a parent reaps is told of what it does meanwhile.
+/// Who waits comes before who sleeps, whatever the numbers of the threads.
+fn inspect_threads() -> Outcome {
+    let demo = Demo::start("other-thread")?;
+    settled(&demo, "waits-without-flags")?;
+    let text = output(zombie_trace(&["inspect", &demo.parent.to_string()]))?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    let first = text.lines().find(|line| line.contains("threads  "));
+    let first = first.ok_or_else(|| text.clone())?;
+    ensure!(
+        first.contains("(demo-parent) sleeps (S), waiting for any child"),
+        "{text}"
+    );
+    let watch = format!("sudo zombie-trace inspect -d 10s {}", demo.parent);
+    ensure!(
+        text.contains("look further") && text.contains(&watch),
+        "{text}"
+    );
+    demo.end()
+}
+
+/// A wait is for a number of the parent's own pid namespace: that means another process here.
+fn inspect_namespace() -> Outcome {
+    const PROGRAM: &str = "fork or exit 3; $other = fork; $other or sleep 600; waitpid($other, 0)";
+    let mut unshare = Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", "perl", "-e", PROGRAM])
+        .stdin(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("unshare: {error}"))?;
+    let found = waited_for(unshare.id());
+    let _ = unshare.kill();
+    let _ = unshare.wait();
+    found
+}
+
+fn waited_for(unshare: u32) -> Outcome {
+    let children = |pid: u32| -> Vec<u32> {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect()
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut text = String::new();
+    while Instant::now() < deadline {
+        if let [perl] = children(unshare)[..]
+            && let [_, other] = children(perl)[..]
+        {
+            let inspected = output(zombie_trace(&["inspect", &perl.to_string()]))?;
+            text = String::from_utf8_lossy(&inspected.stdout).into_owned();
+            let ours = format!("waiting for process {other} (3 in its own pid namespace)");
+            if text
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .contains(&ours)
+            {
+                return Ok(());
+            }
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Err(format!(
+        "the process that it waits for is not named: {text}"
+    ))
+}
+
 fn inspect_watches() -> Outcome {
     let mut puppet = Puppet::start(Stdio::inherit())?;
     let mut watch = zombie_trace(&["inspect", "-d", "2m", &puppet.pid().to_string()])
@@ -715,6 +862,7 @@ fn inspect_watches() -> Outcome {
             && has("children", "0 alive, 0 zombies")
             && text.contains("3 ended: 1 reaped, 1 autoreaped, 1 still zombies")
             && has("zombies now", " 1")
+            && has("its reaps", "1; the longest gap ")
             && has("how", "autoreap 1, wait4 1")
             && has("latest", &format!(" {slow} (slow) after "))
             && has("left", "never-waits: the parent"),

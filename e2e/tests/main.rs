@@ -21,6 +21,7 @@ mod cookbook;
 mod crowd;
 mod devtools;
 mod diff;
+mod dying;
 mod ending;
 mod failure;
 mod fault;
@@ -82,6 +83,7 @@ fn tests() -> Vec<Test> {
         cause::tests(),
         catalogue::tests(),
         command::tests(),
+        dying::tests(),
         scope::tests(),
         container::tests(),
         options::tests(),

@@ -48,6 +48,14 @@ fn validator() -> Result<jsonschema::Validator, String> {
     compiled(&path())
 }
 
+/// Whether a line is as it has to be.
+pub(crate) fn check(line: &serde_json::Value) -> Outcome {
+    let validator = validator()?;
+    let problems: Vec<_> = validator.iter_errors(line).map(|e| e.to_string()).collect();
+    ensure!(problems.is_empty(), "{problems:?}\n{line}");
+    Ok(())
+}
+
 /// What `diff --json` writes.
 pub(crate) fn of_diff() -> Result<jsonschema::Validator, String> {
     compiled(&path().with_file_name("zombie-trace-diff-v1.schema.json"))

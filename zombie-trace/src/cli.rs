@@ -84,7 +84,12 @@ Notes:
   no signal      its parent gets no signal when it ends
   pre-existing   it was a zombie before the run started
   reparented     its parent ended while it was a zombie
-  traced         a debugger was attached to it";
+  traced         a debugger was attached to it
+
+Dying processes:
+  A process that was killed or began to exit, and is no zombie after a second,
+  has a line of its own, with the thread that is in the way of its end. No
+  figure counts it.";
 
 fn examples_and_columns() -> String {
     format!("{EXAMPLES}\n\n{COLUMNS}")

@@ -8,12 +8,12 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use support::Run;
 use zombie_trace::{
-    Unlisted,
+    Dying, DyingThread, Unlisted,
     internals::{Json, Sink as _},
 };
 
-const KINDS: [&str; 7] = [
-    "start", "zombie", "unlisted", "alive", "loss", "interval", "summary",
+const KINDS: [&str; 8] = [
+    "start", "zombie", "unlisted", "alive", "dying", "loss", "interval", "summary",
 ];
 
 fn schema() -> Validator {
@@ -34,6 +34,23 @@ fn lines(run: &Run) -> Vec<Value> {
         "zombies": [[12, 0, 18_234]],
     }));
     json.unlisted(&unlisted).unwrap();
+    let thread = DyingThread {
+        tid: 123,
+        comm: "worker".into(),
+        state: 'D',
+        wchan: Some("fuse_wait_answer".to_owned()),
+    };
+    let dying = Dying {
+        ts: run.start.ts,
+        pid: 120,
+        comm: "server".into(),
+        ppid: Some(100),
+        signal: Some(9),
+        since_ns: Some(4_200_000_000),
+        tracer_pid: None,
+        threads: vec![thread],
+    };
+    json.dying(&dying).unwrap();
     json.flush().unwrap();
     let text = String::from_utf8(out).unwrap();
     text.lines()
@@ -126,6 +143,14 @@ fn wrong_values_are_refused() {
         ("zombie", "flags", Value::Null),
         ("zombie", "phases", json!({ "notify_ns": 1 })),
         ("alive", "age_ns", json!(-1)),
+        ("dying", "signal", json!("SIGKILL")),
+        ("dying", "since_ns", json!(-1)),
+        ("dying", "threads", Value::Null),
+        (
+            "dying",
+            "threads",
+            json!([{ "tid": 1, "comm": "a", "state": "sleeps" }]),
+        ),
         ("start", "schema", json!(2)),
         ("start", "command", json!("make")),
         ("start", "command", json!([])),

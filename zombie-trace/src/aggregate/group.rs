@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{phase_totals::PhaseTotals, samples::Samples};
-use crate::model::{Alive, Cause, Phases, Zombie};
+use crate::model::{Alive, Cause, Phases, Zombie, nine_digits};
 
 /// Most parents have few children, and there can be very many parents: a histogram, of some
 /// 10 KiB, is only for those that have many.
@@ -19,6 +20,7 @@ pub(super) struct Group {
     times: Samples,
     inexact: u64,
     autoreaped: u64,
+    autoreaped_failed: u64,
     alive: u64,
     oldest: Option<u64>,
     zombie_time: u64,
@@ -59,6 +61,7 @@ impl Given {
 struct LastCause {
     cause: Cause,
     text: Option<Arc<str>>,
+    looked_at: Option<Timestamp>,
 }
 
 impl Default for Group {
@@ -67,6 +70,7 @@ impl Default for Group {
             times: Samples::new(EXACT_TIMES, DIGITS),
             inexact: 0,
             autoreaped: 0,
+            autoreaped_failed: 0,
             alive: 0,
             oldest: None,
             zombie_time: 0,
@@ -83,11 +87,13 @@ impl Group {
     /// Takes in a process that is gone, which was a zombie for `in_run` ns of the run.
     pub(super) fn zombie(&mut self, zombie: &Zombie, in_run: u64, is_exact: bool) {
         if zombie.autoreaped() {
-            self.autoreaped += u64::from(!zombie.pre_existing());
+            let is_ours = !zombie.pre_existing();
+            self.autoreaped += u64::from(is_ours);
+            self.autoreaped_failed += u64::from(is_ours && zombie.failed());
             return;
         }
         self.zombie_time = self.zombie_time.saturating_add(in_run);
-        self.found(zombie.cause, zombie.cause_text.as_ref());
+        self.found(zombie.cause, zombie.cause_text.as_ref(), zombie.looked_at);
         if zombie.pre_existing() {
             return;
         }
@@ -112,7 +118,7 @@ impl Group {
         self.alive += 1;
         self.oldest = self.oldest.max(Some(alive.age_ns));
         self.zombie_time = self.zombie_time.saturating_add(in_run);
-        self.found(alive.cause, alive.cause_text.as_ref());
+        self.found(alive.cause, alive.cause_text.as_ref(), alive.looked_at);
     }
 
     /// Takes in the parent's command line.
@@ -136,19 +142,22 @@ impl Group {
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.inexact, other.reaped);
         add(&mut self.autoreaped, other.autoreaped);
+        add(&mut self.autoreaped_failed, other.autoreaped_failed);
         add(&mut self.alive, other.alive);
         add(&mut self.zombie_time, other.zombie_time_ns);
         add(&mut self.total, other.total_ns);
         self.oldest = self.oldest.max(other.oldest_ns);
-        self.found(other.cause, other.cause_text.as_ref());
+        self.found(other.cause, other.cause_text.as_ref(), other.looked_at);
         if let Some(phases) = &other.phases {
             self.add(phases.times());
         }
     }
 
-    /// Takes in processes that the kernel released at once, which no line lists.
-    pub(super) fn autoreaped(&mut self, count: u64) {
-        self.autoreaped = self.autoreaped.saturating_add(count);
+    /// Takes in the processes of another run that the kernel released at once, which no line lists.
+    pub(super) fn autoreaped(&mut self, other: &GroupSummary) {
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        add(&mut self.autoreaped, other.autoreaped);
+        add(&mut self.autoreaped_failed, other.autoreaped_failed);
     }
 
     /// Takes in the processes of another group.
@@ -160,6 +169,7 @@ impl Group {
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.inexact, other.inexact);
         add(&mut self.autoreaped, other.autoreaped);
+        add(&mut self.autoreaped_failed, other.autoreaped_failed);
         add(&mut self.alive, other.alive);
         add(&mut self.zombie_time, other.zombie_time);
         add(&mut self.total, other.total);
@@ -169,11 +179,20 @@ impl Group {
         }
     }
 
-    fn found(&mut self, cause: Option<Cause>, text: Option<&Arc<str>>) {
+    fn found(
+        &mut self,
+        cause: Option<Cause>,
+        text: Option<&Arc<str>>,
+        looked_at: Option<Timestamp>,
+    ) {
         if let Some(cause) = cause {
             // A recording can hold anything, and there are many groups.
             let text = text.filter(|text| text.len() <= LONGEST_TEXT).cloned();
-            self.cause = Some(LastCause { cause, text });
+            self.cause = Some(LastCause {
+                cause,
+                text,
+                looked_at,
+            });
         }
     }
 
@@ -223,6 +242,7 @@ impl Group {
             oldest_ns: self.oldest,
             reaped: self.reaped(),
             autoreaped: self.autoreaped,
+            autoreaped_failed: self.autoreaped_failed,
             p50_ns: p50,
             p99_ns: p99,
             max_ns: self.times.max().max(self.given.max()),
@@ -230,6 +250,7 @@ impl Group {
             phases: self.phases.map(PhaseTotals::from),
             cause: self.cause.as_ref().map(|last| last.cause),
             cause_text: self.cause.as_ref().and_then(|last| last.text.clone()),
+            looked_at: self.cause.as_ref().and_then(|last| last.looked_at),
         }
     }
 }
@@ -251,6 +272,9 @@ pub struct GroupSummary {
     pub reaped: u64,
     /// Processes that the kernel released at once.
     pub autoreaped: u64,
+    /// How many of those failed (exit code other than 0, or killed), which their parent can't learn.
+    #[serde(default)]
+    pub autoreaped_failed: u64,
     /// The median of the exact zombie times, to two digits where there are many.
     pub p50_ns: Option<u64>,
     /// What 99 % of them do not exceed, to two digits where there are many.
@@ -269,6 +293,9 @@ pub struct GroupSummary {
     /// The same in words.
     #[serde(default)]
     pub cause_text: Option<Arc<str>>,
+    /// When that look was.
+    #[serde(default, serialize_with = "nine_digits")]
+    pub looked_at: Option<Timestamp>,
 }
 
 impl GroupSummary {

@@ -250,15 +250,15 @@ impl Aggregate {
         let some = |group: &GroupSummary| group.autoreaped > 0;
         for row in other.by_parent.iter().filter(|row| some(&row.group)) {
             let (group, _) = self.parents.get(&(row.ppid, row.comm));
-            group.autoreaped(row.group.autoreaped);
+            group.autoreaped(&row.group);
         }
         for row in other.by_comm.iter().filter(|row| some(&row.group)) {
             let (group, _) = self.commands.get(&row.comm);
-            group.autoreaped(row.group.autoreaped);
+            group.autoreaped(&row.group);
         }
         for row in other.by_container.iter().filter(|row| some(&row.group)) {
             let group = self.containers.group(&row.container);
-            group.autoreaped(row.group.autoreaped);
+            group.autoreaped(&row.group);
         }
     }
 

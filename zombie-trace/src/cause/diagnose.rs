@@ -6,7 +6,7 @@ use nix::libc::{self, c_int};
 
 use super::{
     Disposition, Facts, HandlerHistory, History, OtherProcess, Pace, ParentFacts, ReapHistory,
-    State, ThreadFacts, Wait, WaitTarget, ZombieFacts, advice, facts::WNOTHREAD,
+    State, ThreadFacts, Unreadable, Wait, WaitTarget, ZombieFacts, advice, facts::WNOTHREAD,
 };
 use crate::{
     model::{Cause, Diagnosis, LanguageRuntime},
@@ -22,6 +22,7 @@ pub fn diagnose(facts: Facts<'_>) -> Diagnosis {
         advice: advice::advice(cause, facts).map(Into::into),
         runtime: facts.parent.and_then(|parent| parent.runtime),
         watched_ns: facts.history.map(|history| history.watched_ns),
+        looked_at: None,
     }
 }
 
@@ -151,6 +152,15 @@ impl Case<'_> {
     fn main_thread(&self) -> Option<&ThreadFacts> {
         let mut threads = self.parent.threads.iter();
         threads.find(|thread| thread.tid == self.parent.pid)
+    }
+
+    /// Why the system call of one of its threads can't be read, if so.
+    fn unreadable(&self) -> Option<Unreadable> {
+        let mut threads = self.parent.threads.iter();
+        threads.find_map(|thread| match thread.wait {
+            Wait::Unreadable(why) => Some(why),
+            _ => None,
+        })
     }
 
     fn pending(&self) -> bool {
@@ -445,13 +455,17 @@ fn sends_no_sigchld(case: &Case<'_>) -> Option<Claim> {
         _ => nix::sys::signal::Signal::try_from(signal)
             .map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string()),
     };
-    Some((
-        Cause::NoSigchld,
-        format!(
-            "gets {signal} for this child instead of SIGCHLD (its exit_signal), and is not waiting with \
-             __WALL or __WCLONE"
+    let what = format!("gets {signal} for this child instead of SIGCHLD (its exit_signal)");
+    Some(match case.unreadable() {
+        Some(why) => (
+            Cause::Unknown,
+            format!("{what}; whether it waits with __WALL or __WCLONE can't be read {why}"),
         ),
-    ))
+        None => (
+            Cause::NoSigchld,
+            format!("{what}, and is not waiting with __WALL or __WCLONE"),
+        ),
+    })
 }
 
 fn reads_pipe(case: &Case<'_>) -> Option<Claim> {
@@ -601,11 +615,7 @@ fn blocks_sigchld(case: &Case<'_>) -> Option<Claim> {
 }
 
 fn cannot_be_read(case: &Case<'_>) -> Option<Claim> {
-    let mut threads = case.parent.threads.iter();
-    let why = threads.find_map(|thread| match thread.wait {
-        Wait::Unreadable(why) => Some(why),
-        _ => None,
-    })?;
+    let why = case.unreadable()?;
     let does = match case.parent.sigchld {
         Disposition::Default => "does not handle",
         Disposition::Ignore => "ignores",

@@ -31,6 +31,10 @@ pub fn dying(dying: &Dying) -> String {
             format!("{begun}{when}, cannot end: {tracer} (t){others}")
         }
         'R' => format!("{begun}{when}, has not ended yet: {name} runs (R){others}"),
+        // The freezer of cgroup v1, which no signal gets past.
+        'D' if thread.wchan.as_deref() == Some("__refrigerator") => {
+            format!("{begun}{when}, cannot end: {name} is frozen with its cgroup (D){others}")
+        }
         // No signal wakes it any more, whether it sleeps in D or in S.
         _ => format!("{begun}{when}, cannot end: {name} hangs{place} ({state}){others}"),
     }
@@ -114,6 +118,14 @@ mod tests {
         assert!(
             dying(&in_state('S', Some("zap_pid_ns_processes")))
                 .ends_with("cannot end: thread 123 (worker) hangs in zap_pid_ns_processes (S)")
+        );
+    }
+
+    #[test]
+    fn a_frozen_thread_does_not_hang() {
+        assert!(
+            dying(&in_state('D', Some("__refrigerator")))
+                .ends_with("cannot end: thread 123 (worker) is frozen with its cgroup (D)")
         );
     }
 

@@ -135,6 +135,8 @@ impl Lifecycle {
             phases: Phases::of(record),
             cause: None,
             cause_text: None,
+            why: None,
+            looked_at: None,
         }
     }
 
@@ -169,6 +171,8 @@ impl Lifecycle {
             error_ns,
             cause: None,
             cause_text: None,
+            why: None,
+            looked_at: None,
             advice: None,
             runtime: None,
             watched_ns: None,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Comm, Flag, LanguageRuntime, flag, language_runtime};
+use super::{Comm, Flag, LanguageRuntime, Why, flag, language_runtime, nine_digits};
 use crate::{
     container::Container,
     model::{Cause, Diagnosis},
@@ -44,6 +44,12 @@ pub struct Alive {
     pub cause: Option<Cause>,
     /// What was found, in plain words.
     pub cause_text: Option<Arc<str>>,
+    /// Where that cause is explained.
+    #[serde(default)]
+    pub why: Option<Why>,
+    /// When the parent was looked at for it.
+    #[serde(default, serialize_with = "nine_digits")]
+    pub looked_at: Option<Timestamp>,
     /// What helps, in plain words.
     #[serde(default)]
     pub advice: Option<Arc<str>>,
@@ -72,6 +78,8 @@ impl Alive {
         Self {
             cause: diagnosis.map(|diagnosis| diagnosis.cause),
             cause_text: diagnosis.map(|diagnosis| Arc::clone(&diagnosis.finding)),
+            why: diagnosis.map(|diagnosis| Why(diagnosis.cause)),
+            looked_at: diagnosis.and_then(|diagnosis| diagnosis.looked_at),
             advice: diagnosis.and_then(|diagnosis| diagnosis.advice.clone()),
             runtime: diagnosis.and_then(|diagnosis| diagnosis.runtime),
             ..self

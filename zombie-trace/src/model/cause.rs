@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::LanguageRuntime;
@@ -123,6 +124,33 @@ impl Cause {
     }
 }
 
+/// Where a cause is explained, in this project's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Why(pub Cause);
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "docs/causes.md#{}", self.0.code())
+    }
+}
+
+impl Serialize for Why {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Why {
+    /// A link to what is not known, as of a newer version, is one to [`Cause::Unknown`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let link = String::deserialize(deserializer)?;
+        let is_it = |cause: &Cause| link == Self(*cause).to_string();
+        Ok(Self(
+            Cause::ALL.into_iter().find(is_it).unwrap_or(Cause::Unknown),
+        ))
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.code())
@@ -158,6 +186,8 @@ pub struct Diagnosis {
     pub runtime: Option<LanguageRuntime>,
     /// How long the parent had been watched, in ns; `None` if that is not known.
     pub watched_ns: Option<u64>,
+    /// When the parent was looked at, if somebody has noted that.
+    pub looked_at: Option<Timestamp>,
 }
 
 #[cfg(test)]
@@ -170,6 +200,25 @@ mod tests {
     fn each_cause_has_a_code_of_its_own() {
         let codes: HashSet<_> = Cause::ALL.iter().map(|cause| cause.code()).collect();
         assert_eq!(codes.len(), Cause::ALL.len());
+    }
+
+    #[test]
+    fn each_cause_has_a_link_to_its_heading() {
+        let page = include_str!("../../../docs/causes.md");
+        // A heading of one word is its own anchor.
+        let anchors: HashSet<_> = page
+            .lines()
+            .filter(|line| line.starts_with("##"))
+            .map(|line| format!("docs/causes.md#{}", line.trim_start_matches(['#', ' '])))
+            .collect();
+        for cause in Cause::ALL {
+            let link = Why(cause).to_string();
+            assert!(anchors.contains(&link), "{link} leads nowhere");
+            let json = serde_json::to_string(&Why(cause)).unwrap();
+            assert_eq!(serde_json::from_str::<Why>(&json).unwrap(), Why(cause));
+        }
+        let newer: Why = serde_json::from_str("\"docs/causes.md#newer\"").unwrap();
+        assert_eq!(newer, Why(Cause::Unknown));
     }
 
     #[test]

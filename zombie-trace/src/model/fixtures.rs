@@ -53,6 +53,8 @@ pub(crate) fn zombie() -> Zombie {
         phases: None,
         cause: None,
         cause_text: None,
+        why: None,
+        looked_at: None,
     }
 }
 
@@ -85,6 +87,8 @@ pub(crate) fn alive() -> Alive {
         error_ns: 300,
         cause: None,
         cause_text: None,
+        why: None,
+        looked_at: None,
         advice: None,
         runtime: None,
         watched_ns: None,

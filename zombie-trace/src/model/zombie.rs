@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Comm, Diagnosis, Flag, Phases, flag};
+use super::{Cause, Comm, Diagnosis, Flag, Phases, Why, flag, nine_digits};
 use crate::container::Container;
 
 /// One process that ended and is gone: the JSON object `zombie` but for its `type` and `ts`.
@@ -69,6 +69,12 @@ pub struct Zombie {
     /// What was found then, in plain words.
     #[serde(default)]
     pub cause_text: Option<Arc<str>>,
+    /// Where that cause is explained.
+    #[serde(default)]
+    pub why: Option<Why>,
+    /// When the parent was looked at for it.
+    #[serde(default, serialize_with = "nine_digits")]
+    pub looked_at: Option<Timestamp>,
 }
 
 impl Zombie {
@@ -78,6 +84,8 @@ impl Zombie {
         Self {
             cause: diagnosis.map(|diagnosis| diagnosis.cause),
             cause_text: diagnosis.map(|diagnosis| Arc::clone(&diagnosis.finding)),
+            why: diagnosis.map(|diagnosis| Why(diagnosis.cause)),
+            looked_at: diagnosis.and_then(|diagnosis| diagnosis.looked_at),
             ..self
         }
     }

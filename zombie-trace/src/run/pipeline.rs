@@ -20,7 +20,7 @@ use crate::{
         Lifecycle, Lingering, LingeringParent, Overdue, Pids, Reap, Reaping, RunQueueClocks,
         Standing, TaskId, Unended, WallClock, foreign,
     },
-    model::{Alive, Cause, Comm, Counts, Diagnosis, Loss, Lost, Running, Start, Zombie},
+    model::{Alive, Cause, Comm, Counts, Diagnosis, Dying, Loss, Lost, Running, Start, Zombie},
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
@@ -48,6 +48,10 @@ pub struct Ending {
     pub summary: Summary,
     /// Descendants of the traced process that run on.
     pub running: Vec<Running>,
+    /// Processes that do not come to their end.
+    pub dying: Vec<Dying>,
+    /// Processes whose main thread alone has ended.
+    pub leader_ended: Vec<Alive>,
 }
 
 /// How a run is going.
@@ -61,6 +65,15 @@ pub struct SoFar {
     pub living: u64,
     /// The 99th percentile of the zombie times.
     pub p99_ns: Option<u64>,
+}
+
+/// Zombies to be looked at, by their indices in a census.
+#[derive(Clone, Debug, Default)]
+pub struct Due {
+    /// Those that are reported.
+    pub zombies: Vec<usize>,
+    /// The oldest ones of their parents besides, of which a line about the parent tells.
+    pub also: Vec<usize>,
 }
 
 /// What was lost since the last warning.
@@ -481,8 +494,8 @@ impl Pipeline {
         }
     }
 
-    /// Which of the zombies that exist have come to an age at which they are reported: their indices.
-    pub fn due(&mut self, census: &Census<'_>) -> Vec<usize> {
+    /// Which of the zombies that exist have come to an age at which they are reported.
+    pub fn due(&mut self, census: &Census<'_>) -> Due {
         let ages = census.zombies.iter().map(|one| (one.id, one.alive.age_ns));
         let due: HashSet<TaskId> = self.overdue.due(ages).into_iter().collect();
         self.found
@@ -496,18 +509,26 @@ impl Pipeline {
             *count += 1;
             *count <= self.most_of_a_parent
         });
-        zombies.map(|(index, _)| index).collect()
+        let zombies: Vec<usize> = zombies.map(|(index, _)| index).collect();
+        let also = match self.sink.wants_lingering() {
+            true => census.oldest_beside(&zombies),
+            false => Vec::new(),
+        };
+        Due { zombies, also }
     }
 
-    /// Reports those of the zombies, with what was found.
+    /// Reports those of the zombies that are due, with what was found.
     pub fn alive(
         &mut self,
         census: &Census<'_>,
-        due: &[usize],
+        due: &Due,
         diagnoses: &HashMap<u32, Diagnosis>,
     ) -> io::Result<()> {
+        for counted in due.also.iter().map(|&index| &census.zombies[index]) {
+            self.explained(counted, diagnoses);
+        }
         let mut parents = HashSet::new();
-        for counted in due.iter().map(|&index| &census.zombies[index]) {
+        for counted in due.zombies.iter().map(|&index| &census.zombies[index]) {
             let alive = self.explained(counted, diagnoses);
             let parent = (alive.ppid, alive.parent_comm);
             if parents.insert(parent) {
@@ -567,7 +588,8 @@ impl Pipeline {
         (dying, leaderless)
     }
 
-    /// Writes those of the dying, each with how long it has been, and of those without a main thread.
+    /// Writes those of the dying, each with how long it has been, and of those without a main thread. Gives
+    /// what it has written.
     fn write_unended(
         &mut self,
         now: u64,
@@ -575,7 +597,8 @@ impl Pipeline {
         seen: &[proc::Unended],
         dying: &[(TaskId, u64)],
         leaderless: &HashSet<TaskId>,
-    ) -> io::Result<()> {
+    ) -> io::Result<(Vec<Dying>, Vec<Alive>)> {
+        let mut written = (Vec::new(), Vec::new());
         let dying: HashMap<TaskId, u64> = dying.iter().copied().collect();
         for one in seen {
             if let Some(&age) = dying.get(&one.id()) {
@@ -586,16 +609,18 @@ impl Pipeline {
                     && !self.lacks_room()
                 {
                     self.sink.dying(&line)?;
+                    written.0.push(line);
                 }
             } else if leaderless.contains(&one.id())
-                && let Some(alive) = without_leader(proc, one, &self.wall)
+                && let Some(alive) = without_leader(proc, one, now, &self.wall)
                 && self.filter.passes_alive(&alive)
                 && !self.lacks_room()
             {
                 self.sink.alive(&alive)?;
+                written.1.push(alive);
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Reports the parents of all zombies that have come to the age for it, where that says something new.
@@ -632,7 +657,10 @@ impl Pipeline {
             && (diagnosis.cause != Cause::Unknown || self.found.get(&counted.id).is_none())
         {
             let found = Finding {
-                diagnosis: diagnosis.clone(),
+                diagnosis: Diagnosis {
+                    looked_at: Some(alive.ts),
+                    ..diagnosis.clone()
+                },
                 foreign: alive.foreign,
                 watched_ns: diagnosis.watched_ns.or(alive.watched_ns),
             };
@@ -743,13 +771,15 @@ impl Pipeline {
                 self.sink.alive(&alive)?;
             }
         }
+        let (mut dying_left, mut leader_ended) = (Vec::new(), Vec::new());
         if let Some((proc, seen, exits)) = unended
             && self.sink.wants_dying()
         {
             let (mut dying, leaderless) = self.look_at_unended(now, seen, exits);
             dying.retain(|(_, age)| *age >= DYING_AFTER.as_nanos() as u64);
             let leaderless = leaderless.into_iter().map(|(id, _)| id).collect();
-            self.write_unended(now, proc, seen, &dying, &leaderless)?;
+            (dying_left, leader_ended) =
+                self.write_unended(now, proc, seen, &dying, &leaderless)?;
         }
         let mut counts = Accounts::of(remains).counts();
         counts.filtered += self.filtered;
@@ -775,6 +805,8 @@ impl Pipeline {
             times: self.aggregate.exact_times().clone(),
             summary,
             running,
+            dying: dying_left,
+            leader_ended,
         })
     }
 }

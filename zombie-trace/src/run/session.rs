@@ -355,9 +355,10 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         self.warn_of_growth(&census);
         let due = self.pipeline.due(&census);
         let took = self.pipeline.cpu_time().saturating_sub(begin);
-        if !due.is_empty() {
+        if !due.zombies.is_empty() {
             let patience = Deadline::after(DIAGNOSIS);
-            let zombies: Vec<_> = due.iter().map(|&at| census.zombies[at].entry).collect();
+            let looked_at = due.zombies.iter().chain(&due.also);
+            let zombies: Vec<_> = looked_at.map(|&at| census.zombies[at].entry).collect();
             let zombies_of = zombies_by_parent(&existing);
             let diagnoses = diagnose(
                 &mut self.tracer,

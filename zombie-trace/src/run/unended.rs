@@ -12,7 +12,7 @@ use crate::{
     model::{Alive, Cause},
     run::accounts,
     system::{
-        Subtree, monotonic_now, place_of,
+        Subtree, place_of,
         proc::{self, Proc, Unended},
     },
 };
@@ -81,8 +81,13 @@ pub(super) fn exits(existing: &[SnapshotEntry]) -> HashMap<u32, u64> {
 }
 
 /// A process whose main thread alone has ended, as it is listed: not before it can be reaped is it a
-/// zombie, but everybody takes it for one. `None` if that is over.
-pub(super) fn without_leader(proc: &Proc, process: &Unended, wall: &WallClock) -> Option<Alive> {
+/// zombie, but everybody takes it for one. `None` if that is over. `now`: monotonic, in ns.
+pub(super) fn without_leader(
+    proc: &Proc,
+    process: &Unended,
+    now: u64,
+    wall: &WallClock,
+) -> Option<Alive> {
     let existing = proc.zombie(process.pid)?;
     let diagnosis = diagnose(Facts {
         zombie: &existing.facts,
@@ -101,10 +106,11 @@ pub(super) fn without_leader(proc: &Proc, process: &Unended, wall: &WallClock) -
     let mut lifecycle = Lifecycle::new(0);
     lifecycle.adopt(&entry, &clocks, wall);
     let place = place_of(existing.cgroup.as_deref());
-    let alive = lifecycle.alive(&entry.record, monotonic_now(), wall, place);
+    let alive = lifecycle.alive(&entry.record, now, wall, place);
     Some(Alive {
         parent_comm: parent,
         foreign: None,
+        looked_at: Some(alive.ts),
         ..alive.because(Some(&diagnosis))
     })
 }

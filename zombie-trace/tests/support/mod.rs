@@ -273,6 +273,8 @@ pub(crate) fn zombie() -> Zombie {
         },
         "cause": null,
         "cause_text": null,
+        "why": null,
+        "looked_at": null,
     }))
 }
 
@@ -293,6 +295,8 @@ pub(crate) fn alive() -> Vec<Alive> {
         "error_ns": 300,
         "cause": null,
         "cause_text": null,
+        "why": null,
+        "looked_at": null,
         "advice": null,
         "runtime": null,
         "watched_ns": null,

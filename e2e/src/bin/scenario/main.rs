@@ -11,6 +11,7 @@ mod basic;
 mod busy;
 mod command;
 mod compat;
+mod dying;
 mod exec;
 mod memory;
 mod namespace;

@@ -1,7 +1,7 @@
 //! All scenarios by name.
 
 use crate::{
-    attack, autoreap, basic, busy, command, compat, exec, memory, namespace, orphan, parent,
+    attack, autoreap, basic, busy, command, compat, dying, exec, memory, namespace, orphan, parent,
     ptrace, puppet, signals, steal, storm, threads, uring, waitid,
 };
 
@@ -140,4 +140,5 @@ pub(crate) const ENTRIES: &[Entry] = &[
     anywhere("stay-in-vfork", command::stay_in_vfork),
     anywhere("push-keys", command::push_keys),
     anywhere("puppet", puppet::run),
+    probed("dying", dying::run, dying::no_fuse),
 ];

@@ -258,6 +258,14 @@ pub(crate) fn seize(tid: pid_t) {
     must(result, "PTRACE_SEIZE");
 }
 
+/// The same, and it stops on its way through `exit`.
+pub(crate) fn seize_exits(tid: pid_t) {
+    let options = libc::PTRACE_O_TRACEEXIT;
+    // SAFETY: no pointers are followed.
+    let result = unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, 0, c_long::from(options)) };
+    must(result, "PTRACE_SEIZE");
+}
+
 /// `PTRACE_TRACEME`.
 pub(crate) fn trace_me() {
     // SAFETY: no pointers are followed.
@@ -375,6 +383,52 @@ pub(crate) fn unshare_uts() {
         unsafe { libc::unshare(libc::CLONE_NEWUTS) }.into(),
         "unshare(CLONE_NEWUTS)",
     );
+}
+
+/// Moves the calling process into a new mount namespace, of whose mounts nobody else hears.
+pub(crate) fn unshare_mounts() {
+    // SAFETY: no pointers.
+    must(
+        unsafe { libc::unshare(libc::CLONE_NEWNS) }.into(),
+        "unshare(CLONE_NEWNS)",
+    );
+    let (none, root) = (ptr::null(), c"/".as_ptr());
+    let flags = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: the path is NUL-terminated.
+    let result = unsafe { libc::mount(none, root, none, flags, ptr::null()) };
+    must(result.into(), "mount(MS_PRIVATE)");
+}
+
+/// Mounts a file system of this type, which has no source.
+pub(crate) fn mount(kind: &str, at: &Path, data: &str) {
+    let c_string = |bytes: &[u8]| CString::new(bytes).expect("no NUL");
+    let [kind, data] = [kind, data].map(|text| c_string(text.as_bytes()));
+    let at = c_string(at.as_os_str().as_bytes());
+    // SAFETY: the strings are NUL-terminated.
+    let result = unsafe {
+        libc::mount(
+            kind.as_ptr(),
+            at.as_ptr(),
+            kind.as_ptr(),
+            0,
+            data.as_ptr().cast(),
+        )
+    };
+    must(result.into(), "mount");
+}
+
+/// Unmounts a file system whose requests are not answered: they fail.
+pub(crate) fn abort_mount(at: &Path) {
+    let at = CString::new(at.as_os_str().as_bytes()).expect("no NUL");
+    // SAFETY: the path is NUL-terminated.
+    let result = unsafe { libc::umount2(at.as_ptr(), libc::MNT_FORCE | libc::MNT_DETACH) };
+    must(result.into(), "umount2");
+}
+
+/// Closes a descriptor that a fork has copied.
+pub(crate) fn close_copy(fd: c_int) {
+    // SAFETY: the copy's owner never runs in this process.
+    must(unsafe { libc::close(fd) }.into(), "close");
 }
 
 /// Names its UTS namespace.

@@ -253,6 +253,30 @@ fn a_clone_child_needs_flags() {
 }
 
 #[test]
+fn a_wait_that_cannot_be_read_may_be_one_for_clone_children() {
+    let child = ZombieFacts {
+        exit_signal: Some(0),
+        ..zombie()
+    };
+    let mut parent = parent();
+    parent.threads[0].wait = Wait::Unreadable(Unreadable::NoCapability);
+    let found = diagnose(Facts {
+        zombie: &child,
+        parent: Some(&parent),
+        history: None,
+    });
+    assert_eq!(found.cause, Cause::Unknown);
+    assert!(
+        found.finding.ends_with(
+            "gets no signal at this child's death (exit_signal), not SIGCHLD; whether it waits with __WALL \
+             or __WCLONE can't be read without CAP_SYS_PTRACE"
+        ),
+        "{}",
+        found.finding
+    );
+}
+
+#[test]
 fn a_thread_may_wait_for_its_own_children_alone() {
     let waits = |own_children: Option<Vec<u32>>| {
         let mut parent = parent();

@@ -47,11 +47,19 @@ pub enum Kind {
     Burst,
     /// Parent ignores SIGCHLD: no zombies at all
     Autoreap,
+    /// Parent called exec after it made the child, and does not know it
+    ForeignChild,
+    /// Parent is in system(), which holds SIGCHLD back
+    InSystem,
+    /// Parent reaps one child a second, and leaves the others
+    OneAtATime,
+    /// Child exits, but a tracer stops it on the way: it is no zombie yet
+    Dying,
 }
 
 impl Kind {
     /// Every kind, as they are listed.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Classic,
         Self::NeverWaits,
         Self::Coalesced,
@@ -73,6 +81,10 @@ impl Kind {
         Self::Subreaper,
         Self::Burst,
         Self::Autoreap,
+        Self::ForeignChild,
+        Self::InSystem,
+        Self::OneAtATime,
+        Self::Dying,
     ];
 
     /// What happens, in a sentence or two.
@@ -141,6 +153,21 @@ impl Kind {
             Self::Autoreap => {
                 "the parent ignores SIGCHLD, so the kernel reaps its children by itself: a child \
                  ends each second, and none is ever a zombie (zombie-trace -a lists them)."
+            }
+            Self::ForeignChild => {
+                "the parent made a child, and then called exec. The new program (sleep) knows of no \
+                 child and waits for none. Only a run sees that; ps can't."
+            }
+            Self::InSystem => {
+                "the parent is in system(), which blocks SIGCHLD and waits for its own command alone."
+            }
+            Self::OneAtATime => {
+                "the parent wakes up every second and reaps one child, but leaves the others. Only a run \
+                 sees how it reaps; for ps it is not waiting."
+            }
+            Self::Dying => {
+                "the child has begun to exit, and a tracer has stopped it on the way. It is no zombie yet, \
+                 and no signal can end it."
             }
         }
     }

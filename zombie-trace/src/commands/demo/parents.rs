@@ -108,6 +108,31 @@ pub(super) fn run(kind: Kind, stage: Stage, ready: &mut dyn FnMut()) {
             ready();
             sleep_for_ever();
         }
+        Kind::ForeignChild => {
+            zombie(0);
+            ready();
+            let sleep = nix::unistd::execvp(c"sleep", &[c"sleep", c"86400"]);
+            fail(&format!("sleep: {sleep:?}"));
+        }
+        Kind::InSystem => {
+            zombie(0);
+            ready();
+            let command = c"exec sleep 86400 < /dev/null > /dev/null 2>&1";
+            // SAFETY: the command is NUL-terminated.
+            unsafe { libc::system(command.as_ptr()) };
+        }
+        Kind::OneAtATime => {
+            for _ in 0..5 {
+                zombie(0);
+            }
+            ready();
+            loop {
+                thread::sleep(Duration::from_secs(1));
+                zombie(0);
+                let _ = waitpid(None, None);
+            }
+        }
+        Kind::Dying => dying(ready),
         Kind::Autoreap => {
             handle_sigchld(SigHandler::SigIgn);
             child(|| 0);
@@ -295,6 +320,32 @@ fn traced(ready: &mut dyn FnMut()) {
     ready();
     let _ = waitpid(traced, None);
     sleep_for_ever();
+}
+
+/// The tracer never lets the child go on.
+fn dying(ready: &mut dyn FnMut()) {
+    let (go, tell) = match nix::unistd::pipe() {
+        Ok(ends) => ends,
+        Err(error) => fail(&format!("pipe: {error}")),
+    };
+    let exits = child(move || {
+        // SAFETY: without memory it does nothing but allow it.
+        unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY, 0, 0, 0) };
+        let _ = nix::unistd::read(&go, &mut [0]);
+        7
+    });
+    child(move || {
+        let options = ptrace::Options::PTRACE_O_TRACEEXIT;
+        // The permission of the child may come a little later.
+        let seized = || ptrace::seize(exits, options).is_ok();
+        until("cannot trace a process", seized);
+        let _ = nix::unistd::write(&tell, b".");
+        sleep_for_ever()
+    });
+    let pid = exits.as_raw().cast_unsigned();
+    until("the child does not exit", || has_state(pid, 't'));
+    ready();
+    let _ = waitpid(exits, None);
 }
 
 /// Ends the main thread alone.

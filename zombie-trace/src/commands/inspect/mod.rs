@@ -1,6 +1,7 @@
 //! `zombie-trace inspect PID`: everything about one zombie and its parent, for a person.
 
 mod args;
+mod pace;
 mod watch;
 
 use std::{
@@ -17,11 +18,13 @@ use self::watch::{LISTED, Reaping, Watch};
 pub use args::InspectArgs;
 
 use crate::{
-    cause::{Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget, diagnose},
+    cause::{
+        self, Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget, diagnose,
+    },
     container::{Container, Runtime},
     exit_code::ExitCode,
     lifecycle::Lifecycle,
-    model::{Alive, Diagnosis, Place, Zombie},
+    model::{Alive, Cause, Diagnosis, Dying, Place, Zombie},
     stderr::{say, warn},
     system::{
         monotonic_now,
@@ -60,6 +63,10 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         let _ = writeln!(text, "{pid} is a thread of process {leader}.\n");
     }
     let zombie = raised(Capability::CAP_SYS_PTRACE, || proc.zombie(leader));
+    let dying = match zombie {
+        Some(_) => None,
+        None => raised(Capability::CAP_SYS_PTRACE, || dying(&proc, leader))?,
+    };
     let parent = zombie.as_ref().map_or(leader, |zombie| zombie.facts.ppid);
     if args.duration.is_some() && parent == 0 {
         bail!("--duration: the parent of {leader} can't be seen from here, nor watched");
@@ -69,9 +76,13 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         Some(duration) => Some((duration, Watch::begin(parent)?)),
         None => None,
     };
-    raised(Capability::CAP_SYS_PTRACE, || match &zombie {
-        Some(zombie) => about_zombie(&mut text, &proc, zombie),
-        None => about_living(&mut text, &proc, leader),
+    raised(Capability::CAP_SYS_PTRACE, || match (&zombie, &dying) {
+        (Some(zombie), _) => about_zombie(&mut text, &proc, zombie),
+        (None, Some(dying)) => {
+            about_dying(&mut text, &proc, dying);
+            Ok(())
+        }
+        (None, None) => about_living(&mut text, &proc, leader),
     })?;
     if let Some((duration, watch)) = watch {
         write(args, &text)?;
@@ -81,7 +92,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         ));
         text.clear();
         about_reaping(&mut text, &watch.follow(duration)?);
-    } else if zombie.is_none() {
+    } else if zombie.is_none() && dying.is_none() {
         let _ = writeln!(
             text,
             "\nHow promptly it reaps: sudo zombie-trace inspect -d 10s {leader}"
@@ -168,6 +179,9 @@ fn about_zombie(text: &mut String, proc: &Proc, zombie: &Existing) -> anyhow::Re
     line(text, "found", &diagnosis.finding);
     if let Some(advice) = &diagnosis.advice {
         line(text, "what helps", advice);
+    }
+    if let Some(parent) = parent {
+        commands(text, &diagnosis, parent);
     }
 
     heading(text, "What is left of it");
@@ -286,9 +300,11 @@ fn about_parent(
         some => format!("by {some} of {} threads", parent.threads.len()),
     };
     line(text, "blocked", &blocked);
-    for (index, thread) in parent.threads.iter().take(LISTED).enumerate() {
+    let mut threads: Vec<_> = parent.threads.iter().collect();
+    threads.sort_by_key(|thread| rank(thread, parent.pid));
+    for (index, thread) in threads.iter().take(LISTED).enumerate() {
         let name = if index == 0 { "threads" } else { "" };
-        line(text, name, &doing(thread));
+        line(text, name, &doing(thread, parent, proc));
     }
     if parent.threads.len() > LISTED {
         line(
@@ -304,7 +320,37 @@ fn about_parent(
     line(text, "children", &format!("{living} alive, {zombies}"));
 }
 
-fn doing(thread: &ThreadFacts) -> String {
+/// Threads that wait for children come first, then those that run, then the main thread.
+fn rank(thread: &ThreadFacts, pid: u32) -> (u8, u32) {
+    let rank = match (&thread.wait, thread.state) {
+        (Wait::For { .. } | Wait::Foreign, _) => 0,
+        (_, State::Runnable) => 1,
+        _ if thread.tid == pid => 2,
+        (_, State::Uninterruptible) => 3,
+        _ => 4,
+    };
+    (rank, thread.tid)
+}
+
+/// A process as `parent` numbers it: by our number, if it is a child that is there.
+fn numbered(number: u32, parent: &ParentFacts, proc: &Proc) -> String {
+    if parent.pid_level == 0 {
+        return format!("process {number}");
+    }
+    let ours = proc
+        .children(parent.pid)
+        .ok()
+        .and_then(|(living, zombies)| {
+            let children = [living, zombies].concat();
+            proc.numbered(number, parent.pid_level, &children)
+        });
+    match ours {
+        Some(pid) => format!("process {pid} ({number} in its own pid namespace)"),
+        None => format!("process {number} of its own pid namespace"),
+    }
+}
+
+fn doing(thread: &ThreadFacts, parent: &ParentFacts, proc: &Proc) -> String {
     let state = match thread.state {
         State::Runnable if thread.starved => "could run, but gets no CPU (R)",
         State::Runnable => "runs (R)",
@@ -317,8 +363,11 @@ fn doing(thread: &ThreadFacts) -> String {
     let place = match (&thread.wait, &thread.wchan) {
         (Wait::For { target, .. }, _) => match target {
             WaitTarget::Any => ", waiting for any child".to_owned(),
-            WaitTarget::Pid(pid) => format!(", waiting for process {pid}"),
+            WaitTarget::Pid(pid) => format!(", waiting for {}", numbered(*pid, parent, proc)),
             WaitTarget::Group(0) => ", waiting for its process group".to_owned(),
+            WaitTarget::Group(group) if parent.pid_level > 0 => {
+                format!(", waiting for process group {group} of its own pid namespace")
+            }
             WaitTarget::Group(group) => format!(", waiting for process group {group}"),
             WaitTarget::Pidfd(pid) => format!(", waiting for process {pid} by a pidfd"),
         },
@@ -326,7 +375,86 @@ fn doing(thread: &ThreadFacts) -> String {
         (_, Some(function)) => format!(" in {function}"),
         (_, None) => String::new(),
     };
-    format!("{} {state}{place}", thread.tid)
+    let name = proc
+        .thread_comm(parent.pid, thread.tid)
+        .map_or_else(String::new, |comm| format!(" ({})", printable(&comm)));
+    format!("{}{name} {state}{place}", thread.tid)
+}
+
+/// What shows more, for the shell.
+fn commands(text: &mut String, diagnosis: &Diagnosis, parent: &ParentFacts) {
+    let pid = parent.pid;
+    let hangs = |thread: &&ThreadFacts| thread.state == State::Uninterruptible;
+    let mut commands = Vec::new();
+    if let Some(thread) = parent.threads.iter().find(hangs) {
+        commands.push(format!("sudo cat /proc/{pid}/task/{}/stack", thread.tid));
+    }
+    match diagnosis.cause {
+        Cause::ParentStopped => commands.push(format!("kill -CONT {pid}")),
+        Cause::ParentFrozen | Cause::ParentExiting | Cause::LeaderWithThreads => {}
+        Cause::ParentStarved => commands.push(format!("ps -o pid,ni,cls,psr,stat,comm {pid}")),
+        Cause::ParentInVfork => {}
+        _ => {
+            let calls = "wait4,waitid";
+            commands.push(format!(
+                "sudo strace -f -p {pid} -e trace={calls} -e signal=SIGCHLD"
+            ));
+        }
+    }
+    commands.push(format!("sudo zombie-trace inspect -d 10s {pid}"));
+    for (index, command) in commands.iter().enumerate() {
+        let name = if index == 0 { "look further" } else { "" };
+        line(text, name, command);
+    }
+}
+
+/// The process, if it is dying; with how long it has been at least, if that is known.
+fn dying(proc: &Proc, pid: u32) -> anyhow::Result<Option<Dying>> {
+    let unended = proc.unended(Some(&[pid])).context("cannot read /proc")?;
+    let now = monotonic_now();
+    let ts = wall_clock().timestamp(now);
+    Ok(unended.first().and_then(|process| {
+        let since = proc::since_last_run(process, now);
+        process.dying(ts, Some(since).filter(|&since| since > 0))
+    }))
+}
+
+fn about_dying(text: &mut String, proc: &Proc, dying: &Dying) {
+    let name = printable(&dying.comm);
+    let _ = writeln!(
+        text,
+        "Process {} ({name}) is dying, and has not ended.",
+        dying.pid
+    );
+    heading(text, "Why");
+    line(text, "found", &cause::dying(dying));
+    line(
+        text,
+        "what helps",
+        "no signal ends a thread that hangs: what it waits for has to answer or be given up \
+         (docs/causes.md#dying)",
+    );
+    if let Some(thread) = dying.threads.first() {
+        let stack = format!("sudo cat /proc/{}/task/{}/stack", dying.pid, thread.tid);
+        line(text, "look further", &stack);
+    }
+    heading(text, "What is left of it");
+    for (index, thread) in dying.threads.iter().take(LISTED).enumerate() {
+        let name = if index == 0 { "threads" } else { "" };
+        let place = thread.wchan.as_deref();
+        let place = place.map_or_else(String::new, |function| format!(" in {function}"));
+        let (tid, comm) = (thread.tid, printable(&thread.comm));
+        line(
+            text,
+            name,
+            &format!("{tid} ({comm}) {}{place}", thread.state),
+        );
+    }
+    if dying.threads.len() > LISTED {
+        let more = dying.threads.len() - LISTED;
+        line(text, "", &format!("… and {more} more"));
+    }
+    tree(text, proc, dying.pid);
 }
 
 fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> {
@@ -390,6 +518,7 @@ fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> 
             if let Some(advice) = &diagnosis.advice {
                 line(text, "what helps", advice);
             }
+            commands(text, diagnosis, process);
         }
     }
     tree(text, proc, pid);
@@ -430,6 +559,20 @@ fn about_reaping(text: &mut String, seen: &Reaping) {
         older => format!(", {older} of them pre-existing"),
     };
     line(text, "zombies now", &format!("{}{older}", seen.alive.len()));
+    let pace = &seen.pace;
+    let reaps = match pace.reaps() {
+        0 => "none".to_owned(),
+        all if all == pace.in_last_minute() => all.to_string(),
+        all => format!(
+            "{all}, {} of them in the last minute",
+            pace.in_last_minute()
+        ),
+    };
+    line(
+        text,
+        "its reaps",
+        &format!("{reaps}; the longest gap {}", human(pace.longest_ns())),
+    );
     let times = &summary.zombie_ns;
     if let (Some(p50), Some(p99), Some(max)) = (times.p50, times.p99, times.max) {
         let times = [("p50", p50), ("p99", p99), ("max", max)];

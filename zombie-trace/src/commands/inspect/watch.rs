@@ -9,6 +9,8 @@ use std::{
 use anyhow::Context as _;
 use tokio::time::Instant;
 
+use super::pace::Pace;
+
 use crate::{
     aggregate::Summary,
     args::{BackendChoice, BufferSize, TuningArgs},
@@ -40,6 +42,8 @@ pub(super) struct Reaping {
     pub(super) by_how: BTreeMap<&'static str, u64>,
     /// The zombies that are left.
     pub(super) alive: Vec<Alive>,
+    /// When it reaped.
+    pub(super) pace: Pace,
     /// What it came to.
     pub(super) summary: Option<Summary>,
 }
@@ -137,13 +141,17 @@ impl Seen {
 }
 
 impl Sink for Seen {
-    fn start(&mut self, _: &Start) -> io::Result<()> {
+    fn start(&mut self, start: &Start) -> io::Result<()> {
+        self.lock().pace.begin(start.ts);
         Ok(())
     }
 
     fn zombie(&mut self, zombie: &Zombie) -> io::Result<()> {
         let mut seen = self.lock();
         *seen.by_how.entry(zombie.how.as_str()).or_default() += 1;
+        if zombie.reaper_pid.is_some() && zombie.reaper_pid == zombie.ppid {
+            seen.pace.reaped(zombie.ts);
+        }
         if seen.latest.len() == LISTED {
             seen.latest.pop_front();
         }
@@ -165,7 +173,9 @@ impl Sink for Seen {
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {
-        self.lock().summary = Some(summary.clone());
+        let mut seen = self.lock();
+        seen.pace.end(summary.ts);
+        seen.summary = Some(summary.clone());
         Ok(())
     }
 

@@ -17,7 +17,12 @@ Exit status:
   1  /proc cannot be read, or hides processes (hidepid): what can be seen is
      listed, and no condition is judged
   2  invalid command line
-  3  a condition of --fail-if holds";
+  3  a condition of --fail-if holds
+
+Dying processes:
+  A process that was killed or began to exit, and is no zombie after a second,
+  is listed after the zombies, with the thread that is in the way of its end.
+  ps takes that second only if there may be one.";
 
 /// Options of `ps`.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
@@ -41,7 +46,7 @@ pub struct PsArgs {
     #[arg(value_parser = period, conflicts_with_all = ["json", "fail_if"])]
     pub watch: Option<TimeSpan>,
 
-    /// Write JSON Lines instead of text: one line per zombie
+    /// Write JSON Lines instead of text: one line per zombie or dying process
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 

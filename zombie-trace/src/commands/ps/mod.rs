@@ -180,6 +180,7 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
         let mut alive = alive.because(Some(&diagnosis));
         // A single look shows no history.
         (alive.foreign, alive.watched_ns) = (None, None);
+        alive.looked_at = Some(alive.ts);
         if !zombie.status_known {
             alive.exit_code = None;
             alive.signal = None;

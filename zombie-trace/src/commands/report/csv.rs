@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The keys of a `zombie` line, with those of its container and its phases in their places.
-const TITLES: [&str; 34] = [
+const TITLES: [&str; 36] = [
     "ts",
     "pid",
     "ns_pid",
@@ -44,6 +44,8 @@ const TITLES: [&str; 34] = [
     "reap_ns",
     "cause",
     "cause_text",
+    "why",
+    "looked_at",
 ];
 
 /// One row per zombie, below a row of titles. What is not known is empty.
@@ -99,6 +101,9 @@ impl<W: Medium> Csv<W> {
         self.known(phases.and_then(|phases| phases.reap_ns))?;
         self.known(zombie.cause)?;
         self.known(zombie.cause_text.as_deref())?;
+        self.known(zombie.why)?;
+        let looked_at = zombie.looked_at.map(|ts| format!("{ts:.9}"));
+        self.known(looked_at)?;
         self.out.write_record(None::<&[u8]>).map_err(io_error)
     }
 

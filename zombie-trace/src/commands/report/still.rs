@@ -34,6 +34,7 @@ impl Still {
         {
             alive.cause = before.cause;
             alive.cause_text = before.cause_text;
+            (alive.why, alive.looked_at) = (before.why, before.looked_at);
             alive.advice = before.advice;
         }
         // Only charts and the text of the oldest are made of these: the paths of others can go.

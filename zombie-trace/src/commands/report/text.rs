@@ -49,8 +49,9 @@ pub(super) fn write(
         .collect();
     if !causes.is_empty() {
         writeln!(out, "\n{}", heading("why zombies lingered", look))?;
+        let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
         for group in causes {
-            let text = wrap(&why(group), look.width.map(|width| width - 4));
+            let text = wrap(&why(group, &zone), look.width.map(|width| width - 4));
             writeln!(out, "  {}", text.replace('\n', "\n    "))?;
         }
     }
@@ -72,8 +73,8 @@ pub(super) fn write(
     out.flush()
 }
 
-/// `never-waits: 3 living, the oldest 4.00 s, 2 reaped, zombie time 12.0 s: finding; advice`.
-fn why(group: &GroupSummary) -> String {
+/// `never-waits: 3 living, the oldest 4.00 s, 2 reaped, zombie time 12.0 s; at 12:00:05.1 finding; advice`.
+fn why(group: &GroupSummary, zone: &TimeZone) -> String {
     let mut text = group
         .cause
         .map_or("not determined", |cause| cause.code())
@@ -94,11 +95,14 @@ fn why(group: &GroupSummary) -> String {
     }
     text += &format!(": {}", facts.join(", "));
     let advice = group.cause.and_then(|cause| general_advice(cause, None));
-    for clause in [group.cause_text.as_deref(), advice.as_deref()]
-        .into_iter()
-        .flatten()
-    {
-        text += &format!("; {}", visible(clause));
+    if let Some(found) = &group.cause_text {
+        let when = group.looked_at.map_or_else(String::new, |ts| {
+            format!("seen at {}: ", time_of_day(ts, zone))
+        });
+        text += &format!("; {when}{}", visible(found));
+    }
+    if let Some(advice) = advice {
+        text += &format!("; {}", visible(&advice));
     }
     text
 }

@@ -11,7 +11,9 @@ use crate::{
 };
 
 /// As many of each kind are kept, a bound on memory.
-const MOST: usize = 1000;
+const MOST: usize = 200;
+/// No kernel function has a longer name (`KSYM_NAME_LEN`).
+const LONGEST_FUNCTION: usize = 512;
 
 /// Those of all runs.
 #[derive(Debug, Default)]
@@ -37,7 +39,13 @@ impl Unended {
     pub(super) fn dying(&mut self, run: usize, dying: &Dying) {
         let key = (run, dying.pid);
         if self.dying.len() < MOST || self.dying.contains_key(&key) {
-            self.dying.insert(key, dying.clone());
+            let mut dying = dying.clone();
+            dying.threads.truncate(Dying::THREADS);
+            for thread in &mut dying.threads {
+                let place = thread.wchan.take();
+                thread.wchan = place.filter(|place| place.len() <= LONGEST_FUNCTION);
+            }
+            self.dying.insert(key, dying);
         }
     }
 

@@ -264,11 +264,7 @@ async fn show_summary(
         ..sink::Options::default()
     };
     let mut text = sink::new(options, queue);
-    let written = text
-        .summary(&ending.summary)
-        .and_then(|()| text.running(&ending.running))
-        .and_then(|()| text.end());
-    let written = match written {
+    let written = match write_ending(&mut *text, ending) {
         Ok(()) => screen.finish(signals, end).await,
         failed => failed,
     };
@@ -276,6 +272,19 @@ async fn show_summary(
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.with_context(|| format!("cannot write to {}", screen.name())),
     }
+}
+
+/// Writes what a run came to.
+fn write_ending(text: &mut dyn Sink, ending: &Ending) -> io::Result<()> {
+    for dying in &ending.dying {
+        text.dying(dying)?;
+    }
+    for alive in &ending.leader_ended {
+        text.alive(alive)?;
+    }
+    text.summary(&ending.summary)?;
+    text.running(&ending.running)?;
+    text.end()
 }
 
 /// Starts COMMAND, unless somebody has said stop. An error is the exit status.

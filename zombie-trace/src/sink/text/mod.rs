@@ -27,6 +27,7 @@ pub use comparison::comparison;
 pub use intervals::Intervals;
 pub use look::Look;
 pub use processes::{Process, dying_table, process_table};
+pub(crate) use summary::lost_statuses;
 pub use table::Table;
 pub use tables::Tables;
 pub(crate) use verdict::{leaks, verdict};

@@ -6,7 +6,7 @@ use super::{
     verdict::{Verdict, verdict},
 };
 use crate::{
-    aggregate::{By, Log2Histogram, Summary},
+    aggregate::{By, Log2Histogram, ParentSummary, Summary},
     model::{FilterLine, Running},
     text::{
         escape::{cut, width},
@@ -70,6 +70,13 @@ pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
         if !is_brief {
             text.push('\n');
             text += &histogram(&summary.histogram, columns);
+        }
+    }
+    if let Some(lost) = lost_statuses(summary) {
+        text.push('\n');
+        let words: Vec<_> = lost.split(' ').map(str::to_owned).collect();
+        for line in hanging(&words, " ", 0, 2, columns).lines() {
+            text += &(paint(line, style::WARNING, color) + "\n");
         }
     }
     text.push('\n');
@@ -153,6 +160,43 @@ fn counts(summary: &Summary, verdict: &Verdict, manner: &Manner) -> String {
         paint(&title, style::HEADING, manner.look.color),
         wrap(&items, " · ", 2, columns)
     )
+}
+
+/// Who can't learn that its children failed, because it ignores SIGCHLD: a sentence without a full stop;
+/// `None` if nobody.
+pub(crate) fn lost_statuses(summary: &Summary) -> Option<String> {
+    /// At most this many are named.
+    const NAMED: usize = 3;
+    let failed = |row: &&ParentSummary| row.group.autoreaped_failed > 0;
+    let mut parents: Vec<_> = summary.by_parent.iter().filter(failed).collect();
+    parents.sort_by_key(|row| std::cmp::Reverse(row.group.autoreaped_failed));
+    let all: u64 = parents
+        .iter()
+        .map(|row| row.group.autoreaped_failed)
+        .fold(0, u64::saturating_add);
+    let mut named: Vec<_> = parents
+        .iter()
+        .take(NAMED)
+        .map(|row| {
+            let name = parent::of(row);
+            let name = cut(&name, LONGEST_NAME);
+            let pid = row.ppid.map_or_else(String::new, |pid| format!(" ({pid})"));
+            let (failed, of) = (row.group.autoreaped_failed, row.group.autoreaped);
+            format!("{name}{pid} {failed} of {of}")
+        })
+        .collect();
+    if parents.len() > NAMED {
+        named.push(format!("{} more parents", parents.len() - NAMED));
+    }
+    let failures = match all {
+        0 => return None,
+        1 => "1 failure is lost: the parent ignores SIGCHLD, so it can't learn its children's statuses"
+            .to_owned(),
+        all => format!(
+            "{all} failures are lost: the parent ignores SIGCHLD, so it can't learn its children's statuses"
+        ),
+    };
+    Some(format!("{failures}: {}", named.join(", ")))
 }
 
 /// All zombies that are left, also those from before the run.
@@ -316,7 +360,15 @@ fn forged(count: u64, columns: usize, color: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::{
+        aggregate::Aggregate,
+        model::{Counts, How, Zombie, fixtures},
+    };
 
     #[test]
     fn bars() {
@@ -327,6 +379,46 @@ mod tests {
         assert_eq!(bar(u64::MAX, u64::MAX, 3), "███");
         assert_eq!(bar(5, 10, 0), "");
         assert_eq!(bar(0, 0, 10), "");
+    }
+
+    #[test]
+    fn failures_that_nobody_learns_of_are_mentioned() {
+        let mut aggregate = Aggregate::default();
+        for (ppid, exit_code) in [(7, 1), (7, 0), (8, 1), (8, 2), (8, 0)] {
+            aggregate.zombie(
+                &Zombie {
+                    ppid: Some(ppid),
+                    exit_code: Some(exit_code),
+                    how: How::Autoreap,
+                    zombie_ns: 0,
+                    ..fixtures::zombie()
+                },
+                false,
+            );
+        }
+        // Whoever waits learns it.
+        aggregate.zombie(
+            &Zombie {
+                exit_code: Some(1),
+                ..fixtures::zombie()
+            },
+            true,
+        );
+        let summary = |aggregate: &Aggregate| {
+            aggregate.summary(
+                Counts::default(),
+                Timestamp::UNIX_EPOCH,
+                Duration::from_secs(1),
+            )
+        };
+        let found = summary(&aggregate);
+        assert_eq!(
+            lost_statuses(&found).unwrap(),
+            "3 failures are lost: the parent ignores SIGCHLD, so it can't learn its children's statuses: \
+             bash (8) 2 of 3, bash (7) 1 of 2"
+        );
+        assert!(render(&found, &Manner::default()).contains("3 failures are lost"));
+        assert_eq!(lost_statuses(&summary(&Aggregate::default())), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{
     Gap, Proc, ROOT, comm, directory, exists,
     files::{self, Stat, Status},
     is_gone, numbers_in,
+    unended::is_dying,
 };
 use crate::{
     cause::{Tracer, ZombieFacts},
@@ -179,7 +180,8 @@ fn look_at(pid: u32, parents: &mut HashMap<u32, Option<String>>) -> io::Result<O
     let tick_ns = tick_ns();
     let directory = directory(pid);
     let stat = Stat::read(&directory)?;
-    if stat.state != b'Z' {
+    // One that was killed and whose other threads hang is dying, and no zombie.
+    if stat.state != b'Z' || (stat.threads > 1 && is_dying(&directory)) {
         return Ok(None);
     }
     let found = monotonic_now();

@@ -32,6 +32,10 @@ pub(super) struct Stat {
     pub(super) threads: u32,
     /// Clock ticks since boot.
     pub(super) start_ticks: u64,
+    /// The signals that are pending for the thread, of the first 31; bit 0 is signal 1.
+    pub(super) pending: u64,
+    /// Those that it blocks.
+    pub(super) blocked: u64,
     pub(super) exit_signal: i32,
     pub(super) cpu: u32,
     /// The wait status; 0 also if we may not know it.
@@ -65,6 +69,8 @@ impl Stat {
             cpu_ticks: field(14)?.parse::<u64>().ok()? + field(15)?.parse::<u64>().ok()?,
             threads: number(20)? as u32,
             start_ticks: field(22)?.parse().ok()?,
+            pending: field(31)?.parse().ok()?,
+            blocked: field(32)?.parse().ok()?,
             exit_signal: number(38)? as i32,
             cpu: number(39)? as u32,
             wait_status: number(52)? as u32,
@@ -220,6 +226,7 @@ mod tests {
             (17, 1, 1792)
         );
         assert_eq!((stat.flags, stat.threads), (4_227_148, 1));
+        assert_eq!((stat.pending, stat.blocked), (0, 0));
         assert_eq!(Stat::parse(b"1 (x) R"), None);
         assert_eq!(Stat::parse(b""), None);
     }

@@ -61,6 +61,21 @@ impl Proc {
         ancestors
     }
 
+    /// The name of a thread.
+    pub fn thread_comm(&self, pid: u32, tid: u32) -> Option<Comm> {
+        let thread = directory(pid).join("task").join(tid.to_string());
+        Some(files::Stat::read(&thread).ok()?.comm)
+    }
+
+    /// Which of these processes has this number in a pid namespace so many levels below ours.
+    pub fn numbered(&self, number: u32, level: usize, among: &[u32]) -> Option<u32> {
+        let has_it = |pid: &&u32| {
+            let status = files::Status::read(&directory(**pid));
+            status.is_ok_and(|status| status.numbers("NSpid").get(level) == Some(&number))
+        };
+        among.iter().find(has_it).copied()
+    }
+
     /// The children of a process that live, and those that are zombies.
     ///
     /// # Errors

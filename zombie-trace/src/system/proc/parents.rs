@@ -130,6 +130,7 @@ impl Look {
     fn at(&self, pid: u32) -> Option<ParentFacts> {
         /// include/linux/sched.h
         const PF_EXITING: u32 = 4;
+        const SIGCHLD: u64 = 1 << (libc::SIGCHLD - 1);
         let directory = directory(pid);
         let stat = Stat::read(&directory).ok()?;
         let status = Status::read(&directory).ok()?;
@@ -151,11 +152,11 @@ impl Look {
         let is_crowd = tids.len() > FEW_THREADS;
         for tid in tids {
             let directory = directory.join("task").join(tid.to_string());
-            let Ok(status) = Status::read(&directory) else {
+            // There can be thousands: as few files as possible for each.
+            let Ok(stat) = Stat::read(&directory) else {
                 continue;
             };
-            let letter = status.state();
-            if matches!(letter, b'Z' | b'X') {
+            if matches!(stat.state, b'Z' | b'X') {
                 continue;
             }
             let wchan = files::wchan(&directory);
@@ -169,15 +170,13 @@ impl Look {
                     Err(_) => Wait::Unreadable(self.unreadable),
                 }
             };
-            // One that is not says it of all.
-            exiting =
-                exiting && Stat::read(&directory).is_ok_and(|stat| stat.flags & PF_EXITING != 0);
+            exiting &= stat.flags & PF_EXITING != 0;
             threads.push(ThreadFacts {
                 tid,
-                state: state(letter),
+                state: state(stat.state),
                 starved: false,
-                blocks_sigchld: status.has_signal("SigBlk", libc::SIGCHLD),
-                pending: status.has_signal("SigPnd", libc::SIGCHLD),
+                blocks_sigchld: stat.blocked & SIGCHLD != 0,
+                pending: stat.pending & SIGCHLD != 0,
                 own_children: own_children(&directory, &wait),
                 wchan,
                 wait,
@@ -430,4 +429,40 @@ fn pidfd(thread: &Path, fd: u32) -> Option<u32> {
     let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
     // It is -1 once the process has been reaped.
     Some(line.trim().parse().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::system::thread_cpu_time;
+
+    /// Takes a while, and a quiet machine to mean anything: `cargo test --lib -- --ignored thousands`.
+    #[test]
+    #[ignore = "measures CPU time"]
+    fn a_parent_with_thousands_of_threads_is_cheap() {
+        const THREADS: usize = 3000;
+        const MOST: Duration = Duration::from_millis(100);
+        let barrier = Barrier::new(THREADS + 1);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                let small = thread::Builder::new().stack_size(32 << 10);
+                small.spawn_scoped(scope, || barrier.wait()).unwrap();
+            }
+            let proc = Proc::open().unwrap();
+            let own = std::process::id();
+            let took = (0..5).map(|_| {
+                let begin = thread_cpu_time();
+                let parents = proc.parents([own]);
+                let took = thread_cpu_time() - begin;
+                assert!(parents.get(own).unwrap().threads.len() > THREADS);
+                took
+            });
+            let took = took.min().unwrap();
+            barrier.wait();
+            println!("{THREADS} threads: {took:?} of CPU time");
+            assert!(took < MOST, "{took:?}");
+        });
+    }
 }

@@ -230,6 +230,11 @@ fn look_at(pid: u32, directory: &Path) -> Option<Unended> {
     })
 }
 
+/// Whether all threads that are left of a process are on their way to their end.
+pub(super) fn is_dying(process: &Path) -> bool {
+    matches!(ending_threads(process), Some(Some(_)))
+}
+
 /// The signal by which a process ends: `wait_status` has it once the end has begun (since 5.16, and if we
 /// may know).
 fn signal(wait_status: u32, is_killed: bool) -> Option<u8> {

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use crate::{
     cause::general_advice,
     commands::report::{Report, worst::Long},
-    model::Cause,
+    model::{Cause, Why},
 };
 
 /// The code of a cause, which leads to its explanation.
@@ -40,6 +40,7 @@ pub(super) fn explained(report: &Report) -> Markup {
                         dd {
                             (meaning(cause))
                             @if let Some(fix) = general_advice(cause, None) { " " b { "What helps: " } (fix) "." }
+                            " Why: " code { (Why(cause)) } "."
                         }
                     }
                 }

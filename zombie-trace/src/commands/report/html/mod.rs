@@ -52,6 +52,7 @@ pub(super) fn page(report: &Report) -> String {
                     (tables::containers(report))
                     (sections::histogram(report))
                     (sections::phases(report))
+                    (sections::lost_failures(report))
                     (sections::unended(report))
                     (causes::explained(report))
                     (sections::runs(report))

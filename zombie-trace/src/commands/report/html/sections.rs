@@ -10,6 +10,7 @@ use crate::{
         text::source,
     },
     model::Lost,
+    sink::lost_statuses,
     text::{human, visible},
 };
 
@@ -103,6 +104,18 @@ pub(super) fn phases(report: &Report) -> Markup {
                         b { (name) } " " (format!("{share:.1}")) " %, " (human(*time)) " – " (meaning)
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Failures that nobody learns of.
+pub(super) fn lost_failures(report: &Report) -> Markup {
+    html! {
+        @if let Some(lost) = lost_statuses(&report.summary) {
+            section {
+                (heading("lost-failures", "Failures that are lost"))
+                p #lost { (lost) "." }
             }
         }
     }

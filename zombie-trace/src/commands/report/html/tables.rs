@@ -228,7 +228,7 @@ fn figures(group: &GroupSummary) -> Markup {
         td.n.f-living .none[group.alive == 0] data-l="Living" data-v=(group.alive) { (grouped(group.alive)) }
         (time("Oldest", group.oldest_ns))
         td.n.f-time data-l="Zombie time" data-v=(group.zombie_time_ns) { (human(group.zombie_time_ns)) }
-        (why(group.cause, group.cause_text.as_deref()))
+        (why(group.cause, found(group).as_deref()))
         td .none[most.is_none()] data-l="Where it went" {
             (most.map_or_else(|| "–".to_owned(), |(part, share)| format!("{share:.0} % {part}")))
         }
@@ -240,6 +240,15 @@ fn figures(group: &GroupSummary) -> Markup {
         }
         td.n .none[group.autoreaped == 0] data-l="Autoreaped" data-v=(group.autoreaped) { (grouped(group.autoreaped)) }
     }
+}
+
+/// What was found, and when.
+fn found(group: &GroupSummary) -> Option<String> {
+    let text = group.cause_text.as_deref()?;
+    Some(match group.looked_at {
+        Some(ts) => format!("{text} (seen at {ts:.0})"),
+        None => text.to_owned(),
+    })
 }
 
 fn why(cause: Option<crate::model::Cause>, finding: Option<&str>) -> Markup {
