@@ -52,6 +52,7 @@ mod test_case;
 mod text;
 mod time;
 mod time_namespace;
+mod top;
 mod tracer;
 
 use std::{process::ExitCode, thread};
@@ -99,6 +100,7 @@ fn tests() -> Vec<Test> {
         crowd::tests(),
         attack::tests(),
         time_namespace::tests(),
+        top::tests(),
         ending::tests(),
         sealed::tests(),
         signals::tests(),

@@ -1,8 +1,8 @@
 //! The loop: keys in, screens out.
 
 use std::{
-    io::{self, PipeReader},
-    os::fd::AsFd as _,
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
     time::{Duration, Instant},
 };
 
@@ -118,12 +118,12 @@ impl<S: Source> Frontend<S> {
         }
     }
 
-    /// Draws and listens until somebody quits. `wake`: closed when it has to end.
+    /// Draws and listens until somebody quits. `wake`: can be read, or is closed, when it has to end.
     ///
     /// `quit` is asked whether the screen closes at once; if not, it stays until `wake` closes.
     pub(super) fn run(
         &mut self,
-        wake: &PipeReader,
+        wake: BorrowedFd<'_>,
         mut quit: impl FnMut() -> bool,
     ) -> io::Result<Ended> {
         let mut next = Instant::now();
@@ -159,10 +159,10 @@ impl<S: Source> Frontend<S> {
         }
     }
 
-    fn wait(&self, wake: &PipeReader, limit: Duration) -> io::Result<Wake> {
+    fn wait(&self, wake: BorrowedFd<'_>, limit: Duration) -> io::Result<Wake> {
         let stdin = io::stdin();
         let mut fds = [
-            PollFd::new(wake.as_fd(), PollFlags::POLLIN),
+            PollFd::new(wake, PollFlags::POLLIN),
             PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
         ];
         // Rounded up: else it would be polled again and again in the last ms.
@@ -263,7 +263,7 @@ impl<S: Source> Frontend<S> {
     }
 
     /// Answers a key or the mouse. True if somebody quits.
-    fn event(&mut self, event: Event, wake: &PipeReader) -> io::Result<bool> {
+    fn event(&mut self, event: Event, wake: BorrowedFd<'_>) -> io::Result<bool> {
         match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => self.key(key, wake),
             Event::Mouse(mouse) => {
@@ -274,7 +274,7 @@ impl<S: Source> Frontend<S> {
         }
     }
 
-    fn key(&mut self, key: KeyEvent, wake: &PipeReader) -> io::Result<bool> {
+    fn key(&mut self, key: KeyEvent, wake: BorrowedFd<'_>) -> io::Result<bool> {
         let Some(effect) = self.ui.key(key, &self.table) else {
             return Ok(false);
         };

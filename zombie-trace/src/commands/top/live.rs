@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, PipeWriter},
+    os::fd::AsFd as _,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -116,7 +117,7 @@ impl Feed {
                 let source = Live(Arc::clone(&shared));
                 let mut frontend = Frontend::new(screen, source, ui, has_color);
                 let work = std::panic::AssertUnwindSafe(|| {
-                    let ended = frontend.run(&reader, || {
+                    let ended = frontend.run(reader.as_fd(), || {
                         stop(&shared);
                         false
                     });

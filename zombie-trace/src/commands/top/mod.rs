@@ -9,6 +9,7 @@ mod frontend;
 mod live;
 mod outside;
 mod recorder;
+mod replay;
 mod state;
 mod target;
 mod terminal;
@@ -16,16 +17,28 @@ mod terminal;
 mod tests;
 mod view;
 
-use std::time::Duration;
+use std::{os::fd::AsFd as _, path::Path, time::Duration};
+
+use anyhow::Context as _;
+use nix::sys::{
+    signal::{SigSet, Signal},
+    signalfd::SignalFd,
+};
 
 pub use args::TopArgs;
 
 use self::{
+    frontend::Frontend,
     live::Feed,
-    state::{Choice, Ui},
+    replay::Replay,
+    state::{Choice, Ui, Window},
+    terminal::Screen,
 };
 use crate::{
-    commands::trace::{self, Finished, Plan, Watcher},
+    commands::{
+        report::{self, ReportArgs},
+        trace::{self, Finished, Plan, Watcher},
+    },
     exit_code::ExitCode,
     filter::Filter,
     sink,
@@ -45,6 +58,9 @@ const EVERY: Duration = Duration::from_millis(500);
 /// There is no terminal; and as of a run.
 pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     terminal::check()?;
+    if let Some(path) = &args.file {
+        return replay(args, path);
+    }
     let (feed, shared) = Feed::new(ui(args), has_color(args.run.color), args.run.all);
     let Finished { code, .. } = trace::perform(Plan {
         args: &args.run,
@@ -74,6 +90,31 @@ pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     Ok(match shared.has_failed() {
         true => ExitCode::Error,
         false => code,
+    })
+}
+
+/// Shows a recording until somebody quits; then what `report` shows of it.
+fn replay(args: &TopArgs, path: &Path) -> anyhow::Result<ExitCode> {
+    let replay = Replay::open(path, args.run.all)?;
+    let mut ui = ui(args);
+    ui.is_replay = true;
+    ui.choice.window = Window::All;
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        signals.add(signal);
+    }
+    signals.thread_block().context("cannot block signals")?;
+    let signals = SignalFd::new(&signals).context("cannot wait for signals")?;
+    let screen = Screen::enter()?;
+    let mut frontend = Frontend::new(screen, replay, ui, has_color(args.run.color));
+    let ended = frontend.run(signals.as_fd(), || true);
+    drop(frontend);
+    ended.context("cannot draw on the terminal")?;
+    report::run(&ReportArgs {
+        files: vec![path.to_owned()],
+        tables: args.run.tables,
+        color: args.run.color,
+        ..ReportArgs::default()
     })
 }
 

@@ -1,8 +1,8 @@
 //! What keys do outside of the screen.
 
 use std::{
-    io::{self, PipeReader, Write as _},
-    os::fd::AsFd as _,
+    io::{self, Write as _},
+    os::fd::{AsFd as _, BorrowedFd},
     path::{Path, PathBuf},
 };
 
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Shows everything about a process on the terminal, until a line is entered.
-pub(super) fn inspect(pid: u32, has_color: bool, wake: &PipeReader) {
+pub(super) fn inspect(pid: u32, has_color: bool, wake: BorrowedFd<'_>) {
     let color = match has_color {
         true => ColorWhen::Always,
         false => ColorWhen::Never,
@@ -50,7 +50,7 @@ pub(super) fn inspect(pid: u32, has_color: bool, wake: &PipeReader) {
     let _ = stdout.flush();
     let stdin = io::stdin();
     let mut fds = [
-        PollFd::new(wake.as_fd(), PollFlags::POLLIN),
+        PollFd::new(wake, PollFlags::POLLIN),
         PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
     ];
     while poll(&mut fds, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}

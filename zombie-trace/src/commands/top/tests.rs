@@ -233,7 +233,10 @@ impl Seat {
             has_color,
         };
         terminal
-            .draw(|frame| view::draw(frame.buffer_mut(), frame.area(), &scene))
+            .draw(|frame| {
+                let area = frame.area();
+                view::draw(frame.buffer_mut(), area, &scene);
+            })
             .unwrap();
         terminal.backend().buffer().clone()
     }

@@ -223,6 +223,27 @@ impl Model {
         }
     }
 
+    /// Zombies were reaped that a recording does not list: of each, only its time and its parent are known.
+    pub(crate) fn unlisted(&mut self, ts: Timestamp, parent_key: ParentKey, zombie_ns: u64) {
+        self.version += 1;
+        let at = nanos(ts);
+        self.now = self.now.max(at);
+        self.aggregate.unlisted(parent_key, zombie_ns);
+        let bin = self.timeline.at(at);
+        bin.gone += 1;
+        bin.max = bin.max.max(zombie_ns);
+        let reap = Reap {
+            at,
+            zombie_ns,
+            is_measured: true,
+            phases: None,
+        };
+        self.all.reaped(&reap);
+        if let Some(key) = self.parent_key(parent_key.0, parent_key.1) {
+            parent(&mut self.parents, key).rolling.reaped(&reap);
+        }
+    }
+
     /// The tracer's own children are in no row.
     fn parent_key(&self, ppid: Option<u32>, comm: Option<Comm>) -> Option<ParentKey> {
         let is_own = ppid.is_some() && ppid == self.facts.tracer_pid;
