@@ -8,6 +8,7 @@ mod data;
 mod frontend;
 mod live;
 mod outside;
+mod pane;
 mod recorder;
 mod replay;
 mod state;
@@ -17,22 +18,25 @@ mod terminal;
 mod tests;
 mod view;
 
-use std::{os::fd::AsFd as _, path::Path, time::Duration};
+use std::{io, os::fd::AsFd as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::SignalFd,
 };
+use terminal_size::terminal_size_of;
 
 pub use args::TopArgs;
 
 use self::{
     frontend::Frontend,
     live::Feed,
+    pane::Pane,
     replay::Replay,
-    state::{Choice, Ui, Window},
+    state::{Choice, Kind, Ui, Window},
     terminal::Screen,
+    view::Layout,
 };
 use crate::{
     commands::{
@@ -41,6 +45,7 @@ use crate::{
     },
     exit_code::ExitCode,
     filter::Filter,
+    run::command::Terminal,
     sink,
     text::ColorWhen,
 };
@@ -61,7 +66,16 @@ pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.file {
         return replay(args, path);
     }
-    let (feed, shared) = Feed::new(ui(args), has_color(args.run.color), args.run.all);
+    let mut ui = ui(args);
+    let (terminal, pane) = match args.run.command.is_empty() {
+        true => (None, None),
+        false => {
+            ui.run = Kind::WithCommand;
+            let (terminal, pane) = open_pane(args).context("cannot make a terminal for COMMAND")?;
+            (Some(terminal), Some(pane))
+        }
+    };
+    let (feed, shared) = Feed::new(ui, has_color(args.run.color), args.run.all, pane);
     let Finished { code, .. } = trace::perform(Plan {
         args: &args.run,
         // The screen has a list of its own.
@@ -82,6 +96,7 @@ pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
         live_line: None,
         watcher: Some(Watcher {
             sink: Box::new(feed),
+            terminal,
             alive_after: ALIVE_AFTER,
             most_of_a_parent: MOST_OF_A_PARENT,
             every: EVERY,
@@ -93,11 +108,20 @@ pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// A terminal for COMMAND, which the screen shows.
+fn open_pane(args: &TopArgs) -> io::Result<(Terminal, Arc<Pane>)> {
+    let size = terminal_size_of(io::stdout());
+    let (columns, rows) = size.map_or((80, 24), |(columns, rows)| (columns.0, rows.0));
+    let rows = Layout::of(columns, rows).map_or(rows, |layout| layout.pane());
+    let (terminal, master) = Terminal::for_screen(args.run.user.as_ref(), rows, columns)?;
+    Ok((terminal, Pane::start(master, rows, columns)?))
+}
+
 /// Shows a recording until somebody quits; then what `report` shows of it.
 fn replay(args: &TopArgs, path: &Path) -> anyhow::Result<ExitCode> {
     let replay = Replay::open(path, args.run.all)?;
     let mut ui = ui(args);
-    ui.is_replay = true;
+    ui.run = Kind::Replay;
     ui.choice.window = Window::All;
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {

@@ -57,6 +57,8 @@ pub(crate) struct Plan<'a> {
 /// What shows a run while it goes on.
 pub(crate) struct Watcher {
     pub(crate) sink: Box<dyn Sink + Send>,
+    /// COMMAND's terminal, if the watcher shows it.
+    pub(crate) terminal: Option<Terminal>,
     /// Living zombies are looked at from this age on.
     pub(crate) alive_after: Duration,
     /// As many of a parent's zombies are looked at at a time.
@@ -118,7 +120,9 @@ async fn trace(
         Ok(program) => program,
         Err(error) => return Ok(Finished::before_it_began(refuse(&error))),
     };
+    let shown = plan.watcher.as_mut().and_then(|it| it.terminal.take());
     let terminal = match &args.user {
+        _ if shown.is_some() => shown,
         Some(user) => Terminal::open(user, signals.sender())
             .context("--user: cannot make a terminal for COMMAND")?,
         None => None,

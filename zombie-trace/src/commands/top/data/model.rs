@@ -67,7 +67,7 @@ pub(crate) struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        Self::beginning(RunFacts::default(), 0)
+        Self::at(0)
     }
 }
 
@@ -76,6 +76,11 @@ pub(crate) fn nanos(ts: Timestamp) -> i64 {
 }
 
 impl Model {
+    /// Nothing is known; time begins then, ns since the epoch.
+    pub(crate) fn at(begin: i64) -> Self {
+        Self::beginning(RunFacts::default(), begin)
+    }
+
     fn beginning(facts: RunFacts, begin: i64) -> Self {
         Self {
             start: None,
