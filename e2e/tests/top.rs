@@ -36,6 +36,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("top::inspect", inspect),
         Test::new("top::export-and-copy", export_and_copy),
         Test::new("top::suspend", suspend).unless(context::no_program(BASH)),
+        Test::new("top::command", command_pane),
+        Test::new("top::command-killed", command_killed),
+        Test::new("top::command-quit", command_quit),
         Test::new("top::replay", replay),
         Test::new("top::tmux", tmux).unless(context::no_program(TMUX)),
     ];
@@ -442,6 +445,45 @@ fn suspend() -> Outcome {
     pty.wait("nothing was lost")?;
     pty.enter("exit 0\r")?;
     pty::end_of(&mut bash).map(drop)
+}
+
+/// COMMAND has a terminal of its own, which o shows; its status is passed on.
+fn command_pane() -> Outcome {
+    let script = "echo hello; read -r line; echo \"got <$line>\"; read -r _; exit 7";
+    let mut seat = Seat::start(&["--", SH, "-c", script])?;
+    seat.wait("LIVE")?;
+    seat.press("o")?;
+    seat.wait("hello")?;
+    // Letters that are keys of the screen are COMMAND's now.
+    seat.press("quit px\r")?;
+    seat.wait("got <quit px>")?;
+    seat.press("\x1d")?;
+    seat.wait("? help")?;
+    seat.press("o")?;
+    seat.wait("got <quit px>")?;
+    seat.press("\r")?;
+    let screen = seat.ended(7)?;
+    ensure!(screen.contains("exits in"), "{screen}");
+    Ok(())
+}
+
+fn command_killed() -> Outcome {
+    let mut seat = Seat::start(&["--", SH, "-c", "echo pid=$$ ready; exec sleep 600"])?;
+    seat.wait("LIVE")?;
+    seat.press("o")?;
+    seat.wait("ready")?;
+    let pid = pty::number_after(&seat.screen(), "pid=").ok_or("no pid")?;
+    // SAFETY: no pointers.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    seat.ended(137).map(drop)
+}
+
+/// Quitting ends COMMAND, as Ctrl-C would.
+fn command_quit() -> Outcome {
+    let mut seat = Seat::start(&["--", SH, "-c", "exec sleep 600"])?;
+    seat.wait("LIVE")?;
+    seat.press("q")?;
+    seat.ended(130).map(drop)
 }
 
 /// A recording is shown from its end; it can be moved in, and played.
