@@ -57,6 +57,7 @@ mod test_case;
 mod text;
 mod time;
 mod time_namespace;
+mod top;
 mod tracer;
 
 use std::{env, process::ExitCode, thread};
@@ -106,6 +107,7 @@ fn tests() -> Vec<Test> {
         crowd::tests(),
         attack::tests(),
         time_namespace::tests(),
+        top::tests(),
         ending::tests(),
         sealed::tests(),
         signals::tests(),

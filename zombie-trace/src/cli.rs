@@ -106,7 +106,7 @@ fn examples_and_columns() -> String {
     after_help = EXAMPLES,
     after_long_help = examples_and_columns(),
     args_conflicts_with_subcommands = true,
-    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace top [OPTIONS] [FILE]\n       zombie-trace record [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]\n       zombie-trace completions SHELL"
+    override_usage = "zombie-trace [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace top [OPTIONS] [FILE | -- COMMAND [ARGS]...]\n       zombie-trace record [OPTIONS] [-- COMMAND [ARGS]...]\n       zombie-trace ps [OPTIONS]\n       zombie-trace inspect PID\n       zombie-trace report [OPTIONS] FILE...\n       zombie-trace diff [OPTIONS] BASE NEW\n       zombie-trace serve [OPTIONS]\n       zombie-trace demo [OPTIONS] [KIND]\n       zombie-trace doctor [--json] [--btf FILE]\n       zombie-trace completions SHELL"
 )]
 pub struct Cli {
     /// Something else than tracing.
@@ -147,7 +147,8 @@ pub enum Task {
     ///
     /// Traces until q or Ctrl-C, and then shows the summary. The screen shows which parents leave
     /// zombies, how many, how old, and why; '?' lists the keys. Needs a terminal of 60 columns and 15
-    /// lines or more. With FILE, replays a recording instead.
+    /// lines or more. With FILE, replays a recording instead. With COMMAND, traces it and its
+    /// descendants; COMMAND has a terminal of its own, which the key o shows.
     #[cfg(feature = "top")]
     Top(Box<TopArgs>),
 

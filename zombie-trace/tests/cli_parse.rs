@@ -544,7 +544,7 @@ fn a_mistake_gets_a_tip_that_is_true() {
         ),
         (&["recrod"], &["did you mean 'zombie-trace record'?"]),
         (&["dif", "a", "b"], &["did you mean 'zombie-trace diff'?"]),
-        (&["top"], &["zombie-trace -i 1s", "-- top"]),
+        (&["monitor"], &["zombie-trace -i 1s", "-- monitor"]),
         (
             &["help", "reprot"],
             &["did you mean 'zombie-trace report'?"],

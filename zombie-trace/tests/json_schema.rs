@@ -8,7 +8,7 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use support::Run;
 use zombie_trace::{
-    Dying, DyingThread, Unlisted,
+    Dying, Unlisted,
     internals::{Json, Sink as _},
 };
 
@@ -34,22 +34,16 @@ fn lines(run: &Run) -> Vec<Value> {
         "zombies": [[12, 0, 18_234]],
     }));
     json.unlisted(&unlisted).unwrap();
-    let thread = DyingThread {
-        tid: 123,
-        comm: "worker".into(),
-        state: 'D',
-        wchan: Some("fuse_wait_answer".to_owned()),
-    };
-    let dying = Dying {
-        ts: run.start.ts,
-        pid: 120,
-        comm: "server".into(),
-        ppid: Some(100),
-        signal: Some(9),
-        since_ns: Some(4_200_000_000),
-        tracer_pid: None,
-        threads: vec![thread],
-    };
+    let dying: Dying = support::from_json(json!({
+        "ts": run.start.ts,
+        "pid": 120,
+        "comm": "server",
+        "ppid": 100,
+        "signal": 9,
+        "since_ns": 4_200_000_000_u64,
+        "tracer_pid": null,
+        "threads": [{"tid": 123, "comm": "worker", "state": "D", "wchan": "fuse_wait_answer"}],
+    }));
     json.dying(&dying).unwrap();
     json.flush().unwrap();
     let text = String::from_utf8(out).unwrap();

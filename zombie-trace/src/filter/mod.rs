@@ -4,7 +4,7 @@ mod expression;
 mod listing;
 mod name_glob;
 
-pub use expression::{Expression, ExpressionError, Subject};
+pub use expression::{Expression, Subject};
 pub use listing::Listing;
 pub use name_glob::NameGlob;
 

@@ -1,6 +1,6 @@
 use crate::{
     aggregate::Summary,
-    model::{Alive, Loss, Zombie},
+    model::{Alive, Dying, Loss, Zombie},
     run::warning::Warning,
 };
 
@@ -13,6 +13,8 @@ pub enum Event {
     /// A zombie has reached the [age](super::TraceBuilder::alive_after) at which it is reported, or a
     /// multiple of it; or it still exists at the end of the run.
     Alive(Alive),
+    /// A process was killed or has begun to exit, and has not ended a second later.
+    Dying(Dying),
     /// Something was lost since the last such event.
     Loss(Loss),
     /// Something that the user should know.

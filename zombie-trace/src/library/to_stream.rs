@@ -5,7 +5,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::{Error, Event};
 use crate::{
     aggregate::Summary,
-    model::{Alive, Loss, Start, Zombie},
+    model::{Alive, Dying, Loss, Start, Zombie},
     run::warning::Warning,
     sink::Sink,
 };
@@ -60,6 +60,11 @@ impl Sink for ToStream {
 
     fn alive(&mut self, alive: &Alive) -> io::Result<()> {
         self.put(Event::Alive(alive.clone()));
+        Ok(())
+    }
+
+    fn dying(&mut self, dying: &Dying) -> io::Result<()> {
+        self.put(Event::Dying(dying.clone()));
         Ok(())
     }
 

@@ -15,7 +15,7 @@ pub use interpret::Lifecycle;
 pub(crate) use interpret::foreign;
 pub use lingering::{Lingering, LingeringParent};
 pub use overdue::{Overdue, TaskId};
-pub use reaping::{Reap, Reaping, Reaps};
+pub use reaping::{Reap, Reaping};
 pub use run_queue_clocks::RunQueueClocks;
 pub use standing::{Pids, Standing};
 pub use unended::Unended;

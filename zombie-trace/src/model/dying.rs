@@ -6,6 +6,7 @@ use super::Comm;
 /// A process that was killed or has begun to exit, and is no zombie after more than a second: the JSON
 /// object `dying` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Dying {
     /// When it was seen.
     #[serde(skip_serializing)]
@@ -35,6 +36,7 @@ impl Dying {
 
 /// A thread of a dying process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DyingThread {
     /// Its thread id.
     pub tid: u32,

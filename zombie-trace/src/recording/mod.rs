@@ -19,6 +19,7 @@ use std::{
 pub use error::RecordingError;
 pub use identity::Identity;
 pub use line::{Line, RecordedInterval};
+pub(crate) use source::seekable;
 pub use tally::Missing;
 
 use self::{line::LineError, tally::Tally};
@@ -48,6 +49,8 @@ pub struct Recording {
     known: u64,
     tally: Tally,
     remarks: Remarks,
+    /// How many bytes were read, as decompressed.
+    offset: u64,
     ended: bool,
 }
 
@@ -209,6 +212,7 @@ impl Recording {
                 cut: Some(Cut::NoSummary),
                 ..Remarks::default()
             },
+            offset: 0,
             ended: false,
         };
         recording.first = recording.advance()?;
@@ -223,6 +227,11 @@ impl Recording {
     /// The first line; `None` if the recording has lost its beginning.
     pub fn start(&self) -> Option<&Start> {
         self.start.as_ref()
+    }
+
+    /// Where the line after the last one begins, in bytes, in what [`seekable`] gives.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// What is to be said of it besides its lines.
@@ -299,7 +308,7 @@ impl Recording {
                 self.ended = true;
                 return Ok(true);
             }
-            Ok(_) => {}
+            Ok(read) => self.offset += read as u64,
             Err(error) => self.broken_off(error)?,
         }
         if self.line.is_empty() {
@@ -325,7 +334,10 @@ impl Recording {
         self.line.clear();
         self.line.push(b'?');
         match self.input.skip_until(b'\n') {
-            Ok(_) => Ok(()),
+            Ok(skipped) => {
+                self.offset += skipped as u64;
+                Ok(())
+            }
             Err(error) => self.broken_off(error),
         }
     }

@@ -1,7 +1,7 @@
 use std::{
     ffi::OsStr,
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read, Seek as _},
     path::Path,
 };
 
@@ -20,6 +20,25 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
         return decompressed(io::stdin());
     }
     decompressed(File::open(path)?)
+}
+
+/// A recording that can be read from any line on: the file itself, or a temporary one without a name with
+/// what it holds compressed. Of damaged data, it holds what comes before the damage.
+pub(crate) fn seekable(path: &Path) -> io::Result<File> {
+    let mut file = File::open(path)?;
+    let mut begin = Vec::new();
+    file.by_ref().take(4).read_to_end(&mut begin)?;
+    file.rewind()?;
+    if begin != MAGIC {
+        return Ok(file);
+    }
+    let mut unpacked = tempfile::tempfile()?;
+    match io::copy(&mut decompressed(file)?, &mut unpacked) {
+        Err(error) if error.raw_os_error().is_some() => return Err(error),
+        _ => {}
+    }
+    unpacked.rewind()?;
+    Ok(unpacked)
 }
 
 /// As it is, or decompressed: its first bytes tell.

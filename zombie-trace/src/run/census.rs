@@ -84,7 +84,7 @@ mod tests {
         };
         assert_eq!(census.oldest_beside(&[1, 4]), [2]);
         assert_eq!(census.oldest_beside(&[1, 5]), [2, 3]);
-        assert_eq!(census.oldest_beside(&[0, 2]), []);
-        assert_eq!(census.oldest_beside(&[]), []);
+        assert_eq!(census.oldest_beside(&[0, 2]), [0; 0]);
+        assert_eq!(census.oldest_beside(&[]), [0; 0]);
     }
 }

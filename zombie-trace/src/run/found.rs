@@ -72,6 +72,7 @@ mod tests {
                 finding: "it sleeps".into(),
                 advice: None,
                 runtime: None,
+                looked_at: None,
                 watched_ns: None,
             },
             foreign: Some(false),

@@ -3,9 +3,8 @@ use std::io;
 use super::Sink;
 use crate::{
     aggregate::{Interval, Summary},
-    lifecycle::Standing,
-    lifecycle::{LingeringParent, TaskId},
-    model::{Alive, Loss, Running, Start, Unlisted, Zombie},
+    lifecycle::{LingeringParent, Standing, TaskId},
+    model::{Alive, Dying, Loss, Running, Start, Unlisted, Zombie},
 };
 
 /// Two sinks: what comes goes to the watcher, and then to the output.
@@ -68,6 +67,14 @@ impl Sink for Watched {
 
     fn has_room(&mut self) -> bool {
         self.output.has_room()
+    }
+
+    fn wants_dying(&self) -> bool {
+        self.watcher.wants_dying() || self.output.wants_dying()
+    }
+
+    fn dying(&mut self, dying: &Dying) -> io::Result<()> {
+        self.both(|sink| sink.dying(dying))
     }
 
     fn loss(&mut self, loss: &Loss) -> io::Result<()> {

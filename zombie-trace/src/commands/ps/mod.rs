@@ -21,7 +21,7 @@ use crate::{
     cause::{Facts, History, diagnose},
     commands::gates::Gates,
     exit_code::ExitCode,
-    filter::Filter,
+    filter::{Expression, Filter, Subject},
     gate::Figures,
     lifecycle::Lifecycle,
     model::{Comm, Diagnosis, Dying},
@@ -188,7 +188,8 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
         if parent.is_none() {
             alive.parent_comm = None;
         }
-        if filter.passes_alive(&alive) {
+        let meets = |conditions: &Expression| conditions.matches(&Subject::from(&alive));
+        if filter.passes_alive(&alive) && args.conditions.as_ref().is_none_or(meets) {
             let cmdline = alive.ppid.zip(alive.parent_comm).and_then(|parent| {
                 let read = || proc::command_line(parent.0, parent.1).map(Arc::from);
                 cmdlines.entry(parent).or_insert_with(read).clone()

@@ -8,7 +8,8 @@ const TOP_HELP: &str = "\
 Examples:
   sudo zombie-trace top                   the whole machine
   sudo zombie-trace top --container web   one container
-  zombie-trace top run.jsonl.zst          a recording, from its start to its end
+  sudo zombie-trace top -- make -j8       a command; o shows its terminal
+  zombie-trace top run.jsonl.zst          a recording: arrow keys move in time
 
 Filters (--filter, and the key f) are conditions that must all hold, as in
 'parent~nginx zombie>10ms cause=blocks-sigchld':
@@ -25,7 +26,7 @@ Exit status:
 #[command(
     max_term_width = 80,
     after_help = TOP_HELP,
-    override_usage = "zombie-trace top [OPTIONS]\n       zombie-trace top [OPTIONS] FILE"
+    override_usage = "zombie-trace top [OPTIONS]\n       zombie-trace top [OPTIONS] FILE\n       zombie-trace top [OPTIONS] -- COMMAND [ARGS]..."
 )]
 pub struct TopArgs {
     /// Replay this recording instead of tracing
@@ -52,13 +53,7 @@ impl TopArgs {
                 "a recording is replayed as it is: leave FILE out to trace, or the scope to replay",
             ));
         }
-        if !run.command.is_empty() || run.user.is_some() || ends_in_dashes {
-            return Some((
-                ErrorKind::ArgumentConflict,
-                "top runs no command: start it in another terminal, or use zombie-trace record -- COMMAND",
-            ));
-        }
-        None
+        run.conflict(ends_in_dashes)
     }
 
     /// Adds the files that the command line names.

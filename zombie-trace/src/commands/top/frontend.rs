@@ -1,8 +1,9 @@
 //! The loop: keys in, screens out.
 
 use std::{
-    io::{self, PipeReader},
-    os::fd::AsFd as _,
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -24,7 +25,8 @@ use ratatui::{
 use super::{
     data::Model,
     outside,
-    state::{Action, Effect, Table, Ui, View, table},
+    pane::Pane,
+    state::{Action, Effect, Kind, Mode, Table, Ui, View, table},
     target::Target,
     terminal::Screen,
     view::{self, Layout, Progress, Scene},
@@ -33,6 +35,8 @@ use crate::{aggregate::ParentKey, stderr, system::proc};
 
 /// How often the figures are drawn.
 const DRAW: Duration = Duration::from_millis(500);
+/// How often COMMAND's terminal is drawn.
+const DRAW_COMMAND: Duration = Duration::from_millis(250);
 /// A key is answered at once, but there are no more screens than that.
 const AFTER_A_KEY: Duration = Duration::from_millis(40);
 /// As many command lines are read for one screen.
@@ -81,6 +85,8 @@ pub(super) enum Ended {
 pub(super) struct Frontend<S> {
     screen: Screen,
     source: S,
+    /// COMMAND's terminal.
+    pane: Option<Arc<Pane>>,
     pub(super) ui: Ui,
     /// What is shown while the figures go on.
     frozen: Option<Box<Model>>,
@@ -100,6 +106,8 @@ struct Drawn {
     progress: Progress,
     recording: Option<String>,
     area: Rect,
+    /// What COMMAND has written, if that is shown.
+    written: u64,
 }
 
 impl<S: Source> Frontend<S> {
@@ -107,6 +115,7 @@ impl<S: Source> Frontend<S> {
         Self {
             screen,
             source,
+            pane: None,
             ui,
             frozen: None,
             table: Table::default(),
@@ -118,12 +127,17 @@ impl<S: Source> Frontend<S> {
         }
     }
 
-    /// Draws and listens until somebody quits. `wake`: closed when it has to end.
+    /// With COMMAND's terminal.
+    pub(super) fn with_pane(self, pane: Option<Arc<Pane>>) -> Self {
+        Self { pane, ..self }
+    }
+
+    /// Draws and listens until somebody quits. `wake`: can be read, or is closed, when it has to end.
     ///
     /// `quit` is asked whether the screen closes at once; if not, it stays until `wake` closes.
     pub(super) fn run(
         &mut self,
-        wake: &PipeReader,
+        wake: BorrowedFd<'_>,
         mut quit: impl FnMut() -> bool,
     ) -> io::Result<Ended> {
         let mut next = Instant::now();
@@ -133,7 +147,12 @@ impl<S: Source> Frontend<S> {
             if now >= next {
                 self.draw()?;
                 last = Instant::now();
-                next = last + DRAW;
+                next = last
+                    + if self.ui.mode == Mode::Command {
+                        DRAW_COMMAND
+                    } else {
+                        DRAW
+                    };
             }
             match self.wait(wake, next.saturating_duration_since(Instant::now()))? {
                 Wake::Told => return Ok(Ended::Told),
@@ -159,10 +178,10 @@ impl<S: Source> Frontend<S> {
         }
     }
 
-    fn wait(&self, wake: &PipeReader, limit: Duration) -> io::Result<Wake> {
+    fn wait(&self, wake: BorrowedFd<'_>, limit: Duration) -> io::Result<Wake> {
         let stdin = io::stdin();
         let mut fds = [
-            PollFd::new(wake.as_fd(), PollFlags::POLLIN),
+            PollFd::new(wake, PollFlags::POLLIN),
             PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
         ];
         // Rounded up: else it would be polled again and again in the last ms.
@@ -203,17 +222,23 @@ impl<S: Source> Frontend<S> {
             progress: self.source.progress(),
             recording: self.source.recording(),
             area,
+            written: self.shown_pane().map_or(0, |pane| pane.version()),
         };
         if self.drawn.as_ref() == Some(&drawn) {
             return Ok(());
         }
         self.name_parents();
+        let layout = Layout::of(area.width, area.height);
+        if let (Some(pane), Some(layout)) = (&self.pane, layout) {
+            pane.resize(layout.pane(), area.width);
+        }
+        let pane = self.shown_pane().map(|pane| pane.screen());
         let mut buffer = Buffer::empty(area);
         let (ui, table) = (&mut self.ui, &mut self.table);
         let (zone, has_color) = (&self.zone, self.has_color);
         let mut paint = |model: &Model| {
             *table = state_table(model, ui);
-            if let Some(layout) = Layout::of(area.width, area.height) {
+            if let Some(layout) = layout {
                 ui.fit(table, layout.rows());
             }
             let scene = Scene {
@@ -222,6 +247,7 @@ impl<S: Source> Frontend<S> {
                 table,
                 progress: drawn.progress.clone(),
                 recording: drawn.recording.as_deref(),
+                pane: pane.as_ref(),
                 zone,
                 has_color,
             };
@@ -236,9 +262,19 @@ impl<S: Source> Frontend<S> {
         Ok(())
     }
 
+    /// COMMAND's terminal, if it is shown.
+    fn shown_pane(&self) -> Option<&Pane> {
+        self.pane
+            .as_deref()
+            .filter(|_| self.ui.mode == Mode::Command)
+    }
+
     /// Reads the command lines of parents that will be shown.
     fn name_parents(&mut self) {
-        if self.ui.is_replay || self.ui.choice.view != View::Parents || self.frozen.is_some() {
+        if self.ui.run == Kind::Replay
+            || self.ui.choice.view != View::Parents
+            || self.frozen.is_some()
+        {
             return;
         }
         let unread: Vec<ParentKey> = self.source.look(|model| {
@@ -263,7 +299,7 @@ impl<S: Source> Frontend<S> {
     }
 
     /// Answers a key or the mouse. True if somebody quits.
-    fn event(&mut self, event: Event, wake: &PipeReader) -> io::Result<bool> {
+    fn event(&mut self, event: Event, wake: BorrowedFd<'_>) -> io::Result<bool> {
         match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => self.key(key, wake),
             Event::Mouse(mouse) => {
@@ -274,7 +310,7 @@ impl<S: Source> Frontend<S> {
         }
     }
 
-    fn key(&mut self, key: KeyEvent, wake: &PipeReader) -> io::Result<bool> {
+    fn key(&mut self, key: KeyEvent, wake: BorrowedFd<'_>) -> io::Result<bool> {
         let Some(effect) = self.ui.key(key, &self.table) else {
             return Ok(false);
         };
@@ -301,13 +337,19 @@ impl<S: Source> Frontend<S> {
             Effect::Release => self.target = None,
             Effect::Copy(row) => {
                 let base = self.source.base_command();
-                let command = outside::equivalent(&row, &self.ui.choice, &base, self.ui.is_replay);
+                let command =
+                    outside::equivalent(&row, &self.ui.choice, &base, self.ui.run == Kind::Replay);
                 self.screen.write(&outside::copied(&command))?;
                 self.ui.say(format!("copied: {command}"));
             }
             Effect::Export(row) => self.ui.say(outside::export(&row)),
             Effect::Record => self.request(Request::Record),
             Effect::Page => self.request(Request::Page),
+            Effect::Type(key) => {
+                if let Some(pane) = &self.pane {
+                    pane.key(key);
+                }
+            }
             Effect::Seek(by) => self.request(Request::Seek(by)),
             Effect::Play => self.request(Request::Play),
         }
@@ -362,6 +404,7 @@ impl<S: Source> Frontend<S> {
                     table: &self.table,
                     progress: Progress::Live,
                     recording: None,
+                    pane: None,
                     zone: &self.zone,
                     has_color: self.has_color,
                 };

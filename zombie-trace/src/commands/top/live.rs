@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, PipeWriter},
+    os::fd::AsFd as _,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -21,6 +22,7 @@ use nix::{
 use super::{
     data::{Model, nanos},
     frontend::{Ended, Frontend, Request, Source},
+    pane::Pane,
     recorder::{Finishing, Recorder},
     state::Ui,
     terminal::{self, Screen},
@@ -80,6 +82,8 @@ pub(super) struct Feed {
     /// Until the run starts.
     ui: Option<(Ui, bool)>,
     screen: Option<Open>,
+    /// COMMAND's terminal.
+    pane: Option<Arc<Pane>>,
 }
 
 /// A screen that a thread draws on.
@@ -91,13 +95,19 @@ struct Open {
 
 impl Feed {
     /// `lists_autoreaped`: processes that never were zombies, too.
-    pub(super) fn new(ui: Ui, has_color: bool, lists_autoreaped: bool) -> (Self, Arc<Shared>) {
+    pub(super) fn new(
+        ui: Ui,
+        has_color: bool,
+        lists_autoreaped: bool,
+        pane: Option<Arc<Pane>>,
+    ) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared::default());
         shared.run().model.lists_autoreaped = lists_autoreaped;
         let feed = Self {
             shared: Arc::clone(&shared),
             ui: Some((ui, has_color)),
             screen: None,
+            pane,
         };
         (feed, shared)
     }
@@ -110,13 +120,14 @@ impl Feed {
         let (sender, ended) = channel();
         let screen = Screen::enter()?;
         let shared = Arc::clone(&self.shared);
+        let pane = self.pane.clone();
         thread::Builder::new()
             .name("screen".into())
             .spawn(move || {
                 let source = Live(Arc::clone(&shared));
-                let mut frontend = Frontend::new(screen, source, ui, has_color);
+                let mut frontend = Frontend::new(screen, source, ui, has_color).with_pane(pane);
                 let work = std::panic::AssertUnwindSafe(|| {
-                    let ended = frontend.run(&reader, || {
+                    let ended = frontend.run(reader.as_fd(), || {
                         stop(&shared);
                         false
                     });
@@ -146,6 +157,9 @@ impl Feed {
             screen.wake = None;
             if screen.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 terminal::restore();
+            }
+            if let Some(pane) = &self.pane {
+                pane.print();
             }
         }
         let finishing = self.shared.run().end_recording();

@@ -8,7 +8,9 @@ mod data;
 mod frontend;
 mod live;
 mod outside;
+mod pane;
 mod recorder;
+mod replay;
 mod state;
 mod target;
 mod terminal;
@@ -16,18 +18,34 @@ mod terminal;
 mod tests;
 mod view;
 
-use std::time::Duration;
+use std::{io, os::fd::AsFd as _, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use nix::sys::{
+    signal::{SigSet, Signal},
+    signalfd::SignalFd,
+};
+use terminal_size::terminal_size_of;
 
 pub use args::TopArgs;
 
 use self::{
+    frontend::Frontend,
     live::Feed,
-    state::{Choice, Ui},
+    pane::Pane,
+    replay::Replay,
+    state::{Choice, Kind, Ui, Window},
+    terminal::Screen,
+    view::Layout,
 };
 use crate::{
-    commands::trace::{self, Finished, Plan, Watcher},
+    commands::{
+        report::{self, ReportArgs},
+        trace::{self, Finished, Plan, Watcher},
+    },
     exit_code::ExitCode,
     filter::Filter,
+    run::command::Terminal,
     sink,
     text::ColorWhen,
 };
@@ -45,7 +63,19 @@ const EVERY: Duration = Duration::from_millis(500);
 /// There is no terminal; and as of a run.
 pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     terminal::check()?;
-    let (feed, shared) = Feed::new(ui(args), has_color(args.run.color), args.run.all);
+    if let Some(path) = &args.file {
+        return replay(args, path);
+    }
+    let mut ui = ui(args);
+    let (terminal, pane) = match args.run.command.is_empty() {
+        true => (None, None),
+        false => {
+            ui.run = Kind::WithCommand;
+            let (terminal, pane) = open_pane(args).context("cannot make a terminal for COMMAND")?;
+            (Some(terminal), Some(pane))
+        }
+    };
+    let (feed, shared) = Feed::new(ui, has_color(args.run.color.when), args.run.all, pane);
     let Finished { code, .. } = trace::perform(Plan {
         args: &args.run,
         // The screen has a list of its own.
@@ -57,7 +87,7 @@ pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
         sink: sink::Options {
             summary_only: true,
             tables: args.run.tables.into(),
-            color: args.run.color,
+            color: args.run.color.when,
             ..sink::Options::default()
         },
         interval: None,
@@ -66,6 +96,7 @@ pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
         live_line: None,
         watcher: Some(Watcher {
             sink: Box::new(feed),
+            terminal,
             alive_after: ALIVE_AFTER,
             most_of_a_parent: MOST_OF_A_PARENT,
             every: EVERY,
@@ -74,6 +105,40 @@ pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     Ok(match shared.has_failed() {
         true => ExitCode::Error,
         false => code,
+    })
+}
+
+/// A terminal for COMMAND, which the screen shows.
+fn open_pane(args: &TopArgs) -> io::Result<(Terminal, Arc<Pane>)> {
+    let size = terminal_size_of(io::stdout());
+    let (columns, rows) = size.map_or((80, 24), |(columns, rows)| (columns.0, rows.0));
+    let rows = Layout::of(columns, rows).map_or(rows, |layout| layout.pane());
+    let (terminal, master) = Terminal::for_screen(args.run.user.as_ref(), rows, columns)?;
+    Ok((terminal, Pane::start(master, rows, columns)?))
+}
+
+/// Shows a recording until somebody quits; then what `report` shows of it.
+fn replay(args: &TopArgs, path: &Path) -> anyhow::Result<ExitCode> {
+    let replay = Replay::open(path, args.run.all)?;
+    let mut ui = ui(args);
+    ui.run = Kind::Replay;
+    ui.choice.window = Window::All;
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        signals.add(signal);
+    }
+    signals.thread_block().context("cannot block signals")?;
+    let signals = SignalFd::new(&signals).context("cannot wait for signals")?;
+    let screen = Screen::enter()?;
+    let mut frontend = Frontend::new(screen, replay, ui, has_color(args.run.color.when));
+    let ended = frontend.run(signals.as_fd(), || true);
+    drop(frontend);
+    ended.context("cannot draw on the terminal")?;
+    report::run(&ReportArgs {
+        files: vec![path.to_owned()],
+        tables: args.run.tables,
+        color: args.run.color,
+        ..ReportArgs::default()
     })
 }
 

@@ -1,8 +1,8 @@
 //! What keys do outside of the screen.
 
 use std::{
-    io::{self, PipeReader, Write as _},
-    os::fd::AsFd as _,
+    io::{self, Write as _},
+    os::fd::{AsFd as _, BorrowedFd},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,7 @@ use super::{
     target::Target,
 };
 use crate::{
+    args::ColorArgs,
     commands::{
         inspect::{self, InspectArgs},
         report::{self, ReportArgs},
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// Shows everything about a process on the terminal, until a line is entered.
-pub(super) fn inspect(pid: u32, has_color: bool, wake: &PipeReader) {
+pub(super) fn inspect(pid: u32, has_color: bool, wake: BorrowedFd<'_>) {
     let color = match has_color {
         true => ColorWhen::Always,
         false => ColorWhen::Never,
@@ -40,7 +41,7 @@ pub(super) fn inspect(pid: u32, has_color: bool, wake: &PipeReader) {
     let args = InspectArgs {
         pid,
         duration: None,
-        color,
+        color: ColorArgs { when: color },
     };
     if let Err(error) = inspect::run(&args) {
         stderr::fail(&error);
@@ -50,7 +51,7 @@ pub(super) fn inspect(pid: u32, has_color: bool, wake: &PipeReader) {
     let _ = stdout.flush();
     let stdin = io::stdin();
     let mut fds = [
-        PollFd::new(wake.as_fd(), PollFlags::POLLIN),
+        PollFd::new(wake, PollFlags::POLLIN),
         PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
     ];
     while poll(&mut fds, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}

@@ -137,3 +137,58 @@ fn restore_on_panic() {
         }));
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::Read as _,
+        process::{Command, Stdio},
+        thread,
+    };
+
+    use nix::{pty::openpty, sys::termios::tcgetattr};
+
+    use super::*;
+
+    #[test]
+    #[ignore = "the test below runs it on a terminal"]
+    fn panics() {
+        let _screen = Screen::enter().unwrap();
+        panic!("on purpose");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        let pty = openpty(None, None).unwrap();
+        let before = tcgetattr(&pty.slave).unwrap();
+        let mut master = File::from(pty.master);
+        let reader = thread::spawn(move || {
+            let mut text = Vec::new();
+            // It ends with an error once nobody has the terminal any more.
+            let _ = master.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let stdio = || Stdio::from(pty.slave.try_clone().unwrap());
+        command.args([
+            "--exact",
+            "commands::top::terminal::tests::panics",
+            "--ignored",
+            "--nocapture",
+        ]);
+        command.stdin(stdio()).stdout(stdio()).stderr(stdio());
+        let status = command.status().unwrap();
+        drop(command);
+        assert!(!status.success());
+        assert_eq!(tcgetattr(&pty.slave).unwrap(), before);
+        drop(pty.slave);
+        let text = reader.join().unwrap();
+        let left = text
+            .find("\x1b[?1049l")
+            .expect("the alternate screen is left");
+        let shown = text.find("\x1b[?25h").expect("the cursor is shown");
+        let message = text.find("on purpose").expect("the message");
+        assert!(left < message && shown < message, "{text:?}");
+    }
+}

@@ -14,7 +14,7 @@ use ratatui::{
 
 use super::{
     data::Model,
-    state::{Action, Effect, Mode, SECTIONS, Table, Ui, View, Window, is_now, table},
+    state::{Action, Effect, Kind, Mode, SECTIONS, Table, Ui, View, Window, is_now, table},
     view::{self, Layout, Progress, Scene},
 };
 use crate::{
@@ -220,7 +220,7 @@ impl Seat {
             model: &self.model,
             ui: &self.ui,
             table: &self.table,
-            progress: match self.ui.is_replay {
+            progress: match self.ui.run == Kind::Replay {
                 true => Progress::Replay {
                     at: self.model.elapsed(),
                     of: 600_000_000_000,
@@ -229,11 +229,15 @@ impl Seat {
                 false => Progress::Live,
             },
             recording: None,
+            pane: None,
             zone: &TimeZone::UTC,
             has_color,
         };
         terminal
-            .draw(|frame| view::draw(frame.buffer_mut(), frame.area(), &scene))
+            .draw(|frame| {
+                let area = frame.area();
+                view::draw(frame.buffer_mut(), area, &scene);
+            })
             .unwrap();
         terminal.backend().buffer().clone()
     }
@@ -318,7 +322,7 @@ fn screens_of_details_help_and_questions() {
         seat.ui.ask(3436, "python3");
         golden(&name("question"), &seat.text());
         seat.press(KeyCode::Esc);
-        seat.ui.is_replay = true;
+        seat.ui.run = Kind::Replay;
         seat.ui.message = None;
         golden(&name("replay"), &seat.text());
     }
@@ -360,9 +364,10 @@ fn colour_is_never_all_that_says_something() {
 
 #[test]
 fn any_size_can_be_drawn() {
+    let mut seat = Seat::new((80, 24));
     for width in (1..220).step_by(7) {
         for height in 1..70 {
-            let mut seat = Seat::new((width, height));
+            seat.size = (width, height);
             for view in View::ALL {
                 seat.ui.choice.view = view;
                 seat.fit();
@@ -423,7 +428,10 @@ fn no_name_reaches_the_terminal_unescaped() {
 /// What is different after a key, in a state in which it does something.
 fn does(action: Action) -> bool {
     let mut seat = Seat::new((80, 24));
-    seat.ui.is_replay = matches!(action, Action::Earlier | Action::Later | Action::Play);
+    seat.ui.run = match action {
+        Action::Earlier | Action::Later | Action::Play => Kind::Replay,
+        _ => Kind::WithCommand,
+    };
     // Where each key has something to do.
     match action {
         Action::Up | Action::PageUp | Action::First => seat.ui.selected = 2,
@@ -447,6 +455,7 @@ fn does(action: Action) -> bool {
         || before.0.choice != after.0.choice
         || before.0.mode != after.0.mode
         || before.0.selected != after.0.selected
+        || before.0.followed != after.0.followed
 }
 
 #[test]
@@ -460,18 +469,18 @@ fn every_key_of_the_help_screen_does_something() {
 
 #[test]
 fn the_help_screen_has_every_key() {
-    for is_replay in [false, true] {
+    for run in [Kind::Live, Kind::WithCommand, Kind::Replay] {
         let mut seat = Seat::new((120, 40));
-        seat.ui.is_replay = is_replay;
+        seat.ui.run = run;
         seat.press(KeyCode::Char('?'));
         let screen = seat.text();
         let bindings = SECTIONS.iter().flat_map(|section| section.bindings);
         for binding in bindings {
-            let line = screen.lines().find(|line| line.contains(binding.help));
-            let is_shown = line.is_some_and(|line| line.contains(binding.shown));
+            let has = |line: &str| line.contains(binding.help) && line.contains(binding.shown);
+            let is_shown = screen.lines().any(has);
             assert_eq!(
                 is_shown,
-                is_now(binding, is_replay),
+                is_now(binding, run),
                 "{}:\n{screen}",
                 binding.shown
             );
@@ -530,7 +539,7 @@ fn a_filter_is_corrected_where_it_is_wrong() {
     let mut seat = Seat::new((120, 40));
     seat.type_in("fparent~python zombie>1x\n");
     let screen = seat.text();
-    assert!(screen.contains("at column 23"), "{screen}");
+    assert!(screen.contains("at column 22"), "{screen}");
     seat.press(KeyCode::Backspace);
     seat.type_in("s\n");
     assert_eq!(seat.names(), ["python3 supervisor.py --jobs 4"]);
@@ -667,6 +676,7 @@ fn the_mouse_selects_sorts_and_changes_views() {
             table: &seat.table,
             progress: Progress::Live,
             recording: None,
+            pane: None,
             zone: &TimeZone::UTC,
             has_color: false,
         };
@@ -690,4 +700,42 @@ fn the_mouse_selects_sorts_and_changes_views() {
     assert_eq!((seat.ui.selected, seat.ui.is_detailed), (1, false));
     seat.ui.click(1, &seat.table);
     assert!(seat.ui.is_detailed);
+}
+
+#[test]
+fn the_terminal_of_the_command_is_drawn_without_what_could_fool_ours() {
+    let mut seat = Seat::new((80, 24));
+    seat.ui.run = Kind::WithCommand;
+    seat.type_in("o");
+    let size = |number| std::num::NonZeroU16::new(number).unwrap();
+    let mut command = vt100::Parser::new(size(20), size(80), 0);
+    command.process(b"plain \x1b[31mred\x1b[m \xe2\x80\xae\x1b]0;title\x07\r\n\xe6\x97\xa5!");
+    let area = ratatui::layout::Rect::new(0, 0, 80, 24);
+    let draw = |has_color| {
+        let mut buffer = Buffer::empty(area);
+        let scene = Scene {
+            model: &seat.model,
+            ui: &seat.ui,
+            table: &seat.table,
+            progress: Progress::Live,
+            recording: None,
+            pane: Some(command.screen()),
+            zone: &TimeZone::UTC,
+            has_color,
+        };
+        view::draw(&mut buffer, area, &scene);
+        buffer
+    };
+    let screen = text(&draw(false));
+    assert!(screen.contains("\nplain red"), "{screen}");
+    assert!(screen.contains("日"), "{screen}");
+    assert!(!screen.contains('\u{202e}'), "{screen}");
+    assert!(screen.contains("Ctrl-] goes back"), "{screen}");
+    assert_eq!(draw(true)[(6, 4)].fg, Color::Indexed(1));
+    assert_eq!(draw(false)[(6, 4)].fg, Color::Reset);
+    let key = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::NONE);
+    assert_eq!(seat.ui.key(key, &seat.table), Some(Effect::Type(key)));
+    let back = KeyEvent::new(KeyCode::Char('5'), KeyModifiers::CONTROL);
+    assert_eq!(seat.ui.key(back, &seat.table), None);
+    assert_eq!(seat.ui.mode, Mode::Table);
 }

@@ -59,6 +59,8 @@ pub(crate) struct Plan<'a> {
 /// What shows a run while it goes on.
 pub(crate) struct Watcher {
     pub(crate) sink: Box<dyn Sink + Send>,
+    /// COMMAND's terminal, if the watcher shows it.
+    pub(crate) terminal: Option<Terminal>,
     /// Living zombies are looked at from this age on.
     pub(crate) alive_after: Duration,
     /// As many of a parent's zombies are looked at at a time.
@@ -120,7 +122,11 @@ async fn trace(
         Ok(program) => program,
         Err(error) => return Ok(Finished::before_it_began(refuse(&error))),
     };
-    let terminal = open_terminal(args, &signals)?;
+    let shown = plan.watcher.as_mut().and_then(|it| it.terminal.take());
+    let terminal = match shown {
+        Some(shown) => Some(shown),
+        None => open_terminal(args, &signals)?,
+    };
     let mut scope = args.scope.resolve()?;
     if program.is_some() {
         // A command is our own child, and all that it starts our descendants.

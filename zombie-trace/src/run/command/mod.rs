@@ -29,6 +29,7 @@ use tokio::{
 };
 
 pub use program::{Program, StartError};
+pub(crate) use pty::resize;
 pub use terminal::Terminal;
 
 use crate::{

@@ -63,3 +63,18 @@ pub(super) fn set_size(terminal: impl AsFd, size: libc::winsize) -> nix::Result<
     };
     Errno::result(result).map(drop)
 }
+
+/// Gives a terminal another size.
+pub(crate) fn resize(terminal: impl AsFd, rows: u16, columns: u16) -> nix::Result<()> {
+    set_size(terminal, winsize(rows, columns))
+}
+
+/// A size without pixels.
+pub(super) fn winsize(rows: u16, columns: u16) -> libc::winsize {
+    libc::winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    }
+}

@@ -127,6 +127,9 @@ fn become_program(
             }
             close_all_but(failure.as_raw_fd());
             login.assume().map_err(failed(Stage::Identity))?;
+        } else if let Some(terminal) = terminal {
+            setsid().map_err(failed(Stage::Terminal))?;
+            terminal.take().map_err(failed(Stage::Terminal))?;
         }
         inherited.restore().map_err(failed(Stage::Exec))
     })();

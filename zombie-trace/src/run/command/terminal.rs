@@ -134,9 +134,43 @@ impl Terminal {
         Ok(Some(terminal))
     }
 
+    /// A terminal that this program shows. Gives its other side, too: whoever reads and writes that sits
+    /// at it.
+    ///
+    /// # Errors
+    /// The caller has no terminal, no pseudoterminals, too many open files.
+    pub(crate) fn for_screen(
+        user: Option<&User>,
+        rows: u16,
+        columns: u16,
+    ) -> io::Result<(Self, File)> {
+        let settings = tcgetattr(io::stdin())?;
+        let Pty { master, slave } = Pty::like(&settings, pty::winsize(rows, columns))?;
+        if let Some(user) = user {
+            fchown(&slave, Some(user.uid.as_raw()), None)?;
+        }
+        let mode = Mode {
+            outer: slave.try_clone()?.into(),
+            settings,
+            is_raw_wanted: false,
+            is_raw: false,
+        };
+        let terminal = Self {
+            slave,
+            streams: [Some(Stream::Terminal); 3],
+            null: File::open("/dev/null")?,
+            saved: Vec::new(),
+            mode: Arc::new(Mutex::new(mode)),
+            end: None,
+            thread: None,
+        };
+        Ok((terminal, master))
+    }
+
     /// From now on what is typed goes to COMMAND, if the keyboard is ours.
     pub fn engage(&self) {
-        self.mode().is_raw_wanted = matches!(self.streams[0], Some(Stream::Terminal));
+        let copies = self.thread.is_some();
+        self.mode().is_raw_wanted = copies && matches!(self.streams[0], Some(Stream::Terminal));
     }
 
     /// COMMAND has ended: the caller's terminal is as it was, while our own text still goes through.

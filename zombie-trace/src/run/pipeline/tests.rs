@@ -50,7 +50,7 @@ impl Fixture {
     }
 
     fn finish(&mut self, remains: &Remains) -> Ending {
-        self.pipeline.finish(remains).unwrap()
+        self.pipeline.finish(remains, None).unwrap()
     }
 
     fn summary(&self) -> Summary {
@@ -68,6 +68,8 @@ fn diagnosis(cause: Cause) -> Diagnosis {
         finding: format!("{cause:?}").into(),
         advice: None,
         runtime: None,
+        watched_ns: None,
+        looked_at: None,
     }
 }
 
@@ -318,11 +320,14 @@ fn the_parent_s_history_is_what_was_seen_of_it() {
         ..reaped(2)
     });
     run.after(100);
-    let history = run.pipeline.history(&zombie(3), &HashMap::from([(41, 6)]));
-    assert_eq!((history.reaped, history.zombies), (2, 6));
-    assert_eq!(history.watched_ns, 100 * MS);
-    assert_eq!(
-        (history.reaping_ns, history.since_last_ns),
-        (10 * MS, 75 * MS)
-    );
+    let mut zombies = ZombiesOf::default();
+    (0..6).for_each(|start| zombies.add(start));
+    let zombies = HashMap::from([(41, zombies)]);
+    let history = run.pipeline.history(&zombie(3), &zombies);
+    assert_eq!((history.watched_ns, history.zombies), (100 * MS, 6));
+    let reaps = history.reaps.unwrap();
+    assert_eq!((reaps.count, reaps.since_last_ns), (2, 75 * MS));
+    // Where the scope may leave reaps out, nothing is said of them.
+    run.pipeline = run.pipeline.seeing(Sees::Some);
+    assert_eq!(run.pipeline.history(&zombie(3), &zombies).reaps, None);
 }

@@ -96,11 +96,6 @@ impl Status {
             .map_or("", str::trim)
     }
 
-    /// The letter of its state.
-    pub(super) fn state(&self) -> u8 {
-        self.get("State").bytes().next().unwrap_or(b'?')
-    }
-
     /// The first number of a line.
     pub(super) fn number(&self, key: &str) -> Option<u32> {
         self.numbers(key).first().copied()

@@ -67,7 +67,7 @@ pub(crate) struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        Self::beginning(RunFacts::default(), 0)
+        Self::at(0)
     }
 }
 
@@ -76,6 +76,11 @@ pub(crate) fn nanos(ts: Timestamp) -> i64 {
 }
 
 impl Model {
+    /// Nothing is known; time begins then, ns since the epoch.
+    pub(crate) fn at(begin: i64) -> Self {
+        Self::beginning(RunFacts::default(), begin)
+    }
+
     fn beginning(facts: RunFacts, begin: i64) -> Self {
         Self {
             start: None,
@@ -220,6 +225,27 @@ impl Model {
         command(&mut self.commands, zombie.comm).reaped(&reap);
         if let Some(rolling) = container(&mut self.containers, zombie.container.as_ref()) {
             rolling.reaped(&reap);
+        }
+    }
+
+    /// Zombies were reaped that a recording does not list: of each, only its time and its parent are known.
+    pub(crate) fn unlisted(&mut self, ts: Timestamp, parent_key: ParentKey, zombie_ns: u64) {
+        self.version += 1;
+        let at = nanos(ts);
+        self.now = self.now.max(at);
+        self.aggregate.unlisted(parent_key, zombie_ns);
+        let bin = self.timeline.at(at);
+        bin.gone += 1;
+        bin.max = bin.max.max(zombie_ns);
+        let reap = Reap {
+            at,
+            zombie_ns,
+            is_measured: true,
+            phases: None,
+        };
+        self.all.reaped(&reap);
+        if let Some(key) = self.parent_key(parent_key.0, parent_key.1) {
+            parent(&mut self.parents, key).rolling.reaped(&reap);
         }
     }
 

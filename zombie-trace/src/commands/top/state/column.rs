@@ -114,7 +114,7 @@ impl Column {
             Self::Name => 12,
             Self::Alive => 5,
             Self::Oldest | Self::P50 | Self::P99 | Self::Age | Self::Zombie => 8,
-            Self::ZombieTime => 8,
+            Self::ZombieTime => 9,
             Self::Where => 10,
             Self::Why => 20,
             Self::Status => 12,

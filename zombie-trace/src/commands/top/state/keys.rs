@@ -4,7 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::view::View;
 
-use self::When::{Always, Live, Replay};
+use self::When::{Always, Live, Replay, WithCommand};
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,9 +46,21 @@ pub(crate) enum Action {
     Record,
     Page,
     Export,
+    Command,
     Earlier,
     Later,
     Play,
+}
+
+/// What is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    #[default]
+    Live,
+    /// COMMAND has a terminal that can be shown.
+    WithCommand,
+    /// A recording.
+    Replay,
 }
 
 /// When a key does something.
@@ -57,6 +69,8 @@ pub(crate) enum When {
     Always,
     /// While a run is traced.
     Live,
+    /// While a run with COMMAND is traced.
+    WithCommand,
     /// While a recording is replayed.
     Replay,
 }
@@ -239,7 +253,7 @@ pub(crate) const SECTIONS: [Section; 4] = [
             ),
             bind(
                 "m",
-                "hide zombies reaped sooner: 0, 1, 10, 100 ms, 1 s",
+                "hide quick reaps: 0, 1, 10, 100 ms, 1 s",
                 Always,
                 &[char('m', Action::Threshold)],
             ),
@@ -266,6 +280,12 @@ pub(crate) const SECTIONS: [Section; 4] = [
     Section {
         title: "Acting",
         bindings: &[
+            bind(
+                "o",
+                "COMMAND's terminal; Ctrl-] goes back",
+                WithCommand,
+                &[char('o', Action::Command)],
+            ),
             bind(
                 "i",
                 "inspect the row's process",
@@ -328,22 +348,23 @@ pub(crate) const SECTIONS: [Section; 4] = [
 ];
 
 /// What a key does; `None` if it does nothing.
-pub(crate) fn action(event: KeyEvent, is_replay: bool) -> Option<Action> {
+pub(crate) fn action(event: KeyEvent, run: Kind) -> Option<Action> {
     // A terminal need not say that Shift was pressed with a letter.
     let modifiers = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT);
     let bindings = SECTIONS.iter().flat_map(|section| section.bindings);
-    let bindings = bindings.filter(|binding| is_now(binding, is_replay));
+    let bindings = bindings.filter(|binding| is_now(binding, run));
     let mut keys = bindings.flat_map(|binding| binding.keys);
     let found = keys.find(|(code, wanted, _)| *code == event.code && *wanted == modifiers);
     found.map(|(.., action)| *action)
 }
 
 /// Whether a binding does something.
-pub(crate) fn is_now(binding: &Binding, is_replay: bool) -> bool {
+pub(crate) fn is_now(binding: &Binding, run: Kind) -> bool {
     match binding.when {
         Always => true,
-        Live => !is_replay,
-        Replay => is_replay,
+        Live => run != Kind::Replay,
+        WithCommand => run == Kind::WithCommand,
+        Replay => run == Kind::Replay,
     }
 }
 
@@ -355,14 +376,14 @@ mod tests {
 
     #[test]
     fn no_key_has_two_meanings() {
-        for is_replay in [false, true] {
+        for run in [Kind::Live, Kind::WithCommand, Kind::Replay] {
             let bindings = SECTIONS.iter().flat_map(|section| section.bindings);
-            let bindings = bindings.filter(|binding| is_now(binding, is_replay));
+            let bindings = bindings.filter(|binding| is_now(binding, run));
             let mut seen = HashSet::new();
             for (code, modifiers, action) in bindings.flat_map(|binding| binding.keys) {
                 assert!(seen.insert((*code, *modifiers)), "{code:?}");
                 let event = KeyEvent::new(*code, *modifiers);
-                assert_eq!(super::action(event, is_replay), Some(*action));
+                assert_eq!(super::action(event, run), Some(*action));
             }
         }
     }
@@ -370,10 +391,10 @@ mod tests {
     #[test]
     fn shift_makes_no_difference_to_a_letter() {
         let event = KeyEvent::new(KeyCode::Char('N'), KeyModifiers::SHIFT);
-        assert_eq!(action(event, false), Some(Action::PreviousMatch));
+        assert_eq!(action(event, Kind::Live), Some(Action::PreviousMatch));
         let event = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(action(event, false), Some(Action::Quit));
+        assert_eq!(action(event, Kind::Live), Some(Action::Quit));
         let event = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::CONTROL);
-        assert_eq!(action(event, false), None);
+        assert_eq!(action(event, Kind::Live), None);
     }
 }

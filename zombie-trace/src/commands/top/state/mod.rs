@@ -11,7 +11,7 @@ mod view;
 
 pub(crate) use choice::Choice;
 pub(crate) use column::{Column, fitting};
-pub(crate) use keys::{Action, SECTIONS, is_now};
+pub(crate) use keys::{Action, Kind, SECTIONS, is_now};
 pub(crate) use question::{Question, SIGNALS};
 pub(crate) use row::{Content, Figures, Row, phase, rate};
 pub(crate) use table::{Table, seconds, table};

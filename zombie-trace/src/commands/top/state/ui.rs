@@ -5,7 +5,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::{
     choice::Choice,
     column::Column,
-    keys::{self, Action},
+    keys::{self, Action, Kind},
     question::{Answer, Question},
     row::{Key, Row},
     table::Table,
@@ -34,6 +34,8 @@ pub(crate) enum Effect {
     Export(Box<Row>),
     Record,
     Page,
+    /// COMMAND gets a key.
+    Type(KeyEvent),
     /// Move in a recording, by ns.
     Seek(i64),
     /// Go on or stop in a recording.
@@ -49,6 +51,8 @@ pub(crate) enum Mode {
     Help(usize),
     Input(Input),
     Ask(Question),
+    /// COMMAND gets what is typed.
+    Command,
 }
 
 /// A line that is typed.
@@ -78,7 +82,7 @@ const STEP: i64 = 5_000_000_000;
 pub(crate) struct Ui {
     pub(crate) choice: Choice,
     pub(crate) mode: Mode,
-    pub(crate) is_replay: bool,
+    pub(crate) run: Kind,
     pub(crate) is_paused: bool,
     /// The row that is selected.
     pub(crate) selected: usize,
@@ -135,6 +139,15 @@ impl Ui {
         let is_interrupt = event.modifiers.contains(KeyModifiers::CONTROL)
             && matches!(event.code, KeyCode::Char('c' | 'z'));
         match &mut self.mode {
+            Mode::Command => {
+                // crossterm reads Ctrl-] as Ctrl-5.
+                let is_back = matches!(event.code, KeyCode::Char('5' | ']'));
+                if is_back && event.modifiers.contains(KeyModifiers::CONTROL) {
+                    self.mode = Mode::Table;
+                    return None;
+                }
+                return Some(Effect::Type(event));
+            }
             _ if is_interrupt => {}
             Mode::Input(_) => {
                 self.typed(event, table);
@@ -156,7 +169,7 @@ impl Ui {
             }
             Mode::Table => {}
         }
-        self.act(keys::action(event, self.is_replay)?, table)
+        self.act(keys::action(event, self.run)?, table)
     }
 
     fn answered(&mut self, answer: Answer) -> Option<Effect> {
@@ -234,6 +247,7 @@ impl Ui {
             Action::Export => return self.with_row(table, Effect::Export),
             Action::Record => return Some(Effect::Record),
             Action::Page => return Some(Effect::Page),
+            Action::Command => self.mode = Mode::Command,
             Action::Earlier => return Some(Effect::Seek(-STEP)),
             Action::Later => return Some(Effect::Seek(STEP)),
             Action::Play => return Some(Effect::Play),

@@ -1,7 +1,7 @@
 //! Text at a place of the screen.
 
 use ratatui::{
-    buffer::Buffer,
+    buffer::{Buffer, Cell},
     layout::Rect,
     style::{Color, Modifier, Style},
 };
@@ -134,6 +134,16 @@ impl<'a> Canvas<'a> {
     pub(crate) fn put_right(&mut self, end: usize, y: usize, text: &str, look: Look) {
         let width = escape::width(text);
         self.put(end.saturating_sub(width), y, text, look);
+    }
+
+    /// Changes one place of the screen.
+    pub(crate) fn place(&mut self, x: usize, y: usize, change: impl FnOnce(&mut Cell)) {
+        if x < self.width() && y < self.height() {
+            let place = (self.area.x + x as u16, self.area.y + y as u16);
+            if let Some(cell) = self.buffer.cell_mut(place) {
+                change(cell);
+            }
+        }
     }
 
     /// Gives a whole line a look.

@@ -1,7 +1,7 @@
 //! The help screen: the table of the keys.
 
 use super::canvas::{Canvas, Look};
-use crate::commands::top::state::{SECTIONS, is_now};
+use crate::commands::top::state::{Kind, SECTIONS, is_now};
 
 /// Columns that a key takes.
 const KEYS: usize = 11;
@@ -9,7 +9,7 @@ const KEYS: usize = 11;
 const WIDE: usize = 112;
 
 /// The lines of it, each with the keys and what they do; a heading has no keys.
-fn lines(sections: &[usize], is_replay: bool) -> Vec<(&'static str, &'static str)> {
+fn lines(sections: &[usize], run: Kind) -> Vec<(&'static str, &'static str)> {
     let mut lines = Vec::new();
     for section in sections.iter().map(|index| &SECTIONS[*index]) {
         if !lines.is_empty() {
@@ -19,14 +19,14 @@ fn lines(sections: &[usize], is_replay: bool) -> Vec<(&'static str, &'static str
         let bindings = section
             .bindings
             .iter()
-            .filter(|binding| is_now(binding, is_replay));
+            .filter(|binding| is_now(binding, run));
         lines.extend(bindings.map(|binding| (binding.shown, binding.help)));
     }
     lines
 }
 
 /// Draws it, from a line on.
-pub(super) fn draw(canvas: &mut Canvas<'_>, first: usize, is_replay: bool) {
+pub(super) fn draw(canvas: &mut Canvas<'_>, first: usize, run: Kind) {
     canvas.rule(0, "Help", "any key closes it");
     let width = canvas.width();
     let columns: &[&[usize]] = match width >= WIDE {
@@ -37,7 +37,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, first: usize, is_replay: bool) {
     let room = canvas.height().saturating_sub(2);
     let mut is_cut = false;
     for (number, sections) in columns.iter().enumerate() {
-        let lines = lines(sections, is_replay);
+        let lines = lines(sections, run);
         let first = first.min(lines.len().saturating_sub(room));
         is_cut |= lines.len() > first + room;
         let x = 1 + number * each;

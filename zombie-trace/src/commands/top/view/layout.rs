@@ -49,6 +49,11 @@ impl Layout {
         self.table - 1
     }
 
+    /// How many lines COMMAND's terminal has.
+    pub(crate) fn pane(&self) -> u16 {
+        u16::try_from(self.table + self.details).unwrap_or(u16::MAX)
+    }
+
     /// The first line below the tabs.
     pub(crate) fn body(&self) -> usize {
         self.header + 1

@@ -1,6 +1,7 @@
 //! Drawing: a function of the scene.
 
 mod canvas;
+mod command;
 mod details;
 mod header;
 mod help;
@@ -17,7 +18,7 @@ pub(crate) use self::{
     scene::{Progress, Scene},
 };
 use crate::{
-    commands::top::state::{Input, Mode, Purpose, Question, SIGNALS, View},
+    commands::top::state::{Input, Kind, Mode, Purpose, Question, SIGNALS, View},
     text::visible,
 };
 
@@ -31,7 +32,12 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     header::tabs(&mut canvas.lines(layout.header, 1), scene);
     let body = &mut canvas.lines(layout.body(), layout.table + layout.details);
     match &scene.ui.mode {
-        Mode::Help(first) => help::draw(body, *first, scene.ui.is_replay),
+        Mode::Help(first) => help::draw(body, *first, scene.ui.run),
+        Mode::Command => {
+            if let Some(pane) = scene.pane {
+                command::draw(body, pane, scene.has_color);
+            }
+        }
         _ if scene.ui.choice.view == View::Timeline => timeline::draw(body, scene),
         _ if scene.ui.is_detailed => details::full(body, scene),
         _ => {
@@ -138,11 +144,16 @@ fn footer(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
         }
         return;
     }
+    if ui.mode == Mode::Command {
+        let text = "COMMAND's terminal: keys go to COMMAND, Ctrl-] goes back to the figures";
+        canvas.put(0, 0, text, Look::Heading);
+        return;
+    }
     if let Some(message) = &ui.message {
         canvas.put(0, 0, message, Look::Heading);
         return;
     }
-    let play = if ui.is_replay {
+    let play = if ui.run == Kind::Replay {
         &[("space", "play"), ("← →", "time")][..]
     } else {
         &[]
@@ -160,7 +171,11 @@ fn footer(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
         ("g", "group"),
     ];
     let live = [("p", "pause"), ("i", "inspect"), ("x", "signal")];
-    let live = if ui.is_replay { &[][..] } else { &live };
+    let live = if ui.run == Kind::Replay {
+        &[][..]
+    } else {
+        &live
+    };
     let mut x = 0;
     for (key, help) in play.iter().chain(&keys).chain(live) {
         let needed = crate::text::escape::width(key) + help.len() + 3;

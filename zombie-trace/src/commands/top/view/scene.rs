@@ -26,6 +26,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) progress: Progress,
     /// What the run is recorded to.
     pub(crate) recording: Option<&'a str>,
+    /// What COMMAND has written.
+    pub(crate) pane: Option<&'a vt100::Screen>,
     pub(crate) zone: &'a TimeZone,
     pub(crate) has_color: bool,
 }
