@@ -167,8 +167,8 @@ fn reap(runtime: Option<LanguageRuntime>, cause: Cause) -> &'static str {
                 "poll the pidfd, and call waitid(P_PIDFD, …, WEXITED) when it is readable"
             }
             _ => {
-                "let the parent wait for its children; if it can't be mended, restart it: its zombies are \
-                 then reaped"
+                "let the parent wait for its children; if you can't change it, restart it: init then reaps \
+                 its zombies"
             }
         },
     }
