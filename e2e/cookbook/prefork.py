@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A pre-forking HTTP server, whose workers end after some requests and are replaced.
 
-The master is woken when a worker ends. With --late it looks after its workers twice a second.
+The master is woken when a worker ends. With --late it reaps twice a second.
 """
 
 import argparse

@@ -860,7 +860,7 @@ fn inspect_watches() -> Outcome {
     ensure!(
         output.status.success()
             && has("children", "0 alive, 0 zombies")
-            && text.contains("3 ended: 1 reaped, 1 autoreaped, 1 still zombies")
+            && text.contains("3 ended: 1 reaped, 1 autoreaped, 1 living")
             && has("zombies now", " 1")
             && has("its reaps", "1; the longest gap ")
             && has("how", "autoreap 1, wait4 1")

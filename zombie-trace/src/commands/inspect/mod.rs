@@ -184,7 +184,7 @@ fn about_zombie(text: &mut String, proc: &Proc, zombie: &Existing) -> anyhow::Re
         commands(text, &diagnosis, parent);
     }
 
-    heading(text, "What is left of it");
+    heading(text, "What it still holds");
     let status = match (zombie.status_known, alive.exit_code, alive.signal) {
         (false, ..) => "known to its owner and root only".to_owned(),
         (_, _, Some(signal)) => format!("killed by signal {signal}"),
@@ -545,7 +545,7 @@ fn about_reaping(text: &mut String, seen: &Reaping) {
         text,
         "children",
         &format!(
-            "{} ended: {} reaped, {} autoreaped, {} still zombies{lost}",
+            "{} ended: {} reaped, {} autoreaped, {} living{lost}",
             counts.exits, counts.reaped, counts.autoreaped, counts.alive
         ),
     );
