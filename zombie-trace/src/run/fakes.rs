@@ -276,6 +276,7 @@ pub(super) fn reaped(pid: u32) -> Record {
 pub(super) fn ended(pid: u32) -> Record {
     Record {
         task: 0xffff_8880_0000_0000 + u64::from(pid),
+        parent_task: 0xffff_8880_0000_0000 + 41,
         start_boottime: BEGIN,
         exit_time: BEGIN + 9 * MS,
         zombie_time: BEGIN + 10 * MS,

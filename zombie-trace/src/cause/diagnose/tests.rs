@@ -268,8 +268,8 @@ fn a_wait_that_cannot_be_read_may_be_one_for_clone_children() {
     assert_eq!(found.cause, Cause::Unknown);
     assert!(
         found.finding.ends_with(
-            "gets no signal at this child's death (exit_signal), not SIGCHLD; whether it waits with __WALL \
-             or __WCLONE can't be read without CAP_SYS_PTRACE"
+            "gets no signal for this child instead of SIGCHLD (its exit_signal); whether it waits with \
+             __WALL or __WCLONE can't be read without CAP_SYS_PTRACE"
         ),
         "{}",
         found.finding
