@@ -399,7 +399,7 @@ int main() { signal(SIGCHLD, reap); if (!fork()) { usleep(300000); _exit(0); } r
 void reap(int signal) { waitpid(-1, 0, WNOHANG); usleep(200000); }
 int main() { signal(SIGCHLD, reap); for (int i = 0; i < 5; i++) if (!fork()) _exit(0); for (;;) pause(); }"),
     )
-    .says("signals-coalesced", " for 5 deaths in the ")
+    .says("signals-coalesced", " for 5 deaths, and has reaped ")
     .at_one_look("handler-leaves-it")
     .advises("c", "waitpid(-1, …, WNOHANG) in a loop"),
     case(
@@ -429,6 +429,6 @@ int main() {
     pthread_t thread; pthread_create(&thread, 0, run, 0); pause();
 }"),
     )
-    .says("signalfd-leaves-it", "and takes signals by sigwait (thread ")
+    .says("signalfd-leaves-it", "takes SIGCHLD by sigwait (thread ")
     .advises("c", "(or sigwait) call waitpid(-1"),
 ];

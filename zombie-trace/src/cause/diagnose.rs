@@ -230,7 +230,8 @@ impl Case<'_> {
         );
         let takes = parent.sigchld == Disposition::Handler
             || parent.has_signalfd == Some(true)
-            || self.all(|thread| thread.blocks_sigchld);
+            || self.all(|thread| thread.blocks_sigchld)
+            || self.any(waits_for_signals);
         (age < INITS_TAKE && can_be_init && takes).then_some(age)
     }
 
@@ -562,23 +563,34 @@ fn reads_signalfd(case: &Case<'_>) -> Option<Claim> {
     })
 }
 
-/// With the default disposition, a signal that all threads block can only have been taken by sigwait(3) or
-/// its like.
+/// Whether a thread is in sigwait(3) or its like, which unblocks what it waits for (do_sigtimedwait,
+/// kernel/signal.c).
+fn waits_for_signals(thread: &ThreadFacts) -> bool {
+    let function = thread.wchan.as_deref();
+    function.is_some_and(|function| function.contains("sigtimedwait"))
+}
+
+/// Where all other threads block SIGCHLD, the one that is in sigwait waits for it.
 fn takes_it_by_sigwait(case: &Case<'_>) -> Option<Claim> {
-    let waits = |thread: &&ThreadFacts| {
-        let function = thread.wchan.as_deref();
-        function.is_some_and(|function| function.contains("sigtimedwait"))
+    let mut threads = case.parent.threads.iter();
+    let taker = threads.find(|thread| waits_for_signals(thread) && !thread.blocks_sigchld)?;
+    let others = || {
+        case.parent
+            .threads
+            .iter()
+            .filter(|thread| thread.tid != taker.tid)
     };
-    let thread = case.parent.threads.iter().find(waits)?;
-    if case.pending() || !case.all(|thread| thread.blocks_sigchld) {
+    let all_block = others().count() > 0 && others().all(|thread| thread.blocks_sigchld);
+    if !all_block || case.pending() {
         return None;
     }
     Some((
         Cause::SignalfdLeavesIt,
         format!(
-            "blocks SIGCHLD, which is not pending any more, and takes signals by sigwait (thread {} is in \
-             it), but has not reaped this one",
-            thread.tid
+            "takes SIGCHLD by sigwait (thread {} is in it), where it is not pending any more, but has not \
+             reaped this one{}",
+            taker.tid,
+            case.reaping()
         ),
     ))
 }
@@ -737,14 +749,17 @@ fn handler_leaves_it(case: &Case<'_>) -> Option<Claim> {
         true => Cause::SignalsCoalesced,
         false => Cause::HandlerLeavesIt,
     };
+    // That says already for how long it was watched.
+    let watched = match reaping.is_empty() {
+        true => format!(" in the {} that it was watched", human(history.watched_ns)),
+        false => reaping,
+    };
     Some((
         cause,
         format!(
-            "handles SIGCHLD, but has not reaped it: its handler ran {} for {} in the {} that it was \
-             watched{reaping}",
+            "handles SIGCHLD, but has not reaped it: its handler ran {} for {}{watched}",
             counted(runs, "time", "times"),
             counted(deaths, "death", "deaths"),
-            human(history.watched_ns)
         ),
     ))
 }
