@@ -16,7 +16,7 @@ use std::{
 pub(crate) enum Floor {
     /// Nothing.
     Empty,
-    /// Four of them read the clock: exit, zombie, begin of the wait, reap.
+    /// Four of them read the clock: exit, zombie, start of the wait, reap.
     Clocks,
 }
 

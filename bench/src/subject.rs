@@ -57,7 +57,7 @@ pub(crate) fn ours(tracer: &Path) -> Vec<Subject> {
         count,
     };
     vec![
-        subject("zombie-trace", &[], Counting::Children),
+        subject("zombie-trace -m 0", &["-m", "0"], Counting::Children),
         subject(JSON, &["--json"], Counting::Children),
         subject("zombie-trace -s", &["-s", "--json"], Counting::Summary),
         subject(
@@ -214,15 +214,20 @@ impl Running {
         self.costs().values().map(|cost| cost.run_time_ns).sum()
     }
 
-    /// CPU time of all its threads, user and kernel, ns (/proc/PID/task/TID/schedstat).
+    /// CPU time of all its threads, user and kernel, ns. Those that have ended count, so it only grows.
     pub(crate) fn cpu_ns(&self) -> u64 {
-        fs::read_dir(format!("/proc/{}/task", self.pid()))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
-            .filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok())
-            .sum()
+        let mut clock = 0;
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: both are valid to write to. The child has not been waited for, so the pid is its.
+        let failed = unsafe {
+            libc::clock_getcpuclockid(self.pid() as libc::pid_t, &raw mut clock) != 0
+                || libc::clock_gettime(clock, &raw mut time) != 0
+        };
+        assert!(!failed, "a child has a CPU clock");
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
     }
 
     fn status(&self) -> String {

@@ -344,7 +344,7 @@ fn live_line(columns: u16) -> Outcome {
         .collect();
     ensure!(lines.len() == 1, "one line, in place:\n{screen}");
     ensure!(
-        lines[0].contains(" s · ") && lines[0].contains(" exits · "),
+        lines[0].contains(" s · ") && lines[0].contains(" exit"),
         "{screen}"
     );
     // SAFETY: no pointers; our child is not reaped yet.
