@@ -67,6 +67,9 @@ pub struct SoFar {
     pub p99_ns: Option<u64>,
 }
 
+/// Processes, and how long each has been something, in ns.
+type Ages = Vec<(TaskId, u64)>;
+
 /// Zombies to be looked at, by their indices in a census.
 #[derive(Clone, Debug, Default)]
 pub struct Due {
@@ -573,7 +576,7 @@ impl Pipeline {
         now: u64,
         seen: &[proc::Unended],
         exits: &HashMap<u32, u64>,
-    ) -> (Vec<(TaskId, u64)>, Vec<(TaskId, u64)>) {
+    ) -> (Ages, Ages) {
         let (dying, leaderless): (Vec<_>, Vec<_>) = seen
             .iter()
             .partition(|one| matches!(one.rest, Rest::Dying { .. }));
