@@ -110,7 +110,7 @@ enum Value {
 
 /// Why a text is no filter.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{reason} at column {column}")]
+#[error("column {column}: {reason}")]
 pub struct ExpressionError {
     /// Where it is wrong: the number of characters up to there, from 1.
     pub column: usize,

@@ -18,7 +18,10 @@ use ratatui::{
         cursor::{Hide, Show},
         event::{DisableMouseCapture, EnableMouseCapture},
         execute,
-        terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+        terminal::{
+            Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+            enable_raw_mode,
+        },
     },
     layout::Rect,
 };
@@ -95,7 +98,10 @@ impl Screen {
         let outcome = work();
         stderr::hold();
         take()?;
-        self.terminal.clear()?;
+        // Its own way to forget what it has drawn asks the terminal where the cursor is, and not every
+        // terminal answers.
+        execute!(io::stdout(), Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         Ok(outcome)
     }
 }

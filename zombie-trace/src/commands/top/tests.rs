@@ -393,13 +393,13 @@ fn the_screen_of_a_leak_says_who_how_many_how_old_why_and_what_helps() {
     for part in [
         "3436 python3 superv",
         "72",
-        "71.",
+        "1m12s",
         "reaps-late",
-        "falls behind",
+        "and falls",
         "Fix: loop waitpid(-1, WNOHANG) until it returns 0 or fails with ECHILD.",
         "ALIVE 73 ▲+1.0/s",
     ] {
-        assert!(screen.contains(part) || part == "71.", "{part}:\n{screen}");
+        assert!(screen.contains(part), "{part}:\n{screen}");
     }
 }
 
@@ -539,7 +539,7 @@ fn a_filter_is_corrected_where_it_is_wrong() {
     let mut seat = Seat::new((120, 40));
     seat.type_in("fparent~python zombie>1x\n");
     let screen = seat.text();
-    assert!(screen.contains("at column 22"), "{screen}");
+    assert!(screen.contains("column 22: "), "{screen}");
     seat.press(KeyCode::Backspace);
     seat.type_in("s\n");
     assert_eq!(seat.names(), ["python3 supervisor.py --jobs 4"]);
