@@ -17,19 +17,20 @@ const EXAMPLE: &str = "stream";
 const OUTSIDE: &str = "outside";
 
 /// What only the program needs: the library must not bring it along.
-const PROGRAM_ONLY: [&str; 7] = [
+const PROGRAM_ONLY: [&str; 8] = [
     "clap",
     "csv",
     "env_logger",
     "hyper",
     "landlock",
     "maud",
+    "ratatui",
     "signal-hook",
 ];
 
 /// Checks that the library and each of its features compile alone, and what the library brings along.
 pub(crate) fn check() -> Result<Vec<String>> {
-    for features in ["", "cli", "report", "serve"] {
+    for features in ["", "cli", "report", "serve", "top"] {
         println!("features: {features:?}");
         run(cargo()
             .args(["clippy", "--locked", "--package", PACKAGE])

@@ -84,7 +84,12 @@
     reason = "the modules are private: in them, `pub` means for the rest of the crate"
 )]
 #![cfg_attr(
-    not(all(feature = "cli", feature = "report", feature = "serve")),
+    not(all(
+        feature = "cli",
+        feature = "report",
+        feature = "serve",
+        feature = "top"
+    )),
     allow(
         dead_code,
         unused_imports,

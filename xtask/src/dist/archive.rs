@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Release, tree};
+use super::{release::Release, tree};
 use crate::process;
 
 pub(super) fn make(release: &Release, binary: &Path, work: &Path, dist: &Path) -> Result<()> {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Release, tree};
+use super::{release::Release, tree};
 use crate::process;
 
 /// In both packages.

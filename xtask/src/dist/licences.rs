@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::{files, name};
+use super::folder::{files, name};
 use crate::paths;
 use crate::process::{cargo, output};
 

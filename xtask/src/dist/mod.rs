@@ -3,20 +3,23 @@
 mod archive;
 mod build;
 mod deb;
+mod folder;
 mod licences;
+mod release;
 mod rpm;
 mod tree;
 mod verify;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::ebpf::sha256;
 use crate::{packages, paths, process};
+use folder::{files, name, recreate};
+use release::Release;
 
 /// The programs that make packages, and the Debian packages that have them.
 const PROGRAMS: [(&str, &str); 4] = [
@@ -32,13 +35,6 @@ pub(crate) struct DistArgs {
     /// Build everything a second time, in another folder, and compare it byte by byte
     #[arg(long)]
     twice: bool,
-}
-
-/// What all packages say of themselves.
-struct Release {
-    version: String,
-    /// Of the commit, in seconds: the newest that any packaged file may be.
-    date: u64,
 }
 
 /// Builds the packages, installs each in an empty root, and tries it.
@@ -94,41 +90,4 @@ fn compare(one: &Path, other: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-impl Release {
-    fn of_commit() -> Result<Self> {
-        let date = process::output(
-            Command::new("git")
-                .args(["log", "-1", "--format=%ct"])
-                .current_dir(paths::root()),
-        )?;
-        Ok(Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            date: date.trim().parse().context("the commit's date")?,
-        })
-    }
-}
-
-/// The files of a folder, by name.
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = fs::read_dir(dir)
-        .with_context(|| format!("cannot list {}", dir.display()))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
-    files.retain(|file| file.is_file());
-    files.sort();
-    Ok(files)
-}
-
-fn name(file: &Path) -> String {
-    let name = file.file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
-}
-
-fn recreate(dir: &Path) -> Result<()> {
-    if dir.exists() {
-        fs::remove_dir_all(dir)?;
-    }
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::deb::{DESCRIPTION, SUMMARY};
-use super::{Release, tree};
+use super::{release::Release, tree};
 use crate::process;
 
 /// No debug package, no stripping, and nothing of this machine or of today.

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{files, licences, name};
+use super::folder::{files, name};
+use super::licences;
 use crate::{paths, process};
 
 /// A file of the tree, with its mode.

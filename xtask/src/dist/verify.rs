@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{files, name, recreate};
+use super::folder::{files, name, recreate};
 use crate::paths;
 use crate::privilege::Privilege;
 use crate::process::{output, run};
