@@ -1,5 +1,5 @@
 //! Conditions that must not hold (`--fail-if`): parsed, judged by figures, told of. All but
-//! [`Gates`] is pure.
+//! This module is pure.
 
 mod condition;
 mod error;
