@@ -168,7 +168,7 @@ impl Samples {
     }
 }
 
-/// A part of a set, in [`Quantile::ALL`]ths: 99 % are 990,000.
+/// A part of a set, in `Quantile::ALL`ths: 99 % are 990,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Quantile(pub(crate) u32);
 

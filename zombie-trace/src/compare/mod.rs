@@ -30,7 +30,7 @@
 //! that drifts. The maximum is a single zombie: its change is shown but not judged.
 //!
 //! Zombies that were never reaped are in no percentile. They are compared by parent: one that leaves
-//! zombies in the second run alone makes it worse, whatever the percentiles are. See [`lingering`].
+//! zombies in the second run alone makes it worse, whatever the percentiles are. See `lingering.rs`.
 
 mod lingering;
 mod profile;

@@ -1,5 +1,4 @@
-//! Conditions that must not hold (`--fail-if`): parsed, judged by figures, told of. All but
-//! [`Gates`] is pure.
+//! Conditions that must not hold (`--fail-if`): parsed, judged by figures, reported. This module is pure.
 
 mod condition;
 mod error;
