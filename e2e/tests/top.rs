@@ -557,7 +557,7 @@ fn tmux() -> Outcome {
         })
     };
     let outcome = shows("Fix: ").and_then(|()| {
-        tmux(&["resize-window", "-t", "top", "-x", "100", "-y", "30"])?;
+        tmux(&["resize-window", "-t", "top", "-x", "120", "-y", "30"])?;
         shows("ZOMBIE·s")?;
         tmux(&["send-keys", "-t", "top", "?"])?;
         shows("any key closes it")?;
