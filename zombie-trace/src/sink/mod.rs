@@ -54,7 +54,7 @@ pub trait Sink {
     fn zombie(&mut self, zombie: &Zombie) -> io::Result<()>;
     /// A zombie still exists.
     fn alive(&mut self, alive: &Alive) -> io::Result<()>;
-    /// The same, with what distinguishes this process from all others in [`Standing::living`].
+    /// The same, with what distinguishes this process from all others in `Standing::living`.
     fn identified(&mut self, _: TaskId, zombie: &Zombie) -> io::Result<()> {
         self.zombie(zombie)
     }
