@@ -19,6 +19,7 @@ use std::{
 pub use error::RecordingError;
 pub use identity::Identity;
 pub use line::{Line, RecordedInterval};
+#[cfg(feature = "top")]
 pub(crate) use source::seekable;
 pub use tally::Missing;
 
@@ -229,7 +230,7 @@ impl Recording {
         self.start.as_ref()
     }
 
-    /// Where the line after the last one begins, in bytes, in what [`seekable`] gives.
+    /// Where the line after the last one begins, in bytes, in what `seekable` gives.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }

@@ -24,6 +24,7 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
 
 /// A recording that can be read from any line on: the file itself, or a temporary one without a name with
 /// what it holds compressed. Of damaged data, it holds what comes before the damage.
+#[cfg(feature = "top")]
 pub(crate) fn seekable(path: &Path) -> io::Result<File> {
     let mut file = File::open(path)?;
     let mut begin = Vec::new();

@@ -122,7 +122,7 @@ impl Row {
     pub(crate) fn why(&self) -> String {
         match &self.found {
             Some(found) => match &found.text {
-                Some(text) => format!("{}: {}", found.cause.code(), visible(text)),
+                Some(text) => format!("{}: {}", found.cause.code(), visible(what_it_does(text))),
                 None => found.cause.code().to_owned(),
             },
             // What its living zombies wait for nobody has looked at.
@@ -269,4 +269,12 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
         Phase::Tracer => "held by a tracer",
         Phase::Reap => "the wait itself",
     }
+}
+
+/// A finding without its subject, which the row has already: `the parent 12 (sup) `.
+fn what_it_does(finding: &str) -> &str {
+    finding
+        .strip_prefix("the parent ")
+        .and_then(|rest| rest.split_once(") "))
+        .map_or(finding, |(_, does)| does)
 }
