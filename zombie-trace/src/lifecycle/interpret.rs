@@ -140,8 +140,8 @@ impl Lifecycle {
         }
     }
 
-    /// A zombie that still exists `now` (monotonic, ns).
-    pub fn alive(&self, record: &Record, now: u64, wall: &WallClock, place: Place) -> Alive {
+    /// How long it has been a zombie `now` (monotonic, ns), and how far off that can be.
+    pub fn age(&self, record: &Record, now: u64) -> (u64, u64) {
         let mut begin = self.begin(record);
         if begin.min == 0 {
             // Nobody was notified of it (exit_signal 0).
@@ -150,7 +150,12 @@ impl Lifecycle {
                 max: now,
             };
         }
-        let (age_ns, error_ns) = self.between(begin, Bounds::exact(now));
+        self.between(begin, Bounds::exact(now))
+    }
+
+    /// A zombie that still exists `now` (monotonic, ns).
+    pub fn alive(&self, record: &Record, now: u64, wall: &WallClock, place: Place) -> Alive {
+        let (age_ns, error_ns) = self.age(record, now);
         let (exit_code, signal, _) = status(record.wait_status);
         let mut flags = flags_of(record.flags);
         if record.zombie_time == 0 {

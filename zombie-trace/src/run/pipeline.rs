@@ -708,7 +708,7 @@ impl Pipeline {
         });
         History {
             watched_ns: now.saturating_sub(self.begun),
-            age_ns: now.saturating_sub(zombie_time(record)),
+            age_ns: self.lifecycle.age(record, now).0,
             zombies: zombies.map_or(0, |zombies| zombies.count),
             reaps,
             handler: None,

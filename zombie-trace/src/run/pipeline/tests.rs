@@ -331,3 +331,19 @@ fn the_parent_s_history_is_what_was_seen_of_it() {
     run.pipeline = run.pipeline.seeing(Sees::Some);
     assert_eq!(run.pipeline.history(&zombie(3), &zombies).reaps, None);
 }
+
+#[test]
+fn a_zombie_from_before_the_start_is_as_old_as_it_is_listed() {
+    let mut run = Fixture::new(Filter::default());
+    let mut old = zombie(3);
+    // It became one between its last run and the look that found it, of which the first is likelier.
+    old.record.flags |= flags::PRE_EXISTING;
+    old.record.zombie_time = 0;
+    old.record.exit_time = BEGIN - 500 * MS;
+    old.record.zombie_time_max = BEGIN + 10 * MS;
+    run.after(10);
+    let history = run.pipeline.history(&old, &HashMap::new());
+    let census = run.pipeline.census(std::slice::from_ref(&old));
+    assert_eq!(history.age_ns, census.zombies[0].alive.age_ns);
+    assert!(history.age_ns > 200 * MS, "{}", history.age_ns);
+}
