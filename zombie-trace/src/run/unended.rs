@@ -110,6 +110,7 @@ pub(super) fn without_leader(
     Some(Alive {
         parent_comm: parent,
         foreign: None,
+        runtime: alive.ppid.and_then(|ppid| proc.language_runtime(ppid)),
         looked_at: Some(alive.ts),
         ..alive.because(Some(&diagnosis))
     })
