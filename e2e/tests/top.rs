@@ -561,7 +561,12 @@ fn tmux() -> Outcome {
         shows("ZOMBIE·s")?;
         tmux(&["send-keys", "-t", "top", "?"])?;
         shows("any key closes it")?;
-        tmux(&["send-keys", "-t", "top", "Escape", "q"])?;
+        // One after the other: together they are Alt-q.
+        tmux(&["send-keys", "-t", "top", "Escape"])?;
+        until("the help is closed", || {
+            Ok(!tmux(&["capture-pane", "-p", "-t", "top"])?.contains("any key closes it"))
+        })?;
+        tmux(&["send-keys", "-t", "top", "q"])?;
         shows("nothing was lost")?;
         let settings =
             |name: &str| fs::read_to_string(format!("{socket}.{name}")).unwrap_or_default();

@@ -338,10 +338,12 @@ func main() {
     case(
         "perl-with-an-inherited-mask",
         Python(
-            "import os, signal, subprocess, time\n\
+            "import signal, subprocess, sys\n\
+             # Then run() kills perl.\n\
+             signal.signal(signal.SIGTERM, lambda *ignored: sys.exit(1))\n\
              signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])\n\
              subprocess.run(['perl', '-e', '$SIG{CHLD} = sub { 1 while waitpid(-1, 1) > 0 }; \
-             fork or exit; sleep 600'])",
+             fork or exit; sleep 600'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)",
         ),
     )
     .says("blocks-sigchld", ", its own parent, blocks it too: the mask may be inherited")
