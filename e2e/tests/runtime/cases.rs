@@ -171,7 +171,7 @@ func main() {
     case(
         "node-sleeps-outside-of-its-event-loop",
         Node(
-            "require('child_process').spawn('true', [], {stdio: 'ignore', detached: true}).unref(); \
+            "require('child_process').spawn('sleep', ['1'], {stdio: 'ignore', detached: true}).unref(); \
              setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 0)",
         ),
     )
