@@ -102,9 +102,9 @@ fn cost(page: &mut String, results: &Results) -> std::fmt::Result {
 
 /// What every record costs, as ratios to what the budget is about. A ratio is of figures of the same run.
 fn budget(rows: &[CostRow]) -> Vec<String> {
-    /// At most so many times the floor.
+    /// The limit, as a multiple of the floor.
     const OF_FLOOR: f64 = 2.3;
-    /// At most so many times the histogram of two hooks.
+    /// The limit, as a multiple of the histogram of two hooks.
     const OF_HISTOGRAM: f64 = 1.3;
     let kernel_ns = |name: &str| rows.iter().find(|row| row.name == name)?.kernel_ns;
     let Some(ours) = kernel_ns(subject::JSON) else {

@@ -223,7 +223,7 @@ fn entry() -> Vec<u8> {
     const ATTRIBUTES: usize = 40;
     let mut body = vec![0; ATTRIBUTES + 88];
     body[..8].copy_from_slice(&2_u64.to_ne_bytes());
-    // Names and attributes stay valid for so many seconds.
+    // Names and attributes stay valid for this number of seconds.
     body[16..24].copy_from_slice(&1000_u64.to_ne_bytes());
     body[24..32].copy_from_slice(&1000_u64.to_ne_bytes());
     body[ATTRIBUTES..ATTRIBUTES + 8].copy_from_slice(&2_u64.to_ne_bytes());

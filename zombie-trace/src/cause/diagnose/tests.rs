@@ -463,7 +463,7 @@ fn time_needs_a_history() {
     );
 }
 
-/// One child per second, each of which waits for its turn.
+/// Reaps one child per second; each waits for its turn.
 fn slow() -> (History, ReapHistory, Pace) {
     let pace = Pace {
         rounds: 10,

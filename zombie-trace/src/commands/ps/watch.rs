@@ -13,7 +13,7 @@ use crate::{
     sink::{Encoded, Medium as _, Output},
 };
 
-/// Shows what `look` gives every so often. On a terminal each look takes the place of the one before.
+/// Shows what `look` gives, at an interval. On a terminal each look takes the place of the one before.
 ///
 /// # Errors
 /// Those of `look`; standard output can't be written.

@@ -28,7 +28,7 @@ const MOST: usize = 4096;
 const MOST_CONTAINERS: usize = 512;
 /// As many reaped zombies are listed.
 const MOST_RECENT: usize = 2000;
-/// Seconds of which the number of living zombies is kept.
+/// For this number of seconds, the number of living zombies is kept.
 const SECONDS: usize = 61;
 
 const SECOND: i64 = 1_000_000_000;
