@@ -16,7 +16,7 @@ use object::{
     read::elf::{FileHeader, SectionHeader as _},
 };
 
-use super::directory;
+use super::{directory, view::Proc};
 use crate::model::LanguageRuntime;
 
 /// By device, inode and time of the last change of an executable: it is read once.
@@ -26,6 +26,13 @@ type Executable = (u64, u64, i64);
 
 /// As many executables are remembered, at the most.
 const MOST: usize = 1024;
+
+impl Proc {
+    /// What a process runs on, as far as its executable says.
+    pub fn language_runtime(&self, pid: u32) -> Option<LanguageRuntime> {
+        of(pid)
+    }
+}
 
 /// The runtime of a process; `None` if its executable can't be read.
 pub(super) fn of(pid: u32) -> Option<LanguageRuntime> {

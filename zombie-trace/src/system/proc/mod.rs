@@ -31,7 +31,7 @@ use std::{
 
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
 
-use crate::model::{Comm, LanguageRuntime};
+use crate::model::Comm;
 
 /// Where a procfs belongs.
 const ROOT: &str = "/proc";
@@ -40,11 +40,6 @@ impl Proc {
     /// The path of a process's cgroup v2.
     pub fn cgroup(&self, pid: u32) -> Option<String> {
         files::cgroup(&directory(pid))
-    }
-
-    /// What a process runs on, as far as its executable says.
-    pub fn language_runtime(&self, pid: u32) -> Option<LanguageRuntime> {
-        language_runtime::of(pid)
     }
 
     /// The process that a process or thread number belongs to, if /proc shows it.
