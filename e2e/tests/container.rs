@@ -214,8 +214,10 @@ fn listed(container: &str) -> Result<Value, String> {
     loop {
         let output = ps(&["--json", "--container", container])?;
         let zombie = output.stdout.split(|&byte| byte == b'\n');
-        let mut zombie = zombie.filter_map(|line| serde_json::from_slice(line).ok());
-        if let Some(zombie) = zombie.next_back() {
+        let zombie = zombie.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        // A younger one may still be reaped: `ps` names no cause yet.
+        let mut old = zombie.filter(|zombie| zombie["age_ns"].as_u64() > Some(100_000_000));
+        if let Some(zombie) = old.next_back() {
             return Ok(zombie);
         }
         ensure!(
