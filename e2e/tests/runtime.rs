@@ -31,6 +31,9 @@ pub(crate) fn tests() -> Vec<Test> {
         let test = Test::new(format!("runtime::{}", case.name), || is_explained(case));
         let test = match case.program.is_heavy() {
             true => test.long("needs a runtime that only the full setup installs"),
+            false if case.name == "python-reaps-when-it-starts-the-next" => {
+                test.long("is about a rhythm, which a busy machine disturbs")
+            }
             false => test,
         };
         let test = test.unless(case.program.missing());

@@ -619,6 +619,10 @@ impl Pipeline {
                 && self.filter.passes_alive(&alive)
                 && !self.lacks_room()
             {
+                let alive = Alive {
+                    watched_ns: Some(now.saturating_sub(self.begun)),
+                    ..alive
+                };
                 self.sink.alive(&alive)?;
                 written.1.push(alive);
             }
