@@ -846,6 +846,8 @@ fn inspect_watches() -> Outcome {
     puppet.obey("reap slow")?;
     puppet.obey("autoreap quick 0")?;
     let left = puppet.obey("zombie left 0")?;
+    // A younger one has no cause yet.
+    thread::sleep(Duration::from_millis(50));
     // SAFETY: no pointers; it is our child, and not waited for yet.
     unsafe { libc::kill(watch.id().cast_signed(), libc::SIGINT) };
     let output = watch

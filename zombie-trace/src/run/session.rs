@@ -1,7 +1,7 @@
 //! The loop of a run, and its end.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::OsString,
     future::pending,
     io::{self, Stdout},
@@ -391,26 +391,23 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         let Some(proc) = &self.proc else {
             return Ok(None);
         };
-        let mut existing = None;
-        let mut among = None;
-        if self.members.is_tree() {
-            let listed = self.tracer.list()?;
-            let running = self.tracer.descendants()?;
-            let pids = running.iter().map(|process| process.pid);
-            let pids = pids.chain(listed.iter().map(|entry| entry.record.pid));
-            among = Some(pids.collect::<Vec<_>>());
-            existing = Some(listed);
-        }
-        let look = || proc.unended(among.as_deref());
+        let look = || proc.unended(None);
         let Ok(mut seen) = raised(Capability::CAP_SYS_PTRACE, look) else {
             return Ok(None);
         };
         seen.retain(|process| self.members.has(process));
-        let existing = match existing {
-            Some(existing) => existing,
-            None if seen.is_empty() => Vec::new(),
-            None => self.tracer.list()?,
-        };
+        // The kernel side is asked only if there is anything to ask about, which is seldom.
+        if seen.is_empty() {
+            return Ok(Some((seen, HashMap::new())));
+        }
+        let existing = self.tracer.list()?;
+        if self.members.is_tree() {
+            let running = self.tracer.descendants()?;
+            let pids = running.iter().map(|process| process.pid);
+            let pids = pids.chain(existing.iter().map(|entry| entry.record.pid));
+            let members: HashSet<_> = pids.collect();
+            seen.retain(|process| members.contains(&process.pid));
+        }
         Ok(Some((seen, unended::exits(&existing))))
     }
 
