@@ -311,7 +311,7 @@ fn gets_no_cpu(case: &Case<'_>) -> Option<Claim> {
     };
     Some((
         Cause::ParentStarved,
-        format!("could run, but got no CPU while it was looked at (state R){throttled}"),
+        format!("could run, but got hardly any CPU (state R){throttled}"),
     ))
 }
 

@@ -4,7 +4,7 @@ use std::{
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -79,12 +79,19 @@ fn watch(parents: &mut HashMap<u32, ParentFacts>, look: &Look) {
     if runnable.is_empty() {
         return;
     }
-    // A busy machine gives everybody a turn, but not at once.
+    // A busy machine gives everybody a turn, but not at once; a process of the lowest priority gets some
+    // ticks now and then.
+    let begin = Instant::now();
+    let has_hardly_run = |pid: u32, tid: u32, before: u64| {
+        let ran = time(pid, tid).map(|now| Duration::from_nanos(now.saturating_sub(before)));
+        ran.is_some_and(|ran| ran < begin.elapsed() / 10)
+    };
     for _ in 0..LOOKS {
         thread::sleep(WATCHED);
-        let waits =
-            |(pid, _, tid, before): &(u32, usize, u32, u64)| time(*pid, *tid) == Some(*before);
-        if !runnable.iter().any(waits) {
+        if !runnable
+            .iter()
+            .any(|&(pid, _, tid, before)| has_hardly_run(pid, tid, before))
+        {
             break;
         }
     }
@@ -99,7 +106,7 @@ fn watch(parents: &mut HashMap<u32, ParentFacts>, look: &Look) {
         }
         // While it runs its time is brought up to date at every tick.
         if still
-            && time(pid, tid) == Some(before)
+            && has_hardly_run(pid, tid, before)
             && let Some(facts) = parents.get_mut(&pid)
         {
             facts.threads[index].starved = true;
