@@ -99,7 +99,7 @@ pub(crate) fn alive() -> Alive {
     }
 }
 
-/// A process that was killed 4.2 s ago, of which one thread hangs in a file system.
+/// A process that was killed 4.2 s ago. One of its threads hangs in a file system.
 pub(crate) fn dying() -> Dying {
     let thread = |tid, state, wchan: Option<&str>| DyingThread {
         tid,

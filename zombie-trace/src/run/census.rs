@@ -29,7 +29,7 @@ pub struct Counted<'a> {
     pub alive: Alive,
 }
 impl Census<'_> {
-    /// The oldest zombie of each parent of these zombies, where it is none of them.
+    /// The oldest zombie of each parent of these zombies, unless it is among them.
     pub fn oldest_beside(&self, zombies: &[usize]) -> Vec<usize> {
         let parent = |index: usize| {
             let alive = &self.zombies[index].alive;

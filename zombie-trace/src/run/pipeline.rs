@@ -75,7 +75,7 @@ type Ages = Vec<(TaskId, u64)>;
 pub struct Due {
     /// Those that are reported.
     pub zombies: Vec<usize>,
-    /// The oldest ones of their parents besides, of which a line about the parent tells.
+    /// The oldest zombies of their parents as well: a line about a parent names its oldest.
     pub also: Vec<usize>,
 }
 
@@ -88,7 +88,7 @@ pub struct NewLoss {
     pub unwritten: u64,
 }
 
-/// Of which parents the scope has all children, so that all that they reap is seen.
+/// The parents whose children are all in scope, so that every reap of theirs is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sees {
     /// All parents of zombies in scope.
@@ -248,7 +248,7 @@ impl Pipeline {
         }
     }
 
-    /// Of which parents the scope has all children.
+    /// The parents whose children are all in scope.
     pub fn seeing(mut self, sees: Sees) -> Self {
         self.sees_reaps = sees;
         self

@@ -452,7 +452,7 @@ mod tests {
         timestamp(ms * 1_000_000)
     }
 
-    /// A run of so many ms, with a zombie each ms; each lasts 3 ms, each hundredth 200 ms. One is left.
+    /// A run of this many ms with a zombie each ms. Each lasts 3 ms, every hundredth 200 ms. One is left.
     fn record(path: &Path, ms: i64) -> crate::aggregate::Summary {
         let output = Output::file(path, File::create(path).unwrap()).unwrap();
         let mut sink = Json::new(output, true);

@@ -136,7 +136,7 @@ impl Rolling {
         }
     }
 
-    /// The last seconds, of which the present one has just begun.
+    /// The last seconds; the present one has just begun.
     pub(crate) fn last(&self, now: i64, seconds: i64) -> Sums {
         let mut sums = Sums::default();
         let end = now.div_euclid(SECOND);

@@ -1,4 +1,4 @@
-//! What can be chosen: which view, of which time, by what.
+//! What can be chosen: the view, the window of time, and the grouping.
 
 /// A view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
