@@ -23,7 +23,7 @@ pub(super) const DYING_AFTER: Duration = Duration::from_secs(1);
 /// Two looks are at least this far apart.
 pub(super) const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// The looks take at most a five-hundredth of the time. More often, they delay the programs of a storm.
+/// The looks take at most a five-hundredth of the time: longer ones delay the processes of a storm.
 pub(super) const LOOK_SHARE: u32 = 500;
 
 /// The part of a scope that /proc decides.
