@@ -20,7 +20,7 @@ use zombie_trace_common::{Counters, SnapshotEntry};
 use crate::{
     cause::{HandlerHistory, History},
     kernel::{Adopted, KernelError, RecordSource, Scope, Tracer, decode::Event},
-    lifecycle::{Growth, RunQueueClocks, Trend, Zombies},
+    lifecycle::{Growth, RunQueueClocks, TaskId, Trend, Zombies},
     model::{Diagnosis, Start},
     run::{
         accounts::{self, Remains},
@@ -118,6 +118,8 @@ pub(crate) struct Session<K = Tracer, R = RecordSource> {
     growth: Growth,
     /// Which processes it is about, as far as /proc can say.
     members: Members,
+    /// Those that the last look has seen begin to end.
+    unended_before: HashSet<TaskId>,
     /// How many ticks apart long-lived zombies are looked for.
     alive_ticks: u32,
     interval: Option<time::Interval>,
@@ -177,6 +179,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             warn,
             growth: Growth::default(),
             members: Members::default(),
+            unended_before: HashSet::new(),
             alive_ticks: A_SECOND,
             interval: None,
             observer: None,
@@ -377,7 +380,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     /// took.
     fn report_unended(&mut self) -> Result<Duration, Trouble> {
         let begin = thread_cpu_time();
-        let looked = self.look_for_unended()?;
+        let looked = self.look_for_unended(false)?;
         if let (Some((seen, exits)), Some(proc)) = (looked, &self.proc) {
             self.pipeline.unended(proc, &seen, &exits)?;
         }
@@ -385,9 +388,13 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     }
 
     /// Those in scope, and since when those exit that the kernel side has seen exit. `None` if /proc does
-    /// not show them.
+    /// not show them. Before the run `is_over`, the kernel side is asked only about those that the look
+    /// before has seen as well: most are on their way, and to walk its lists in a storm makes programs miss.
     #[expect(clippy::type_complexity, reason = "two values, used at once")]
-    fn look_for_unended(&mut self) -> Result<Option<(Vec<Unended>, HashMap<u32, u64>)>, Trouble> {
+    fn look_for_unended(
+        &mut self,
+        is_over: bool,
+    ) -> Result<Option<(Vec<Unended>, HashMap<u32, u64>)>, Trouble> {
         let Some(proc) = &self.proc else {
             return Ok(None);
         };
@@ -396,8 +403,9 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             return Ok(None);
         };
         seen.retain(|process| self.members.has(process));
-        // The kernel side is asked only if there is anything to ask about, which is seldom.
-        if seen.is_empty() {
+        let ids: HashSet<_> = seen.iter().map(Unended::id).collect();
+        let before = std::mem::replace(&mut self.unended_before, ids);
+        if seen.is_empty() || !(is_over || seen.iter().any(|one| before.contains(&one.id()))) {
             return Ok(Some((seen, HashMap::new())));
         }
         let existing = self.tracer.list()?;
@@ -504,7 +512,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         let deadline = self.end.unwrap_or_else(|| Deadline::after(END));
         let remains = self.settle(deadline, is_urgent).await?;
         self.tracer.flush_log();
-        let looked = self.look_for_unended()?;
+        let looked = self.look_for_unended(true)?;
         let unended = looked.as_ref().zip(self.proc.as_ref());
         let unended = unended.map(|((seen, exits), proc)| (proc, &**seen, exits));
         let ending = self.pipeline.finish(&remains, unended)?;
