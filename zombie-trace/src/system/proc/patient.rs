@@ -2,19 +2,20 @@
 
 use std::{
     sync::{
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
-        mpsc,
+        mpsc::{self, Sender},
     },
     thread,
     time::Duration,
 };
 
-/// As many may be under way at a time, at the most: some never end.
+/// There are at most as many readers: some never end.
 const MOST: usize = 8;
 
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
-/// A read that is counted until it ends.
+/// A reader, counted until it ends.
 struct UnderWay;
 
 impl UnderWay {
@@ -33,7 +34,30 @@ impl Drop for UnderWay {
     }
 }
 
-/// What a read gives, if it ends in time. It goes on in a thread of its own if it does not.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The reader that has nothing to do. It is kept: the end of a thread is one more for the kernel side to
+/// see, and can make it miss a process's.
+static IDLE: Mutex<Option<Sender<Job>>> = Mutex::new(None);
+
+fn idle() -> MutexGuard<'static, Option<Sender<Job>>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A thread that reads, until nobody can ask it any more.
+fn reader() -> Option<Sender<Job>> {
+    let under_way = UnderWay::begin()?;
+    let (sender, jobs) = mpsc::channel::<Job>();
+    let thread = thread::Builder::new().name("proc".into());
+    let serve = move || {
+        let _under_way = under_way;
+        jobs.into_iter().for_each(|job| job());
+    };
+    thread.spawn(serve).ok()?;
+    Some(sender)
+}
+
+/// What a read gives, if it ends in time. If it does not, it goes on in a thread that is given up.
 ///
 /// A process can keep its readers waiting for as long as it likes: with its memory map locked, it waits
 /// for a page from a file system that does not answer, or calls exec and closes a file there.
@@ -41,18 +65,18 @@ pub(super) fn within<T: Send + 'static>(
     patience: Duration,
     read: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let under_way = UnderWay::begin()?;
+    let kept = idle().take();
+    let reader = match kept {
+        Some(reader) => reader,
+        None => reader()?,
+    };
     let (sender, receiver) = mpsc::sync_channel(1);
-    let thread = thread::Builder::new().name("proc".into());
-    thread
-        .spawn(move || {
-            let result = read();
-            drop(under_way);
-            // If nobody waits for it any more, it is lost.
-            let _ = sender.send(result);
-        })
-        .ok()?;
-    receiver.recv_timeout(patience).ok()
+    // If nobody waits for the result any more, it is lost.
+    let job = move || drop(sender.send(read()));
+    reader.send(Box::new(job)).ok()?;
+    let result = receiver.recv_timeout(patience).ok()?;
+    *idle() = Some(reader);
+    Some(result)
 }
 
 #[cfg(test)]
