@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     process::{Command, Stdio},
     sync::OnceLock,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -34,6 +34,9 @@ pub(crate) fn tests() -> Vec<Test> {
         };
         tests.push(test("attaches-what-it-should", attached).unless(works.clone()));
         tests.push(test("serves", serve::figures_by).unless(works.clone()));
+        if backend != "tracepoint" {
+            tests.push(test("forgets-whom-it-notified", forgets).unless(works.clone()));
+        }
         tests.push(
             test("forced-and-refused", refused)
                 .unless(works.is_none().then(|| format!("{backend} loads here"))),
@@ -199,6 +202,40 @@ fn attached(backend: &str) -> Outcome {
         linked.len() >= 2,
         "links to {linked:?} alone: sched_process_exit and _free at least"
     );
+    Ok(())
+}
+
+/// What is kept from the start of `do_notify_parent` to its return is gone after it: a return whose
+/// start the kernel skipped would take the process of an earlier call for its own.
+fn forgets(backend: &str) -> Outcome {
+    // `struct Notifying` of the programs: the running thread, the process, and whether it is told anew.
+    const SIZE: usize = 16;
+    let before = kernel_objects::all()?;
+    let tracer = Tracer::json(["--backend", backend]).start()?;
+    let status = Command::new(context::scenario())
+        .arg("ignore-idle")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    ensure!(status.is_ok_and(|status| status.success()), "the scenario");
+    let after = kernel_objects::all()?;
+    let new = after.difference(&before).copied().collect();
+    // At any moment another process can be ending.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let kept = kernel_objects::first_values::<SIZE>(&new, "NOTIFYING")?;
+        ensure!(!kept.is_empty(), "no map has this name");
+        ensure!(
+            kept.iter().all(|value| value[..8] != [0; 8]),
+            "nothing was notified: {kept:?}"
+        );
+        if kept.iter().all(|value| value[8..12] == [0; 4]) {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "it is kept: {kept:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    tracer.stop()?.expect_code(0)?;
     Ok(())
 }
 

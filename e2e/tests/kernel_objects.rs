@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
 };
 
 /// What an object is.
@@ -72,22 +73,69 @@ fn next_id(kind: Kind, start: u32) -> Result<Option<u32>, String> {
         next_id: 0,
         open_flags: 0,
     };
-    // SAFETY: `attribute` is valid and of the size that is given.
-    let result = unsafe {
-        let size = size_of::<Attribute>();
-        libc::syscall(
-            libc::SYS_bpf,
-            kind.next_id_command(),
-            &raw mut attribute,
-            size,
-        )
-    };
-    let error = io::Error::last_os_error();
-    match result {
-        0 => Ok(Some(attribute.next_id)),
-        _ if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-        _ => Err(format!("bpf(GET_NEXT_ID) of {kind:?}: {error}")),
+    match bpf(kind.next_id_command(), &mut attribute) {
+        Ok(_) => Ok(Some(attribute.next_id)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(format!("bpf(GET_NEXT_ID) of {kind:?}: {error}")),
     }
+}
+
+/// bpf(2) with the part of `union bpf_attr` that the command uses.
+fn bpf<A>(command: libc::c_long, attribute: &mut A) -> io::Result<libc::c_long> {
+    // SAFETY: `attribute` is valid and of the size that is given.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attribute, size_of::<A>()) };
+    match result {
+        ..0 => Err(io::Error::last_os_error()),
+        result => Ok(result),
+    }
+}
+
+/// The first value of each array map that has this name and values of this size.
+pub(crate) fn first_values<const SIZE: usize>(
+    maps: &BTreeSet<Object>,
+    name: &str,
+) -> Result<Vec<[u8; SIZE]>, String> {
+    /// BPF_MAP_LOOKUP_ELEM, _GET_FD_BY_ID and BPF_OBJ_GET_INFO_BY_FD (include/uapi/linux/bpf.h).
+    const LOOKUP: libc::c_long = 1;
+    const GET_FD_BY_ID: libc::c_long = 14;
+    const GET_INFO: libc::c_long = 15;
+    /// The head of `struct bpf_map_info`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        kind: u32,
+        id: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        flags: u32,
+        name: [u8; 16],
+    }
+    let mut values = Vec::new();
+    for map in maps.iter().filter(|object| object.kind == Kind::Map) {
+        // It may be gone by now.
+        let Ok(descriptor) = bpf(GET_FD_BY_ID, &mut [map.id, 0, 0]) else {
+            continue;
+        };
+        // SAFETY: it is new, and nobody else's.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) };
+        let number = descriptor.as_raw_fd() as u64;
+        let mut info = Info::default();
+        let length = size_of::<Info>() as u64;
+        let address = (&raw mut info) as u64;
+        bpf(GET_INFO, &mut [number | length << 32, address])
+            .map_err(|error| format!("bpf(GET_INFO): {error}"))?;
+        let length = info.name.iter().take_while(|byte| **byte != 0).count();
+        if &info.name[..length] != name.as_bytes() || info.value_size as usize != SIZE {
+            continue;
+        }
+        let (key, mut value) = (0u32, [0; SIZE]);
+        let (key, target) = ((&raw const key) as u64, (&raw mut value) as u64);
+        bpf(LOOKUP, &mut [number, key, target, 0])
+            .map_err(|error| format!("bpf(LOOKUP) in {name}: {error}"))?;
+        values.push(value);
+    }
+    Ok(values)
 }
 
 /// `enum bpf_prog_type` (include/uapi/linux/bpf.h).
