@@ -79,7 +79,7 @@ pub(crate) fn build(tools: &Tools, arch: Arch, target_dir: &Path) -> Result<Vec<
     if let Some(folder) = tools.linker.path.parent() {
         command.env("PATH", path_with(folder));
     }
-    rustc_wrapper::install(&mut command)?;
+    rustc_wrapper::install(&mut command);
     run(&mut command)?;
 
     let linked = target_dir.join(TARGET).join("release/zombie-trace");
