@@ -15,11 +15,13 @@ use crate::{
     check,
     command::before_exec,
     context, ensure,
-    tracer::{Run, Tracer},
+    puppet::Puppet,
+    tracer::{Run, Tracer, json_lines},
 };
 
 /// Bits of capability sets (include/uapi/linux/capability.h).
 pub(crate) const DAC_READ_SEARCH: u32 = 2;
+const SYS_PTRACE: u32 = 19;
 pub(crate) const SYS_RESOURCE: u32 = 24;
 pub(crate) const PERFMON: u32 = 38;
 pub(crate) const BPF: u32 = 39;
@@ -54,7 +56,9 @@ pub(crate) fn tests() -> Vec<Test> {
     let skip = no_file_capabilities();
     tests.extend([
         Test::new("backend::privilege-files", files_stay_closed).unless(skip.clone()),
-        Test::new("backend::privilege-file-capabilities", by_file_capabilities).unless(skip),
+        Test::new("backend::privilege-file-capabilities", by_file_capabilities)
+            .unless(skip.clone()),
+        Test::new("backend::privilege-causes", causes).unless(skip),
         Test::new("backend::privilege-set-user-id", set_user_id),
     ]);
     tests
@@ -65,7 +69,13 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// The documented `setcap` line, `=ep`, on a copy of the tracer.
 fn with_file_capabilities() -> Result<PathBuf, String> {
+    with_capabilities(&[])
+}
+
+/// That, with more capabilities.
+fn with_capabilities(more: &[u32]) -> Result<PathBuf, String> {
     let mut capabilities = vec![BPF, PERFMON, DAC_READ_SEARCH];
+    capabilities.extend(more);
     if !context::kernel_is_at_least(5, 11) {
         capabilities.push(SYS_RESOURCE);
     }
@@ -158,6 +168,46 @@ fn by_file_capabilities() -> Outcome {
         let files = effective.map(|set| set & 1 << DAC_READ_SEARCH);
         ensure!(files == Some(0), "{backend}: {status}");
         running.stop()?.expect_code(0)?;
+    }
+    Ok(())
+}
+
+/// The thread that reads /proc can do so each time, though this is in force only while it reads. Without the
+/// capability, what the kernel side knows still makes a cause of it.
+fn causes() -> Outcome {
+    for (capabilities, place) in [
+        (&[SYS_PTRACE][..], "it sleeps in "),
+        (&[], "not waiting now"),
+    ] {
+        let program = with_capabilities(capabilities)?;
+        let mut puppet = Puppet::start(Stdio::inherit())?;
+        let mut command = Command::new(&program);
+        command
+            .args(["--json", "--alive-after", "300ms", "--tree"])
+            .arg(puppet.pid().to_string())
+            .stdin(Stdio::null());
+        only(&mut command, 0);
+        let mut running = Tracer::of(command).start()?;
+        // Its command line is read first.
+        puppet.obey("zombie reaped 0")?;
+        puppet.obey("reap reaped")?;
+        let zombie = puppet.obey("zombie left 0")?;
+        running.wait_stdout(&format!(r#""pid":{zombie},"#))?;
+        let stdout = running.stdout();
+        running.stop()?.expect_code(0)?;
+        let lines = json_lines(stdout.as_bytes());
+        let line = lines
+            .iter()
+            .find(|line| line["type"] == "alive" && line["pid"] == zombie);
+        ensure!(
+            line.is_some_and(|line| {
+                line["cause"] == "never-waits"
+                    && line["cause_text"]
+                        .as_str()
+                        .is_some_and(|text| text.contains(place))
+            }),
+            "with {capabilities:?}: {line:?}"
+        );
     }
     Ok(())
 }

@@ -51,6 +51,7 @@ macro_rules! for_each_offset {
             required CGROUP_ROOT: "cgroup.root";
             required CGROUP_ROOT_HIERARCHY: "cgroup_root.hierarchy_id";
             required TASK_STATE: "task_struct.__state", "task_struct.state";
+            optional SIGNAL_WAITERS: "signal_struct.wait_chldexit.head.next";
             optional TASK_PARENT_EXEC_ID: "task_struct.parent_exec_id";
             optional TASK_SELF_EXEC_ID: "task_struct.self_exec_id";
             bit SIGNAL_IS_SUBREAPER: "signal_struct.is_child_subreaper";

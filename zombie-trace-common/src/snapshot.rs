@@ -46,8 +46,9 @@ pub struct TaskNow {
     pub ptrace: u32,
     /// [`FOREIGN`](flags::FOREIGN), [`OWN`](flags::OWN) or neither, by its real parent.
     pub relation: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// 0 if no thread of its real parent waits for any child (`signal->wait_chldexit` is empty, see
+    /// do_wait, kernel/exit.c); 1 if one does, or if that can't be seen.
+    pub parent_waits: u32,
 }
 
 const _: () = assert!(size_of::<TaskNow>() == 40);

@@ -267,6 +267,20 @@ impl<A: Access> Task<A> {
         unsafe { A::read::<u32>(self.signal(), SIGNAL_FLAGS.load()) & SIGNAL_GROUP_EXIT != 0 }
     }
 
+    /// Whether a thread of its group waits for a child; true if that can't be seen.
+    #[inline(always)]
+    pub fn may_wait(self) -> bool {
+        let offset = SIGNAL_WAITERS.load();
+        if offset == MISSING {
+            return true;
+        }
+        let signal = self.signal();
+        // SAFETY: the pointer comes from the task itself, so it can be read as the task can.
+        let first: u64 = unsafe { A::read(signal, offset) };
+        // The list is a ring: an empty one points to its own head, whose first field that is.
+        first != signal as u64 + u64::from(offset)
+    }
+
     /// How often it, or an ancestor before it forked, had called exec.
     #[inline(always)]
     pub fn self_exec_id(self) -> u64 {

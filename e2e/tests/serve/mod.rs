@@ -158,6 +158,11 @@ fn figures(tracer: Tracer) -> Result<Scrape, String> {
     let pids = figures.sum("zombie_trace_pids", "");
     let max = figures.sum("zombie_trace_pids_max", "");
     ensure!(pids > 7.0 && pids < max, "{pids} of {max} pids");
+    // No right to read what they wait for is left, but the kernel side knows that they don't.
+    const NEVER_WAITS: &str = r#"parent="load",container="",cause="never-waits""#;
+    await_figures(address, "7 zombies with a cause", |figures| {
+        figures.sum("zombie_trace_zombies_by_cause", NEVER_WAITS) == 7.0
+    })?;
     drop((before, held));
     await_figures(address, "no zombie any more", |figures| {
         figures.sum(ZOMBIES, BY_LOAD) == 0.0

@@ -193,7 +193,7 @@ fn list(iteration: *const TaskIteration, leader: Task<Typed>) {
         ptrace: leader.ptrace(),
         // SAFETY: `state` is a map value.
         relation: unsafe { relation::to_parent(state, parent) },
-        reserved: 0,
+        parent_waits: u32::from(parent.may_wait()),
     };
     // A `SnapshotEntry`, in two parts: it has no room on the stack. If the second finds no room in
     // the reader's buffer, the kernel drops the first, too, and comes again (bpf_seq_read,

@@ -173,6 +173,15 @@ impl ParentFacts {
         });
         waits || !self.pidfds.is_empty()
     }
+
+    /// None of its threads waits for a child: what their system calls can't be read for is known then.
+    pub fn waits_for_nobody(&mut self) {
+        for thread in &mut self.threads {
+            if let Wait::Unreadable(_) = thread.wait {
+                thread.wait = Wait::None;
+            }
+        }
+    }
 }
 
 /// `__WNOTHREAD`: only children that the waiting thread itself made (wait(2)).

@@ -76,6 +76,7 @@ mod tests {
                 .unwrap()
                 .1
         };
+        assert_ne!(offset("SIGNAL_WAITERS"), MISSING);
         assert_eq!(offset("UPID_NR"), 0);
         assert_eq!(offset("UPID_NS"), 8);
         assert_eq!(offset("TASK_TGID"), offset("TASK_PID") + 4);

@@ -17,7 +17,8 @@ pub struct Pids {
 pub struct Standing {
     /// When it was looked at.
     pub ts: Timestamp,
-    /// The zombies that exist, pre-existing ones too, each with what distinguishes it from all others.
+    /// The zombies that exist, pre-existing ones too, each with what distinguishes it from all others. Those
+    /// old enough to be looked at have the cause that the last look has found.
     pub living: Vec<(TaskId, Alive)>,
     /// Processes that the kernel reaped at once.
     pub autoreaped: u64,

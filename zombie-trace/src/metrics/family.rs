@@ -1,6 +1,11 @@
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use super::{DurationHistogram, MetricFigures, Slot, duration_histogram::seconds};
+use super::{DurationHistogram, MetricFigures, Slot, duration_histogram::seconds, series::Living};
+
+/// The age at which zombies are looked at for their cause; the help texts below name it.
+pub const CAUSE_AFTER: Duration = Duration::from_secs(5);
 
 /// Figures of one kind. Prometheus adds the unit to the name, and `_total` for counters.
 #[derive(Debug)]
@@ -89,6 +94,19 @@ impl MetricFigures {
                 )
             },
             family(
+                "zombie_trace_zombies_by_cause",
+                "Living zombies older than 5 s, by the cause that the last look at their parent has found.",
+                Samples::Gauges(self.each_cause(|living| living.zombies as f64)),
+            ),
+            Family {
+                in_seconds: true,
+                ..family(
+                    "zombie_trace_oldest_zombie_by_cause",
+                    "Age of the oldest of those zombies.",
+                    Samples::Gauges(self.each_cause(|living| seconds(living.oldest_ns))),
+                )
+            },
+            family(
                 "zombie_trace_autoreaped",
                 "Processes that the kernel reaped at once, because their parent ignores SIGCHLD.",
                 Samples::Counters(vec![self.sample(vec![], self.autoreaped)]),
@@ -138,6 +156,24 @@ impl MetricFigures {
             ]),
         ));
         families
+    }
+
+    fn each_cause(&self, value: impl Fn(&Living) -> f64) -> Vec<Sample<'_, f64>> {
+        let mut samples = Vec::new();
+        for slot in &self.series {
+            for (cause, living) in &slot.series.by_cause {
+                samples.push(Sample {
+                    labels: vec![
+                        ("parent", &*slot.parent),
+                        ("container", &*slot.container),
+                        ("cause", cause.code()),
+                    ],
+                    since: slot.created,
+                    value: value(living),
+                });
+            }
+        }
+        samples
     }
 
     fn each<'a, T>(&'a self, value: impl Fn(&'a Slot) -> T) -> Vec<Sample<'a, T>> {

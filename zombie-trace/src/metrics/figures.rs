@@ -107,8 +107,7 @@ impl Totals {
                 alive.uid,
                 standing.ts,
             );
-            series.zombies += 1;
-            series.oldest_ns = series.oldest_ns.max(alive.age_ns);
+            series.living(alive.age_ns, alive.cause);
             series.zombie_time_ns = series.zombie_time_ns.saturating_add(new);
         }
         self.autoreaped = standing.autoreaped;
@@ -151,9 +150,12 @@ impl Totals {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::{
-        Alive, Flag,
-        fixtures::{alive, zombie},
+    use crate::{
+        metrics::series::Living,
+        model::{
+            Alive, Cause, Flag,
+            fixtures::{alive, zombie},
+        },
     };
 
     fn totals() -> Totals {
@@ -236,6 +238,42 @@ pub(super) mod tests {
             (2, 1_500_000_000)
         );
         assert_eq!((&*unknown.parent, unknown.series.zombies), ("", 1));
+    }
+
+    #[test]
+    fn the_living_are_counted_by_cause_once_they_have_one() {
+        let mut totals = totals();
+        let causes = [
+            None,
+            Some(Cause::NeverWaits),
+            Some(Cause::ParentStopped),
+            Some(Cause::NeverWaits),
+        ];
+        let living = (1..).zip(causes).map(|(number, cause)| {
+            let alive = Alive {
+                cause,
+                age_ns: number,
+                ..alive()
+            };
+            ((number, 0), alive)
+        });
+        let living: Vec<_> = living.collect();
+        // A look counts anew.
+        for _ in 0..2 {
+            totals.standing(&standing(0, living.clone()));
+        }
+        let of_cause = |zombies, oldest_ns| Living { zombies, oldest_ns };
+        let figures = totals.figures();
+        assert_eq!(
+            figures.series[0].series.by_cause,
+            [
+                (Cause::NeverWaits, of_cause(2, 4)),
+                (Cause::ParentStopped, of_cause(1, 3)),
+            ]
+        );
+        assert_eq!(figures.series[0].series.zombies, 4);
+        totals.standing(&standing(1, vec![]));
+        assert!(totals.figures().series[0].series.by_cause.is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use foldhash::HashMap;
 use jiff::Timestamp;
 
 use super::DurationHistogram;
+use crate::model::Cause;
 
 /// The parent's label of all zombies that have no series of their own. Longer than any command name
 /// (`TASK_COMM_LEN`), so that no process can be called that.
@@ -36,6 +37,43 @@ pub struct Series {
     pub zombies: u64,
     /// The age of the oldest of them, ns.
     pub oldest_ns: u64,
+    /// Those of them that are old enough to have a cause, by cause.
+    pub by_cause: Vec<(Cause, Living)>,
+}
+
+/// Living zombies.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Living {
+    /// How many there are.
+    pub zombies: u64,
+    /// The age of the oldest, ns.
+    pub oldest_ns: u64,
+}
+
+impl Series {
+    /// A zombie of this age exists. `cause` is that of one old enough to have one.
+    pub fn living(&mut self, age_ns: u64, cause: Option<Cause>) {
+        self.zombies += 1;
+        self.oldest_ns = self.oldest_ns.max(age_ns);
+        let Some(cause) = cause else {
+            return;
+        };
+        let known = self.by_cause.iter().position(|(other, _)| *other == cause);
+        let place = known.unwrap_or_else(|| {
+            self.by_cause.push((cause, Living::default()));
+            self.by_cause.len() - 1
+        });
+        let of_cause = &mut self.by_cause[place].1;
+        of_cause.zombies += 1;
+        of_cause.oldest_ns = of_cause.oldest_ns.max(age_ns);
+    }
+
+    /// No zombie exists.
+    fn forget_living(&mut self) {
+        self.zombies = 0;
+        self.oldest_ns = 0;
+        self.by_cause.clear();
+    }
 }
 
 /// A series and what it is kept by.
@@ -117,8 +155,7 @@ impl SeriesTable {
     /// Forgets which zombies exist.
     pub fn forget_living(&mut self) {
         for slot in self.slots.iter_mut().chain(&mut self.other) {
-            slot.series.zombies = 0;
-            slot.series.oldest_ns = 0;
+            slot.series.forget_living();
         }
     }
 

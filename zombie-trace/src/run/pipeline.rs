@@ -468,7 +468,16 @@ impl Pipeline {
         missed_exits: u64,
     ) -> io::Result<()> {
         let living = census.zombies.iter();
-        let living = living.map(|zombie| (zombie.id, zombie.alive.clone()));
+        let living = living.map(|zombie| {
+            let found = self.found.get(&zombie.id);
+            let cause = found.map(|found| found.diagnosis.cause);
+            let is_old = zombie.alive.age_ns >= self.alive_after_ns;
+            let alive = Alive {
+                cause: cause.or(is_old.then_some(Cause::Unknown)),
+                ..zombie.alive.clone()
+            };
+            (zombie.id, alive)
+        });
         self.sink.standing(&Standing {
             ts: census.ts,
             living: living.collect(),

@@ -277,6 +277,33 @@ fn a_wait_that_cannot_be_read_may_be_one_for_clone_children() {
 }
 
 #[test]
+fn the_kernel_knows_that_nobody_waits_where_system_calls_cannot_be_read() {
+    let diagnosis = |parent: &ParentFacts| {
+        diagnose(Facts {
+            zombie: &zombie(),
+            parent: Some(parent),
+            history: None,
+        })
+    };
+    let mut parent = parent();
+    parent.threads[0].wait = Wait::Unreadable(Unreadable::NoCapability);
+    parent.threads[0].wchan = None;
+    assert_eq!(diagnosis(&parent).cause, Cause::Unknown);
+    parent.waits_for_nobody();
+    let found = diagnosis(&parent);
+    assert_eq!(found.cause, Cause::NeverWaits);
+    assert!(
+        found.finding.ends_with("is not waiting now"),
+        "{}",
+        found.finding
+    );
+    // A wait that can be read stays.
+    parent.threads[0].wait = waiting(WaitTarget::Pid(7), libc::WEXITED);
+    parent.waits_for_nobody();
+    assert_ne!(parent.threads[0].wait, Wait::None);
+}
+
+#[test]
 fn a_thread_may_wait_for_its_own_children_alone() {
     let waits = |own_children: Option<Vec<u32>>| {
         let mut parent = parent();

@@ -35,7 +35,7 @@ use crate::{
     exit_code::ExitCode,
     filter::Filter,
     kernel::{self, Backend},
-    metrics::{Settings, Totals},
+    metrics::{CAUSE_AFTER, Settings, Totals},
     run::{
         attach,
         followed::Followed,
@@ -124,14 +124,14 @@ fn begin(args: &ServeArgs, exponential: bool) -> anyhow::Result<(Session, Metric
         backend: backend.name(),
         started,
     }));
-    // Figures only: no zombie is reported by itself. A cause is found in /proc, by reading what other
-    // users' processes wait for. That takes CAP_SYS_PTRACE, and Landlock denies it even then.
-    let never = u64::MAX;
+    // What other users' processes wait for takes CAP_SYS_PTRACE to read, and Landlock denies it even then:
+    // causes are found from what everybody can read in /proc, and from what the kernel side knows.
+    let cause_after = CAUSE_AFTER.as_nanos() as u64;
     let error_ns = backend.error_ns();
     let sink = Box::new(metrics.clone());
     let pipeline = Pipeline::new(
         error_ns,
-        never,
+        cause_after,
         Filter::default(),
         sink,
         // No figure shows a command line.

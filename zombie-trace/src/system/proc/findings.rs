@@ -1,5 +1,6 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use caps::Capability;
 use zombie_trace_common::SnapshotEntry;
 
 use super::{
@@ -11,7 +12,7 @@ use crate::{
     cause::{Facts, History, ParentFacts, ZombieFacts, diagnose},
     lifecycle::foreign,
     model::Diagnosis,
-    system::deadline::Deadline,
+    system::{deadline::Deadline, privilege::raised},
 };
 
 /// What /proc says about some zombies and their parents.
@@ -37,7 +38,9 @@ impl Findings {
     /// Looks at these zombies now; `None` if that is not over by the deadline.
     pub fn read_by(proc: &Proc, zombies: Vec<SnapshotEntry>, deadline: Deadline) -> Option<Self> {
         let proc = proc.clone();
-        patient::within(deadline.left(), move || Self::read(&proc, &zombies))
+        // Capabilities are a thread's own.
+        let read = move || raised(Capability::CAP_SYS_PTRACE, || Self::read(&proc, &zombies));
+        patient::within(deadline.left(), read)
     }
 
     /// Why they are still there, by pid; those that are gone by now, or have another parent, are left
@@ -50,15 +53,30 @@ impl Findings {
         list: impl FnOnce() -> Result<Vec<SnapshotEntry>, E>,
         history: impl Fn(&SnapshotEntry) -> Option<History>,
     ) -> Result<HashMap<u32, Diagnosis>, E> {
-        let Self { zombies, parents } = self;
+        let Self {
+            zombies,
+            mut parents,
+        } = self;
         if zombies.is_empty() {
             return Ok(HashMap::new());
         }
         let identity = |entry: &SnapshotEntry| (entry.record.pid, entry.record.start_boottime);
-        let still_there: HashMap<_, u32> = list()?
+        let listed = list()?;
+        let still_there: HashMap<_, u32> = listed
             .iter()
             .map(|entry| (identity(entry), entry.now.ppid))
             .collect();
+        // Before the look and after it.
+        let lists = || zombies.iter().map(|(entry, _)| entry).chain(&listed);
+        let waiting: HashSet<u32> = lists()
+            .filter(|entry| entry.now.parent_waits != 0)
+            .map(|entry| entry.now.ppid)
+            .collect();
+        for pid in lists().map(|entry| entry.now.ppid) {
+            if !waiting.contains(&pid) {
+                parents.waits_for_nobody(pid);
+            }
+        }
         let diagnosis = |(entry, mut zombie): (SnapshotEntry, ZombieFacts)| {
             if still_there.get(&identity(&entry)) != Some(&zombie.ppid) {
                 return None;

@@ -55,6 +55,13 @@ impl Parents {
     pub fn get(&self, pid: u32) -> Option<&ParentFacts> {
         self.0.get(&pid)
     }
+
+    /// The kernel says that none of its threads waits for a child.
+    pub fn waits_for_nobody(&mut self, pid: u32) {
+        if let Some(parent) = self.0.get_mut(&pid) {
+            parent.waits_for_nobody();
+        }
+    }
 }
 
 /// Tells the runnable threads that get no CPU from those that do. A process none of which is runnable any
