@@ -404,5 +404,5 @@ impl Iterator for Recording {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests;
