@@ -6,6 +6,7 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     mem,
     os::unix::process::CommandExt,
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{
         Arc,
@@ -72,6 +73,10 @@ pub(crate) fn tests() -> Vec<Test> {
             Test::new("cause::parent-exiting", parent_exiting)
                 .unless(too_little_memory())
                 .alone("keeps CPU 0 busy"),
+            Test::new("cause::frozen-above", || held_above(&FREEZE)).unless(lacks(&FREEZE)),
+            Test::new("cause::frozen-v1-above", || held_above(&FREEZER)).unless(lacks(&FREEZER)),
+            Test::new("cause::throttled-v1-above", || held_above(&QUOTA)).unless(lacks(&QUOTA)),
+            Test::new("cause::killed-while-frozen-v1", killed_while_frozen).unless(lacks(&FREEZER)),
             Test::new("cause::short-lived", short_lived),
             Test::new("cause::unprivileged", unprivileged),
             Test::new("cause::fail-if", fail_if),
@@ -300,6 +305,177 @@ fn told(kind: &str, cause: &str) -> Outcome {
         "inspect does not name the parent: {text}"
     );
     demo.end()
+}
+
+/// How a cgroup holds its processes back.
+struct Hold {
+    /// The file system type of the hierarchy, and its controller.
+    hierarchy: (&'static str, &'static str),
+    file: &'static str,
+    value: &'static str,
+    free: &'static str,
+    cause: &'static str,
+    /// What is in the advice before the file's path.
+    advice: &'static str,
+}
+
+const FREEZE: Hold = Hold {
+    hierarchy: ("cgroup2", ""),
+    file: "cgroup.freeze",
+    value: "1",
+    free: "0",
+    cause: "parent-frozen",
+    advice: "thaw its cgroup: echo 0 | sudo tee ",
+};
+
+const FREEZER: Hold = Hold {
+    hierarchy: ("cgroup", "freezer"),
+    file: "freezer.state",
+    value: "FROZEN",
+    free: "THAWED",
+    cause: "parent-frozen",
+    advice: "thaw its cgroup: echo THAWED | sudo tee ",
+};
+
+/// A hundredth of a CPU.
+const QUOTA: Hold = Hold {
+    hierarchy: ("cgroup", "cpu"),
+    file: "cpu.cfs_quota_us",
+    value: "1000",
+    free: "-1",
+    cause: "parent-starved",
+    advice: "raise the limit in ",
+};
+
+impl Hold {
+    fn mount(&self) -> Option<PathBuf> {
+        let (kind, controller) = self.hierarchy;
+        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        mounts.lines().find_map(|line| {
+            let (place, options) = line.split_once(" - ")?;
+            let mut options = options.split(' ');
+            let is_kind = options.next() == Some(kind);
+            let has = options.nth(1)?.split(',').any(|name| name == controller);
+            let point = place.split(' ').nth(4)?;
+            (is_kind && (controller.is_empty() || has)).then(|| point.into())
+        })
+    }
+}
+
+fn lacks(hold: &Hold) -> Option<String> {
+    let (kind, controller) = hold.hierarchy;
+    let none = format!("no {kind} hierarchy {controller} is mounted");
+    hold.mount().is_none().then_some(none)
+}
+
+/// A process in a cgroup below one that holds it back. The end of this frees and kills it.
+struct Held<'a> {
+    hold: &'a Hold,
+    above: PathBuf,
+    child: Child,
+}
+
+impl<'a> Held<'a> {
+    fn start(hold: &'a Hold, program: &str) -> Result<Self, String> {
+        let child = Command::new("perl")
+            .args(["-e", program])
+            .stdin(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("perl: {error}"))?;
+        let mount = hold.mount().ok_or("it was mounted")?;
+        let above = mount.join(format!("zombie-trace-e2e-{}", child.id()));
+        let held = Self { hold, above, child };
+        let within = held.above.join("within");
+        let pid = held.child.id().to_string();
+        fs::create_dir_all(&within)
+            .and_then(|()| fs::write(within.join("cgroup.procs"), pid))
+            .map_err(|error| format!("{}: {error}", within.display()))?;
+        Ok(held)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.above.join(self.hold.file)
+    }
+
+    fn hold(&self) -> Outcome {
+        fs::write(self.file(), self.hold.value)
+            .map_err(|error| format!("{}: {error}", self.file().display()))
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let _ = fs::write(self.file(), self.hold.free);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // The zombie's heir reaps it sooner or later, or never.
+        let root = self.above.parent().map(|mount| mount.join("cgroup.procs"));
+        let within = self.above.join("within");
+        let left = fs::read_to_string(within.join("cgroup.procs")).unwrap_or_default();
+        for pid in left.lines() {
+            let _ = root.as_ref().map(|root| fs::write(root, pid));
+        }
+        let _ = fs::remove_dir(&within);
+        let _ = fs::remove_dir(&self.above);
+    }
+}
+
+/// The advice names the file that holds the parent back, which is not in its own cgroup.
+fn held_above(hold: &Hold) -> Outcome {
+    let held = Held::start(hold, "fork or exit; 1 while 1")?;
+    let pid = held.child.id().to_string();
+    let ps = || lines(&output(zombie_trace(&["ps", "--json", "--ppid", &pid]))?.stdout);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while ps()?.is_empty() {
+        ensure!(Instant::now() < deadline, "there is no zombie");
+    }
+    held.hold()?;
+    let file = held.file().display().to_string();
+    let advice = format!("{}{file}", hold.advice);
+    loop {
+        let zombies = ps()?;
+        let right = |zombie: &Value| {
+            let has = |key: &str, part: &str| {
+                let text = zombie[key].as_str();
+                text.is_some_and(|text| text.contains(part))
+            };
+            let finding = match hold.cause {
+                "parent-starved" => has("cause_text", &format!("{file} has throttled its cgroup")),
+                _ => true,
+            };
+            zombie["cause"] == hold.cause && has("advice", &advice) && finding
+        };
+        if !zombies.is_empty() && zombies.iter().all(right) {
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "{} and {advice:?} expected of {zombies:#?}",
+            hold.cause
+        );
+    }
+}
+
+/// It is no driver and no file system that keeps it from its end.
+fn killed_while_frozen() -> Outcome {
+    let held = Held::start(&FREEZER, "sleep 600")?;
+    held.hold()?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let state = held.above.join("within/freezer.state");
+    while fs::read_to_string(&state).is_ok_and(|state| state != "FROZEN\n") {
+        ensure!(Instant::now() < deadline, "it does not freeze");
+    }
+    let pid = held.child.id().to_string();
+    context::succeeds(Command::new("kill").args(["-KILL", &pid]))?;
+    let output = output(zombie_trace(&["inspect", &pid]))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let advice = format!("{}{}", FREEZER.advice, held.file().display());
+    ensure!(
+        text.contains("killed") && text.contains("is frozen with its cgroup (D)"),
+        "{text}"
+    );
+    ensure!(text.contains(&advice), "{advice:?} expected: {text}");
+    Ok(())
 }
 
 /// A leader whose thread lives on is no zombie by our measure, but looks like one.

@@ -6,7 +6,7 @@ mod program;
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -52,6 +52,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("runtime::watched-since-its-start", watched_since_its_start).unless(perl()),
         Test::new("runtime::reaps-out-of-scope", reaps_out_of_scope)
             .unless(Program::Python("").missing()),
+        Test::new("runtime::inspect-rivals", inspect_rivals).unless(Program::Python("").missing()),
         Test::new("runtime::parent-in-an-outer-namespace", outer_parent)
             .unless(Program::Python("").missing()),
         Test::new("runtime::go-thread-steals-a-child", stolen)
@@ -327,6 +328,55 @@ fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> Result<T, Str
         ensure!(Instant::now() < deadline, "{what}: not within 60 s");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// One thread waits for any child, another for its own: which is which is known from the program.
+fn inspect_rivals() -> Outcome {
+    let program = Program::Python(
+        "import os, subprocess, sys, threading\n\
+         thread = threading.Thread(target=os.wait)\n\
+         child = subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL)\n\
+         thread.start()\n\
+         print(thread.native_id, child.pid, flush=True)\nchild.wait()",
+    );
+    let [name, args @ ..] = &program.command()?[..] else {
+        return Err("no command".to_owned());
+    };
+    let mut parent = Command::new(name)
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{name}: {error}"))?;
+    let found = rivals_of(&mut parent);
+    let _ = parent.kill();
+    let _ = parent.wait();
+    found
+}
+
+fn rivals_of(parent: &mut Child) -> Outcome {
+    let mut line = String::new();
+    let stdout = parent.stdout.take().ok_or("it is piped")?;
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
+    let [taker, child] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+        return Err(format!("it printed {line:?}"));
+    };
+    let pid = parent.id();
+    let expected = format!(
+        "thread {taker} waits for any child and can reap process {child} first; the wait of thread {pid} for it \
+         then fails (ECHILD)"
+    );
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut text = String::new();
+    while Instant::now() < deadline && !text.contains(&expected) {
+        let mut inspect = Command::new(context::zombie_trace());
+        let output = succeeds(inspect.args(["inspect", &pid.to_string()]))?;
+        text = String::from_utf8_lossy(&output.stdout).into_owned();
+    }
+    let _ = Command::new("kill").args(["-KILL", child]).status();
+    ensure!(text.contains(&expected), "{expected:?} expected: {text}");
+    Ok(())
 }
 
 /// A goroutine that waits for any child takes those of `cmd.Run` away: each reap names its thread, and the

@@ -326,6 +326,49 @@ func main() {
     )
     .says("signalfd-leaves-it", "takes SIGCHLD by a signalfd, where it is not pending any more")
     .advises("python", "by its pid"),
+    case(
+        "python-reads-a-pseudoterminal",
+        Python(
+            "import os, pty\nparent = os.getpid()\nchild, fd = pty.fork()\n\
+             if child == 0:\n  os.execvp('sh', ['sh', '-c', f'trap \"\" HUP; while kill -0 {parent}; \
+             do sleep 1; done & sleep 0.3'])\n\
+             while True: os.read(fd, 100)",
+        ),
+    )
+    .says("parent-reads-pipe", "is reading a pseudoterminal (descriptor ")
+    .advises("python", "hold the pseudoterminal open"),
+    case(
+        "python-reads-a-pipe-in-a-thread",
+        Python(
+            "import subprocess, threading\n\
+             run = lambda: subprocess.run('sleep 600 2> /dev/null & true', shell=True, \
+             stdout=subprocess.PIPE)\n\
+             thread = threading.Thread(target=run)\nthread.start()\nthread.join()",
+        ),
+    )
+    .says("parent-reads-pipe", " reading a pipe (descriptor ")
+    .advises("python", "write end"),
+    case(
+        "python-main-thread-waits-for-another",
+        Python(
+            "import subprocess, threading, time\n\
+             threading.Thread(target=time.sleep, args=[600], daemon=True).start()\n\
+             leaked = subprocess.Popen(['true'])\nsubprocess.run(['sleep', '600'])",
+        ),
+    )
+    .says("never-waits", "is not waiting for it now")
+    .advises("python", "Popen"),
+    case(
+        "python-queue-of-a-dead-worker",
+        Python(
+            "import multiprocessing, os, time\nmultiprocessing.set_start_method('fork')\n\
+             queue = multiprocessing.Queue()\n\
+             multiprocessing.Process(target=os._exit, args=[1]).start()\n\
+             multiprocessing.Process(target=time.sleep, args=[600]).start()\nqueue.get()",
+        ),
+    )
+    .says("never-waits", "has reaped no child in the ")
+    .advises("python", "join() on a multiprocessing Process"),
     case("perl-without-wait", Perl("exit 0 unless fork; sleep 600"))
         .advises("perl", "waitpid(-1, WNOHANG)"),
     case(
@@ -382,6 +425,64 @@ int main() {
     )
     .says("leader-with-threads", "its main thread has ended, but 1 thread lives on")
     .advises("c", "exit_group"),
+    case(
+        "python-worker-outlives-the-main-thread",
+        Python(
+            "import ctypes, subprocess, threading, time\n\
+             def work(): subprocess.Popen(['true']); time.sleep(600)\n\
+             threading.Thread(target=work).start()\n\
+             ctypes.CDLL(None).pthread_exit(None)",
+        ),
+    )
+    .says("never-waits", "does not handle SIGCHLD and is not waiting now")
+    .advises("python", "Popen"),
+    case(
+        "c-selects-a-pipe-of-a-grandchild",
+        C(r#"#include <sys/select.h>
+#include <unistd.h>
+int main() {
+    int fds[2]; pipe(fds);
+    if (!fork()) { if (!fork()) { close(1); close(2); sleep(600); } _exit(0); }
+    close(fds[1]);
+    fd_set set; FD_ZERO(&set); FD_SET(fds[0], &set);
+    return select(fds[0] + 1, &set, 0, 0, 0);
+}"#),
+    )
+    .says("parent-reads-pipe", "is reading a pipe (descriptor ")
+    .advises("c", "write end"),
+    case(
+        "c-signalfd-without-a-mask",
+        C(r"#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+int main() {
+    sigset_t set; sigemptyset(&set); sigaddset(&set, SIGCHLD);
+    int fd = signalfd(-1, &set, 0);
+    if (!fork()) _exit(0);
+    struct signalfd_siginfo info;
+    return read(fd, &info, sizeof info);
+}"),
+    )
+    .says("never-waits", "has a signalfd for SIGCHLD, which gets none as no thread blocks SIGCHLD")
+    .advises("c", "block SIGCHLD (sigprocmask)"),
+    case(
+        "c-handler-hangs-in-one-thread",
+        C(r"#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+void reap(int signal) { pthread_mutex_lock(&lock); while (waitpid(-1, 0, WNOHANG) > 0); }
+void *run(void *unused) { for (;;) pause(); }
+int main() {
+    signal(SIGCHLD, reap); pthread_mutex_lock(&lock);
+    pthread_t thread; pthread_create(&thread, 0, run, 0);
+    if (!fork()) { usleep(200000); _exit(0); }
+    for (;;) pause();
+}"),
+    )
+    .says("handler-leaves-it", "handles SIGCHLD")
+    .advises("c", "in the handler"),
     case(
         "c-handler-in-system",
         C(r#"#include <signal.h>

@@ -3,46 +3,118 @@
 //! "Ignore SIGCHLD" is given with its price, and never for a runtime that reaps by itself: there it
 //! breaks the waiting for the program's own children.
 
-use super::Facts;
-use crate::model::{Cause, LanguageRuntime};
+use super::{Disposition, Facts, Frozen, ParentFacts, ThreadFacts, ZombieFacts};
+use crate::{
+    model::{Cause, LanguageRuntime},
+    text::quoted,
+};
 
 /// What helps one parent: an imperative sentence without a full stop; `None` if nothing needs to be done
 /// or nobody can say.
-pub(super) fn advice(cause: Cause, Facts { parent, .. }: Facts<'_>) -> Option<String> {
-    let is_in_system = parent.is_some_and(|parent| {
-        parent.ignores_keyboard && parent.threads.iter().any(|thread| thread.blocks_sigchld)
-    });
-    if cause == Cause::WaitsForOther && is_in_system {
-        return Some(
-            "do not run a long command by system(): start it (fork and exec, posix_spawn, in Python \
-             subprocess.Popen), and reap until it ends"
-                .into(),
-        );
+pub(super) fn advice(cause: Cause, facts: Facts<'_>) -> Option<String> {
+    let Some(parent) = facts.parent else {
+        return advise(cause, None, None);
+    };
+    special(cause, facts.zombie, parent).or_else(|| advise(cause, parent.runtime, Some(parent.pid)))
+}
+
+/// How to thaw a process, if what froze it can be seen from here.
+pub fn thaw(frozen: &Frozen) -> Option<String> {
+    let files: Vec<_> = frozen.files.iter().map(|file| quoted(file)).collect();
+    (!files.is_empty()).then(|| {
+        format!(
+            "thaw its cgroup: echo {} | sudo tee {}",
+            frozen.thaw,
+            files.join(" ")
+        )
+    })
+}
+
+/// What helps in a case that is known better than its cause alone.
+fn special(cause: Cause, zombie: &ZombieFacts, parent: &ParentFacts) -> Option<String> {
+    let pid = parent.pid;
+    match cause {
+        Cause::HeldByTracer => {
+            let tracer = zombie.tracer.as_ref().filter(|tracer| tracer.stopped)?;
+            Some(format!(
+                "continue the tracer (kill -CONT {}), or end it",
+                tracer.pid
+            ))
+        }
+        Cause::ParentFrozen => thaw(parent.frozen.as_ref()?),
+        Cause::ParentStopped => parent.background.then(|| {
+            format!(
+                "bring it to the foreground (fg in its shell), or continue it: kill -CONT {pid}; if it \
+                 uses its terminal in the background, that stops it again"
+            )
+        }),
+        Cause::ParentStarved => {
+            let limit = parent.cpu_limit.as_ref().filter(|it| it.throttled > 0)?;
+            let file = quoted(&limit.file);
+            Some(format!(
+                "give the parent CPU time: raise the limit in {file}, or look at its priority \
+                 (ps -o ni,cls {pid})"
+            ))
+        }
+        Cause::ParentUninterruptible => {
+            let mut threads = parent.threads.iter();
+            let is_over = |thread: &ThreadFacts| {
+                let function = thread.wchan.as_deref();
+                function.is_some_and(|function| function.contains("mem_cgroup"))
+            };
+            threads.any(is_over).then(|| {
+                "its memory cgroup is at its limit: raise that (memory.high, memory.max; in cgroup v1 \
+                 memory.limit_in_bytes), or end other processes in it"
+                    .into()
+            })
+        }
+        Cause::WaitsForOther => {
+            let blocks = |thread: &ThreadFacts| thread.blocks_sigchld;
+            let is_in_system = parent.ignores_keyboard && parent.threads.iter().any(blocks);
+            is_in_system.then(|| {
+                "do not run a long command by system(): start it (fork and exec, posix_spawn, in Python \
+                 subprocess.Popen), and reap until it ends"
+                    .into()
+            })
+        }
+        Cause::ParentReadsPipe => parent.pipe.as_ref()?.is_terminal.then(|| {
+            "end the processes that outlive the child and hold the pseudoterminal open, or wait for the child \
+             before its end"
+                .into()
+        }),
+        Cause::NeverWaits => {
+            let is_default = parent.sigchld == Disposition::Default;
+            let blocks = |thread: &ThreadFacts| thread.blocks_sigchld;
+            let is_useless = is_default
+                && parent.has_signalfd == Some(true)
+                && !parent.threads.iter().any(blocks);
+            is_useless.then(|| {
+                "block SIGCHLD (sigprocmask) before the first child is created, so that the signalfd gets it; \
+                 then wait for all that have died after each read of it"
+                    .into()
+            })
+        }
+        _ => None,
     }
-    let runtime = parent.and_then(|parent| parent.runtime);
-    let pid = parent.map(|parent| parent.pid);
-    let cgroup = parent.and_then(|parent| parent.cgroup.as_deref());
-    advise(cause, runtime, pid, cgroup)
 }
 
 /// The same for a cause alone, where the parent is not known any more.
 pub fn general_advice(cause: Cause, runtime: Option<LanguageRuntime>) -> Option<String> {
-    advise(cause, runtime, None, None)
+    advise(cause, runtime, None)
 }
 
-fn advise(
-    cause: Cause,
-    runtime: Option<LanguageRuntime>,
-    pid: Option<u32>,
-    cgroup: Option<&str>,
-) -> Option<String> {
+fn advise(cause: Cause, runtime: Option<LanguageRuntime>, pid: Option<u32>) -> Option<String> {
     let pid = pid.map_or_else(|| "PPID".to_owned(), |pid| pid.to_string());
     Some(match cause {
         Cause::LeaderWithThreads => {
             "end the process by exit_group (exit(3)), not by ending the main thread alone".into()
         }
         Cause::HeldByTracer => "let the tracer wait for it, or end the tracer".into(),
-        Cause::ParentFrozen => thaw(cgroup),
+        Cause::ParentFrozen => {
+            "thaw its cgroup, or the one above it that is frozen: write 0 to cgroup.freeze, in cgroup v1 \
+             THAWED to freezer.state"
+                .into()
+        }
         Cause::ParentStopped => format!("continue the parent: kill -CONT {pid}"),
         Cause::ParentTraced => "continue the parent in its debugger, or detach it".into(),
         Cause::ParentUninterruptible => format!(
@@ -51,7 +123,7 @@ fn advise(
         ),
         Cause::ParentStarved => format!(
             "give the parent CPU time: look at its priority (ps -o ni,cls {pid}) and at cpu.max of \
-             its cgroup"
+             its cgroup (cgroup v1: cpu.cfs_quota_us)"
         ),
         Cause::ParentBusy => busy(runtime).into(),
         Cause::ForeignChild => {
@@ -120,15 +192,6 @@ fn reaps_by_pid(runtime: Option<LanguageRuntime>) -> bool {
     runtime.is_some_and(|runtime| matches!(runtime, Go | Java | Node | Python | Rust))
 }
 
-fn thaw(cgroup: Option<&str>) -> String {
-    match cgroup {
-        Some(path) if path != "/" => {
-            format!("thaw its cgroup: echo 0 > /sys/fs/cgroup{path}/cgroup.freeze")
-        }
-        _ => "thaw its cgroup (write 0 to its cgroup.freeze)".into(),
-    }
-}
-
 fn busy(runtime: Option<LanguageRuntime>) -> &'static str {
     match runtime {
         Some(LanguageRuntime::Node) => {
@@ -152,8 +215,8 @@ fn reap(runtime: Option<LanguageRuntime>, cause: Cause) -> &'static str {
             "call cmd.Wait() for every cmd.Start(), for example in a goroutine: go cmd.Wait()"
         }
         Some(LanguageRuntime::Node) => {
-            "keep the event loop running (execSync, spawnSync and Atomics.wait hold it up); Node reaps \
-             what child_process started, and nothing else"
+            "keep the event loop of the thread that started it running (execSync, spawnSync, Atomics.wait and \
+             long work hold it up); Node reaps what child_process started, and nothing else"
         }
         Some(LanguageRuntime::Python) if cause == Cause::HandlerLeavesIt => {
             "in the handler, or after it, wait for each child by its pid: poll() on the Popen object, or \
@@ -192,12 +255,17 @@ fn reap(runtime: Option<LanguageRuntime>, cause: Cause) -> &'static str {
              keep the runtime running"
         }
         Some(LanguageRuntime::C) | None => match cause {
-            Cause::HandlerLeavesIt | Cause::SignalsCoalesced => {
+            Cause::HandlerLeavesIt => {
+                "call waitpid(-1, …, WNOHANG) in the handler, or soon after it, in a loop until it returns 0 \
+                 or ECHILD: one SIGCHLD can stand for several deaths"
+            }
+            Cause::SignalsCoalesced => {
                 "signals coalesce, so one SIGCHLD can stand for several deaths: call \
                  waitpid(-1, …, WNOHANG) in a loop until it returns 0 or ECHILD"
             }
             Cause::WaitsForOther => {
-                "wait for any child (waitpid(-1)), or handle SIGCHLD, instead of waiting for one child"
+                "wait for any child (waitpid(-1)), or reap in a SIGCHLD handler, instead of waiting for one \
+                 child"
             }
             Cause::ReapsLate => {
                 "reap all that have died each time: waitpid(-1, …, WNOHANG) in a loop until it returns 0 \

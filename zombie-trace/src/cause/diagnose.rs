@@ -5,8 +5,9 @@
 use nix::libc::{self, c_int};
 
 use super::{
-    Disposition, Facts, HandlerHistory, History, OtherProcess, Pace, ParentFacts, ReapHistory,
-    State, ThreadFacts, Unreadable, Wait, WaitTarget, ZombieFacts, advice, facts::WNOTHREAD,
+    CpuLimit, Disposition, Facts, HandlerHistory, History, OtherProcess, Pace, ParentFacts,
+    PipeFacts, REFRIGERATOR, ReapHistory, State, ThreadFacts, Unreadable, Wait, WaitTarget,
+    ZombieFacts, advice, facts::WNOTHREAD,
 };
 use crate::{
     model::{Cause, Diagnosis, LanguageRuntime},
@@ -34,11 +35,11 @@ fn find(facts: Facts<'_>) -> (Cause, String) {
     if let Some(tracer) = &zombie.tracer
         && parent.is_none_or(|parent| parent.pid != tracer.pid)
     {
-        let finding = format!(
-            "process {} ({}) traces it and has not waited for it",
-            tracer.pid,
-            tracer.comm.to_str()
-        );
+        let (pid, comm) = (tracer.pid, tracer.comm.to_str());
+        let finding = match tracer.stopped {
+            true => format!("process {pid} ({comm}) traces it, and is stopped (state T)"),
+            false => format!("process {pid} ({comm}) traces it and has not waited for it"),
+        };
         return (Cause::HeldByTracer, finding);
     }
     let Some(parent) = parent else {
@@ -120,6 +121,7 @@ const RULES: &[Rule] = &[
     blocks_sigchld,
     cannot_be_read,
     ignores_sigchld,
+    has_useless_signalfd,
     interpreter_takes_its_time,
     reaps_by_wait_alone,
     has_it_pending,
@@ -167,20 +169,41 @@ impl Case<'_> {
         self.parent.pending || self.any(|thread| thread.pending)
     }
 
-    /// The kernel function in which the one that matters sleeps.
+    /// Whom the thread that matters waits for, or the kernel function in which it sleeps.
     fn place(&self) -> String {
-        let thread = match &self.parent.threads[..] {
-            [only] => Some(only),
-            _ => self.main_thread(),
+        let (thread, who) = match &self.parent.threads[..] {
+            [only] => (Some(only), "it"),
+            _ => (self.main_thread(), "its main thread"),
         };
-        let function = thread.and_then(|thread| thread.wchan.as_deref());
-        let who = match self.parent.threads.len() {
-            1 => "it",
-            _ => "its main thread",
+        let Some(thread) = thread else {
+            return String::new();
         };
+        if let Some(other) = other_target(thread, self) {
+            return format!(": {who} waits for {other} alone");
+        }
+        let function = thread.wchan.as_deref();
         function.map_or_else(String::new, |function| {
             format!(": {who} sleeps in {function}")
         })
+    }
+
+    /// The only thread that blocks SIGCHLD, as a handler does while it runs, as the end of a sentence that
+    /// has the place.
+    fn blocker(&self) -> String {
+        let mut blockers = self.parent.threads.iter().filter(|it| it.blocks_sigchld);
+        let (Some(thread), None) = (blockers.next(), blockers.next()) else {
+            return String::new();
+        };
+        let function = thread.wchan.as_deref();
+        // That is where the main thread sleeps.
+        let function = function.filter(|_| thread.tid != self.parent.pid);
+        let place = function.map_or_else(String::new, |function| {
+            format!(", and sleeps in {function}")
+        });
+        format!(
+            "; thread {} may be in the handler, as it alone blocks SIGCHLD{place}",
+            thread.tid
+        )
     }
 
     fn reaps(&self) -> Option<&ReapHistory> {
@@ -248,14 +271,31 @@ impl Case<'_> {
         function.is_none_or(|function| function.contains("epoll") || function == "ep_poll")
     }
 
+    /// A thread besides the main thread that runs, as the end of a sentence.
+    fn worker_runs(&self) -> String {
+        let mut threads = self.parent.threads.iter();
+        let worker =
+            threads.find(|thread| thread.tid != self.parent.pid && thread.state == State::Runnable);
+        worker.map_or_else(String::new, |thread| {
+            format!("; thread {} runs (state R)", thread.tid)
+        })
+    }
+
     /// What is left to say.
     fn is_not_waiting(&self) -> Claim {
-        let what = match self.parent.sigchld {
-            Disposition::Default => "does not handle SIGCHLD and is not waiting now",
-            _ => "is not waiting now",
+        let handles = match self.parent.sigchld {
+            Disposition::Default => "does not handle SIGCHLD and ",
+            _ => "",
+        };
+        let waits = match self.any(|thread| other_target(thread, self).is_some()) {
+            true => "is not waiting for it now",
+            false => "is not waiting now",
         };
         let (reaping, place) = (self.reaping(), self.place());
-        (Cause::NeverWaits, format!("{what}{reaping}{place}"))
+        (
+            Cause::NeverWaits,
+            format!("{handles}{waits}{reaping}{place}"),
+        )
     }
 }
 
@@ -263,23 +303,27 @@ fn is_ending(case: &Case<'_>) -> Option<Claim> {
     let ends = case.parent.threads.is_empty() || case.parent.exiting;
     ends.then_some((
         Cause::ParentExiting,
-        "is ending itself; another process then inherits its zombies".into(),
+        "is ending; another process then inherits its zombies".into(),
     ))
 }
 
 fn is_frozen(case: &Case<'_>) -> Option<Claim> {
     let refrigerated = |thread: &ThreadFacts| {
-        let functions = ["do_freezer_trap", "__refrigerator"];
+        let functions = ["do_freezer_trap", REFRIGERATOR];
         let wchan = thread.wchan.as_deref();
         wchan.is_some_and(|wchan| functions.contains(&wchan))
     };
-    let frozen = case.parent.frozen == Some(true) || case.all(refrigerated);
+    let frozen = case.parent.frozen.is_some() || case.all(refrigerated);
     frozen.then_some((Cause::ParentFrozen, "is frozen with its cgroup".into()))
 }
 
 fn is_stopped(case: &Case<'_>) -> Option<Claim> {
     let stopped = case.all(|thread| thread.state == State::Stopped);
-    stopped.then_some((Cause::ParentStopped, "is stopped (state T)".into()))
+    let place = match case.parent.background {
+        true => ", in the background of its terminal",
+        false => "",
+    };
+    stopped.then(|| (Cause::ParentStopped, format!("is stopped (state T){place}")))
 }
 
 fn is_traced(case: &Case<'_>) -> Option<Claim> {
@@ -302,13 +346,12 @@ fn gets_no_cpu(case: &Case<'_>) -> Option<Claim> {
     if !case.all(|thread| thread.starved) {
         return None;
     }
-    let throttled = match case.parent.throttled {
-        None | Some(0) => String::new(),
-        Some(times) => {
-            let times = counted(times, "time", "times");
-            format!("; cpu.max of its cgroup has throttled it {times}")
-        }
-    };
+    let limit = case.parent.cpu_limit.as_ref();
+    let throttled = limit.filter(|limit| limit.throttled > 0);
+    let throttled = throttled.map_or_else(String::new, |CpuLimit { file, throttled }| {
+        let times = counted(*throttled, "time", "times");
+        format!("; {file} has throttled its cgroup {times}")
+    });
     Some((
         Cause::ParentStarved,
         format!("could run, but got hardly any CPU (state R){throttled}"),
@@ -471,15 +514,37 @@ fn sends_no_sigchld(case: &Case<'_>) -> Option<Claim> {
 
 fn reads_pipe(case: &Case<'_>) -> Option<Claim> {
     let pipe = case.parent.pipe.as_ref()?;
-    let writer = pipe.writer.as_ref()?;
-    let (fd, other) = (pipe.fd, named(writer));
+    let PipeFacts {
+        tid, fd, writer, ..
+    } = pipe;
+    let is_main = *tid == case.parent.pid;
+    if !is_main && !may_be_of(pipe, case.zombie) {
+        return None;
+    }
+    let reads = match is_main {
+        true => "is reading".to_owned(),
+        false => format!("has thread {tid} reading"),
+    };
+    let what = match pipe.is_terminal {
+        true => "a pseudoterminal",
+        false => "a pipe",
+    };
+    let other = named(writer);
     Some((
         Cause::ParentReadsPipe,
         format!(
-            "is reading a pipe (descriptor {fd}), whose other end {other} holds open{}",
+            "{reads} {what} (descriptor {fd}), whose other end {other} holds open{}",
             place_of(writer)
         ),
     ))
+}
+
+/// Whether the zombie can have made the process that holds the pipe open: what the main thread does keeps
+/// the parent from all else, what another does only from its own child.
+fn may_be_of(pipe: &PipeFacts, zombie: &ZombieFacts) -> bool {
+    zombie.groups.first() == Some(&pipe.group)
+        && zombie.start_ticks > 0
+        && pipe.start_ticks >= zombie.start_ticks
 }
 
 /// It reaps, but so seldom that zombies wait for their turn.
@@ -689,6 +754,23 @@ fn interpreter_takes_its_time(case: &Case<'_>) -> Option<Claim> {
     }
 }
 
+/// A signal that is neither handled nor blocked is discarded, so that no signalfd gets it.
+fn has_useless_signalfd(case: &Case<'_>) -> Option<Claim> {
+    let is_discarded = case.parent.sigchld == Disposition::Default
+        && case.all(|thread| thread.state != State::Other && !thread.blocks_sigchld);
+    if case.parent.has_signalfd != Some(true) || !is_discarded {
+        return None;
+    }
+    let (reaping, place) = (case.reaping(), case.place());
+    Some((
+        Cause::NeverWaits,
+        format!(
+            "has a signalfd for SIGCHLD, which gets none as no thread blocks SIGCHLD, and is not waiting \
+             for it now{reaping}{place}"
+        ),
+    ))
+}
+
 /// In these, nothing reaps a child but a wait for that very child.
 fn reaps_by_wait_alone(case: &Case<'_>) -> Option<Claim> {
     let runtime = case.parent.runtime?;
@@ -699,14 +781,20 @@ fn reaps_by_wait_alone(case: &Case<'_>) -> Option<Claim> {
         LanguageRuntime::Node if !case.is_in_epoll() => {
             "whose event loop reaps what child_process started, and is not running now"
         }
-        LanguageRuntime::Node => "whose event loop reaps only what child_process started",
+        LanguageRuntime::Node => {
+            "in which the event loop of the thread that started a child by child_process reaps it"
+        }
         _ => return None,
     };
     let place = case.place();
+    let runs = match runtime {
+        LanguageRuntime::Node => case.worker_runs(),
+        _ => String::new(),
+    };
     Some((
         Cause::NeverWaits,
         format!(
-            "is a {name} program, {what}, and no thread is waiting for this one{reaping}{place}"
+            "is a {name} program, {what}, and no thread is waiting for this one{reaping}{place}{runs}"
         ),
     ))
 }
@@ -738,7 +826,9 @@ fn handler_leaves_it(case: &Case<'_>) -> Option<Claim> {
             Cause::HandlerLeavesIt,
             format!(
                 "handles SIGCHLD, which is not pending any more, but has not reaped it and is not waiting \
-                 now{reaping}"
+                 now{reaping}{}{}",
+                case.place(),
+                case.blocker()
             ),
         ));
     };
@@ -757,9 +847,11 @@ fn handler_leaves_it(case: &Case<'_>) -> Option<Claim> {
     Some((
         cause,
         format!(
-            "handles SIGCHLD, but has not reaped it: its handler ran {} for {}{watched}",
+            "handles SIGCHLD, but has not reaped it: its handler ran {} for {}{watched}{}{}",
             counted(runs, "time", "times"),
             counted(deaths, "death", "deaths"),
+            case.place(),
+            case.blocker()
         ),
     ))
 }
@@ -774,7 +866,7 @@ fn is_busy(case: &Case<'_>) -> Option<Claim> {
     busy.then(|| {
         (
             Cause::ParentBusy,
-            format!("does not handle SIGCHLD, and is running instead of waiting{none}"),
+            format!("does not handle SIGCHLD, and is running, not blocked in a wait{none}"),
         )
     })
 }

@@ -5,6 +5,9 @@ use crate::{
     text::{human, printable, status, visible},
 };
 
+/// Where a thread hangs that the freezer of cgroup v1 holds, which no signal gets past.
+pub(crate) const REFRIGERATOR: &str = "__refrigerator";
+
 /// When it began to end and what is in the way, as a sentence about the process without subject and full
 /// stop: `killed at least 4.20 s ago, cannot end: thread 123 (worker) hangs in fuse_wait_answer (D)`.
 pub fn dying(dying: &Dying) -> String {
@@ -31,8 +34,7 @@ pub fn dying(dying: &Dying) -> String {
             format!("{begun}{when}, cannot end: {tracer} (t){others}")
         }
         'R' => format!("{begun}{when}, has not ended yet: {name} runs (R){others}"),
-        // The freezer of cgroup v1, which no signal gets past.
-        'D' if thread.wchan.as_deref() == Some("__refrigerator") => {
+        'D' if thread.wchan.as_deref() == Some(REFRIGERATOR) => {
             format!("{begun}{when}, cannot end: {name} is frozen with its cgroup (D){others}")
         }
         // No signal wakes it any more, whether it sleeps in D or in S.

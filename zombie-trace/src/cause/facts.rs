@@ -97,6 +97,8 @@ pub struct Tracer {
     pub pid: u32,
     /// Its name.
     pub comm: Comm,
+    /// It is stopped itself (state T).
+    pub stopped: bool,
 }
 
 /// What matters of a zombie's parent.
@@ -112,8 +114,8 @@ pub struct ParentFacts {
     pub pending: bool,
     /// It is the first process of its pid namespace.
     pub is_init: bool,
-    /// Its cgroup is frozen; `None` if that can't be read.
-    pub frozen: Option<bool>,
+    /// What froze its cgroup; `None` if it is not frozen, or if that can't be read.
+    pub frozen: Option<Frozen>,
     /// How deep its pid namespace is below ours: 0 if it is the same.
     pub pid_level: usize,
     /// Its own process group, in its own pid namespace.
@@ -124,8 +126,8 @@ pub struct ParentFacts {
     pub exiting: bool,
     /// What it runs on, if that is known.
     pub runtime: Option<LanguageRuntime>,
-    /// The path of its cgroup v2.
-    pub cgroup: Option<String>,
+    /// It has a terminal that another process group has been given: it is in the background.
+    pub background: bool,
     /// It ignores SIGINT and SIGQUIT, as system(3) does.
     pub ignores_keyboard: bool,
     /// It has a signalfd for SIGCHLD; `None` if its descriptors can't be read.
@@ -140,8 +142,26 @@ pub struct ParentFacts {
     pub mask_from: Option<OtherProcess>,
     /// How long it has been there, ns; `None` if that is not known.
     pub age_ns: Option<u64>,
-    /// How often its cgroup's cpu.max has stopped it for the rest of a period; `None` without such a limit.
-    pub throttled: Option<u64>,
+    /// The limit of CPU time that its cgroups have; `None` without one.
+    pub cpu_limit: Option<CpuLimit>,
+}
+
+/// What froze the cgroup of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// The files that have to be written to; none if what froze it can't be seen from here.
+    pub files: Vec<String>,
+    /// What has to be written.
+    pub thaw: &'static str,
+}
+
+/// A limit of the CPU time of a cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CpuLimit {
+    /// The file that sets it.
+    pub file: String,
+    /// How often it has stopped the cgroup for the rest of a period.
+    pub throttled: u64,
 }
 
 /// Another process.
@@ -155,23 +175,32 @@ pub struct OtherProcess {
     pub wchan: Option<String>,
 }
 
-/// A pipe that somebody reads.
+/// A pipe or pseudoterminal that a thread is blocked reading, and that another process holds open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipeFacts {
+    /// The thread.
+    pub tid: u32,
     /// The descriptor that it is read by.
     pub fd: u32,
-    /// A process younger than the reader that can still write to it; `None` if none was found.
-    pub writer: Option<OtherProcess>,
+    /// It is the master of a pseudoterminal.
+    pub is_terminal: bool,
+    /// A process younger than the reader that can still write to it.
+    pub writer: OtherProcess,
+    /// The process group of that one.
+    pub group: u32,
+    /// When that one was started, clock ticks since boot.
+    pub start_ticks: u64,
 }
 
 impl ParentFacts {
-    /// Its waits or descriptors are about particular children.
+    /// Its waits, descriptors or threads are about particular children.
     pub fn looks_for_some(&self) -> bool {
         let waits = self.threads.iter().any(|thread| match thread.wait {
             Wait::For { target, options } => target != WaitTarget::Any || options & WNOTHREAD != 0,
             _ => false,
         });
-        waits || !self.pidfds.is_empty()
+        let reads = |pipe: &PipeFacts| pipe.tid != self.pid;
+        waits || !self.pidfds.is_empty() || self.pipe.as_ref().is_some_and(reads)
     }
 
     /// None of its threads waits for a child: what their system calls can't be read for is known then.
@@ -232,7 +261,8 @@ pub enum State {
     Stopped,
     /// t
     TracingStop,
-    /// Z, X, or one that we don't know.
+    /// Z, X, one that we don't know, or one that was not asked for: of a thread of a crowd that is in a
+    /// system call.
     Other,
 }
 

@@ -6,12 +6,15 @@ mod advice;
 mod diagnose;
 mod dying;
 mod facts;
+mod rivals;
 
-pub use advice::general_advice;
+pub use advice::{general_advice, thaw};
 pub use diagnose::diagnose;
+pub(crate) use dying::REFRIGERATOR;
 pub use dying::dying;
 pub(crate) use facts::WNOTHREAD;
 pub use facts::{
-    Disposition, Facts, HandlerHistory, History, OtherProcess, Pace, ParentFacts, PipeFacts,
-    ReapHistory, State, ThreadFacts, Tracer, Unreadable, Wait, WaitTarget, ZombieFacts,
+    CpuLimit, Disposition, Facts, Frozen, HandlerHistory, History, OtherProcess, Pace, ParentFacts,
+    PipeFacts, ReapHistory, State, ThreadFacts, Tracer, Unreadable, Wait, WaitTarget, ZombieFacts,
 };
+pub use rivals::{Rivals, rivals};

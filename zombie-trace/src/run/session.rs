@@ -655,6 +655,10 @@ fn diagnose(
         warn(&warning::undiagnosed(zombies.len()));
         return Ok(HashMap::new());
     };
+    let skipped = findings.skipped();
+    if skipped > 0 {
+        warn(&warning::undiagnosed(skipped));
+    }
     // Many zombies have few parents.
     let mut handlers = HashMap::new();
     for record in zombies.iter().map(|entry| entry.record) {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    cause::{PipeFacts, Tracer, Unreadable},
+    cause::{Frozen, PipeFacts, Rivals, Tracer, Unreadable, rivals},
     model::Comm,
 };
 
@@ -33,13 +33,13 @@ fn parent() -> ParentFacts {
         sigchld: Disposition::Default,
         pending: false,
         is_init: false,
-        frozen: Some(false),
+        frozen: None,
         pid_level: 0,
         group: 90,
         threads: vec![thread()],
         exiting: false,
         runtime: None,
-        cgroup: None,
+        background: false,
         ignores_keyboard: false,
         has_signalfd: Some(false),
         pidfds: Vec::new(),
@@ -47,7 +47,7 @@ fn parent() -> ParentFacts {
         pipe: None,
         mask_from: None,
         age_ns: None,
-        throttled: None,
+        cpu_limit: None,
     }
 }
 
@@ -130,7 +130,7 @@ fn the_state_of_the_parent_tells() {
         assert_eq!(with(one_of_two), Cause::NeverWaits);
     }
     assert_eq!(
-        with(|parent| parent.frozen = Some(true)),
+        with(|parent| parent.frozen = Some(frozen(&["/cg/a/cgroup.freeze"]))),
         Cause::ParentFrozen
     );
     let trapped = |parent: &mut ParentFacts| {
@@ -331,6 +331,7 @@ fn a_tracer_goes_first_unless_it_is_the_parent() {
         tracer: Some(Tracer {
             pid,
             comm: Comm::from("strace"),
+            stopped: false,
         }),
         ..zombie()
     };
@@ -636,13 +637,20 @@ fn a_handler_may_be_running() {
 fn a_throttled_parent_is_called_that() {
     let found = with_history(old(), |parent| {
         parent.threads[0].starved = true;
-        parent.throttled = Some(7);
+        parent.cpu_limit = Some(CpuLimit {
+            file: "/cg/my box/cpu.max".to_owned(),
+            throttled: 7,
+        });
     });
     assert_eq!(found.cause, Cause::ParentStarved);
     assert!(
-        found.finding.ends_with("has throttled it 7 times"),
+        found
+            .finding
+            .ends_with("; /cg/my box/cpu.max has throttled its cgroup 7 times"),
         "{found:?}"
     );
+    let advice = found.advice.unwrap_or_default();
+    assert!(advice.contains("raise the limit in '/cg/my box/cpu.max'"));
 }
 
 #[test]
@@ -721,9 +729,222 @@ fn descriptors_tell() {
     assert_eq!(signalfd(true), Cause::BlocksSigchld);
     assert_eq!(with(|parent| parent.pidfds = vec![100]), Cause::HoldsPidfd);
     assert_eq!(with(|parent| parent.pidfds = vec![101]), Cause::NeverWaits);
-    let pipe = |writer| with(|parent| parent.pipe = Some(PipeFacts { fd: 3, writer }));
-    assert_eq!(pipe(Some(other(7))), Cause::ParentReadsPipe);
-    assert_eq!(pipe(None), Cause::NeverWaits);
+    assert_eq!(
+        with(|parent| parent.pipe = Some(pipe(50))),
+        Cause::ParentReadsPipe
+    );
+    let found = found(|parent| {
+        parent.pipe = Some(PipeFacts {
+            is_terminal: true,
+            ..pipe(50)
+        });
+    });
+    assert!(
+        found
+            .finding
+            .contains("is reading a pseudoterminal (descriptor 3)"),
+        "{found:?}"
+    );
+}
+
+fn pipe(tid: u32) -> PipeFacts {
+    PipeFacts {
+        tid,
+        fd: 3,
+        is_terminal: false,
+        writer: other(7),
+        group: 90,
+        start_ticks: 5,
+    }
+}
+
+fn found(change: impl FnOnce(&mut ParentFacts)) -> Diagnosis {
+    let mut parent = parent();
+    change(&mut parent);
+    diagnose(Facts {
+        zombie: &zombie(),
+        parent: Some(&parent),
+        history: None,
+    })
+}
+
+#[test]
+fn another_thread_reads_what_its_own_child_left() {
+    let mut parent = parent();
+    parent.threads.push(ThreadFacts {
+        tid: 51,
+        ..thread()
+    });
+    parent.pipe = Some(pipe(51));
+    let of = |start_ticks, group| {
+        let zombie = ZombieFacts {
+            start_ticks,
+            groups: vec![group],
+            ..zombie()
+        };
+        diagnose(Facts {
+            zombie: &zombie,
+            parent: Some(&parent),
+            history: None,
+        })
+    };
+    let own = of(4, 90);
+    assert_eq!(own.cause, Cause::ParentReadsPipe);
+    assert!(own.finding.contains("has thread 51 reading a pipe"));
+    // Of another group, or younger than who holds the pipe.
+    assert_eq!(of(4, 91).cause, Cause::NeverWaits);
+    assert_eq!(of(6, 90).cause, Cause::NeverWaits);
+    assert_eq!(of(0, 90).cause, Cause::NeverWaits);
+}
+
+fn frozen(files: &[&str]) -> Frozen {
+    Frozen {
+        files: files.iter().map(|&file| file.to_owned()).collect(),
+        thaw: "0",
+    }
+}
+
+#[test]
+fn the_advice_thaws_what_is_frozen() {
+    let advice = |files: &[&str]| {
+        let found = found(|parent| parent.frozen = Some(frozen(files)));
+        found.advice.unwrap_or_default().to_string()
+    };
+    assert_eq!(
+        advice(&["/cg/a/cgroup.freeze", r"/cg/b\x2d/cgroup.freeze"]),
+        r"thaw its cgroup: echo 0 | sudo tee /cg/a/cgroup.freeze '/cg/b\x2d/cgroup.freeze'"
+    );
+    assert!(advice(&[]).starts_with("thaw its cgroup, or the one above it"));
+}
+
+#[test]
+fn who_waits_for_another_child_waits_all_the_same() {
+    let found = found(|parent| {
+        parent.threads[0].wait = waiting(WaitTarget::Pid(60), libc::WEXITED);
+        parent.threads[0].wchan = Some("do_wait".to_owned());
+        parent.threads.push(ThreadFacts {
+            tid: 51,
+            ..thread()
+        });
+    });
+    assert_eq!(found.cause, Cause::NeverWaits);
+    assert!(
+        found
+            .finding
+            .ends_with("is not waiting for it now: its main thread waits for process 60 alone"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_signalfd_gets_only_what_is_blocked() {
+    let found = found(|parent| parent.has_signalfd = Some(true));
+    assert_eq!(found.cause, Cause::NeverWaits);
+    assert!(
+        found
+            .finding
+            .contains("gets none as no thread blocks SIGCHLD")
+    );
+    let advice = found.advice.unwrap_or_default();
+    assert!(advice.starts_with("block SIGCHLD"), "{advice}");
+}
+
+#[test]
+fn the_thread_in_the_handler_is_named() {
+    let found = found(|parent| {
+        parent.sigchld = Disposition::Handler;
+        parent.threads[0].blocks_sigchld = true;
+        parent.threads[0].wchan = Some("futex_do_wait".to_owned());
+        parent.threads.push(ThreadFacts {
+            tid: 51,
+            ..thread()
+        });
+    });
+    assert_eq!(found.cause, Cause::HandlerLeavesIt);
+    assert!(
+        found.finding.ends_with(
+            ": its main thread sleeps in futex_do_wait; thread 50 may be in the handler, as it alone \
+             blocks SIGCHLD"
+        ),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_stopped_a_tracer_or_parent_decides_what_helps() {
+    let zombie = ZombieFacts {
+        tracer: Some(Tracer {
+            pid: 77,
+            comm: Comm::from("strace"),
+            stopped: true,
+        }),
+        ..zombie()
+    };
+    let held = diagnose(Facts {
+        zombie: &zombie,
+        parent: Some(&parent()),
+        history: None,
+    });
+    assert!(
+        held.finding
+            .ends_with("traces it, and is stopped (state T)")
+    );
+    assert!(held.advice.unwrap_or_default().contains("kill -CONT 77"));
+    let stopped = found(|parent| {
+        parent.threads[0].state = State::Stopped;
+        parent.background = true;
+    });
+    assert!(
+        stopped
+            .finding
+            .ends_with("in the background of its terminal")
+    );
+    assert!(
+        stopped
+            .advice
+            .unwrap_or_default()
+            .contains("fg in its shell")
+    );
+}
+
+#[test]
+fn a_wait_for_any_child_can_take_anothers() {
+    let mut parent = parent();
+    assert_eq!(rivals(&parent), None);
+    parent.threads[0].wait = waiting(WaitTarget::Pid(60), libc::WEXITED);
+    parent.threads.push(ThreadFacts {
+        tid: 51,
+        wait: waiting(WaitTarget::Any, libc::WEXITED),
+        ..thread()
+    });
+    let both = Rivals {
+        taker: 51,
+        loser: 50,
+        target: WaitTarget::Pid(60),
+    };
+    assert_eq!(rivals(&parent), Some(both));
+    parent.threads[1].wait = waiting(WaitTarget::Any, libc::WEXITED | libc::__WNOTHREAD);
+    assert_eq!(rivals(&parent), None);
+    parent.threads[1].wait = waiting(WaitTarget::Any, libc::WSTOPPED);
+    assert_eq!(rivals(&parent), None);
+}
+
+#[test]
+fn a_worker_of_node_that_runs_is_named() {
+    let found = found(|parent| {
+        parent.sigchld = Disposition::Handler;
+        parent.runtime = Some(LanguageRuntime::Node);
+        parent.threads.push(ThreadFacts {
+            tid: 51,
+            state: State::Runnable,
+            ..thread()
+        });
+    });
+    assert_eq!(found.cause, Cause::NeverWaits);
+    assert!(
+        found.finding.ends_with("; thread 51 runs (state R)"),
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -19,7 +19,8 @@ pub use args::InspectArgs;
 
 use crate::{
     cause::{
-        self, Disposition, Facts, ParentFacts, State, ThreadFacts, Wait, WaitTarget, diagnose,
+        self, Disposition, Facts, ParentFacts, Rivals, State, ThreadFacts, Wait, WaitTarget,
+        diagnose,
     },
     container::{Container, Runtime},
     exit_code::ExitCode,
@@ -145,7 +146,7 @@ fn alive(zombies: &[Existing]) -> Vec<Alive> {
 
 fn about_zombie(text: &mut String, proc: &Proc, zombie: &Existing) -> anyhow::Result<()> {
     let record = &zombie.entry.record;
-    let parents = proc.parents([zombie.facts.ppid]);
+    let parents = proc.parent_in_detail(zombie.facts.ppid);
     let parent = parents.get(zombie.facts.ppid);
     let diagnosis = diagnose(Facts {
         zombie: &zombie.facts,
@@ -313,11 +314,27 @@ fn about_parent(
             &format!("… and {} more", parent.threads.len() - LISTED),
         );
     }
+    if let Some(rivals) = cause::rivals(parent) {
+        line(text, "beware", &rivalry(&rivals, parent, proc));
+    }
     let zombies = match zombies {
         1 => "1 zombie".to_owned(),
         zombies => format!("{zombies} zombies"),
     };
     line(text, "children", &format!("{living} alive, {zombies}"));
+}
+
+fn rivalry(rivals: &Rivals, parent: &ParentFacts, proc: &Proc) -> String {
+    let child = match rivals.target {
+        WaitTarget::Pid(pid) => numbered(pid, parent, proc),
+        WaitTarget::Pidfd(pid) => format!("process {pid}"),
+        WaitTarget::Any | WaitTarget::Group(_) => "its child".to_owned(),
+    };
+    let Rivals { taker, loser, .. } = rivals;
+    format!(
+        "thread {taker} waits for any child and can reap {child} first; the wait of thread {loser} for it \
+         then fails (ECHILD)"
+    )
 }
 
 /// Threads that wait for children come first, then those that run, then the main thread.
@@ -386,7 +403,8 @@ fn commands(text: &mut String, diagnosis: &Diagnosis, parent: &ParentFacts) {
     let pid = parent.pid;
     let hangs = |thread: &&ThreadFacts| thread.state == State::Uninterruptible;
     let mut commands = Vec::new();
-    if let Some(thread) = parent.threads.iter().find(hangs) {
+    let is_frozen = diagnosis.cause == Cause::ParentFrozen;
+    if let Some(thread) = parent.threads.iter().find(hangs).filter(|_| !is_frozen) {
         commands.push(format!("sudo cat /proc/{pid}/task/{}/stack", thread.tid));
     }
     match diagnosis.cause {
@@ -428,13 +446,14 @@ fn about_dying(text: &mut String, proc: &Proc, dying: &Dying) {
     );
     heading(text, "Why");
     line(text, "found", &cause::dying(dying));
-    line(
-        text,
-        "what helps",
+    let frozen = proc.frozen(dying.pid);
+    let thaw = frozen.as_ref().and_then(cause::thaw);
+    let advice = thaw.as_deref().unwrap_or(
         "no signal ends a thread that hangs: what it waits for has to answer or be given up \
          (docs/causes.md#dying)",
     );
-    if let Some(thread) = dying.threads.first() {
+    line(text, "what helps", advice);
+    if let Some(thread) = dying.threads.first().filter(|_| frozen.is_none()) {
         let stack = format!("sudo cat /proc/{}/task/{}/stack", dying.pid, thread.tid);
         line(text, "look further", &stack);
     }
@@ -458,7 +477,7 @@ fn about_dying(text: &mut String, proc: &Proc, dying: &Dying) {
 }
 
 fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> {
-    let parents = proc.parents([pid]);
+    let parents = proc.parent_in_detail(pid);
     let Some(process) = parents.get(pid) else {
         let _ = writeln!(text, "Process {pid} has just ended.");
         return Ok(());

@@ -60,34 +60,71 @@ impl Descriptors {
     }
 }
 
-/// The inode of the pipe that a descriptor of a process is.
-pub(super) fn pipe(process: &Path, fd: u32) -> Option<PathBuf> {
-    let target = fs::read_link(process.join(format!("fd/{fd}"))).ok()?;
-    target.to_str()?.starts_with("pipe:[").then_some(target)
+/// What a descriptor is read from.
+pub(super) struct Channel {
+    /// What the descriptors of its other end lead to.
+    target: PathBuf,
+    /// It is a pseudoterminal.
+    pub(super) is_terminal: bool,
 }
 
-/// A process that can write to this pipe, and that `reader` or a descendant of it can have made: it is
-/// younger, and no ancestor. Others give the reader its input, which is no child's output.
-pub(super) fn writer_of(pipe: &Path, reader: u32) -> Option<OtherProcess> {
-    let start = |pid| Some(files::Stat::read(&directory(pid)).ok()?.start_ticks);
-    let begin = start(reader)?;
-    let parent = |pid: &u32| Some(files::Stat::read(&directory(*pid)).ok()?.ppid);
+/// The pipe that a descriptor of a process is, or the pseudoterminal of which it is the master.
+pub(super) fn channel(process: &Path, fd: u32) -> Option<Channel> {
+    let target = fs::read_link(process.join(format!("fd/{fd}"))).ok()?;
+    let text = target.to_str()?;
+    if text.starts_with("pipe:[") {
+        return Some(Channel {
+            target,
+            is_terminal: false,
+        });
+    }
+    if !text.ends_with("/ptmx") {
+        return None;
+    }
+    let info = fs::read_to_string(process.join(format!("fdinfo/{fd}"))).ok()?;
+    let index = info
+        .lines()
+        .find_map(|line| line.strip_prefix("tty-index:"))?;
+    let index: u32 = index.trim().parse().ok()?;
+    Some(Channel {
+        target: format!("/dev/pts/{index}").into(),
+        is_terminal: true,
+    })
+}
+
+/// A process that can write to this, and that `reader` or a descendant of it can have made: it is younger,
+/// and no ancestor. Others give the reader its input, which is no child's output.
+pub(super) fn writer_of(channel: &Channel, reader: u32) -> Option<(OtherProcess, files::Stat)> {
+    let stat = |pid| files::Stat::read(&directory(pid)).ok();
+    let begin = stat(reader)?.start_ticks;
+    let parent = |pid: &u32| Some(stat(*pid)?.ppid);
     // Few are so deep; a chain that changes meanwhile must not go on for ever.
     let ancestors: Vec<u32> = successors(Some(reader), parent).take(64).collect();
+    let mounts = |process: &Path| fs::read_link(process.join("ns/mnt")).ok();
+    let own_mounts = mounts(&directory(reader));
     let processes = numbers_in(Path::new(ROOT)).ok()?;
     let others = processes.into_iter().filter(|pid| !ancestors.contains(pid));
     others.take(MOST_PROCESSES).find_map(|pid| {
-        if start(pid)? < begin {
+        let stat = stat(pid)?;
+        let process = directory(pid);
+        // A terminal of the same number in another mount namespace can be another one.
+        if stat.start_ticks < begin || (channel.is_terminal && mounts(&process) != own_mounts) {
             return None;
         }
-        let process = directory(pid);
-        let fds = numbers_in(&process.join("fd")).ok()?;
-        let writes = |fd: &u32| {
-            let target = fs::read_link(process.join(format!("fd/{fd}")));
-            target.is_ok_and(|target| target == pipe) && can_write(&process, *fd)
-        };
-        fds.iter().any(writes).then(|| other(pid)).flatten()
+        let writes = holds_open(&process, channel);
+        writes.then(|| Some((other(pid)?, stat))).flatten()
     })
+}
+
+/// Whether a process can write to this. Whoever reads what it can write to itself, such as a queue or a pipe
+/// that wakes it, does not wait for the end of a child's output.
+pub(super) fn holds_open(process: &Path, channel: &Channel) -> bool {
+    let writes = |fd: &u32| {
+        let target = fs::read_link(process.join(format!("fd/{fd}")));
+        target.is_ok_and(|target| target == channel.target) && can_write(process, *fd)
+    };
+    let fds = numbers_in(&process.join("fd")).unwrap_or_default();
+    fds.iter().take(MOST).any(writes)
 }
 
 /// `flags:` of fdinfo is octal; its last two bits are O_RDONLY, O_WRONLY or O_RDWR.

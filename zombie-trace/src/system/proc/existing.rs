@@ -4,7 +4,7 @@ use nix::unistd::{SysconfVar, sysconf};
 use zombie_trace_common::{Record, SnapshotEntry, TaskNow, flags};
 
 use super::{
-    Gap, Proc, ROOT, comm, directory, exists,
+    Gap, Proc, ROOT, directory, exists,
     files::{self, Stat, Status},
     is_gone, numbers_in,
     unended::is_dying,
@@ -146,9 +146,11 @@ fn facts(pid: u32, stat: &Stat, status: &Status) -> io::Result<ZombieFacts> {
 fn tracer_of(tid: u32) -> Option<Tracer> {
     let seen = || {
         let pid = Status::read(&directory(tid)).ok()?.number("Tgid")?;
+        let stat = Stat::read(&directory(pid)).ok()?;
         Some(Tracer {
             pid,
-            comm: comm(pid)?,
+            comm: stat.comm,
+            stopped: stat.state == b'T',
         })
     };
     // It can be hidden from us, and is there all the same.
@@ -156,6 +158,7 @@ fn tracer_of(tid: u32) -> Option<Tracer> {
         exists(tid).then(|| Tracer {
             pid: tid,
             comm: "?".into(),
+            stopped: false,
         })
     };
     seen().or_else(hidden)

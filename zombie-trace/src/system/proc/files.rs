@@ -8,14 +8,27 @@ use std::{
 
 use crate::model::Comm;
 
+#[cfg(test)]
+thread_local! {
+    /// How many files this thread has read.
+    pub(super) static FILES_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// A whole file. `fs::read` asks for the size first, which is 0 here, and then feels its way by short
 /// reads.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // More than nearly all of these files have.
-    let mut bytes = Vec::with_capacity(4096);
-    fs::File::open(path)?
-        .take(u64::MAX)
-        .read_to_end(&mut bytes)?;
+    #[cfg(test)]
+    FILES_READ.set(FILES_READ.get() + 1);
+    let mut file = fs::File::open(path)?;
+    // More than nearly all of these files have. The kernel gives as much of them at once as there is room
+    // for, so that there is no need to ask for the end.
+    let mut bytes = vec![0; 4096];
+    let got = file.read(&mut bytes)?;
+    let is_all = got < bytes.len();
+    bytes.truncate(got);
+    if !is_all {
+        file.read_to_end(&mut bytes)?;
+    }
     Ok(bytes)
 }
 
@@ -25,6 +38,9 @@ pub(super) struct Stat {
     pub(super) comm: Comm,
     pub(super) state: u8,
     pub(super) ppid: u32,
+    /// Its process group, and that which its terminal is given to (-1 without one).
+    pub(super) group: u32,
+    pub(super) terminal_group: i32,
     pub(super) tty: u32,
     pub(super) flags: u32,
     /// User and system time, clock ticks.
@@ -64,7 +80,9 @@ impl Stat {
             comm: Comm::from_bytes(bytes.get(begin..end)?),
             state: *field(3)?.as_bytes().first()?,
             ppid: u32::try_from(number(4)?).ok()?,
+            group: number(5)? as u32,
             tty: number(7)? as u32,
+            terminal_group: number(8)? as i32,
             flags: number(9)? as u32,
             cpu_ticks: field(14)?.parse::<u64>().ok()? + field(15)?.parse::<u64>().ok()?,
             threads: number(20)? as u32,
@@ -123,7 +141,7 @@ pub(super) enum Syscall {
     None,
     Blocked {
         number: i64,
-        arguments: [u64; 4],
+        arguments: [u64; 5],
     },
 }
 
@@ -146,7 +164,7 @@ impl Syscall {
         if number < 0 {
             return Self::None;
         }
-        let mut arguments = [0; 4];
+        let mut arguments = [0; 5];
         for (argument, word) in arguments.iter_mut().zip(words) {
             let digits = word.trim_start_matches("0x");
             *argument = u64::from_str_radix(digits, 16).unwrap_or(0);
@@ -244,7 +262,7 @@ mod tests {
             Syscall::parse("61 0xffffffff 0x7ffc4c9c3e8c 0x2 0x0 0x2 0x1 0x7ffc 0x7f0a\n"),
             Syscall::Blocked {
                 number: 61,
-                arguments: [0xffff_ffff, 0x7ffc_4c9c_3e8c, 2, 0]
+                arguments: [0xffff_ffff, 0x7ffc_4c9c_3e8c, 2, 0, 2]
             }
         );
         assert_eq!(Syscall::parse("running\n"), Syscall::None);

@@ -1,4 +1,7 @@
-use std::collections::{HashMap, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
 use caps::Capability;
 use zombie_trace_common::SnapshotEntry;
@@ -22,7 +25,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn read(proc: &Proc, zombies: &[SnapshotEntry]) -> Self {
+    fn read(proc: &Proc, zombies: &[SnapshotEntry], deadline: Deadline) -> Self {
         let zombies: Vec<(SnapshotEntry, ZombieFacts)> = zombies
             .iter()
             .filter(|entry| entry.record.pid != 0)
@@ -31,16 +34,36 @@ impl Findings {
                 Some((*entry, plain.or_else(|| all_facts(entry.record.pid))?))
             })
             .collect();
-        let parents = proc.parents(zombies.iter().map(|(_, zombie)| zombie.ppid));
+        // If there is no time for all parents, there is for those that matter most.
+        let mut zombies_of: HashMap<u32, usize> = HashMap::new();
+        for (_, zombie) in &zombies {
+            *zombies_of.entry(zombie.ppid).or_default() += 1;
+        }
+        let mut by_zombies: Vec<_> = zombies_of.into_iter().collect();
+        by_zombies.sort_unstable_by_key(|&(ppid, zombies)| (Reverse(zombies), ppid));
+        let parents = proc.parents_by(by_zombies.into_iter().map(|(ppid, _)| ppid), deadline);
         Self { zombies, parents }
     }
 
     /// Looks at these zombies now; `None` if that is not over by the deadline.
     pub fn read_by(proc: &Proc, zombies: Vec<SnapshotEntry>, deadline: Deadline) -> Option<Self> {
         let proc = proc.clone();
+        // Time for the rest, which is quick.
+        let soon = deadline.or_after(deadline.left() / 2);
         // Capabilities are a thread's own.
-        let read = move || raised(Capability::CAP_SYS_PTRACE, || Self::read(&proc, &zombies));
+        let read = move || {
+            raised(Capability::CAP_SYS_PTRACE, || {
+                Self::read(&proc, &zombies, soon)
+            })
+        };
         patient::within(deadline.left(), read)
+    }
+
+    /// Of how many there was no time to find the parents' state.
+    pub fn skipped(&self) -> usize {
+        let skipped =
+            |zombie: &&(SnapshotEntry, ZombieFacts)| self.parents.was_skipped(zombie.1.ppid);
+        self.zombies.iter().filter(skipped).count()
     }
 
     /// Why they are still there, by pid; those that are gone by now, or have another parent, are left
@@ -79,6 +102,9 @@ impl Findings {
         }
         let diagnosis = |(entry, mut zombie): (SnapshotEntry, ZombieFacts)| {
             if still_there.get(&identity(&entry)) != Some(&zombie.ppid) {
+                return None;
+            }
+            if parents.was_skipped(zombie.ppid) {
                 return None;
             }
             let parent = parents.get(zombie.ppid);

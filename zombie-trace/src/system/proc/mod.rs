@@ -7,6 +7,7 @@ mod descriptors;
 mod existing;
 mod files;
 mod findings;
+mod holds;
 mod language_runtime;
 mod limits;
 mod parents;
@@ -31,7 +32,7 @@ use std::{
 
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
 
-use crate::model::Comm;
+use crate::{cause::Frozen, model::Comm};
 
 /// Where a procfs belongs.
 const ROOT: &str = "/proc";
@@ -40,6 +41,11 @@ impl Proc {
     /// The path of a process's cgroup v2.
     pub fn cgroup(&self, pid: u32) -> Option<String> {
         files::cgroup(&directory(pid))
+    }
+
+    /// What froze the cgroup of a process, if it is frozen.
+    pub fn frozen(&self, pid: u32) -> Option<Frozen> {
+        holds::Hierarchies::read().holds(&directory(pid)).frozen
     }
 
     /// The process that a process or thread number belongs to, if /proc shows it.

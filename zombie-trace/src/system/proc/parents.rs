@@ -2,7 +2,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs, io,
     os::unix::fs::FileExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +18,7 @@ use super::{
     directory,
     existing::tick_ns,
     files::{self, Stat, Status, Syscall},
+    holds::{Hierarchies, Holds},
     is_gone, language_runtime, numbers_in,
 };
 use crate::{
@@ -25,40 +26,61 @@ use crate::{
         Disposition, OtherProcess, ParentFacts, PipeFacts, State, ThreadFacts, Unreadable,
         WNOTHREAD, Wait, WaitTarget,
     },
-    system::cgroup2_mount,
+    system::deadline::Deadline,
 };
 
 /// What is known of some processes that are parents of zombies, read once for each.
 #[derive(Clone, Debug, Default)]
-pub struct Parents(HashMap<u32, ParentFacts>);
+pub struct Parents {
+    facts: HashMap<u32, ParentFacts>,
+    /// Those that there was no time for.
+    skipped: HashSet<u32>,
+}
 
 impl Proc {
     /// Looks at these processes now. Takes 20 ms if one of them is runnable, to see whether it gets
     /// a CPU, and up to 120 ms if it gets none.
     pub fn parents(&self, pids: impl IntoIterator<Item = u32>) -> Parents {
-        let pids: HashSet<_> = pids.into_iter().filter(|&pid| pid != 0).collect();
-        let look = Look {
-            cgroups: cgroup2_mount(),
+        self.look(false).at_all(pids, None)
+    }
+
+    /// The same, but by this time: those that come last may be left out.
+    pub(super) fn parents_by(
+        &self,
+        pids: impl IntoIterator<Item = u32>,
+        deadline: Deadline,
+    ) -> Parents {
+        self.look(false).at_all(pids, Some(deadline))
+    }
+
+    /// The same of one process, with all that its threads do, however many there are.
+    pub fn parent_in_detail(&self, pid: u32) -> Parents {
+        self.look(true).at_all([pid], None)
+    }
+
+    fn look(&self, in_detail: bool) -> Look {
+        Look {
+            hierarchies: Hierarchies::read(),
             unreadable: self.unreadable(),
-        };
-        let mut parents: HashMap<_, _> = pids
-            .into_iter()
-            .filter_map(|pid| Some((pid, look.at(pid)?)))
-            .collect();
-        watch(&mut parents, &look);
-        Parents(parents)
+            in_detail,
+        }
     }
 }
 
 impl Parents {
     /// One of them; `None` if there is no such process.
     pub fn get(&self, pid: u32) -> Option<&ParentFacts> {
-        self.0.get(&pid)
+        self.facts.get(&pid)
+    }
+
+    /// Whether there was no time to look at it.
+    pub(super) fn was_skipped(&self, pid: u32) -> bool {
+        self.skipped.contains(&pid)
     }
 
     /// The kernel says that none of its threads waits for a child.
     pub fn waits_for_nobody(&mut self, pid: u32) {
-        if let Some(parent) = self.0.get_mut(&pid) {
+        if let Some(parent) = self.facts.get_mut(&pid) {
             parent.waits_for_nobody();
         }
     }
@@ -134,17 +156,34 @@ const FEW_THREADS: usize = 64;
 
 /// What is the same for all of them.
 struct Look {
-    /// Where the cgroup v2 hierarchy is mounted.
-    cgroups: Option<PathBuf>,
+    hierarchies: Hierarchies,
     /// Why a system call can't be read, if it can't.
     unreadable: Unreadable,
+    /// Every thread is described, however many there are.
+    in_detail: bool,
 }
 
+const SIGCHLD: u64 = 1 << (libc::SIGCHLD - 1);
+
 impl Look {
+    fn at_all(&self, pids: impl IntoIterator<Item = u32>, deadline: Option<Deadline>) -> Parents {
+        let mut facts = HashMap::new();
+        let (mut seen, mut skipped) = (HashSet::new(), HashSet::new());
+        for pid in pids {
+            if pid == 0 || !seen.insert(pid) {
+                continue;
+            }
+            if deadline.is_some_and(Deadline::has_passed) {
+                skipped.insert(pid);
+                continue;
+            }
+            facts.extend(self.at(pid).map(|parent| (pid, parent)));
+        }
+        watch(&mut facts, self);
+        Parents { facts, skipped }
+    }
+
     fn at(&self, pid: u32) -> Option<ParentFacts> {
-        /// include/linux/sched.h
-        const PF_EXITING: u32 = 4;
-        const SIGCHLD: u64 = 1 << (libc::SIGCHLD - 1);
         let directory = directory(pid);
         let stat = Stat::read(&directory).ok()?;
         let status = Status::read(&directory).ok()?;
@@ -156,61 +195,26 @@ impl Look {
         } else {
             Disposition::Default
         };
+        let (threads, exiting) = self.threads(pid)?;
+        // A main thread that has ended has no files and no memory any more.
+        let living = threads.first().map_or(pid, |thread| thread.tid);
         let Descriptors {
             has_signalfd,
             pidfds,
-        } = Descriptors::read(&directory);
-        let mut threads = Vec::new();
-        let mut exiting = true;
-        let tids = numbers_in(&directory.join("task")).ok()?;
-        let is_crowd = tids.len() > FEW_THREADS;
-        for tid in tids {
-            let directory = directory.join("task").join(tid.to_string());
-            // There can be thousands: as few files as possible for each.
-            let Ok(stat) = Stat::read(&directory) else {
-                continue;
-            };
-            if matches!(stat.state, b'Z' | b'X') {
-                continue;
-            }
-            let wchan = files::wchan(&directory);
-            let sleeps_elsewhere = wchan.as_deref().is_some_and(|function| function != DO_WAIT);
-            let wait = if is_crowd && sleeps_elsewhere {
-                Wait::None
-            } else {
-                match wait(&directory, wchan.as_deref(), self.unreadable) {
-                    Ok(wait) => wait,
-                    Err(error) if is_gone(&error) => continue,
-                    Err(_) => Wait::Unreadable(self.unreadable),
-                }
-            };
-            exiting &= stat.flags & PF_EXITING != 0;
-            threads.push(ThreadFacts {
-                tid,
-                state: state(stat.state),
-                starved: false,
-                blocks_sigchld: stat.blocked & SIGCHLD != 0,
-                pending: stat.pending & SIGCHLD != 0,
-                own_children: own_children(&directory, &wait),
-                wchan,
-                wait,
-            });
-        }
+        } = Descriptors::read(&super::directory(living));
+        let Holds { frozen, cpu_limit } = self.hierarchies.holds(&directory);
         Some(ParentFacts {
             pid,
             comm: stat.comm,
             sigchld,
             pending: status.has_signal("ShdPnd", libc::SIGCHLD),
             is_init: pids.last() == Some(&1),
-            frozen: self
-                .cgroups
-                .as_deref()
-                .and_then(|mount| frozen(mount, &directory)),
+            frozen,
             pid_level: pids.len().saturating_sub(1),
             group: status.numbers("NSpgid").last().copied().unwrap_or(0),
             exiting,
-            runtime: language_runtime::of(pid),
-            cgroup: files::cgroup(&directory),
+            runtime: language_runtime::of(living),
+            background: stat.tty != 0 && stat.terminal_group != stat.group.cast_signed(),
             ignores_keyboard: [libc::SIGINT, libc::SIGQUIT]
                 .into_iter()
                 .all(|signal| status.has_signal("SigIgn", signal)),
@@ -222,12 +226,97 @@ impl Look {
             pipe: pipe_read(pid, &directory, &threads),
             mask_from: mask_from(&stat, &threads),
             age_ns: age_ns(&stat),
-            throttled: self
-                .cgroups
-                .as_deref()
-                .and_then(|mount| throttled(mount, &directory)),
+            cpu_limit,
             threads,
         })
+    }
+
+    /// The threads of a process that have not ended, the main thread first, and whether all are on their
+    /// way to their end. There can be thousands: of most of a crowd, one file is read.
+    fn threads(&self, pid: u32) -> Option<(Vec<ThreadFacts>, bool)> {
+        let tasks = directory(pid).join("task");
+        let mut tids = numbers_in(&tasks).ok()?;
+        tids.sort_unstable_by_key(|&tid| (tid != pid, tid));
+        let is_crowd = tids.len() > FEW_THREADS;
+        let mut threads = Vec::with_capacity(tids.len());
+        let (mut exiting, mut settled) = (true, false);
+        for tid in tids {
+            let directory = tasks.join(tid.to_string());
+            if is_crowd && settled && !self.in_detail && is_elsewhere(&directory) {
+                threads.push(of_a_crowd(tid));
+                continue;
+            }
+            let Some((thread, ends)) = self.thread(tid, &directory, is_crowd) else {
+                continue;
+            };
+            exiting &= ends;
+            settled |= !ends && settles(&thread);
+            threads.push(thread);
+        }
+        Some((threads, exiting))
+    }
+
+    /// A thread, and whether it is on its way to its end; `None` if it has ended.
+    fn thread(&self, tid: u32, directory: &Path, is_crowd: bool) -> Option<(ThreadFacts, bool)> {
+        let stat = Stat::read(directory).ok()?;
+        if matches!(stat.state, b'Z' | b'X') {
+            return None;
+        }
+        let wchan = files::wchan(directory);
+        let sleeps_elsewhere = wchan.as_deref().is_some_and(|function| function != DO_WAIT);
+        let wait = if is_crowd && sleeps_elsewhere {
+            Wait::None
+        } else {
+            match wait(directory, wchan.as_deref(), self.unreadable) {
+                Ok(wait) => wait,
+                Err(error) if is_gone(&error) => return None,
+                Err(_) => Wait::Unreadable(self.unreadable),
+            }
+        };
+        let facts = ThreadFacts {
+            tid,
+            state: state(stat.state),
+            starved: false,
+            blocks_sigchld: stat.blocked & SIGCHLD != 0,
+            pending: stat.pending & SIGCHLD != 0,
+            own_children: own_children(directory, &wait),
+            wchan,
+            wait,
+        };
+        Some((facts, stat.flags & ENDING != 0))
+    }
+}
+
+/// Flags of a thread that ends, or whose process dumps core before it does (include/linux/sched.h).
+const ENDING: u32 = 0x4 | 0x8 | 0x200;
+
+/// With such a thread, no rule that is about all threads can hold, whatever the others are: it could reap,
+/// and waits for nobody.
+fn settles(thread: &ThreadFacts) -> bool {
+    let function = thread.wchan.as_deref();
+    thread.state == State::Sleeping
+        && !thread.blocks_sigchld
+        && thread.wait == Wait::None
+        && function.is_none_or(|function| !function.contains("sigtimedwait"))
+}
+
+/// Whether a thread is in a system call that waits neither for children nor for signals.
+fn is_elsewhere(thread: &Path) -> bool {
+    const WAITS: [i64; 3] = [libc::SYS_wait4, libc::SYS_waitid, libc::SYS_rt_sigtimedwait];
+    let call = Syscall::read(thread);
+    matches!(call, Ok(Syscall::Blocked { number, .. }) if !WAITS.contains(&number))
+}
+
+fn of_a_crowd(tid: u32) -> ThreadFacts {
+    ThreadFacts {
+        tid,
+        state: State::Other,
+        starved: false,
+        blocks_sigchld: false,
+        pending: false,
+        wchan: None,
+        wait: Wait::None,
+        own_children: None,
     }
 }
 
@@ -263,69 +352,108 @@ fn vfork_child(process: &Path, thread: &ThreadFacts) -> Option<OtherProcess> {
     descriptors::other(living.max()?.1)
 }
 
-/// The pipe that the main thread is blocked reading, or one of those that it polls, and who else holds it
-/// open.
+/// A pipe or pseudoterminal that a thread is blocked reading, or one of those that it polls, which another
+/// process holds open. The main thread comes first.
 fn pipe_read(pid: u32, process: &Path, threads: &[ThreadFacts]) -> Option<PipeFacts> {
-    let main = threads.iter().find(|thread| thread.tid == pid)?;
-    let function = main.wchan.as_deref()?;
-    // pipe_read, or anon_pipe_read since 6.15 (fs/pipe.c).
-    let reads = function.ends_with("pipe_read");
-    if !reads && function != "poll_schedule_timeout" {
-        return None;
-    }
-    let Ok(Syscall::Blocked { number, arguments }) = Syscall::read(process) else {
+    /// Each search for the other end is a walk over all processes.
+    const MOST: usize = 3;
+    let reads = |thread: &&ThreadFacts| {
+        let function = thread.wchan.as_deref();
+        function.is_some_and(|name| reads_itself(name) || name == "poll_schedule_timeout")
+    };
+    let few = threads.iter().take(FEW_THREADS).filter(reads);
+    few.take(MOST)
+        .find_map(|thread| read_by(pid, process, thread))
+}
+
+/// pipe_read, or anon_pipe_read since 6.15 (fs/pipe.c); n_tty_read sleeps in wait_woken.
+fn reads_itself(function: &str) -> bool {
+    function.ends_with("pipe_read") || matches!(function, "wait_woken" | "n_tty_read")
+}
+
+fn read_by(pid: u32, process: &Path, thread: &ThreadFacts) -> Option<PipeFacts> {
+    let directory = process.join("task").join(thread.tid.to_string());
+    let reads = reads_itself(thread.wchan.as_deref()?);
+    let Ok(Syscall::Blocked { number, arguments }) = Syscall::read(&directory) else {
         return None;
     };
     let fds = match number {
-        _ if reads => vec![u32::try_from(arguments[0]).ok()?],
+        libc::SYS_read | libc::SYS_readv if reads => vec![u32::try_from(arguments[0]).ok()?],
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_poll if arguments[2] as i32 == -1 => polled(process, arguments)?,
-        libc::SYS_ppoll if arguments[2] == 0 => polled(process, arguments)?,
+        libc::SYS_poll if arguments[2] as i32 == -1 => polled(&directory, arguments)?,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_select if arguments[4] == 0 => selected(&directory, arguments)?,
+        libc::SYS_ppoll if arguments[2] == 0 => polled(&directory, arguments)?,
+        libc::SYS_pselect6 if arguments[4] == 0 => selected(&directory, arguments)?,
         _ => return None,
     };
     // Whoever reads commands from standard input does not wait for a child's output.
-    let pipes = fds.into_iter().filter(|&fd| fd != 0).filter_map(|fd| {
-        let pipe = descriptors::pipe(process, fd)?;
-        Some((fd, pipe))
+    let channels = fds.into_iter().filter(|&fd| fd != 0).filter_map(|fd| {
+        let channel = descriptors::channel(&directory, fd)?;
+        Some((fd, channel))
     });
-    // Whoever polls may be a server of living children; a child's child is none.
-    let is_none = |other: &OtherProcess| {
-        reads || Stat::read(&directory(other.pid)).is_ok_and(|stat| stat.ppid != pid)
-    };
-    let facts = pipes.map(|(fd, pipe)| PipeFacts {
-        fd,
-        writer: descriptors::writer_of(&pipe, pid).filter(is_none),
-    });
-    let mut facts: Vec<_> = facts.take(MOST_POLLED).collect();
-    facts.sort_by_key(|pipe| pipe.writer.is_none());
-    facts.into_iter().next()
+    channels.take(MOST_POLLED).find_map(|(fd, channel)| {
+        if descriptors::holds_open(&directory, &channel) {
+            return None;
+        }
+        let (writer, stat) = descriptors::writer_of(&channel, pid)?;
+        // Whoever polls may be a server of living children, as another thread may; a child's child is none.
+        let is_its_child = stat.ppid == pid;
+        if is_its_child && (!reads || thread.tid != pid) {
+            return None;
+        }
+        Some(PipeFacts {
+            tid: thread.tid,
+            fd,
+            is_terminal: channel.is_terminal,
+            writer,
+            group: stat.group,
+            start_ticks: stat.start_ticks,
+        })
+    })
 }
 
 /// More of what a process polls is not looked at: whoever reads two children's output polls four.
 const MOST_POLLED: usize = 8;
 
 /// The descriptors that a call of poll(2) waits to read from, from the process's memory.
-fn polled(process: &Path, [array, len, ..]: [u64; 4]) -> Option<Vec<u32>> {
+fn polled(thread: &Path, [array, len, ..]: [u64; 5]) -> Option<Vec<u32>> {
     /// `struct pollfd`.
     const SIZE: usize = 8;
     let len = usize::try_from(len).ok()?.min(MOST_POLLED);
-    // A page of a file can take its file system for ever to read.
-    let mut bytes = vec![0; len * SIZE];
-    let last = array.checked_add(bytes.len() as u64)?.checked_sub(1)?;
-    if ![array, last]
-        .iter()
-        .all(|&address| is_anonymous(process, address))
-    {
-        return None;
-    }
-    let memory = fs::File::open(process.join("mem")).ok()?;
-    memory.read_exact_at(&mut bytes, array).ok()?;
+    let bytes = memory(thread, array, len * SIZE)?;
     let entries = bytes.chunks_exact(SIZE).filter_map(|entry| {
         let fd = i32::from_ne_bytes(entry[..4].try_into().ok()?);
         let events = i16::from_ne_bytes(entry[4..6].try_into().ok()?);
         (events & libc::POLLIN != 0).then(|| u32::try_from(fd).ok())?
     });
     Some(entries.collect())
+}
+
+/// The descriptors that a call of select(2) waits to read from, likewise.
+fn selected(thread: &Path, [len, set, ..]: [u64; 5]) -> Option<Vec<u32>> {
+    // The kernel reads whole words of the set.
+    const MOST: u32 = libc::FD_SETSIZE as u32;
+    let len = u32::try_from(len).ok()?.min(MOST);
+    let bytes = memory(thread, set, (len as usize).div_ceil(64) * 8)?;
+    let has = |fd: &u32| bytes[*fd as usize / 8] >> (fd % 8) & 1 == 1;
+    Some((0..len).filter(has).take(MOST_POLLED).collect())
+}
+
+/// Some bytes of a process's memory.
+fn memory(thread: &Path, address: u64, len: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let last = address.checked_add(len as u64)?.checked_sub(1)?;
+    // A page of a file can take its file system for ever to read.
+    if ![address, last]
+        .iter()
+        .all(|&address| is_anonymous(thread, address))
+    {
+        return None;
+    }
+    let memory = fs::File::open(thread.join("mem")).ok()?;
+    memory.read_exact_at(&mut bytes, address).ok()?;
+    Some(bytes)
 }
 
 /// Whether an address is in memory that no file backs (proc_pid_maps(5)).
@@ -359,30 +487,6 @@ fn age_ns(stat: &Stat) -> Option<u64> {
     Some(now.saturating_sub(stat.start_ticks.saturating_mul(tick_ns())))
 }
 
-/// How often cpu.max has held its cgroup back.
-fn throttled(mount: &Path, process: &Path) -> Option<u64> {
-    let cgroup = mount.join(files::cgroup(process)?.trim_start_matches('/'));
-    let limit = fs::read_to_string(cgroup.join("cpu.max")).ok()?;
-    if limit.starts_with("max") {
-        return None;
-    }
-    let stat = fs::read_to_string(cgroup.join("cpu.stat")).ok()?;
-    let line = stat
-        .lines()
-        .find_map(|line| line.strip_prefix("nr_throttled "));
-    line?.parse().ok()
-}
-
-/// Needs no privileges, but a cgroup v2 other than the root.
-fn frozen(mount: &Path, process: &Path) -> Option<bool> {
-    let path = files::cgroup(process)?;
-    let events: PathBuf = mount
-        .join(path.trim_start_matches('/'))
-        .join("cgroup.events");
-    let events = fs::read_to_string(events).ok()?;
-    Some(events.lines().any(|line| line == "frozen 1"))
-}
-
 /// The wait that a thread is blocked in.
 fn wait(thread: &Path, wchan: Option<&str>, unreadable: Unreadable) -> io::Result<Wait> {
     let (number, arguments) = match Syscall::read(thread)? {
@@ -392,7 +496,7 @@ fn wait(thread: &Path, wchan: Option<&str>, unreadable: Unreadable) -> io::Resul
     };
     let waited = wchan == Some(DO_WAIT);
     // Arguments are registers, of which the kernel takes 32 bits here.
-    let [first, second, third, fourth] = arguments.map(|argument| argument as u32);
+    let [first, second, third, fourth, _] = arguments.map(|argument| argument as u32);
     if number == libc::SYS_wait4 {
         return Ok(Wait::For {
             target: match first.cast_signed() {
@@ -451,6 +555,43 @@ mod tests {
 
     use super::*;
     use crate::system::thread_cpu_time;
+
+    /// How many files a look at this process takes while it has this many more threads.
+    fn files_read(threads: usize) -> usize {
+        let barrier = Barrier::new(threads + 1);
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                let small = thread::Builder::new().stack_size(32 << 10);
+                small.spawn_scoped(scope, || barrier.wait()).unwrap();
+            }
+            // They come to sleep sooner or later; one that runs is looked at closely.
+            let mut fewest = usize::MAX;
+            for _ in 0..600 {
+                let before = files::FILES_READ.get();
+                let parents = Proc::open().unwrap().parents([std::process::id()]);
+                let own = parents.get(std::process::id()).unwrap();
+                assert!(own.threads.len() > threads);
+                fewest = fewest.min(files::FILES_READ.get() - before);
+                if fewest < 2 * threads {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+            barrier.wait();
+            fewest
+        })
+    }
+
+    #[test]
+    fn of_most_threads_of_a_crowd_one_file_is_read() {
+        const THREADS: usize = 300;
+        let read = files_read(THREADS);
+        // Other tests have threads, too.
+        assert!(
+            read < THREADS + THREADS / 2,
+            "{read} files of {THREADS} threads"
+        );
+    }
 
     /// Takes a while, and a quiet machine to mean anything: `cargo test --lib -- --ignored thousands`.
     #[test]

@@ -13,9 +13,11 @@ use super::{
     clock::run_queue_clocks,
     directory,
     files::{self, Stat, Status},
+    holds::Hierarchies,
     numbers_in,
 };
 use crate::{
+    cause::REFRIGERATOR,
     lifecycle::TaskId,
     model::{Comm, Dying, DyingThread},
 };
@@ -267,13 +269,17 @@ fn ending_threads(process: &Path) -> Option<Option<Vec<DyingThread>>> {
     }
     threads.sort_unstable();
     threads.truncate(Dying::THREADS);
+    // A thread that was frozen in its sleep shows where it slept (since 6.1), but hangs in the freezer.
+    let hangs = threads.iter().any(|(_, _, state)| *state == b'D');
+    let is_frozen = hangs && Hierarchies::read().holds(process).frozen.is_some();
     let threads = threads.into_iter().map(|(_, tid, state)| {
         let directory = tasks.join(tid.to_string());
+        let freezer = (is_frozen && state == b'D').then(|| REFRIGERATOR.to_owned());
         DyingThread {
             tid,
             comm: Stat::read(&directory).map_or_else(|_| "?".into(), |stat| stat.comm),
             state: char::from(state),
-            wchan: files::wchan(&directory),
+            wchan: freezer.or_else(|| files::wchan(&directory)),
         }
     });
     Some(Some(threads.collect()))
