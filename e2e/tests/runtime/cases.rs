@@ -353,7 +353,8 @@ func main() {
         Python(
             "import subprocess, threading, time\n\
              threading.Thread(target=time.sleep, args=[600], daemon=True).start()\n\
-             leaked = subprocess.Popen(['true'])\nsubprocess.run(['sleep', '600'])",
+             leaked = subprocess.Popen(['true'])\n\
+             subprocess.run(['sleep', '600'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)",
         ),
     )
     .says("never-waits", "is not waiting for it now")
@@ -363,8 +364,9 @@ func main() {
         Python(
             "import multiprocessing, os, time\nmultiprocessing.set_start_method('fork')\n\
              queue = multiprocessing.Queue()\n\
+             def work(): os.closerange(1, 3); time.sleep(600)\n\
              multiprocessing.Process(target=os._exit, args=[1]).start()\n\
-             multiprocessing.Process(target=time.sleep, args=[600]).start()\nqueue.get()",
+             multiprocessing.Process(target=work).start()\nqueue.get()",
         ),
     )
     .says("never-waits", "has reaped no child in the ")
