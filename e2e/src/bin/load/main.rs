@@ -139,9 +139,14 @@ impl Cycles {
             return self.work(self.count, self.rate, size, &cycle);
         }
         let (mut reader, writer) = io::pipe().expect("a pipe");
-        for _ in 0..workers {
+        for number in 0..workers {
             let mut writer = &writer;
             fork_into(|| {
+                // Spread over the time that one of their cycles may take.
+                if let Some(rate) = self.rate {
+                    let late = (number * size) as f64 / rate as f64;
+                    std::thread::sleep(Duration::from_secs_f64(late));
+                }
                 let rate = self.rate.map(|rate| rate / workers);
                 let made = self.work(self.count / workers, rate, size, &cycle);
                 // Less than PIPE_BUF: in one piece.
