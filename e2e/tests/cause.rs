@@ -646,6 +646,14 @@ fn filters() -> Outcome {
         "--parent-comm"
     );
     ensure!(count(&["-x"])? >= 1, "-x");
+    ensure!(
+        count(&["--filter", "parent=demo-parent cause=never-waits"])? >= 1,
+        "--filter"
+    );
+    ensure!(
+        count(&["--filter", "cause!=never-waits"])? == 0,
+        "--filter of other causes"
+    );
     ensure!(count(&["-m", "1h"])? == 0, "-m");
     ensure!(count(&["-m", "1us"])? >= 1, "-m of little");
     let text = output(zombie_trace(&["ps", "--tree", &tree]))?;

@@ -44,7 +44,7 @@ use crate::{
         trace::{self, Finished, Plan, Watcher},
     },
     exit_code::ExitCode,
-    filter::Filter,
+    filter::{Expression, Filter},
     run::command::Terminal,
     sink,
     text::ColorWhen,
@@ -145,8 +145,10 @@ fn replay(args: &TopArgs, path: &Path) -> anyhow::Result<ExitCode> {
 fn ui(args: &TopArgs) -> Ui {
     let run = &args.run;
     let default = Choice::default();
+    // The screen has keys for these.
     let listed = Filter {
         min: None,
+        conditions: Expression::default(),
         ..run.filter(None)
     };
     Ui {
@@ -156,7 +158,7 @@ fn ui(args: &TopArgs) -> Ui {
                 .min
                 .map_or(default.threshold, |min| min.as_nanos()),
             old_ns: run.alive_after.as_nanos(),
-            filter: args.filter.clone().unwrap_or_default(),
+            filter: run.filter.conditions.clone().unwrap_or_default(),
             listed,
             ..default
         },
