@@ -755,6 +755,7 @@ impl Pipeline {
             of_command.filter(|(its_pid, its_comm, _)| (pid, comm) == (*its_pid, *its_comm));
         if let Some(cmdline) = read.as_ref().or(of_command.map(|(.., cmdline)| cmdline)) {
             self.aggregate.named(parent, cmdline);
+            self.sink.named(parent, cmdline);
         }
     }
 

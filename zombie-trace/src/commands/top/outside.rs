@@ -151,6 +151,7 @@ fn to_json(row: &Row) -> serde_json::Value {
         }),
         Content::Living(alive, age) => json!({ "alive": alive, "age_ns": age }),
         Content::Reaped(zombie) => json!({ "zombie": zombie }),
+        Content::Ancestor => serde_json::Value::Null,
     };
     json!({
         "pid": row.pid,

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     parent::{Found, Parent},
+    process::Lineage,
     rolling::{Reap, Rolling},
     timeline::Timeline,
 };
@@ -41,6 +42,10 @@ pub(crate) struct Model {
     pub(crate) begin: i64,
     /// The present, ns since the epoch.
     pub(crate) now: i64,
+    /// The second up to which what is too old was forgotten.
+    expired: i64,
+    /// The last second that began.
+    ticked: i64,
     facts: RunFacts,
     /// Everything in scope.
     pub(crate) all: Rolling,
@@ -61,6 +66,8 @@ pub(crate) struct Model {
     pub(crate) aggregate: Aggregate,
     /// Autoreaped processes are listed, too.
     pub(crate) lists_autoreaped: bool,
+    /// The ancestors of parents, as far as they were looked for.
+    pub(crate) lineage: Arc<Lineage>,
     /// Counts each change: what has the same number looks the same.
     pub(crate) version: u64,
 }
@@ -86,6 +93,8 @@ impl Model {
             start: None,
             begin,
             now: begin,
+            expired: i64::MIN,
+            ticked: begin.div_euclid(SECOND),
             facts,
             all: Rolling::default(),
             parents: HashMap::new(),
@@ -100,6 +109,7 @@ impl Model {
             pids: None,
             aggregate: Aggregate::new(facts),
             lists_autoreaped: false,
+            lineage: Arc::default(),
             version: 0,
         }
     }
@@ -136,6 +146,7 @@ impl Model {
         self.found = old.found;
         self.lost = old.lost;
         self.pids = old.pids;
+        self.lineage = old.lineage;
         self.lists_autoreaped = old.lists_autoreaped;
         self.version = old.version + 1;
         // Who has zombies keeps its name and its cause.
@@ -151,12 +162,22 @@ impl Model {
         if now <= self.now {
             return;
         }
-        let is_new_second = now.div_euclid(SECOND) != self.now.div_euclid(SECOND);
-        self.now = now;
-        if is_new_second {
+        self.pass(now);
+        let second = now.div_euclid(SECOND);
+        if second > self.ticked {
+            self.ticked = second;
             self.version += 1;
-            self.expire();
             self.count_living();
+        }
+    }
+
+    /// It is that late, or later.
+    fn pass(&mut self, now: i64) {
+        self.now = self.now.max(now);
+        let second = self.now.div_euclid(SECOND);
+        if second > self.expired {
+            self.expired = second;
+            self.expire();
         }
     }
 
@@ -178,7 +199,7 @@ impl Model {
     pub(crate) fn zombie(&mut self, id: Option<TaskId>, zombie: &Zombie) {
         self.version += 1;
         let at = nanos(zombie.ts);
-        self.now = self.now.max(at);
+        self.pass(at);
         if let Some(id) = id {
             self.living.remove(&id);
         }
@@ -232,7 +253,7 @@ impl Model {
     pub(crate) fn unlisted(&mut self, ts: Timestamp, parent_key: ParentKey, zombie_ns: u64) {
         self.version += 1;
         let at = nanos(ts);
-        self.now = self.now.max(at);
+        self.pass(at);
         self.aggregate.unlisted(parent_key, zombie_ns);
         let bin = self.timeline.at(at);
         bin.gone += 1;
@@ -268,7 +289,7 @@ impl Model {
     /// These live, and no others.
     pub(crate) fn live(&mut self, ts: Timestamp, living: HashMap<TaskId, Alive>) {
         self.version += 1;
-        self.now = self.now.max(nanos(ts));
+        self.pass(nanos(ts));
         self.living = living;
         let pids: HashSet<u32> = self.living.values().map(|alive| alive.pid).collect();
         self.found.retain(|pid, _| pids.contains(pid));
@@ -325,10 +346,32 @@ impl Model {
 
     /// The command line of a parent.
     pub(crate) fn named(&mut self, key: ParentKey, cmdline: Option<&str>) {
-        if let Some(parent) = self.parents.get_mut(&key) {
-            parent.named(cmdline);
+        parent(&mut self.parents, key).named(cmdline);
+        self.version += 1;
+    }
+
+    /// The ancestors of parents.
+    pub(crate) fn descend(&mut self, lineage: Lineage) {
+        if *self.lineage != lineage {
+            self.lineage = Arc::new(lineage);
             self.version += 1;
         }
+    }
+
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        /// Of a parent and of a command, the summary has a group each.
+        const GROUP: usize = 1024;
+        const ZOMBIE: usize = size_of::<Zombie>() + 128;
+        const ALIVE: usize = size_of::<Alive>() + 128;
+        let parents = self.parents.values().map(|parent| &parent.rolling);
+        let containers = self.containers.values().map(|(_, rolling)| rolling);
+        let rolling = parents.chain(self.commands.values()).chain(containers);
+        rolling
+            .map(|rolling| rolling.bytes() + size_of::<Parent>() + GROUP)
+            .sum::<usize>()
+            + self.recent.len() * ZOMBIE
+            + self.living.len() * ALIVE
     }
 
     /// Why a living zombie is there: by a look at it or, for want of that, at another one of its parent.
