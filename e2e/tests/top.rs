@@ -1,5 +1,7 @@
 //! `zombie-trace top`, from the side of the one who sits at the terminal.
 
+mod storm;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -44,6 +46,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ];
     tests
         .into_iter()
+        .chain(storm::tests())
         .map(|test| test.unless(context::no_program(SH)))
         .collect()
 }
