@@ -187,15 +187,24 @@ impl Column {
     }
 }
 
+/// Whole command lines and names in a tree have at least that, at the cost of WHY.
+const LONG_NAME: usize = 28;
+const WHY_BESIDE_IT: usize = 26;
+
 /// The columns of a view that fit, each with its width.
 ///
 /// `is_whole`: names get the larger part of the room that is left.
 pub(crate) fn fitting(view: View, width: usize, is_whole: bool) -> Vec<(Column, usize)> {
     let mut columns = Column::of(view).to_vec();
+    let width_of = |column: Column| match column {
+        Column::Name if is_whole && view == View::Parents => LONG_NAME,
+        Column::Why if is_whole && view == View::Parents => WHY_BESIDE_IT,
+        column => column.width(),
+    };
     let needed = |columns: &[Column]| {
         columns
             .iter()
-            .map(|column| column.width() + 1)
+            .map(|column| width_of(*column) + 1)
             .sum::<usize>()
     };
     // The mark and a space stand in front.
@@ -207,11 +216,14 @@ pub(crate) fn fitting(view: View, width: usize, is_whole: bool) -> Vec<(Column, 
     }
     let mut spare = room.saturating_sub(needed(&columns));
     let lack = needed(&columns).saturating_sub(room);
+    // A long name gives half of it.
+    let of_name = (lack / 2).min(width_of(Column::Name) - Column::Name.width());
     let mut widths: Vec<_> = columns
         .iter()
         .map(|column| match column {
-            Column::Why => (*column, column.width().saturating_sub(lack)),
-            _ => (*column, column.width()),
+            Column::Why => (*column, width_of(*column).saturating_sub(lack - of_name)),
+            Column::Name => (*column, width_of(*column) - of_name),
+            _ => (*column, width_of(*column)),
         })
         .collect();
     let growing = widths
