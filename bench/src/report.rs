@@ -220,7 +220,7 @@ fn top(page: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(
         page,
         "## The live view\n\n\
-         For a minute, {parents} parents have a child about once a second each. `top` draws on a terminal \
+         For a minute, {parents} parents have a child about once a second each, and the scope is their tree. `top` draws on a terminal \
          of {COLUMNS}×{ROWS}; `-s` only counts, so the difference is the screen. *CPU* is the CPU time of \
          the program itself, user space and system calls, as a share of one CPU.\n\n\
          | | exits per second | CPU | bytes drawn per second | RSS, MiB |\n\

@@ -14,6 +14,7 @@ use ratatui::{
 
 use super::{
     data::{Lineage, Model, Process},
+    outside,
     state::{Action, Effect, Kind, Mode, SECTIONS, Table, Ui, View, Window, is_now, table},
     view::{self, Layout, Progress, Scene},
 };
@@ -591,6 +592,23 @@ fn a_filter_is_corrected_where_it_is_wrong() {
     seat.press(KeyCode::Esc);
     seat.press(KeyCode::Esc);
     assert!(seat.names().len() > 1);
+}
+
+#[test]
+fn the_copied_command_has_the_filter() {
+    let mut seat = Seat::new((80, 24));
+    seat.type_in("fparent~python zombie>1s\n");
+    let copied = |base: &str, is_replay| {
+        outside::equivalent(&seat.table.rows[0], &seat.ui.choice, base, is_replay)
+    };
+    assert_eq!(
+        copied("zombie-trace", false),
+        "zombie-trace -P 3436 -m 1ms --filter 'parent~python zombie>1s'"
+    );
+    assert_eq!(
+        copied("zombie-trace report x", true),
+        "zombie-trace report x --filter 'parent~python zombie>1s'"
+    );
 }
 
 #[test]

@@ -245,11 +245,17 @@ fn parents(model: &Model, choice: &Choice, add: Add<'_>) -> usize {
         let living = living.entry((alive.ppid, alive.parent_comm)).or_default();
         living.add(model, alive, window);
     }
+    let mut quick = 0;
     let mut groups: HashMap<Key, Group<'_>> = HashMap::new();
     for (key, parent) in &model.parents {
         let living = living.get(key).copied().unwrap_or_default();
         let sums = sums(model, choice, &parent.rolling);
         if living.count == 0 && sums.reaped == 0 && sums.autoreaped == 0 {
+            continue;
+        }
+        // Most of thousands of parents reap at once: they get no row.
+        if choice.grouping == Grouping::Pid && is_quick(choice, &sums, &living) {
+            quick += 1;
             continue;
         }
         let group_key = match choice.grouping {
@@ -281,9 +287,7 @@ fn parents(model: &Model, choice: &Choice, add: Add<'_>) -> usize {
             }
         }
     }
-    let mut quick = 0;
     for (key, group) in groups {
-        // Most of thousands of parents reap at once: they get no row.
         if is_quick(choice, &group.sums, &group.living) {
             quick += 1;
             continue;

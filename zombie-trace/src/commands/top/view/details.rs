@@ -253,7 +253,7 @@ fn group(canvas: &mut Canvas<'_>, scene: &Scene<'_>, row: &Row, figures: &Figure
 }
 
 /// What the row's process does, or the parent of the row's zombie: SIGCHLD, threads, ancestors.
-fn process<'a>(facts: &mut Vec<(&'a str, String)>, scene: &Scene<'_>, row: &Row, height: usize) {
+fn process(facts: &mut Vec<(&str, String)>, scene: &Scene<'_>, row: &Row, height: usize) {
     let pid = row.parent_process().map(|(pid, _)| pid);
     let Some(process) = scene.process.filter(|process| Some(process.pid) == pid) else {
         return;
