@@ -15,7 +15,7 @@ use super::{
     timeline::Timeline,
 };
 use crate::{
-    aggregate::{Aggregate, ParentKey, Quantile, RunFacts},
+    aggregate::{ParentKey, Quantile, RunFacts, Samples},
     container::Container,
     kernel::Backend,
     lifecycle::TaskId,
@@ -62,8 +62,8 @@ pub(crate) struct Model {
     alive: VecDeque<(i64, u64)>,
     pub(crate) lost: Lost,
     pub(crate) pids: Option<Pids>,
-    /// As the summary counts.
-    pub(crate) aggregate: Aggregate,
+    /// The exact times, as the summary has them.
+    times: Samples,
     /// Autoreaped processes are listed, too.
     pub(crate) lists_autoreaped: bool,
     /// The ancestors of parents, as far as they were looked for.
@@ -107,7 +107,7 @@ impl Model {
             alive: VecDeque::new(),
             lost: Lost::default(),
             pids: None,
-            aggregate: Aggregate::new(facts),
+            times: Samples::default(),
             lists_autoreaped: false,
             lineage: Arc::default(),
             version: 0,
@@ -204,7 +204,6 @@ impl Model {
             self.living.remove(&id);
         }
         self.found.remove(&zombie.pid);
-        self.aggregate.zombie(zombie, true);
         let key = self.parent_key(zombie.ppid, zombie.parent_comm);
         let bin = self.timeline.at(at);
         bin.gone += 1;
@@ -234,6 +233,9 @@ impl Model {
             is_measured: self.facts.is_measured(zombie),
             phases: zombie.phases.as_ref(),
         };
+        if reap.is_measured {
+            self.times.record(zombie.zombie_ns);
+        }
         self.all.reaped(&reap);
         if let Some(key) = key {
             let parent = parent(&mut self.parents, key);
@@ -254,7 +256,7 @@ impl Model {
         self.version += 1;
         let at = nanos(ts);
         self.pass(at);
-        self.aggregate.unlisted(parent_key, zombie_ns);
+        self.times.record(zombie_ns);
         let bin = self.timeline.at(at);
         bin.gone += 1;
         bin.max = bin.max.max(zombie_ns);
@@ -360,15 +362,13 @@ impl Model {
 
     /// About how much memory it takes.
     pub(crate) fn bytes(&self) -> usize {
-        /// Of a parent and of a command, the summary has a group each.
-        const GROUP: usize = 1024;
         const ZOMBIE: usize = size_of::<Zombie>() + 128;
         const ALIVE: usize = size_of::<Alive>() + 128;
         let parents = self.parents.values().map(|parent| &parent.rolling);
         let containers = self.containers.values().map(|(_, rolling)| rolling);
         let rolling = parents.chain(self.commands.values()).chain(containers);
         rolling
-            .map(|rolling| rolling.bytes() + size_of::<Parent>() + GROUP)
+            .map(|rolling| rolling.bytes() + size_of::<Parent>())
             .sum::<usize>()
             + self.recent.len() * ZOMBIE
             + self.living.len() * ALIVE
@@ -401,12 +401,12 @@ impl Model {
 
     /// 99 % of the exact zombie times of the run do not exceed it; as in the summary.
     pub(crate) fn p99(&self) -> Option<u64> {
-        self.aggregate.exact_times().quantile(Quantile::P99)
+        self.times.quantile(Quantile::P99)
     }
 
     /// The longest exact zombie time of the run.
     pub(crate) fn longest(&self) -> Option<u64> {
-        self.aggregate.exact_times().max()
+        self.times.max()
     }
 
     /// How long the run has taken, ns.
@@ -487,7 +487,10 @@ fn make_room<K: Clone + Eq + std::hash::Hash, V, R: Ord>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Cause, How, fixtures};
+    use crate::{
+        aggregate::Aggregate,
+        model::{Cause, How, fixtures},
+    };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
@@ -630,18 +633,23 @@ mod tests {
     #[test]
     fn figures_are_those_of_the_summary() {
         let mut model = started();
+        let mut aggregate = Aggregate::new(model.facts);
+        let mut zombie = |zombie: &Zombie| {
+            model.zombie(None, zombie);
+            aggregate.zombie(zombie, true);
+        };
         for number in 1..=100 {
-            model.zombie(None, &reaped(number, 7, 101, u64::from(number) * 1_000_000));
+            zombie(&reaped(number, 7, 101, u64::from(number) * 1_000_000));
         }
         let autoreaped = Zombie {
             how: How::Autoreap,
             zombie_ns: 0,
             ..reaped(1, 7, 101, 0)
         };
-        model.zombie(None, &autoreaped);
+        zombie(&autoreaped);
         // Its own children are in no row.
-        model.zombie(None, &reaped(500, 17, 101, 5));
-        let summary = model.aggregate.summary(
+        zombie(&reaped(500, 17, 101, 5));
+        let summary = aggregate.summary(
             crate::model::Counts::default(),
             at(102),
             std::time::Duration::from_secs(2),
@@ -650,6 +658,10 @@ mod tests {
         assert_eq!(total.reaped, summary.zombie_ns.count);
         assert_eq!(total.zombie_ns, summary.zombie_time_ns);
         assert_eq!(Some(total.max), summary.zombie_ns.max);
+        assert_eq!(
+            (model.p99(), model.longest()),
+            (summary.zombie_ns.p99, summary.zombie_ns.max)
+        );
         assert_eq!(summary.by_parent.len(), model.parents.len());
         let row = &summary.by_parent[0];
         let parent = &model.parents[&key(7)].rolling.total;
