@@ -11,6 +11,8 @@ mod report;
 mod soak;
 mod statistics;
 mod subject;
+mod terminal;
+mod top;
 mod tracefs;
 
 use std::{
@@ -42,7 +44,7 @@ struct Cli {
     /// Processes of a turn
     #[arg(long, default_value_t = 20_000)]
     processes: u64,
-    /// Only these tables (cost, programs, loads, scale, sustained, attach, syscalls)
+    /// Only these tables (cost, programs, loads, scale, sustained, top, attach, syscalls)
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// No benchmark, but so many minutes of storms, then starts and stops
@@ -111,6 +113,9 @@ fn run(cli: &Cli) -> Result<(), String> {
     }
     if wanted("sustained") {
         results.sustained = Some(bench.sustained()?);
+    }
+    if wanted("top") {
+        results.top = bench.top()?;
     }
     if wanted("attach") {
         results.attach = Some(bench.attach()?);

@@ -17,6 +17,7 @@ use crate::{
     run_load,
     statistics::median,
     subject::{self, Running, Subject},
+    top::TopRow,
 };
 
 /// All tables; one that was not asked for is empty.
@@ -32,6 +33,7 @@ pub(crate) struct Results {
     pub(crate) loads: Vec<LoadRow>,
     pub(crate) scale: Vec<ScaleRow>,
     pub(crate) sustained: Option<Sustained>,
+    pub(crate) top: Vec<TopRow>,
     pub(crate) attach: Option<Attach>,
 }
 
@@ -124,16 +126,17 @@ impl Results {
             loads: Vec::new(),
             scale: Vec::new(),
             sustained: None,
+            top: Vec::new(),
             attach: None,
         }
     }
 }
 
 pub(crate) struct Bench {
-    tracer: PathBuf,
+    pub(crate) tracer: PathBuf,
     load: PathBuf,
     directory: Directory,
-    rounds: usize,
+    pub(crate) rounds: usize,
     processes: u64,
     pub(crate) ours: Vec<Subject>,
     others: Vec<Subject>,
@@ -563,7 +566,7 @@ impl Drop for Directory {
     }
 }
 
-fn progress(table: &str, done: usize, of: usize) {
+pub(crate) fn progress(table: &str, done: usize, of: usize) {
     // Who does not look need not be told.
     let _ = writeln!(std::io::stderr(), "{table}: {}/{of}", done + 1);
 }

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use crate::{
     measure::{CostRow, Results},
     subject,
+    terminal::{COLUMNS, ROWS},
+    top::TopRow,
 };
 
 pub(crate) fn markdown(results: &Results) -> String {
@@ -55,6 +57,7 @@ fn write_page(page: &mut String, results: &Results) -> std::fmt::Result {
             sustained.rss_mib,
         )?;
     }
+    top(page, results)?;
     if let Some(attach) = &results.attach {
         writeln!(
             page,
@@ -205,6 +208,33 @@ fn scale(page: &mut String, results: &Results) -> std::fmt::Result {
             page,
             "| {} | {:.0} | {:.2} | {} | {:.0} |",
             row.zombies, row.kernel_ns, row.looks_percent, row.listed, row.stopping_ms
+        )?;
+    }
+    writeln!(page)
+}
+
+fn top(page: &mut String, results: &Results) -> std::fmt::Result {
+    let Some(TopRow { parents, .. }) = results.top.first() else {
+        return Ok(());
+    };
+    writeln!(
+        page,
+        "## The live view\n\n\
+         For a minute, {parents} parents have a child about once a second each, and the scope is their tree. `top` draws on a terminal \
+         of {COLUMNS}×{ROWS}; `-s` only counts, so the difference is the screen. *CPU* is the CPU time of \
+         the program itself, user space and system calls, as a share of one CPU.\n\n\
+         | | exits per second | CPU | bytes drawn per second | RSS, MiB |\n\
+         |---|---:|---:|---:|---:|"
+    )?;
+    for row in &results.top {
+        writeln!(
+            page,
+            "| {} | {:.0} | {:.2} % | {} | {:.1} |",
+            row.name,
+            row.per_second,
+            row.cpu_percent,
+            number(row.drawn_per_second, 0),
+            row.rss_mib,
         )?;
     }
     writeln!(page)

@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::bpf_stats::{self, Cost};
+use crate::{
+    bpf_stats::{self, Cost},
+    terminal::Terminal,
+};
 
 /// A tracer, and how it is run.
 pub(crate) struct Subject {
@@ -18,6 +21,14 @@ pub(crate) struct Subject {
     program: PathBuf,
     args: Vec<String>,
     count: Counting,
+    stage: Stage,
+}
+
+/// Where it writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    File,
+    Terminal,
 }
 
 /// Where the events that it has seen stand in its output.
@@ -55,6 +66,7 @@ pub(crate) fn ours(tracer: &Path) -> Vec<Subject> {
         program: tracer.to_owned(),
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         count,
+        stage: Stage::File,
     };
     vec![
         subject("zombie-trace -m 0", &["-m", "0"], Counting::Children),
@@ -71,6 +83,17 @@ pub(crate) fn ours(tracer: &Path) -> Vec<Subject> {
             Counting::None,
         ),
     ]
+}
+
+/// The live view, on a terminal.
+pub(crate) fn top(tracer: &Path) -> Subject {
+    Subject {
+        name: "zombie-trace top",
+        program: tracer.to_owned(),
+        args: vec!["top".into()],
+        count: Counting::None,
+        stage: Stage::Terminal,
+    }
 }
 
 /// Ours with every record.
@@ -95,6 +118,7 @@ pub(crate) fn others() -> (Vec<Subject>, Vec<String>) {
                     program: program.clone(),
                     args: args.iter().map(|arg| (*arg).to_owned()).collect(),
                     count: Counting::None,
+                    stage: Stage::File,
                 });
             }
         }
@@ -106,6 +130,7 @@ pub(crate) fn others() -> (Vec<Subject>, Vec<String>) {
             program,
             args: Vec::new(),
             count: Counting::Lines,
+            stage: Stage::File,
         }),
         None => skipped.push("exitsnoop: not installed (Debian package libbpf-tools)".into()),
     }
@@ -120,6 +145,7 @@ pub(crate) fn others() -> (Vec<Subject>, Vec<String>) {
                     program: program.clone(),
                     args: vec!["-e".into(), script.into()],
                     count,
+                    stage: Stage::File,
                 });
             }
         }
@@ -141,6 +167,7 @@ pub(crate) struct Running {
     child: Child,
     output: PathBuf,
     count: Counting,
+    terminal: Option<Terminal>,
 }
 
 /// What a tracer had used when it was stopped, and told.
@@ -154,6 +181,8 @@ pub(crate) struct Used {
     pub(crate) stopping: Duration,
     /// Our summary, if it is ours.
     pub(crate) summary: Option<Value>,
+    /// All that it has written.
+    pub(crate) text: String,
 }
 
 impl Subject {
@@ -163,18 +192,25 @@ impl Subject {
         let error = |error| format!("{}: {error}", self.name);
         let file = File::create(&output).map_err(error)?;
         let messages = directory.join("messages");
-        let child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(&self.args)
             .args(options)
             .stdin(Stdio::null())
             .stdout(file)
-            .stderr(File::create(&messages).map_err(error)?)
-            .spawn()
-            .map_err(error)?;
+            .stderr(File::create(&messages).map_err(error)?);
+        let terminal = match self.stage {
+            Stage::File => None,
+            Stage::Terminal => Some(Terminal::of(&mut command).map_err(error)?),
+        };
+        let child = command.spawn().map_err(error)?;
+        // It keeps our side of the terminal open.
+        drop(command);
         let mut running = Running {
             child,
             output,
             count: self.count,
+            terminal,
         };
         let deadline = Instant::now() + PATIENCE;
         while running.costs().is_empty() {
@@ -239,6 +275,11 @@ impl Running {
         memory_kib(&self.status(), "VmRSS:")
     }
 
+    /// How many bytes it has written to its terminal.
+    pub(crate) fn drawn(&self) -> usize {
+        self.terminal.as_ref().map_or(0, Terminal::written)
+    }
+
     /// Waits until it has nothing to do any more.
     pub(crate) fn settle(&self) {
         let deadline = Instant::now() + PATIENCE;
@@ -266,7 +307,10 @@ impl Running {
         if ended.code().is_none() {
             return Err(format!("a tracer ended with {ended}"));
         }
-        let text = fs::read_to_string(&self.output).unwrap_or_default();
+        let text = match self.terminal.take() {
+            Some(terminal) => terminal.text(),
+            None => fs::read_to_string(&self.output).unwrap_or_default(),
+        };
         let summary = text
             .lines()
             .last()
@@ -292,6 +336,7 @@ impl Running {
             rss_kib: memory_kib(&status, "VmRSS:"),
             stopping,
             summary,
+            text,
         })
     }
 }
@@ -333,6 +378,7 @@ mod tests {
                 child,
                 output: PathBuf::new(),
                 count: Counting::None,
+                terminal: None,
             };
             Err("something was lost".to_owned())
         };

@@ -41,6 +41,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("command::stdin-stdout", untouched_streams).unless(context::no_program(CAT)),
         Test::new("command::environment", untouched_environment)
             .unless(context::no_program("/bin/sh")),
+        Test::new("command::scheduling", scheduling),
         Test::new("command::text-to-stderr", text_to_stderr),
         Test::new("command::sigterm", || forwarded(libc::SIGTERM)),
         Test::new("command::sigint", || forwarded(libc::SIGINT)),
@@ -56,6 +57,28 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("command::in-pid-namespace", in_pid_namespace)
             .unless(context::no_program(UNSHARE)),
     ]
+}
+
+/// The tracer itself preempts nobody; the command's policy is the ordinary one. The policy is the 41st field
+/// of proc_pid_stat(5).
+fn scheduling() -> Outcome {
+    let policy = |stat: &str| -> Option<String> {
+        let fields = stat.rsplit_once(')')?.1;
+        Some(fields.split_whitespace().nth(38)?.to_owned())
+    };
+    let shell = ["sh", "-c", "read line </proc/self/stat; echo \"$line\""];
+    let run = Tracer::json([""; 0]).command(shell).run()?;
+    run.expect_code(0)?;
+    let of_command = policy(&String::from_utf8_lossy(&run.stdout));
+    ensure!(of_command.as_deref() == Some("0"), "{of_command:?}");
+    let running = Tracer::json([""; 0]).start()?;
+    let path = format!("/proc/{}/stat", running.pid());
+    let stat = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    running.stop()?.expect_code(0)?;
+    // SCHED_BATCH
+    let own = policy(&stat);
+    ensure!(own.as_deref() == Some("3"), "{own:?}: {stat}");
+    Ok(())
 }
 
 fn exit_status(command: &[&str], code: i32) -> Outcome {

@@ -28,6 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("options::timestamps", timestamps),
         Test::new("options::quiet", quiet),
         Test::new("options::all-off-by-default", all_off),
+        Test::new("options::filter", filter),
         Test::new("options::broken-pipe", broken_pipe),
         Test::new("options::terminal-of-40-columns", narrow_terminal),
         Test::new("options::stdout-json", stdout_json),
@@ -203,6 +204,43 @@ fn all_off() -> Outcome {
     } else {
         run.fail(format!("{counts:?}"))
     }
+}
+
+/// A filter decides what is listed, and changes no figure.
+fn filter() -> Outcome {
+    let run = |options: &[&str]| {
+        let mut puppet = puppet()?;
+        let tracer = of(&puppet)
+            .into_file("out.jsonl")
+            .args(["--json", "-a"])
+            .args(options)
+            .start()?;
+        perform(&mut puppet)?;
+        let run = tracer.stop()?;
+        run.expect_code(0)?;
+        let report = run.report()?;
+        let names = report.zombies().map(|line| line["comm"].clone());
+        let mut names: Vec<_> = names
+            .filter_map(|name| Some(name.as_str()?.to_owned()))
+            .collect();
+        names.sort();
+        let counts = ["exits", "reaped", "autoreaped"].map(|key| report.count(key));
+        ensure!(counts == [3, 2, 1], "{options:?}: {counts:?}");
+        Ok((names, report.start()["filter"]["conditions"].clone()))
+    };
+    for (conditions, listed) in [
+        ("exit>0", &["auto", "failed"][..]),
+        ("exit>0 zombie>0", &["failed"]),
+        ("comm~ai exit!=0", &["failed"]),
+        ("parent=no-such", &[]),
+    ] {
+        let (names, given) = run(&["--filter", conditions])?;
+        ensure!(names == listed, "{conditions}: {names:?}");
+        ensure!(given == conditions, "{conditions}: {given}");
+    }
+    let (names, given) = run(&[])?;
+    ensure!(names.len() == 3 && given.is_null(), "{names:?}, {given}");
+    Ok(())
 }
 
 /// `--json | head -1`: a quiet end, and status 0.

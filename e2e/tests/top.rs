@@ -1,5 +1,7 @@
 //! `zombie-trace top`, from the side of the one who sits at the terminal.
 
+mod storm;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -22,6 +24,7 @@ const COLUMNS: u16 = 80;
 pub(crate) fn tests() -> Vec<Test> {
     let tests = vec![
         Test::new("top::leak", leak),
+        Test::new("top::tree-and-details", tree_and_details),
         Test::new("top::quit", || ends(End::Key("q"))),
         Test::new("top::ctrl-c", || ends(End::Key("\x03"))),
         Test::new("top::sigterm", || ends(End::Signal(libc::SIGTERM))),
@@ -44,6 +47,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ];
     tests
         .into_iter()
+        .chain(storm::tests())
         .map(|test| test.unless(context::no_program(SH)))
         .collect()
 }
@@ -200,6 +204,28 @@ fn leak() -> Outcome {
     let summary = seat.ended(0)?;
     ensure!(summary.contains("lost"), "{summary}");
     Ok(())
+}
+
+/// The parent stands below its ancestors, and its threads are shown.
+fn tree_and_details() -> Outcome {
+    let leak = Leak::start("blocked")?;
+    let mut seat = Seat::start(&["--tree", &leak.tree()])?;
+    seat.wait("Fix: ")?;
+    seat.press("t")?;
+    seat.wait_for("its ancestors", |screen| {
+        let is_above = |line: &str| line.contains(&leak.tree()) && line.contains("└");
+        screen.lines().any(is_above)
+    })?;
+    seat.press("\r")?;
+    for part in [
+        "; blocks SIGCHLD",
+        "blocked by every thread",
+        &format!("zombie-trace ({})", leak.tree()),
+    ] {
+        seat.wait(part)?;
+    }
+    seat.press("q")?;
+    seat.ended(0).map(drop)
 }
 
 enum End {

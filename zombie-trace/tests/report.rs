@@ -444,6 +444,45 @@ fn a_byte_order_mark_is_no_damage() {
 }
 
 #[test]
+fn its_own_filter_chooses_who_is_listed_one_by_one() {
+    let files = Files::new();
+    let all = support::calm();
+    let parent = |pid: u64| {
+        all.zombies
+            .iter()
+            .filter(move |it| it.ppid == Some(pid as u32))
+    };
+    let longest = parent(4245).map(|it| it.zombie_ns).max().unwrap();
+    let above = parent(4245).filter(|it| it.zombie_ns > 60_000).count();
+    assert!(above > 3);
+    files.write("all", recording(&all));
+    let conditions = "ppid=4245 zombie>60us";
+    let (plain, some) = (
+        files.object(&["all"]),
+        files.object(&["all", "--filter", conditions]),
+    );
+    assert_eq!(some["conditions"], conditions);
+    assert_eq!(plain["conditions"], Value::Null);
+    for (key, value) in plain.as_object().unwrap() {
+        if !["conditions", "worst"].contains(&key.as_str()) {
+            assert_eq!(some[key], *value, "{key}");
+        }
+    }
+    let worst = some["worst"].as_array().unwrap();
+    assert_eq!(worst.len(), above.min(50));
+    assert!(worst.iter().all(|it| it["ppid"] == 4245));
+    assert_eq!(worst[0]["zombie_ns"], longest);
+    let csv = files.told(&["all", "--csv", "-", "--filter", conditions]);
+    assert_eq!(csv.lines().count(), 1 + above);
+    let text = files.told(&["all", "--filter", conditions]);
+    let title = format!("longest zombies with {conditions}");
+    assert!(text.contains(&title), "{text}");
+    let wrong = files.report(&["all", "--filter", "ppid=4245 zombie>60"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("column 18: "), "{}", stderr(&wrong));
+}
+
+#[test]
 fn a_filter_changes_the_list_and_nothing_else() {
     const MIN: u64 = 70_000;
     let files = Files::new();

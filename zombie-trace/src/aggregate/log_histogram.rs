@@ -68,6 +68,22 @@ impl<const B: u32> SparseHistogram<B> {
         }
     }
 
+    /// Takes out another one's numbers, which were taken in before.
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        for &(bucket, count) in &other.counts {
+            let found = self
+                .counts
+                .binary_search_by_key(&bucket, |(bucket, _)| *bucket);
+            if let Ok(at) = found {
+                let left = self.counts[at].1.saturating_sub(count);
+                match left {
+                    0 => drop(self.counts.remove(at)),
+                    left => self.counts[at].1 = left,
+                }
+            }
+        }
+    }
+
     fn add(&mut self, bucket: u16, count: u32) {
         match self
             .counts
@@ -170,6 +186,9 @@ mod tests {
         }
         let counts: u64 = sparse.buckets().map(|(_, count)| count).sum();
         assert_eq!(counts, 100);
+        sparse.subtract(&other);
+        assert_eq!((sparse.count(), sparse.permille(1000)), (50, Some(50)));
+        assert!(sparse.buckets().all(|(_, count)| count > 0));
     }
 
     #[test]

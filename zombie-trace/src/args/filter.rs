@@ -1,7 +1,7 @@
 use clap::Args;
 
 use crate::{
-    filter::{Filter, NameGlob},
+    filter::{Expression, Filter, NameGlob},
     value::TimeSpan,
 };
 
@@ -24,6 +24,17 @@ pub struct FilterArgs {
     #[arg(short, long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = TimeSpan::or_zero, help_heading = "Filters")]
     pub min: Option<TimeSpan>,
+
+    /// List only processes that meet these conditions, such as 'parent~nginx zombie>10ms'
+    ///
+    /// Conditions are separated by spaces, and all of them must hold. Each is a field, an operator and
+    /// a value. The fields comm, parent, cause, container and cgroup are text, with the operators =,
+    /// !=, ~ (contains) and !~. The fields pid, ppid, uid, exit and signal are numbers, with =, !=, <,
+    /// <=, > and >=. The field zombie is a time, with the same operators as a number: the zombie time
+    /// or, of a living zombie, its age. A value with spaces goes in double quotes. A condition about
+    /// something unknown does not hold.
+    #[arg(long = "filter", value_name = "CONDITIONS", help_heading = "Filters")]
+    pub conditions: Option<Expression>,
 }
 
 impl From<&FilterArgs> for Filter {
@@ -34,6 +45,7 @@ impl From<&FilterArgs> for Filter {
             failed: args.failed,
             min: args.min,
             autoreaped: false,
+            conditions: args.conditions.clone().unwrap_or_default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use thiserror::Error;
 
 use crate::{
-    model::{Alive, Cause, Zombie},
+    model::{Alive, Cause, Comm, Dying, Zombie},
     value::TimeSpan,
 };
 
@@ -127,8 +127,10 @@ pub struct Subject<'a> {
     pub comm: Option<Cow<'a, str>>,
     /// Its parent.
     pub ppid: Option<u32>,
-    /// The parent's command name or command line.
+    /// The parent's command name.
     pub parent: Option<Cow<'a, str>>,
+    /// The parent's command line. A condition about the parent is about both.
+    pub parent_cmdline: Option<&'a str>,
     /// The zombie time or, so far, the age, in ns.
     pub zombie_ns: Option<u64>,
     /// Why it lingers.
@@ -152,6 +154,7 @@ impl<'a> From<&'a Zombie> for Subject<'a> {
             comm: Some(zombie.comm.to_str()),
             ppid: zombie.ppid,
             parent: zombie.parent_comm.as_ref().map(|comm| comm.to_str()),
+            parent_cmdline: None,
             zombie_ns: Some(zombie.zombie_ns),
             cause: zombie.cause,
             container: zombie.container.as_ref().map(|container| container.name()),
@@ -170,6 +173,7 @@ impl<'a> From<&'a Alive> for Subject<'a> {
             comm: Some(alive.comm.to_str()),
             ppid: alive.ppid,
             parent: alive.parent_comm.as_ref().map(|comm| comm.to_str()),
+            parent_cmdline: None,
             zombie_ns: Some(alive.age_ns),
             cause: alive.cause,
             container: alive.container.as_ref().map(|container| container.name()),
@@ -177,6 +181,20 @@ impl<'a> From<&'a Alive> for Subject<'a> {
             uid: Some(alive.uid),
             exit_code: alive.exit_code,
             signal: alive.signal,
+        }
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// A dying process, and its parent's name. It has no zombie time yet.
+    pub(super) fn dying(dying: &'a Dying, parent: Option<&'a Comm>) -> Self {
+        Self {
+            pid: Some(dying.pid),
+            comm: Some(dying.comm.to_str()),
+            ppid: dying.ppid,
+            parent: parent.map(Comm::to_str),
+            signal: dying.signal,
+            ..Self::default()
         }
     }
 }
@@ -206,16 +224,17 @@ impl Condition {
             Field::Signal => subject.signal.map(u64::from),
             _ => None,
         };
-        let text = match self.field {
-            Field::Comm => subject.comm.as_deref(),
-            Field::Parent => subject.parent.as_deref(),
-            Field::Cause => subject.cause.map(Cause::code),
-            Field::Container => subject.container,
-            Field::Cgroup => subject.cgroup,
-            _ => None,
+        let texts = match self.field {
+            Field::Comm => [subject.comm.as_deref(), None],
+            Field::Parent => [subject.parent.as_deref(), subject.parent_cmdline],
+            Field::Cause => [subject.cause.map(Cause::code), None],
+            Field::Container => [subject.container, None],
+            Field::Cgroup => [subject.cgroup, None],
+            _ => [None, None],
         };
-        match (&self.value, number, text) {
-            (Value::Number(wanted), Some(number), _) => match self.operator {
+        let mut texts = texts.into_iter().flatten().peekable();
+        match (&self.value, number) {
+            (Value::Number(wanted), Some(number)) => match self.operator {
                 Operator::Equal => number == *wanted,
                 Operator::NotEqual => number != *wanted,
                 Operator::Less => number < *wanted,
@@ -224,11 +243,11 @@ impl Condition {
                 Operator::AtLeast => number >= *wanted,
                 Operator::Contains | Operator::ContainsNot => false,
             },
-            (Value::Text(wanted), _, Some(text)) => match self.operator {
-                Operator::Equal => text == wanted,
-                Operator::NotEqual => text != wanted,
-                Operator::Contains => text.contains(wanted.as_str()),
-                Operator::ContainsNot => !text.contains(wanted.as_str()),
+            (Value::Text(wanted), _) if texts.peek().is_some() => match self.operator {
+                Operator::Equal => texts.any(|text| text == wanted),
+                Operator::NotEqual => texts.all(|text| text != wanted),
+                Operator::Contains => texts.any(|text| text.contains(wanted.as_str())),
+                Operator::ContainsNot => texts.all(|text| !text.contains(wanted.as_str())),
                 _ => false,
             },
             _ => false,
@@ -430,6 +449,24 @@ mod tests {
         };
         assert!(parse("parent~\"node server\"").matches(&subject));
         assert!(!parse("parent~\"node x\"").matches(&subject));
+    }
+
+    #[test]
+    fn a_parent_has_a_name_and_a_command_line() {
+        let subject = Subject {
+            parent: Some("node".into()),
+            parent_cmdline: Some("/usr/bin/node server.js"),
+            ..Subject::default()
+        };
+        for (text, expected) in [
+            ("parent=node", true),
+            ("parent~server", true),
+            ("parent!=node", false),
+            ("parent!~server", false),
+            ("parent!~python", true),
+        ] {
+            assert_eq!(parse(text).matches(&subject), expected, "{text}");
+        }
     }
 
     #[test]

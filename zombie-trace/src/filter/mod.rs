@@ -29,6 +29,8 @@ pub struct Filter {
     pub min: Option<TimeSpan>,
     /// Autoreaped processes too.
     pub autoreaped: bool,
+    /// Only processes that meet these conditions.
+    pub conditions: Expression,
 }
 
 impl Filter {
@@ -41,6 +43,7 @@ impl Filter {
             parent_comm: globs(&self.parent_comm),
             failed: self.failed,
             all: self.autoreaped,
+            conditions: (!self.conditions.is_empty()).then(|| self.conditions.to_string()),
         }
     }
 
@@ -51,7 +54,7 @@ impl Filter {
             zombie.parent_comm.as_ref(),
             zombie.failed(),
             zombie.zombie_ns,
-        );
+        ) && self.meets(|| zombie.into());
         match (asked_for, zombie.autoreaped() && !self.autoreaped) {
             (true, false) => Listing::Listed,
             (true, true) => Listing::Autoreaped,
@@ -72,7 +75,7 @@ impl Filter {
             alive.parent_comm.as_ref(),
             failed,
             alive.age_ns,
-        )
+        ) && self.meets(|| alive.into())
     }
 
     /// Whether a dying process is listed; `parent_comm` is its parent's name. It has no zombie time, and
@@ -80,6 +83,12 @@ impl Filter {
     pub fn passes_dying(&self, dying: &Dying, parent_comm: Option<&Comm>) -> bool {
         let any = u64::MAX;
         self.matches(&dying.comm, parent_comm, dying.signal.is_some(), any)
+            && self.meets(|| Subject::dying(dying, parent_comm))
+    }
+
+    /// Whether the conditions hold. Without any, nothing is looked at.
+    fn meets<'a>(&self, subject: impl FnOnce() -> Subject<'a>) -> bool {
+        self.conditions.is_empty() || self.conditions.matches(&subject())
     }
 
     fn matches(&self, comm: &Comm, parent: Option<&Comm>, failed: bool, zombie_ns: u64) -> bool {

@@ -79,12 +79,19 @@ pub struct FilterLine {
     pub failed: bool,
     /// `--all`: autoreaped processes, too.
     pub all: bool,
+    /// `--filter`, as it was given.
+    #[serde(default)]
+    pub conditions: Option<String>,
 }
 
 impl FilterLine {
     /// Whether zombies can be left out of the list.
     pub fn leaves_out_zombies(&self) -> bool {
-        self.min_ns > 0 || !self.comm.is_empty() || !self.parent_comm.is_empty() || self.failed
+        self.min_ns > 0
+            || !self.comm.is_empty()
+            || !self.parent_comm.is_empty()
+            || self.failed
+            || self.conditions.is_some()
     }
 }
 

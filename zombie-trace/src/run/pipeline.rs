@@ -643,15 +643,14 @@ impl Pipeline {
     fn report_lingering(&mut self, census: &Census<'_>) -> io::Result<()> {
         let own = self.host.own_pid();
         let old = census.zombies.iter().filter(|one| {
-            one.alive.age_ns >= self.alive_after_ns
-                && (own.is_none() || one.alive.ppid != own)
-                && self.filter.passes_alive(&one.alive)
+            one.alive.age_ns >= self.alive_after_ns && (own.is_none() || one.alive.ppid != own)
         });
         let old = old.map(|one| {
             one.alive
                 .clone()
                 .because(self.found.get(&one.id).map(|found| &found.diagnosis))
         });
+        let old = old.filter(|alive| self.filter.passes_alive(alive));
         let mut due = self.lingering.due(LingeringParent::of(old));
         if due.is_empty() || !self.sink.has_room() {
             return Ok(());
@@ -756,6 +755,7 @@ impl Pipeline {
             of_command.filter(|(its_pid, its_comm, _)| (pid, comm) == (*its_pid, *its_comm));
         if let Some(cmdline) = read.as_ref().or(of_command.map(|(.., cmdline)| cmdline)) {
             self.aggregate.named(parent, cmdline);
+            self.sink.named(parent, cmdline);
         }
     }
 

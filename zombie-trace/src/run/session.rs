@@ -35,7 +35,7 @@ use crate::{
         deadline::{Deadline, END},
         privilege::raised,
         proc::{Findings, Proc, Unended},
-        thread_cpu_time,
+        scheduling, thread_cpu_time,
     },
 };
 
@@ -137,6 +137,7 @@ pub(crate) struct Session<K = Tracer, R = RecordSource> {
 impl Session {
     /// Takes in what there was before the hooks.
     pub(crate) fn new(pipeline: Pipeline, mut tracer: Tracer, warn: Warn) -> anyhow::Result<Self> {
+        scheduling::preempt_nobody();
         let source = RecordSource::new(tracer.take_ring_buffer()?)
             .context("cannot wait for the ring buffer")?;
         // What /proc can't show is said once.

@@ -41,7 +41,7 @@ pub use metrics::Metrics;
 pub(crate) use watched::Watched;
 
 use crate::{
-    aggregate::{Interval, Summary},
+    aggregate::{Interval, ParentKey, Summary},
     lifecycle::{LingeringParent, Standing, TaskId},
     model::{Alive, Dying, Loss, Running, Start, Unlisted, Zombie},
 };
@@ -58,6 +58,8 @@ pub trait Sink {
     fn identified(&mut self, _: TaskId, zombie: &Zombie) -> io::Result<()> {
         self.zombie(zombie)
     }
+    /// The command line of a parent was read. Its owner can set it to anything.
+    fn named(&mut self, _parent: ParentKey, _cmdline: &str) {}
     /// Whether [`lingering`](Self::lingering) is of use.
     fn wants_lingering(&self) -> bool {
         false

@@ -2,7 +2,7 @@ use std::io;
 
 use super::Sink;
 use crate::{
-    aggregate::{Interval, Summary},
+    aggregate::{Interval, ParentKey, Summary},
     lifecycle::{LingeringParent, Standing, TaskId},
     model::{Alive, Dying, Loss, Running, Start, Unlisted, Zombie},
 };
@@ -39,6 +39,11 @@ impl Sink for Watched {
 
     fn identified(&mut self, id: TaskId, zombie: &Zombie) -> io::Result<()> {
         self.both(|sink| sink.identified(id, zombie))
+    }
+
+    fn named(&mut self, parent: ParentKey, cmdline: &str) {
+        self.watcher.named(parent, cmdline);
+        self.output.named(parent, cmdline);
     }
 
     fn wants_lingering(&self) -> bool {

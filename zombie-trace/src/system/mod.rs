@@ -16,6 +16,7 @@ mod places;
 pub mod privilege;
 pub mod proc;
 mod release;
+pub(crate) mod scheduling;
 mod sysctl;
 #[cfg(feature = "cli")]
 pub(crate) mod users;

@@ -136,13 +136,19 @@ impl Cycles {
     fn run(self, size: u64, cycle: impl Fn(Method, u64)) -> u64 {
         let workers = self.workers.max(1);
         if workers == 1 {
-            return self.work(self.count, self.rate, size, &cycle);
+            let rate = self.rate.map(|rate| rate as f64);
+            return self.work(self.count, rate, size, &cycle);
         }
         let (mut reader, writer) = io::pipe().expect("a pipe");
-        for _ in 0..workers {
+        for number in 0..workers {
             let mut writer = &writer;
             fork_into(|| {
-                let rate = self.rate.map(|rate| rate / workers);
+                // Spread over the time that one of their cycles may take.
+                if let Some(rate) = self.rate {
+                    let late = (number * size) as f64 / rate as f64;
+                    std::thread::sleep(Duration::from_secs_f64(late));
+                }
+                let rate = self.rate.map(|rate| rate as f64 / workers as f64);
                 let made = self.work(self.count / workers, rate, size, &cycle);
                 // Less than PIPE_BUF: in one piece.
                 writer
@@ -161,7 +167,7 @@ impl Cycles {
         made + workers
     }
 
-    fn work(self, count: u64, rate: Option<u64>, size: u64, cycle: impl Fn(Method, u64)) -> u64 {
+    fn work(self, count: u64, rate: Option<f64>, size: u64, cycle: impl Fn(Method, u64)) -> u64 {
         let begin = Instant::now();
         let limit = self.seconds.map(Duration::from_secs);
         let mut made = 0;
@@ -177,7 +183,7 @@ impl Cycles {
             cycle(self.spawn, size.min(left));
             made += size.min(left);
             if let Some(rate) = rate {
-                let due = Duration::from_secs_f64(made as f64 / rate as f64);
+                let due = Duration::from_secs_f64(made as f64 / rate);
                 let early = due.saturating_sub(begin.elapsed());
                 // Shorter sleeps are not exact.
                 if early > Duration::from_millis(1) {

@@ -2,6 +2,7 @@
 
 mod args;
 mod pace;
+pub(crate) mod threads;
 mod watch;
 
 use std::{
@@ -18,10 +19,7 @@ use self::watch::{LISTED, Reaping, Watch};
 pub use args::InspectArgs;
 
 use crate::{
-    cause::{
-        self, Disposition, Facts, ParentFacts, Rivals, State, ThreadFacts, Wait, WaitTarget,
-        diagnose,
-    },
+    cause::{self, Facts, ParentFacts, State, ThreadFacts, diagnose},
     container::{Container, Runtime},
     exit_code::ExitCode,
     lifecycle::Lifecycle,
@@ -283,29 +281,11 @@ fn about_parent(
     {
         line(text, "container", &told(&container));
     }
-    let disposition = match parent.sigchld {
-        Disposition::Default => "default action: nothing happens",
-        Disposition::Ignore => "ignored",
-        Disposition::Handler => "handled",
-    };
-    let pending = if parent.pending { ", pending" } else { "" };
-    line(text, "SIGCHLD", &format!("{disposition}{pending}"));
-    let blocking = parent
-        .threads
-        .iter()
-        .filter(|thread| thread.blocks_sigchld)
-        .count();
-    let blocked = match blocking {
-        0 => "by no thread".to_owned(),
-        all if all == parent.threads.len() => "by every thread".to_owned(),
-        some => format!("by {some} of {} threads", parent.threads.len()),
-    };
-    line(text, "blocked", &blocked);
-    let mut threads: Vec<_> = parent.threads.iter().collect();
-    threads.sort_by_key(|thread| rank(thread, parent.pid));
-    for (index, thread) in threads.iter().take(LISTED).enumerate() {
+    line(text, "SIGCHLD", &threads::disposition(parent));
+    line(text, "blocked", &threads::blocked(parent));
+    for (index, thread) in threads::of(parent, proc, LISTED).iter().enumerate() {
         let name = if index == 0 { "threads" } else { "" };
-        line(text, name, &doing(thread, parent, proc));
+        line(text, name, thread);
     }
     if parent.threads.len() > LISTED {
         line(
@@ -314,88 +294,14 @@ fn about_parent(
             &format!("… and {} more", parent.threads.len() - LISTED),
         );
     }
-    if let Some(rivals) = cause::rivals(parent) {
-        line(text, "beware", &rivalry(&rivals, parent, proc));
+    if let Some(rivalry) = threads::rivalry(parent, proc) {
+        line(text, "beware", &rivalry);
     }
     let zombies = match zombies {
         1 => "1 zombie".to_owned(),
         zombies => format!("{zombies} zombies"),
     };
     line(text, "children", &format!("{living} alive, {zombies}"));
-}
-
-fn rivalry(rivals: &Rivals, parent: &ParentFacts, proc: &Proc) -> String {
-    let child = match rivals.target {
-        WaitTarget::Pid(pid) => numbered(pid, parent, proc),
-        WaitTarget::Pidfd(pid) => format!("process {pid}"),
-        WaitTarget::Any | WaitTarget::Group(_) => "its child".to_owned(),
-    };
-    let Rivals { taker, loser, .. } = rivals;
-    format!(
-        "thread {taker} waits for any child and can reap {child} first; the wait of thread {loser} for it \
-         then fails (ECHILD)"
-    )
-}
-
-/// Threads that wait for children come first, then those that run, then the main thread.
-fn rank(thread: &ThreadFacts, pid: u32) -> (u8, u32) {
-    let rank = match (&thread.wait, thread.state) {
-        (Wait::For { .. } | Wait::Foreign, _) => 0,
-        (_, State::Runnable) => 1,
-        _ if thread.tid == pid => 2,
-        (_, State::Uninterruptible) => 3,
-        _ => 4,
-    };
-    (rank, thread.tid)
-}
-
-/// A process as `parent` numbers it: by our number, if it is a child that is there.
-fn numbered(number: u32, parent: &ParentFacts, proc: &Proc) -> String {
-    if parent.pid_level == 0 {
-        return format!("process {number}");
-    }
-    let ours = proc
-        .children(parent.pid)
-        .ok()
-        .and_then(|(living, zombies)| {
-            let children = [living, zombies].concat();
-            proc.numbered(number, parent.pid_level, &children)
-        });
-    match ours {
-        Some(pid) => format!("process {pid} ({number} in its own pid namespace)"),
-        None => format!("process {number} of its own pid namespace"),
-    }
-}
-
-fn doing(thread: &ThreadFacts, parent: &ParentFacts, proc: &Proc) -> String {
-    let state = match thread.state {
-        State::Runnable if thread.starved => "could run, but gets no CPU (R)",
-        State::Runnable => "runs (R)",
-        State::Sleeping => "sleeps (S)",
-        State::Uninterruptible => "sleeps uninterruptibly (D)",
-        State::Stopped => "is stopped (T)",
-        State::TracingStop => "is stopped by a tracer (t)",
-        State::Other => "is in some other state",
-    };
-    let place = match (&thread.wait, &thread.wchan) {
-        (Wait::For { target, .. }, _) => match target {
-            WaitTarget::Any => ", waiting for any child".to_owned(),
-            WaitTarget::Pid(pid) => format!(", waiting for {}", numbered(*pid, parent, proc)),
-            WaitTarget::Group(0) => ", waiting for its process group".to_owned(),
-            WaitTarget::Group(group) if parent.pid_level > 0 => {
-                format!(", waiting for process group {group} of its own pid namespace")
-            }
-            WaitTarget::Group(group) => format!(", waiting for process group {group}"),
-            WaitTarget::Pidfd(pid) => format!(", waiting for process {pid} by a pidfd"),
-        },
-        (Wait::Unreadable(why), _) => format!("; its system call can't be read {why}"),
-        (_, Some(function)) => format!(" in {function}"),
-        (_, None) => String::new(),
-    };
-    let name = proc
-        .thread_comm(parent.pid, thread.tid)
-        .map_or_else(String::new, |comm| format!(" ({})", printable(&comm)));
-    format!("{}{name} {state}{place}", thread.tid)
 }
 
 /// What shows more, for the shell.

@@ -2,7 +2,6 @@ use clap::Args;
 
 use crate::{
     args::{ColorArgs, Files, FilterArgs, GateArgs, OfNow, ScopeArgs},
-    filter::Expression,
     value::TimeSpan,
 };
 
@@ -36,12 +35,6 @@ pub struct PsArgs {
     /// Which of them are listed.
     #[command(flatten)]
     pub filter: FilterArgs,
-
-    /// List only zombies for which these conditions hold, such as 'zombie>1m cause~sigchld'
-    ///
-    /// The conditions are those of top: 'zombie-trace top --help' has the list.
-    #[arg(long = "filter", value_name = "CONDITIONS", help_heading = "Filters")]
-    pub conditions: Option<Expression>,
 
     /// List every zombie, not just the ten oldest of each parent
     #[arg(long, help_heading = "Output")]

@@ -21,7 +21,7 @@ use crate::{
     cause::{Facts, History, diagnose},
     commands::gates::Gates,
     exit_code::ExitCode,
-    filter::{Expression, Filter, Subject},
+    filter::Filter,
     gate::Figures,
     lifecycle::Lifecycle,
     model::{Comm, Diagnosis, Dying},
@@ -188,8 +188,7 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
         if parent.is_none() {
             alive.parent_comm = None;
         }
-        let meets = |conditions: &Expression| conditions.matches(&Subject::from(&alive));
-        if filter.passes_alive(&alive) && args.conditions.as_ref().is_none_or(meets) {
+        if filter.passes_alive(&alive) {
             let cmdline = alive.ppid.zip(alive.parent_comm).and_then(|parent| {
                 let read = || proc::command_line(parent.0, parent.1).map(Arc::from);
                 cmdlines.entry(parent).or_insert_with(read).clone()

@@ -2,7 +2,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::args::{ColorArgs, Files, GateArgs, OfRecordings, TableArgs};
+use crate::{
+    args::{ColorArgs, Files, GateArgs, OfRecordings, TableArgs},
+    filter::Expression,
+};
 
 const REPORT_EXAMPLES: &str = "\
 Examples:
@@ -11,6 +14,7 @@ Examples:
   zombie-trace report run.zst --by cause --top 3
   zombie-trace report run.zst --perfetto run.json
   zombie-trace report run.zst --csv - | sort -t, -k11n | tail
+  zombie-trace report run.zst --filter 'parent~nginx zombie>10ms'
   zombie-trace report --fail-if 'p99>50ms' host*.zst
 
 Exit status:
@@ -26,6 +30,15 @@ pub struct ReportArgs {
     /// Recordings: what record or --json -o FILE wrote, or '-' for standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+
+    /// List only processes that meet these conditions, such as 'parent~nginx zombie>10ms'
+    ///
+    /// The conditions are those of a run: 'zombie-trace --help' explains them. They decide which
+    /// processes are in the list of the longest zombies, in the list of processes that did not end,
+    /// in the rows of --csv, in the trace of --perfetto, and drawn as dots in the page of --html. All
+    /// figures, tables and conditions of --fail-if are about all processes.
+    #[arg(long = "filter", value_name = "CONDITIONS", help_heading = "Filters")]
+    pub conditions: Option<Expression>,
 
     /// Write a page for a browser, in one file
     #[arg(long, value_name = "FILE", help_heading = "Output")]

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     aggregate::{Aggregate, ParentKey, RunFacts, Samples, Summary, ZombieTimes},
     container::Container,
+    filter::Filter,
     kernel::Backend,
     model::{Alive, Cause, Comm, Counts, FilterLine, Lost, Start, Unlisted, Zombie},
     recording::{Line, RecordedInterval, Recording},
@@ -50,6 +51,8 @@ pub(crate) struct ReportCollector {
     /// known.
     filtered_times: Option<Samples>,
     end: Option<Timestamp>,
+    /// Which processes are listed one by one.
+    filter: Filter,
 }
 
 /// One of the runs, while it is read.
@@ -86,11 +89,23 @@ impl Default for ReportCollector {
             summed: Default::default(),
             filtered_times: Some(Samples::default()),
             end: Default::default(),
+            filter: Filter {
+                autoreaped: true,
+                ..Filter::default()
+            },
         }
     }
 }
 
 impl ReportCollector {
+    /// One that lists only some processes. Figures are about all of them.
+    pub(crate) fn new(filter: Filter) -> Self {
+        Self {
+            filter,
+            ..Self::default()
+        }
+    }
+
     /// A run starts.
     pub(crate) fn begin(&mut self, start: Option<&Start>) -> RunCollector {
         let facts = RunFacts {
@@ -119,7 +134,9 @@ impl ReportCollector {
             // No zombie yet.
             Line::Alive(alive) if !alive.is_reapable() => {
                 run.at(alive.ts);
-                self.unended.leader_ended(self.runs.len(), alive);
+                if self.filter.passes_alive(alive) {
+                    self.unended.leader_ended(self.runs.len(), alive);
+                }
             }
             Line::Alive(alive) => {
                 run.at(alive.ts);
@@ -127,7 +144,10 @@ impl ReportCollector {
             }
             Line::Dying(dying) => {
                 run.at(dying.ts);
-                self.unended.dying(self.runs.len(), dying);
+                // The line does not have its parent's name.
+                if self.filter.passes_dying(dying, None) {
+                    self.unended.dying(self.runs.len(), dying);
+                }
             }
             Line::Unlisted(unlisted) => self.unlisted(run, unlisted),
             Line::Loss(loss) => {
@@ -150,7 +170,9 @@ impl ReportCollector {
         aggregate.zombie(zombie, true);
         if !zombie.autoreaped() {
             run.listed += u64::from(!zombie.pre_existing());
-            self.worst.zombie(zombie);
+            if self.filter.passes(zombie) {
+                self.worst.zombie(zombie);
+            }
         }
         let begin = end.saturating_sub(zombie.zombie_ns);
         self.timeline.existed(begin, end);
@@ -163,8 +185,10 @@ impl ReportCollector {
                 zombie.cause,
                 |lanes, row| lanes.add(row, begin, end, is_reaped),
             );
-            self.dots
-                .add(end, zombie.zombie_ns, false, || Dot::of_zombie(zombie, end));
+            if self.filter.passes(zombie) {
+                self.dots
+                    .add(end, zombie.zombie_ns, false, || Dot::of_zombie(zombie, end));
+            }
         }
         if zombie.pre_existing() {
             run.counts.pre_existing += 1;
@@ -274,7 +298,6 @@ impl ReportCollector {
         };
         let is_summed = times_from != TimesFrom::Zombies && run.summary.is_some();
         for alive in &left {
-            self.worst.alive(alive);
             let begin = end.saturating_sub(alive.age_ns);
             self.timeline.existed(begin, end);
             self.lanes(
@@ -284,8 +307,11 @@ impl ReportCollector {
                 alive.cause,
                 |lanes, row| lanes.add(row, begin, end, false),
             );
-            self.dots
-                .add(end, alive.age_ns, true, || Dot::of_alive(alive, end));
+            if self.filter.passes_alive(alive) {
+                self.worst.alive(alive);
+                self.dots
+                    .add(end, alive.age_ns, true, || Dot::of_alive(alive, end));
+            }
             let aggregate = run.filtered.as_deref_mut().unwrap_or(&mut self.aggregate);
             // The summary counts them.
             if !is_summed {
@@ -405,6 +431,7 @@ impl ReportCollector {
             error_ns: self.error_ns,
             breakdown,
             times,
+            conditions: self.filter.line().conditions,
             worst: self.worst.into_zombies(),
             gates: Vec::new(),
             lanes: self.lanes,

@@ -21,6 +21,8 @@ pub(crate) struct Report {
     pub(crate) breakdown: Option<Breakdown>,
     /// The exact zombie times; `None` if only those of the summary are known.
     pub(crate) times: Option<Samples>,
+    /// Which processes are listed one by one; `None` for all.
+    pub(crate) conditions: Option<String>,
     /// The longest first.
     pub(crate) worst: Vec<Long>,
     /// What became of the conditions.

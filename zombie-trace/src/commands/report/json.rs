@@ -23,6 +23,8 @@ struct Object<'a> {
     histogram: Vec<[u64; 3]>,
     /// Where the zombie time went.
     phases: &'a Option<Breakdown>,
+    /// `--filter`: which processes are listed one by one.
+    conditions: Option<&'a str>,
     worst: Vec<Dated<'a, Long>>,
     /// Processes that were killed or began to exit, and did not come to their end.
     dying: Vec<Dated<'a, Dying>>,
@@ -67,6 +69,7 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         summary: &report.summary,
         histogram: histogram.collect(),
         phases: &report.breakdown,
+        conditions: report.conditions.as_deref(),
         worst: worst
             .map(|zombie| Dated {
                 ts: match zombie {

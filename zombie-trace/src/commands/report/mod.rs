@@ -31,6 +31,7 @@ pub(crate) use content::{Report, Run, TimesFrom};
 use crate::{
     commands::gates::Gates,
     exit_code::ExitCode,
+    filter::Filter,
     gate::{Figures, Judged},
     recording::{Identity, Line, Recording},
     sink::{Encoded, Look, Output},
@@ -109,7 +110,12 @@ fn warn_of_copies(args: &ReportArgs, recordings: &[Recording]) {
 
 /// Reads all of them, and writes the rows and the trace meanwhile.
 fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report> {
-    let mut collector = ReportCollector::default();
+    let filter = Filter {
+        autoreaped: true,
+        conditions: args.conditions.clone().unwrap_or_default(),
+        ..Filter::default()
+    };
+    let mut collector = ReportCollector::new(filter.clone());
     let mut csv = match &args.csv {
         Some(path) => {
             let problem = || format!("cannot write to --csv {}", path.display());
@@ -134,7 +140,9 @@ fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report>
         let mut run = collector.begin(recording.start());
         for line in recording.by_ref() {
             let line = line?;
-            if let Line::Zombie(zombie) = &line {
+            if let Line::Zombie(zombie) = &line
+                && filter.passes(zombie)
+            {
                 if let Some((csv, path, _)) = &mut csv {
                     csv.zombie(zombie)
                         .with_context(|| format!("cannot write to --csv {path}"))?;
@@ -151,7 +159,7 @@ fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report>
         let (left, end) = collector.end(run, &recording);
         if let Some((mut perfetto, path, replacement)) = perfetto.take() {
             let problem = || format!("cannot write to --perfetto {}", path.display());
-            for alive in &left {
+            for alive in left.iter().filter(|alive| filter.passes_alive(alive)) {
                 perfetto.alive(alive, end).with_context(problem)?;
             }
             perfetto.finish().with_context(problem)?;

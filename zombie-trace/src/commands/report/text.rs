@@ -31,7 +31,11 @@ pub(super) fn write(
         }
     }
     if !report.worst.is_empty() {
-        writeln!(out, "\n{}", heading("longest zombies", look))?;
+        let title = match &report.conditions {
+            Some(conditions) => format!("longest zombies with {}", visible(conditions)),
+            None => "longest zombies".to_owned(),
+        };
+        writeln!(out, "\n{}", heading(&title, look))?;
         let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
         let table = Table::new(look, true, zone);
         write!(out, "{}", table.header())?;

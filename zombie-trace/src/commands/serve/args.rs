@@ -92,6 +92,8 @@ pub struct RefusedFilters {
     #[arg(short = 'x', long, hide = true, value_parser = refuse)]
     #[arg(num_args = 0, default_missing_value = "on")]
     failed: Option<Infallible>,
+    #[arg(long, value_name = "CONDITIONS", hide = true, value_parser = refuse)]
+    filter: Option<Infallible>,
     #[arg(short, long, hide = true, value_parser = refuse)]
     #[arg(num_args = 0, default_missing_value = "on")]
     all: Option<Infallible>,
@@ -262,6 +264,7 @@ mod tests {
             &["--parent-comm", "sh"],
             &["-x"],
             &["--failed"],
+            &["--filter", "comm=sh"],
             &["-a"],
             &["--all"],
         ] {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, error::ErrorKind};
 
-use crate::{args::Files, commands::trace::RunArgs, filter::Expression};
+use crate::{args::Files, commands::trace::RunArgs};
 
 const TOP_HELP: &str = "\
 Examples:
@@ -11,12 +11,10 @@ Examples:
   sudo zombie-trace top -- make -j8       a command; o shows its terminal
   zombie-trace top run.jsonl.zst          a recording: arrow keys move in time
 
-Filters (--filter, and the key f) are conditions that must all hold, as in
-'parent~nginx zombie>10ms cause=blocks-sigchld':
-  text    comm, parent, cause, container, cgroup   =  !=  ~ (contains)  !~
-  number  pid, ppid, uid, exit, signal             =  !=  <  <=  >  >=
-  time    zombie (its time, or its age so far)     =  !=  <  <=  >  >=
-  A value with spaces goes in double quotes.
+Filters:
+  The key f changes the conditions of --filter. They choose rows. In a row about
+  a parent, zombie is its longest zombie time, and parent is both its name and
+  its command line.
 
 Exit status:
   As of a run: 'zombie-trace --help' has the list. It is 1 without a terminal.";
@@ -32,10 +30,6 @@ pub struct TopArgs {
     /// Replay this recording instead of tracing
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-
-    /// Show only rows for which these conditions hold
-    #[arg(long, value_name = "CONDITIONS", help_heading = "Filters")]
-    pub filter: Option<Expression>,
 
     /// What the run is about.
     #[command(flatten)]

@@ -12,6 +12,7 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::{Signal, kill},
+    time::{ClockId, clock_gettime},
     unistd::Pid,
 };
 use ratatui::{
@@ -23,10 +24,11 @@ use ratatui::{
 };
 
 use super::{
-    data::Model,
+    data::{Model, Parent, Process},
     outside,
     pane::Pane,
-    state::{Action, Effect, Kind, Mode, Table, Ui, View, table},
+    process,
+    state::{Action, Effect, Key, Kind, Mode, Table, Ui, View, table},
     target::Target,
     terminal::Screen,
     view::{self, Layout, Progress, Scene},
@@ -35,12 +37,21 @@ use crate::{aggregate::ParentKey, stderr, system::proc};
 
 /// How often the figures are drawn.
 const DRAW: Duration = Duration::from_millis(500);
+/// Drawing may use at most 1/SHARE of the time: with thousands of parents the screen changes less often. Keys
+/// are answered all the same.
+const SHARE: u32 = 200;
 /// How often COMMAND's terminal is drawn.
 const DRAW_COMMAND: Duration = Duration::from_millis(250);
+/// The screen is never older than that.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// A key is answered at once, but there are no more screens than that.
 const AFTER_A_KEY: Duration = Duration::from_millis(40);
-/// As many command lines are read for one screen.
-const MOST_NAMES: usize = 50;
+/// Processes are looked at again after that.
+const LOOK: Duration = Duration::from_secs(1);
+/// Ancestors are looked for again after that.
+const DESCEND: Duration = Duration::from_secs(2);
+/// Of as many parents at the most.
+const MOST_DESCENDED: usize = 200;
 /// A terminal that can be read, but holds no whole key, is read again after that.
 const HALF_A_KEY: Duration = Duration::from_millis(20);
 /// How many rows a turn of the wheel moves.
@@ -94,6 +105,12 @@ pub(super) struct Frontend<S> {
     target: Option<Target>,
     zone: TimeZone,
     has_color: bool,
+    /// What was seen of the row's process when details were shown last, and when.
+    process: Option<(Instant, Process)>,
+    /// When ancestors were looked for.
+    descended: Option<Instant>,
+    /// How far keys move in time, ns.
+    sought: i64,
     /// How much of the held messages was shown.
     seen: usize,
     drawn: Option<Drawn>,
@@ -122,6 +139,9 @@ impl<S: Source> Frontend<S> {
             target: None,
             zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
             has_color,
+            process: None,
+            descended: None,
+            sought: 0,
             seen: 0,
             drawn: None,
         }
@@ -145,14 +165,14 @@ impl<S: Source> Frontend<S> {
         loop {
             let now = Instant::now();
             if now >= next {
+                let begun = cpu_time();
                 self.draw()?;
                 last = Instant::now();
-                next = last
-                    + if self.ui.mode == Mode::Command {
-                        DRAW_COMMAND
-                    } else {
-                        DRAW
-                    };
+                let pause = match self.ui.mode {
+                    Mode::Command => DRAW_COMMAND,
+                    _ => DRAW.max((cpu_time() - begun) * SHARE),
+                };
+                next = last + pause.min(LONGEST_PAUSE);
             }
             match self.wait(wake, next.saturating_duration_since(Instant::now()))? {
                 Wake::Told => return Ok(Ended::Told),
@@ -167,6 +187,7 @@ impl<S: Source> Frontend<S> {
                     return Ok(Ended::Quit);
                 }
             }
+            self.seek();
             match is_read {
                 // Drawn soon, even if nothing was counted meanwhile.
                 true => {
@@ -228,6 +249,8 @@ impl<S: Source> Frontend<S> {
             return Ok(());
         }
         self.name_parents();
+        self.find_ancestors();
+        self.look_at_process();
         let layout = Layout::of(area.width, area.height);
         if let (Some(pane), Some(layout)) = (&self.pane, layout) {
             pane.resize(layout.pane(), area.width);
@@ -236,6 +259,7 @@ impl<S: Source> Frontend<S> {
         let mut buffer = Buffer::empty(area);
         let (ui, table) = (&mut self.ui, &mut self.table);
         let (zone, has_color) = (&self.zone, self.has_color);
+        let process = self.process.as_ref().map(|(_, process)| process);
         let mut paint = |model: &Model| {
             *table = state_table(model, ui);
             if let Some(layout) = layout {
@@ -245,6 +269,7 @@ impl<S: Source> Frontend<S> {
                 model,
                 ui,
                 table,
+                process,
                 progress: drawn.progress.clone(),
                 recording: drawn.recording.as_deref(),
                 pane: pane.as_ref(),
@@ -269,7 +294,7 @@ impl<S: Source> Frontend<S> {
             .filter(|_| self.ui.mode == Mode::Command)
     }
 
-    /// Reads the command lines of parents that will be shown.
+    /// Reads the command lines of parents that are shown and that the run has not read.
     fn name_parents(&mut self) {
         if self.ui.run == Kind::Replay
             || self.ui.choice.view != View::Parents
@@ -277,17 +302,14 @@ impl<S: Source> Frontend<S> {
         {
             return;
         }
+        let rows = self.table.rows.iter().skip(self.ui.first);
+        let shown = rows.take(self.ui.page).filter_map(|row| match row.key {
+            Key::Parent(parent) => Some(parent),
+            _ => None,
+        });
         let unread: Vec<ParentKey> = self.source.look(|model| {
-            let mut unread: Vec<_> = model
-                .parents
-                .iter()
-                .filter(|(_, parent)| parent.is_unread())
-                .collect();
-            unread.sort_by_key(|(_, parent)| {
-                std::cmp::Reverse((parent.alive, parent.rolling.total.zombie_ns))
-            });
-            unread.truncate(MOST_NAMES);
-            unread.into_iter().map(|(key, _)| *key).collect()
+            let is_unread = |key: &ParentKey| model.parents.get(key).is_some_and(Parent::is_unread);
+            shown.filter(is_unread).collect()
         });
         let read = |(pid, comm): &ParentKey| proc::command_line((*pid)?, (*comm)?);
         let lines: Vec<_> = unread.iter().map(read).collect();
@@ -296,6 +318,49 @@ impl<S: Source> Frontend<S> {
                 model.named(key, line.as_deref());
             }
         });
+    }
+
+    /// Finds the ancestors of the parents, if the rows are to make a tree.
+    fn find_ancestors(&mut self) {
+        let is_due = self.descended.is_none_or(|last| last.elapsed() >= DESCEND);
+        if !self.ui.choice.is_tree() || !is_due {
+            return;
+        }
+        self.descended = Some(Instant::now());
+        let rank = |model: &mut Model| {
+            let mut parents: Vec<_> = model.parents.iter().collect();
+            parents.sort_by_key(|(_, parent)| {
+                std::cmp::Reverse((parent.alive, parent.rolling.total.zombie_ns))
+            });
+            let pids = parents.into_iter().filter_map(|((pid, _), _)| *pid);
+            pids.take(MOST_DESCENDED).collect::<Vec<_>>()
+        };
+        let pids = match &mut self.frozen {
+            Some(model) => rank(model),
+            None => self.source.look(rank),
+        };
+        let lineage = process::lineage(pids.into_iter());
+        match &mut self.frozen {
+            Some(model) => model.descend(lineage),
+            None => self.source.look(|model| model.descend(lineage)),
+        }
+    }
+
+    /// Looks at the row's process, if details are shown of a run that is traced.
+    fn look_at_process(&mut self) {
+        let row = self.ui.row(&self.table);
+        let row = row.filter(|_| self.ui.is_detailed && self.ui.run != Kind::Replay);
+        let Some((pid, _)) = row.and_then(|row| row.parent_process()) else {
+            self.process = None;
+            return;
+        };
+        let is_known = self
+            .process
+            .as_ref()
+            .is_some_and(|(last, process)| process.pid == pid && last.elapsed() < LOOK);
+        if !is_known {
+            self.process = Some((Instant::now(), process::look(pid)));
+        }
     }
 
     /// Answers a key or the mouse. True if somebody quits.
@@ -350,10 +415,18 @@ impl<S: Source> Frontend<S> {
                     pane.key(key);
                 }
             }
-            Effect::Seek(by) => self.request(Request::Seek(by)),
+            Effect::Seek(by) => self.sought += by,
             Effect::Play => self.request(Request::Play),
         }
         Ok(false)
+    }
+
+    /// Moves in time, once for all keys that were pressed meanwhile.
+    fn seek(&mut self) {
+        match std::mem::take(&mut self.sought) {
+            0 => {}
+            by => self.request(Request::Seek(by)),
+        }
     }
 
     fn request(&mut self, request: Request) {
@@ -402,6 +475,7 @@ impl<S: Source> Frontend<S> {
                     model: &model,
                     ui: &self.ui,
                     table: &self.table,
+                    process: None,
                     progress: Progress::Live,
                     recording: None,
                     pane: None,
@@ -428,6 +502,11 @@ impl<S: Source> Frontend<S> {
             self.ui.act(action, &self.table);
         }
     }
+}
+
+/// How much CPU time this thread has taken.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 /// Why waiting has ended.

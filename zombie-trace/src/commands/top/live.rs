@@ -29,7 +29,7 @@ use super::{
     view::Progress,
 };
 use crate::{
-    aggregate::Summary,
+    aggregate::{ParentKey, Summary},
     lifecycle::Standing,
     lifecycle::TaskId,
     model::{Alive, Loss, Start, Zombie},
@@ -210,6 +210,10 @@ impl Sink for Feed {
             recorder.alive(alive);
         }
         Ok(())
+    }
+
+    fn named(&mut self, parent: ParentKey, cmdline: &str) {
+        self.shared.run().model.named(parent, Some(cmdline));
     }
 
     fn wants_standing(&self) -> bool {

@@ -9,6 +9,7 @@ mod frontend;
 mod live;
 mod outside;
 mod pane;
+mod process;
 mod recorder;
 mod replay;
 mod state;
@@ -18,7 +19,7 @@ mod terminal;
 mod tests;
 mod view;
 
-use std::{io, os::fd::AsFd as _, path::Path, sync::Arc, time::Duration};
+use std::{fs, io, os::fd::AsFd as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use nix::sys::{
@@ -44,16 +45,18 @@ use crate::{
         trace::{self, Finished, Plan, Watcher},
     },
     exit_code::ExitCode,
-    filter::Filter,
+    filter::{Expression, Filter},
     run::command::Terminal,
-    sink,
-    text::ColorWhen,
+    sink, stderr,
+    text::{self, ColorWhen},
 };
 
 /// Living zombies are looked at from this age on.
 const ALIVE_AFTER: Duration = Duration::from_secs(1);
 /// As many of a parent's zombies are looked at at a time: they are there for the same reason.
 const MOST_OF_A_PARENT: usize = 2;
+/// A recording of this many bytes takes a while to read.
+const LARGE: u64 = 4 << 20;
 /// How often the living are counted.
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -119,6 +122,10 @@ fn open_pane(args: &TopArgs) -> io::Result<(Terminal, Arc<Pane>)> {
 
 /// Shows a recording until somebody quits; then what `report` shows of it.
 fn replay(args: &TopArgs, path: &Path) -> anyhow::Result<ExitCode> {
+    let is_large = fs::metadata(path).is_ok_and(|file| file.len() > LARGE);
+    if is_large && !args.run.quiet {
+        stderr::say(&format!("reading {}", text::path(path)));
+    }
     let replay = Replay::open(path, args.run.all)?;
     let mut ui = ui(args);
     ui.run = Kind::Replay;
@@ -145,8 +152,10 @@ fn replay(args: &TopArgs, path: &Path) -> anyhow::Result<ExitCode> {
 fn ui(args: &TopArgs) -> Ui {
     let run = &args.run;
     let default = Choice::default();
+    // The screen has keys for these.
     let listed = Filter {
         min: None,
+        conditions: Expression::default(),
         ..run.filter(None)
     };
     Ui {
@@ -156,7 +165,7 @@ fn ui(args: &TopArgs) -> Ui {
                 .min
                 .map_or(default.threshold, |min| min.as_nanos()),
             old_ns: run.alive_after.as_nanos(),
-            filter: args.filter.clone().unwrap_or_default(),
+            filter: run.filter.conditions.clone().unwrap_or_default(),
             listed,
             ..default
         },

@@ -78,8 +78,12 @@ pub(super) fn send(target: &Target, signal: i32) -> String {
 ///
 /// `base`: the command that shows what the screen shows.
 pub(super) fn equivalent(row: &Row, choice: &Choice, base: &str, is_replay: bool) -> String {
+    let filter = match choice.filter.is_empty() {
+        true => String::new(),
+        false => format!(" --filter {}", quoted(&choice.filter.to_string())),
+    };
     if is_replay {
-        return base.to_owned();
+        return format!("{base}{filter}");
     }
     let mut command = match (&row.content, row.pid) {
         (Content::Living(..), Some(pid)) => return format!("zombie-trace inspect {pid}"),
@@ -104,7 +108,7 @@ pub(super) fn equivalent(row: &Row, choice: &Choice, base: &str, is_replay: bool
             }
         }
     }
-    command + &format!(" -m {}", threshold(choice.threshold))
+    command + &format!(" -m {}{filter}", threshold(choice.threshold))
 }
 
 /// A duration as the command line takes it.
@@ -147,6 +151,7 @@ fn to_json(row: &Row) -> serde_json::Value {
         }),
         Content::Living(alive, age) => json!({ "alive": alive, "age_ns": age }),
         Content::Reaped(zombie) => json!({ "zombie": zombie }),
+        Content::Ancestor => serde_json::Value::Null,
     };
     json!({
         "pid": row.pid,

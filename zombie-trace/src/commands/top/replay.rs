@@ -24,8 +24,11 @@ use crate::{
     text::{path as shown, quoted},
 };
 
-/// As many moments are kept to start from.
+/// As many moments are kept to start from, if they take no more memory than [`MOST_BYTES`].
 const MOST_MOMENTS: usize = 64;
+/// With thousands of parents a moment takes many MiB. Of four, the memory is bounded by that of a model.
+const MOST_BYTES: usize = 128 << 20;
+const FEWEST_MOMENTS: usize = 4;
 /// Between two of them are at least as many zombies.
 const EVERY: u64 = 8192;
 /// As many zombies are known while they live: the longest ones of the recording.
@@ -69,6 +72,8 @@ struct Long {
 struct Moment {
     at: i64,
     offset: u64,
+    /// About how much memory it takes.
+    bytes: usize,
     model: Model,
 }
 
@@ -217,11 +222,14 @@ impl Replay {
         let moment = Moment {
             at: self.model.now,
             offset: self.lines.offset,
+            bytes: self.model.bytes(),
             model: self.model.clone(),
         };
         self.since = 0;
         self.moments.push(moment);
-        if self.moments.len() > MOST_MOMENTS {
+        let bytes: usize = self.moments.iter().map(|moment| moment.bytes).sum();
+        let is_large = bytes > MOST_BYTES && self.moments.len() > FEWEST_MOMENTS;
+        if is_large || self.moments.len() > MOST_MOMENTS {
             // Every second one, and the first of all.
             self.every *= 2;
             let mut number = 0;

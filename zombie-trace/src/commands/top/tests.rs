@@ -13,7 +13,8 @@ use ratatui::{
 };
 
 use super::{
-    data::Model,
+    data::{Lineage, Model, Process},
+    outside,
     state::{Action, Effect, Kind, Mode, SECTIONS, Table, Ui, View, Window, is_now, table},
     view::{self, Layout, Progress, Scene},
 };
@@ -155,7 +156,7 @@ fn model() -> Model {
         7301,
         "node\x1b[31m",
         Cause::BlocksSigchld,
-        "the parent 7301 blocks SIGCHLD, which is pending",
+        "the parent 7301 (node\x1b[31m) blocks SIGCHLD, which is pending",
         "unblock SIGCHLD",
     ));
     model.named(
@@ -165,11 +166,37 @@ fn model() -> Model {
     model
 }
 
+/// What /proc would say about the first of its parents.
+fn process() -> Process {
+    Process {
+        pid: 3436,
+        sigchld: "default action: nothing happens; blocked by 1 of 3 threads".to_owned(),
+        threads: vec![
+            "3436 (python3) sleeps (S) in hrtimer_nanosleep".to_owned(),
+            "3437 (worker) sleeps (S) in futex_wait_queue; blocks SIGCHLD".to_owned(),
+            "3438 (worker) sleeps (S) in futex_wait_queue".to_owned(),
+        ],
+        ancestors: vec!["supervise (812)".to_owned(), "init (1)".to_owned()],
+    }
+}
+
+/// The ancestors of its parents.
+fn lineage() -> Lineage {
+    let mut lineage = Lineage::default();
+    let init = (1, "init".into());
+    let line = |pid, comm: &str| [(pid, comm.into()), (812, "supervise".into()), init];
+    lineage.add(&line(3436, "python3"));
+    lineage.add(&line(6909, "make"));
+    lineage.add(&[(7301, "node".into()), init]);
+    lineage
+}
+
 /// A screen with its state.
 struct Seat {
     model: Model,
     ui: Ui,
     table: Table,
+    process: Option<Process>,
     size: (u16, u16),
 }
 
@@ -179,6 +206,7 @@ impl Seat {
             model: model(),
             ui: Ui::default(),
             table: Table::default(),
+            process: None,
             size,
         };
         seat.fit();
@@ -220,6 +248,7 @@ impl Seat {
             model: &self.model,
             ui: &self.ui,
             table: &self.table,
+            process: self.process.as_ref(),
             progress: match self.ui.run == Kind::Replay {
                 true => Progress::Replay {
                     at: self.model.elapsed(),
@@ -314,6 +343,7 @@ fn screens_of_details_help_and_questions() {
         let mut seat = Seat::new(size);
         let name = |what: &str| format!("{}x{}-{what}.txt", size.0, size.1);
         seat.press(KeyCode::Enter);
+        seat.process = Some(process());
         golden(&name("details"), &seat.text());
         seat.press(KeyCode::Esc);
         seat.press(KeyCode::Char('?'));
@@ -322,6 +352,10 @@ fn screens_of_details_help_and_questions() {
         seat.ui.ask(3436, "python3");
         golden(&name("question"), &seat.text());
         seat.press(KeyCode::Esc);
+        seat.model.descend(lineage());
+        seat.press(KeyCode::Char('t'));
+        golden(&name("tree"), &seat.text());
+        seat.press(KeyCode::Char('t'));
         seat.ui.run = Kind::Replay;
         seat.ui.message = None;
         golden(&name("replay"), &seat.text());
@@ -561,6 +595,23 @@ fn a_filter_is_corrected_where_it_is_wrong() {
 }
 
 #[test]
+fn the_copied_command_has_the_filter() {
+    let mut seat = Seat::new((80, 24));
+    seat.type_in("fparent~python zombie>1s\n");
+    let copied = |base: &str, is_replay| {
+        outside::equivalent(&seat.table.rows[0], &seat.ui.choice, base, is_replay)
+    };
+    assert_eq!(
+        copied("zombie-trace", false),
+        "zombie-trace -P 3436 -m 1ms --filter 'parent~python zombie>1s'"
+    );
+    assert_eq!(
+        copied("zombie-trace report x", true),
+        "zombie-trace report x --filter 'parent~python zombie>1s'"
+    );
+}
+
+#[test]
 fn thresholds_hide_quick_reaps() {
     let mut seat = Seat::new((80, 24));
     assert!(seat.names().contains(&"make"), "12 ms are above 1 ms");
@@ -591,6 +642,61 @@ fn parents_are_grouped() {
     }
     seat.type_in("g");
     assert!(seat.names()[0].contains("supervisor"));
+}
+
+#[test]
+fn parents_stand_below_their_ancestors() {
+    let mut seat = Seat::new((80, 24));
+    seat.model.descend(lineage());
+    seat.type_in("t");
+    let shown = |seat: &Seat| -> Vec<(String, usize)> {
+        let rows = seat.table.rows.iter();
+        rows.map(|row| (row.name.clone(), row.depth)).collect()
+    };
+    let row = |name: &str, depth| (name.to_owned(), depth);
+    assert_eq!(
+        shown(&seat),
+        [
+            row("init", 0),
+            row("supervise", 1),
+            row("python3 supervisor.py --jobs 4", 2),
+            row("make", 2),
+            row(r"node\x1b[31m", 1),
+            row("prefork.py", 0),
+        ]
+    );
+    assert!(seat.text().contains("tree"), "{}", seat.text());
+    assert_eq!(seat.ui.selected, 2, "the same row is selected");
+    // A group of several parents has no place in a tree.
+    seat.type_in("g");
+    assert!(seat.table.rows.iter().all(|row| row.depth == 0));
+    seat.type_in("t");
+    assert_eq!(shown(&seat).len(), 6);
+    seat.type_in("t");
+    assert_eq!(shown(&seat).len(), 4);
+}
+
+#[test]
+fn details_show_threads_and_ancestors() {
+    let mut seat = Seat::new((80, 24));
+    seat.press(KeyCode::Enter);
+    let without = seat.text();
+    seat.process = Some(process());
+    let screen = seat.text();
+    for part in [
+        "3436 (python3) sleeps (S) in hrtimer_nanosleep",
+        "3437 (worker) sleeps (S) in futex_wait_queue; blocks SIGCHLD",
+        "supervise (812) ← init (1)",
+        "blocked by 1 of 3 threads",
+    ] {
+        assert!(screen.contains(part), "{part}:\n{screen}");
+    }
+    // What was seen of another process is not shown.
+    seat.process = Some(Process {
+        pid: 1,
+        ..process()
+    });
+    assert_eq!(seat.text(), without);
 }
 
 #[test]
@@ -674,6 +780,7 @@ fn the_mouse_selects_sorts_and_changes_views() {
             model: &seat.model,
             ui: &seat.ui,
             table: &seat.table,
+            process: None,
             progress: Progress::Live,
             recording: None,
             pane: None,
@@ -717,6 +824,7 @@ fn the_terminal_of_the_command_is_drawn_without_what_could_fool_ours() {
             model: &seat.model,
             ui: &seat.ui,
             table: &seat.table,
+            process: None,
             progress: Progress::Live,
             recording: None,
             pane: Some(command.screen()),

@@ -22,7 +22,7 @@ use super::{
     Program, Terminal,
     failure::{Failure, Stage},
 };
-use crate::run::signals::Inherited;
+use crate::{run::signals::Inherited, system::scheduling};
 
 /// A child on its way to exec.
 pub(super) struct Spawned {
@@ -131,6 +131,7 @@ fn become_program(
             setsid().map_err(failed(Stage::Terminal))?;
             terminal.take().map_err(failed(Stage::Terminal))?;
         }
+        scheduling::restore();
         inherited.restore().map_err(failed(Stage::Exec))
     })();
     match prepared {

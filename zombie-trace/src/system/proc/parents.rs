@@ -111,15 +111,16 @@ fn watch(parents: &mut HashMap<u32, ParentFacts>, look: &Look) {
     // A busy machine gives everybody a turn, but not at once; a process of the lowest priority gets some
     // ticks now and then.
     let begin = Instant::now();
-    let has_hardly_run = |pid: u32, tid: u32, before: u64| {
+    let ran_less_than_one_in = |parts: u32, pid: u32, tid: u32, before: u64| {
         let ran = time(pid, tid).map(|now| Duration::from_nanos(now.saturating_sub(before)));
-        ran.is_some_and(|ran| ran < begin.elapsed() / 10)
+        ran.is_some_and(|ran| ran < begin.elapsed() / parts)
     };
     for _ in 0..LOOKS {
         thread::sleep(WATCHED);
         if !runnable
             .iter()
-            .any(|&(pid, _, tid, before)| has_hardly_run(pid, tid, before))
+            // A single tick is much of the first look.
+            .any(|&(pid, _, tid, before)| ran_less_than_one_in(2, pid, tid, before))
         {
             break;
         }
@@ -135,7 +136,7 @@ fn watch(parents: &mut HashMap<u32, ParentFacts>, look: &Look) {
         }
         // While it runs its time is brought up to date at every tick.
         if still
-            && has_hardly_run(pid, tid, before)
+            && ran_less_than_one_in(10, pid, tid, before)
             && let Some(facts) = parents.get_mut(&pid)
         {
             facts.threads[index].starved = true;

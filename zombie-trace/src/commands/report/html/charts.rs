@@ -13,7 +13,7 @@ use crate::{
         timeline::{Column, PARTS, Series, range_start},
         verdict::who,
     },
-    text::human,
+    text::{human, visible},
 };
 
 /// The plot's own units.
@@ -169,10 +169,11 @@ pub(super) fn lifetimes(report: &Report) -> Markup {
 
     let is_thinned = report.dots.iter().any(|dot| dot.count > 1);
     let has_dots = !report.dots.is_empty();
+    // Without a dot for each zombie, the ground shows how many there are.
+    let is_shaded = is_thinned || !has_dots || report.conditions.is_some();
     let most = rows.iter().flatten().copied().max().unwrap_or(1);
     let mut shades = vec![String::new(); SHADES];
-    // Where each zombie has a dot, they show how many there are.
-    for (column, counts) in rows.iter().enumerate().filter(|_| is_thinned || !has_dots) {
+    for (column, counts) in rows.iter().enumerate().filter(|_| is_shaded) {
         for (row, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let (top, bottom) = (y(row_start(row + 1)), y(row_start(row)));
             let (left, right) = (x(column), x(column + 1));
@@ -235,6 +236,9 @@ pub(super) fn lifetimes(report: &Report) -> Markup {
                     (super::show::grouped(report.dots.len() as u64))
                     " dots. The darker the ground, the more zombies. "
                 } @else if has_dots { "One dot per zombie. " }
+                @if let Some(conditions) = &report.conditions {
+                    "Dots are zombies with " code { (visible(conditions)) } "; the ground and the lines are of all. "
+                }
                 "Living zombies are at the right edge. The scale is logarithmic."
             }
             ul.legend {

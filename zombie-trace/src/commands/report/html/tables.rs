@@ -176,8 +176,12 @@ pub(super) fn longest(report: &Report) -> Markup {
         }
     });
     let rows: Vec<_> = rows.collect();
+    let title = match &report.conditions {
+        Some(conditions) => format!("Longest zombies with {}", visible(conditions)),
+        None => "Longest zombies".to_owned(),
+    };
     table(
-        ("longest-zombies", "longest", "Longest zombies"),
+        ("longest-zombies", "longest", &title),
         "Single processes, the living and the pre-existing included.",
         &TITLES,
         "Zombie for",

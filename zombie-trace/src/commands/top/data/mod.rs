@@ -2,9 +2,11 @@
 
 mod model;
 mod parent;
+mod process;
 mod rolling;
 mod timeline;
 
 pub(crate) use model::{Model, nanos};
 pub(crate) use parent::{Found, Parent};
+pub(crate) use process::{Lineage, Process};
 pub(crate) use rolling::{Rolling, Sums};

@@ -10,11 +10,12 @@ use jiff::Timestamp;
 
 use super::{
     parent::{Found, Parent},
+    process::Lineage,
     rolling::{Reap, Rolling},
     timeline::Timeline,
 };
 use crate::{
-    aggregate::{Aggregate, ParentKey, Quantile, RunFacts},
+    aggregate::{ParentKey, Quantile, RunFacts, Samples},
     container::Container,
     kernel::Backend,
     lifecycle::TaskId,
@@ -41,6 +42,10 @@ pub(crate) struct Model {
     pub(crate) begin: i64,
     /// The present, ns since the epoch.
     pub(crate) now: i64,
+    /// The second up to which what is too old was forgotten.
+    expired: i64,
+    /// The last second that began.
+    ticked: i64,
     facts: RunFacts,
     /// Everything in scope.
     pub(crate) all: Rolling,
@@ -57,10 +62,12 @@ pub(crate) struct Model {
     alive: VecDeque<(i64, u64)>,
     pub(crate) lost: Lost,
     pub(crate) pids: Option<Pids>,
-    /// As the summary counts.
-    pub(crate) aggregate: Aggregate,
+    /// The exact times, as the summary has them.
+    times: Samples,
     /// Autoreaped processes are listed, too.
     pub(crate) lists_autoreaped: bool,
+    /// The ancestors of parents, as far as they were looked for.
+    pub(crate) lineage: Arc<Lineage>,
     /// Counts each change: what has the same number looks the same.
     pub(crate) version: u64,
 }
@@ -86,6 +93,8 @@ impl Model {
             start: None,
             begin,
             now: begin,
+            expired: i64::MIN,
+            ticked: begin.div_euclid(SECOND),
             facts,
             all: Rolling::default(),
             parents: HashMap::new(),
@@ -98,8 +107,9 @@ impl Model {
             alive: VecDeque::new(),
             lost: Lost::default(),
             pids: None,
-            aggregate: Aggregate::new(facts),
+            times: Samples::default(),
             lists_autoreaped: false,
+            lineage: Arc::default(),
             version: 0,
         }
     }
@@ -136,6 +146,7 @@ impl Model {
         self.found = old.found;
         self.lost = old.lost;
         self.pids = old.pids;
+        self.lineage = old.lineage;
         self.lists_autoreaped = old.lists_autoreaped;
         self.version = old.version + 1;
         // Who has zombies keeps its name and its cause.
@@ -151,12 +162,22 @@ impl Model {
         if now <= self.now {
             return;
         }
-        let is_new_second = now.div_euclid(SECOND) != self.now.div_euclid(SECOND);
-        self.now = now;
-        if is_new_second {
+        self.pass(now);
+        let second = now.div_euclid(SECOND);
+        if second > self.ticked {
+            self.ticked = second;
             self.version += 1;
-            self.expire();
             self.count_living();
+        }
+    }
+
+    /// It is that late, or later.
+    fn pass(&mut self, now: i64) {
+        self.now = self.now.max(now);
+        let second = self.now.div_euclid(SECOND);
+        if second > self.expired {
+            self.expired = second;
+            self.expire();
         }
     }
 
@@ -178,12 +199,11 @@ impl Model {
     pub(crate) fn zombie(&mut self, id: Option<TaskId>, zombie: &Zombie) {
         self.version += 1;
         let at = nanos(zombie.ts);
-        self.now = self.now.max(at);
+        self.pass(at);
         if let Some(id) = id {
             self.living.remove(&id);
         }
         self.found.remove(&zombie.pid);
-        self.aggregate.zombie(zombie, true);
         let key = self.parent_key(zombie.ppid, zombie.parent_comm);
         let bin = self.timeline.at(at);
         bin.gone += 1;
@@ -213,6 +233,9 @@ impl Model {
             is_measured: self.facts.is_measured(zombie),
             phases: zombie.phases.as_ref(),
         };
+        if reap.is_measured {
+            self.times.record(zombie.zombie_ns);
+        }
         self.all.reaped(&reap);
         if let Some(key) = key {
             let parent = parent(&mut self.parents, key);
@@ -232,8 +255,8 @@ impl Model {
     pub(crate) fn unlisted(&mut self, ts: Timestamp, parent_key: ParentKey, zombie_ns: u64) {
         self.version += 1;
         let at = nanos(ts);
-        self.now = self.now.max(at);
-        self.aggregate.unlisted(parent_key, zombie_ns);
+        self.pass(at);
+        self.times.record(zombie_ns);
         let bin = self.timeline.at(at);
         bin.gone += 1;
         bin.max = bin.max.max(zombie_ns);
@@ -268,7 +291,7 @@ impl Model {
     /// These live, and no others.
     pub(crate) fn live(&mut self, ts: Timestamp, living: HashMap<TaskId, Alive>) {
         self.version += 1;
-        self.now = self.now.max(nanos(ts));
+        self.pass(nanos(ts));
         self.living = living;
         let pids: HashSet<u32> = self.living.values().map(|alive| alive.pid).collect();
         self.found.retain(|pid, _| pids.contains(pid));
@@ -325,10 +348,30 @@ impl Model {
 
     /// The command line of a parent.
     pub(crate) fn named(&mut self, key: ParentKey, cmdline: Option<&str>) {
-        if let Some(parent) = self.parents.get_mut(&key) {
-            parent.named(cmdline);
+        parent(&mut self.parents, key).named(cmdline);
+        self.version += 1;
+    }
+
+    /// The ancestors of parents.
+    pub(crate) fn descend(&mut self, lineage: Lineage) {
+        if *self.lineage != lineage {
+            self.lineage = Arc::new(lineage);
             self.version += 1;
         }
+    }
+
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        const ZOMBIE: usize = size_of::<Zombie>() + 128;
+        const ALIVE: usize = size_of::<Alive>() + 128;
+        let parents = self.parents.values().map(|parent| &parent.rolling);
+        let containers = self.containers.values().map(|(_, rolling)| rolling);
+        let rolling = parents.chain(self.commands.values()).chain(containers);
+        rolling
+            .map(|rolling| rolling.bytes() + size_of::<Parent>())
+            .sum::<usize>()
+            + self.recent.len() * ZOMBIE
+            + self.living.len() * ALIVE
     }
 
     /// Why a living zombie is there: by a look at it or, for want of that, at another one of its parent.
@@ -358,12 +401,12 @@ impl Model {
 
     /// 99 % of the exact zombie times of the run do not exceed it; as in the summary.
     pub(crate) fn p99(&self) -> Option<u64> {
-        self.aggregate.exact_times().quantile(Quantile::P99)
+        self.times.quantile(Quantile::P99)
     }
 
     /// The longest exact zombie time of the run.
     pub(crate) fn longest(&self) -> Option<u64> {
-        self.aggregate.exact_times().max()
+        self.times.max()
     }
 
     /// How long the run has taken, ns.
@@ -444,7 +487,10 @@ fn make_room<K: Clone + Eq + std::hash::Hash, V, R: Ord>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Cause, How, fixtures};
+    use crate::{
+        aggregate::Aggregate,
+        model::{Cause, How, fixtures},
+    };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
@@ -587,18 +633,23 @@ mod tests {
     #[test]
     fn figures_are_those_of_the_summary() {
         let mut model = started();
+        let mut aggregate = Aggregate::new(model.facts);
+        let mut zombie = |zombie: &Zombie| {
+            model.zombie(None, zombie);
+            aggregate.zombie(zombie, true);
+        };
         for number in 1..=100 {
-            model.zombie(None, &reaped(number, 7, 101, u64::from(number) * 1_000_000));
+            zombie(&reaped(number, 7, 101, u64::from(number) * 1_000_000));
         }
         let autoreaped = Zombie {
             how: How::Autoreap,
             zombie_ns: 0,
             ..reaped(1, 7, 101, 0)
         };
-        model.zombie(None, &autoreaped);
+        zombie(&autoreaped);
         // Its own children are in no row.
-        model.zombie(None, &reaped(500, 17, 101, 5));
-        let summary = model.aggregate.summary(
+        zombie(&reaped(500, 17, 101, 5));
+        let summary = aggregate.summary(
             crate::model::Counts::default(),
             at(102),
             std::time::Duration::from_secs(2),
@@ -607,6 +658,10 @@ mod tests {
         assert_eq!(total.reaped, summary.zombie_ns.count);
         assert_eq!(total.zombie_ns, summary.zombie_time_ns);
         assert_eq!(Some(total.max), summary.zombie_ns.max);
+        assert_eq!(
+            (model.p99(), model.longest()),
+            (summary.zombie_ns.p99, summary.zombie_ns.max)
+        );
         assert_eq!(summary.by_parent.len(), model.parents.len());
         let row = &summary.by_parent[0];
         let parent = &model.parents[&key(7)].rolling.total;

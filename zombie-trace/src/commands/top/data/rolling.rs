@@ -1,11 +1,11 @@
 //! What happened in the last minute, a second at a time.
 
-use std::collections::VecDeque;
+use std::{borrow::Cow, cmp::Ordering, collections::VecDeque};
 
 use crate::{aggregate::SparseHistogram, model::Phases};
 
 /// Seconds that are kept, the present one included.
-pub(crate) const KEPT: i64 = 61;
+pub(crate) const KEPT: i64 = 60;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -51,6 +51,17 @@ impl Sums {
         self.times.merge(&other.times);
     }
 
+    /// Takes out other sums, which were taken in before. Nobody knows the longest time of the rest.
+    fn subtract(&mut self, other: &Self) {
+        self.reaped = self.reaped.saturating_sub(other.reaped);
+        self.autoreaped = self.autoreaped.saturating_sub(other.autoreaped);
+        self.zombie_ns = self.zombie_ns.saturating_sub(other.zombie_ns);
+        for (sum, less) in self.phases.iter_mut().zip(other.phases) {
+            *sum = sum.saturating_sub(less);
+        }
+        self.times.subtract(&other.times);
+    }
+
     /// Takes in a zombie that is gone, without its time.
     fn count(&mut self, reap: &Reap<'_>) {
         self.reaped += 1;
@@ -65,6 +76,11 @@ impl Sums {
         }
     }
 
+    /// About how much memory it takes, with its share of what holds it.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + 2 * size_of::<usize>() + 8 * self.times.buckets().count().max(4)
+    }
+
     /// A percentile of the measured times, never above the longest.
     pub(crate) fn permille(&self, permille: u64) -> Option<u64> {
         let time = self.times.permille(permille)?;
@@ -77,6 +93,8 @@ impl Sums {
 pub(crate) struct Rolling {
     /// Seconds since the epoch in which something happened, ascending.
     slots: VecDeque<(i64, Sums)>,
+    /// All of these seconds together: with thousands of parents, nobody can add them up for each screen.
+    kept: Sums,
     /// All of it.
     pub(crate) total: Sums,
 }
@@ -87,7 +105,7 @@ impl Rolling {
         self.total.count(reap);
         self.total.zombie_ns = self.total.zombie_ns.saturating_add(reap.zombie_ns);
         let last = reap.at.div_euclid(SECOND);
-        self.slot(last).count(reap);
+        self.change(last, |sums| sums.count(reap));
         // Each second gets its own part of the zombie time.
         let zombie_ns = i64::try_from(reap.zombie_ns).unwrap_or(i64::MAX);
         let begin = reap.at.saturating_sub(zombie_ns);
@@ -97,7 +115,7 @@ impl Rolling {
             let to = reap.at.min((second + 1) * SECOND);
             let part = u64::try_from(to - from).unwrap_or(0);
             if part > 0 {
-                self.slot(second).zombie_ns += part;
+                self.change(second, |sums| sums.zombie_ns += part);
             }
         }
     }
@@ -105,49 +123,76 @@ impl Rolling {
     /// Takes in a process that the kernel released at once.
     pub(crate) fn autoreaped(&mut self, at: i64) {
         self.total.autoreaped += 1;
-        self.slot(at.div_euclid(SECOND)).autoreaped += 1;
+        self.change(at.div_euclid(SECOND), |sums| sums.autoreaped += 1);
     }
 
-    fn slot(&mut self, second: i64) -> &mut Sums {
-        let after = self.slots.partition_point(|(other, _)| *other < second);
-        if self
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let slots = self.slots.iter().map(|(_, sums)| sums.bytes());
+        slots.sum::<usize>() + self.kept.bytes() + self.total.bytes()
+    }
+
+    /// Changes the sums of a second or, if that is forgotten, of the first that is not.
+    fn change(&mut self, second: i64, change: impl Fn(&mut Sums)) {
+        let newest = self.slots.back().map_or(second, |(newest, _)| *newest);
+        // The newest is asked for most.
+        let second = second.max(newest - KEPT + 1);
+        let at = match second.cmp(&newest) {
+            Ordering::Equal if !self.slots.is_empty() => self.slots.len() - 1,
+            _ => {
+                self.forget_before(second - KEPT + 1);
+                let at = self.slots.partition_point(|(other, _)| *other < second);
+                let is_new = self.slots.get(at).is_none_or(|(other, _)| *other != second);
+                if is_new {
+                    self.slots.insert(at, (second, Sums::default()));
+                }
+                at
+            }
+        };
+        change(&mut self.slots[at].1);
+        change(&mut self.kept);
+    }
+
+    fn forget_before(&mut self, first: i64) {
+        let mut had_longest = false;
+        while self
             .slots
-            .get(after)
-            .is_none_or(|(other, _)| *other != second)
+            .front()
+            .is_some_and(|(second, _)| *second < first)
         {
-            self.slots.insert(after, (second, Sums::default()));
-            if self.slots.len() as i64 > KEPT {
-                self.slots.pop_front();
-                return self.slot(second.max(self.slots[0].0));
+            if let Some((_, sums)) = self.slots.pop_front() {
+                self.kept.subtract(&sums);
+                had_longest |= sums.max == self.kept.max;
             }
         }
-        &mut self.slots[after].1
+        if had_longest {
+            let longest = self.slots.iter().map(|(_, sums)| sums.max).max();
+            self.kept.max = longest.unwrap_or(0);
+        }
     }
 
     /// Forgets seconds that nobody can ask for any more.
     pub(crate) fn expire(&mut self, now: i64) {
-        let first = now.div_euclid(SECOND) - KEPT;
-        while self
-            .slots
-            .front()
-            .is_some_and(|(second, _)| *second <= first)
-        {
-            self.slots.pop_front();
-        }
+        self.forget_before(now.div_euclid(SECOND) - KEPT + 1);
     }
 
     /// The last seconds; the present one has just begun.
-    pub(crate) fn last(&self, now: i64, seconds: i64) -> Sums {
-        let mut sums = Sums::default();
+    pub(crate) fn last(&self, now: i64, seconds: i64) -> Cow<'_, Sums> {
         let end = now.div_euclid(SECOND);
-        for (_, slot) in self
-            .slots
-            .iter()
-            .filter(|(second, _)| *second > end - seconds && *second <= end)
-        {
+        let is_in = |second: i64| second > end - seconds && second <= end;
+        let (Some((first, _)), Some((last, _))) = (self.slots.front(), self.slots.back()) else {
+            return Cow::Owned(Sums::default());
+        };
+        if is_in(*first) && is_in(*last) {
+            return Cow::Borrowed(&self.kept);
+        }
+        let mut sums = Sums::default();
+        let slots = self.slots.iter().rev();
+        let slots = slots.skip_while(|(second, _)| *second > end);
+        for (_, slot) in slots.take_while(|(second, _)| is_in(*second)) {
             sums.add(slot);
         }
-        sums
+        Cow::Owned(sums)
     }
 
     /// Each of the last seconds, the present one last.
@@ -166,6 +211,7 @@ impl Rolling {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Phases;
 
     fn reap(at: i64, zombie_ns: u64) -> Reap<'static> {
         Reap {
@@ -202,6 +248,40 @@ mod tests {
         assert_eq!(rolling.total.reaped, 1000);
         rolling.expire(2000 * SECOND);
         assert!(rolling.slots.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_together_is_the_sum_of_its_seconds() {
+        let mut rolling = Rolling::default();
+        for number in 0..500_i64 {
+            // Some news is late, and the longest times come and go.
+            let second = number - 3 * (number % 5) - if number % 97 == 0 { 70 } else { 0 };
+            let phases = Phases {
+                reap_ns: Some(number as u64),
+                ..Phases::default()
+            };
+            rolling.reaped(&Reap {
+                phases: Some(&phases),
+                ..reap(
+                    second * SECOND + 7,
+                    (number as u64 * 7919 % 100) * SECOND as u64 / 10,
+                )
+            });
+            if number % 3 == 0 {
+                rolling.autoreaped(second * SECOND);
+            }
+            if number % 2 == 0 {
+                rolling.expire(number * SECOND);
+            }
+            let mut sums = Sums::default();
+            for (_, slot) in &rolling.slots {
+                sums.add(slot);
+            }
+            assert_eq!(rolling.kept, sums, "{number}");
+            assert!(rolling.slots.len() as i64 <= KEPT);
+        }
+        rolling.expire(1000 * SECOND);
+        assert_eq!(rolling.kept, Sums::default());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Choice {
     pub(crate) view: View,
     pub(crate) window: Window,
     pub(crate) grouping: Grouping,
+    /// Parents stand below their ancestors, if rows are about single parents.
+    pub(crate) as_tree: bool,
     /// Zombies that were reaped sooner are not listed, ns.
     pub(crate) threshold: u64,
     pub(crate) filter: Expression,
@@ -56,6 +58,7 @@ impl Default for Choice {
             view: View::default(),
             window: Window::default(),
             grouping: Grouping::default(),
+            as_tree: false,
             threshold: THRESHOLDS[1],
             filter: Expression::default(),
             listed: Filter::default(),
@@ -104,6 +107,16 @@ impl Choice {
             column: columns[next as usize],
             is_inverted: false,
         };
+    }
+
+    /// Whether the rows make a tree.
+    pub(crate) fn is_tree(&self) -> bool {
+        self.as_tree && self.view == View::Parents && self.grouping == Grouping::Pid
+    }
+
+    /// Names need more room than usual.
+    pub(crate) fn has_long_names(&self) -> bool {
+        self.whole_commands || self.is_tree()
     }
 
     /// The next larger threshold, and 0 after the last.

@@ -107,16 +107,17 @@ impl Column {
         }
     }
 
-    /// How many columns of the terminal it takes; at least that for one that grows.
+    /// How many columns of the terminal it takes; at least that for one that grows. WHY is short of it only
+    /// where all that can be left out has been.
     pub(crate) fn width(self) -> usize {
         match self {
             Self::Pid | Self::ParentPid | Self::Rate => 7,
-            Self::Name => 12,
-            Self::Alive => 5,
-            Self::Oldest | Self::P50 | Self::P99 | Self::Age | Self::Zombie => 8,
+            Self::Name => 14,
+            Self::Alive => 6,
+            Self::Oldest | Self::P50 | Self::P99 | Self::Age | Self::Zombie => 7,
             Self::ZombieTime => 9,
             Self::Where => 10,
-            Self::Why => 20,
+            Self::Why => 40,
             Self::Status => 12,
             Self::Parent => 10,
             Self::Container => 12,
@@ -186,15 +187,24 @@ impl Column {
     }
 }
 
+/// Whole command lines and names in a tree have at least that, at the cost of WHY.
+const LONG_NAME: usize = 28;
+const WHY_BESIDE_IT: usize = 26;
+
 /// The columns of a view that fit, each with its width.
 ///
 /// `is_whole`: names get the larger part of the room that is left.
 pub(crate) fn fitting(view: View, width: usize, is_whole: bool) -> Vec<(Column, usize)> {
     let mut columns = Column::of(view).to_vec();
+    let width_of = |column: Column| match column {
+        Column::Name if is_whole && view == View::Parents => LONG_NAME,
+        Column::Why if is_whole && view == View::Parents => WHY_BESIDE_IT,
+        column => column.width(),
+    };
     let needed = |columns: &[Column]| {
         columns
             .iter()
-            .map(|column| column.width() + 1)
+            .map(|column| width_of(*column) + 1)
             .sum::<usize>()
     };
     // The mark and a space stand in front.
@@ -205,9 +215,16 @@ pub(crate) fn fitting(view: View, width: usize, is_whole: bool) -> Vec<(Column, 
         columns.retain(|column| column.goes() != Some(first));
     }
     let mut spare = room.saturating_sub(needed(&columns));
+    let lack = needed(&columns).saturating_sub(room);
+    // A long name gives half of it.
+    let of_name = (lack / 2).min(width_of(Column::Name) - Column::Name.width());
     let mut widths: Vec<_> = columns
         .iter()
-        .map(|column| (*column, column.width()))
+        .map(|column| match column {
+            Column::Why => (*column, width_of(*column).saturating_sub(lack - of_name)),
+            Column::Name => (*column, width_of(*column) - of_name),
+            _ => (*column, width_of(*column)),
+        })
         .collect();
     let growing = widths
         .iter()
@@ -252,13 +269,38 @@ mod tests {
         }
         assert_eq!(
             headings(View::Parents, 80),
-            ["PID", "PARENT", "ALIVE", "OLDEST", "REAP/S", "P99", "WHY"]
-        );
-        assert_eq!(
-            headings(View::Parents, 60),
             ["PID", "PARENT", "ALIVE", "OLDEST", "WHY"]
         );
-        assert_eq!(headings(View::Parents, 120).len(), 10);
+        assert_eq!(headings(View::Parents, 80), headings(View::Parents, 60));
+        assert_eq!(
+            headings(View::Parents, 120),
+            [
+                "PID",
+                "PARENT",
+                "ALIVE",
+                "OLDEST",
+                "REAP/S",
+                "P99",
+                "ZOMBIE·s",
+                "WHERE",
+                "WHY"
+            ]
+        );
+        assert_eq!(headings(View::Parents, 140).len(), 10);
+    }
+
+    #[test]
+    fn why_has_room_before_other_columns() {
+        for view in [View::Parents, View::Commands, View::Containers, View::Alive] {
+            for width in 80..250 {
+                let columns = fitting(view, width, false);
+                let why = columns.iter().find(|(column, _)| *column == Column::Why);
+                assert!(
+                    why.is_some_and(|(_, width)| *width >= 38),
+                    "{view:?} {width}"
+                );
+            }
+        }
     }
 
     #[test]

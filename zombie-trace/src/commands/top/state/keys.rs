@@ -34,6 +34,7 @@ pub(crate) enum Action {
     SortRight,
     Invert,
     Group,
+    Tree,
     Threshold,
     LongerWindow,
     ShorterWindow,
@@ -250,6 +251,12 @@ pub(crate) const SECTIONS: [Section; 4] = [
                 "group parents: pid, command, unit, container",
                 Always,
                 &[char('g', Action::Group)],
+            ),
+            bind(
+                "t",
+                "tree: parents below their ancestors",
+                Live,
+                &[char('t', Action::Tree)],
             ),
             bind(
                 "m",

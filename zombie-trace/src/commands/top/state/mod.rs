@@ -6,6 +6,7 @@ mod keys;
 mod question;
 mod row;
 mod table;
+mod tree;
 mod ui;
 mod view;
 
@@ -13,7 +14,7 @@ pub(crate) use choice::Choice;
 pub(crate) use column::{Column, fitting};
 pub(crate) use keys::{Action, Kind, SECTIONS, is_now};
 pub(crate) use question::{Question, SIGNALS};
-pub(crate) use row::{Content, Figures, Row, phase, rate};
+pub(crate) use row::{Content, Figures, Key, Row, phase, rate};
 pub(crate) use table::{Table, seconds, table};
 pub(crate) use ui::{Effect, Input, Mode, Purpose, Ui};
 pub(crate) use view::{Grouping, View, Window};

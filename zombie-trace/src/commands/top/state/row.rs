@@ -23,6 +23,7 @@ pub(crate) enum Key {
     Container(Option<Arc<str>>),
     Command(Comm),
     Living(TaskId),
+    Ancestor(u32),
     Reaped(u32, i64),
 }
 
@@ -54,6 +55,8 @@ pub(crate) enum Content {
     Group(Box<Figures>),
     Living(Box<Alive>, u64),
     Reaped(Arc<Zombie>),
+    /// A process that only stands above others in the tree.
+    Ancestor,
 }
 
 /// A row.
@@ -68,6 +71,8 @@ pub(crate) struct Row {
     pub(crate) name: String,
     /// Of a zombie: its parent's name; escaped.
     pub(crate) parent: String,
+    /// How many ancestors stand above it.
+    pub(crate) depth: usize,
     pub(crate) container: Option<Container>,
     pub(crate) found: Option<Found>,
     pub(crate) content: Content,
@@ -91,7 +96,7 @@ impl Row {
     /// The parent that the row is about: its own pid, or that of the zombie's parent.
     pub(crate) fn parent_process(&self) -> Option<(u32, Option<Comm>)> {
         match &self.content {
-            Content::Group(_) => Some((self.pid?, self.comm)),
+            Content::Group(_) | Content::Ancestor => Some((self.pid?, self.comm)),
             Content::Living(alive, _) => Some((alive.ppid?, alive.parent_comm)),
             Content::Reaped(zombie) => Some((zombie.ppid?, zombie.parent_comm)),
         }
@@ -114,28 +119,32 @@ impl Row {
         match &self.content {
             Content::Group(figures) => figures.is_growing || figures.is_old,
             Content::Living(_, age) => *age >= old_ns,
-            Content::Reaped(_) => false,
+            Content::Reaped(_) | Content::Ancestor => false,
         }
     }
 
     /// Why, in a few words: the cause, or the phase that took most of the time.
     pub(crate) fn why(&self) -> String {
         match &self.found {
-            Some(found) => match &found.text {
-                Some(text) => format!("{}: {}", found.cause.code(), visible(what_it_does(text))),
-                None => found.cause.code().to_owned(),
-            },
+            Some(found) => why(found, what_it_does),
             // What its living zombies wait for nobody has looked at.
             None if self.figures().is_some_and(|figures| figures.alive > 0) => "?".to_owned(),
+            None if self.content == Content::Ancestor => String::new(),
             None => self.mostly(),
         }
+    }
+
+    /// The same, with the parent's name; empty if no cause was found.
+    pub(crate) fn whole_why(&self) -> String {
+        let found = self.found.as_ref();
+        found.map_or_else(String::new, |found| why(found, |text| text))
     }
 
     fn mostly(&self) -> String {
         let phases = match &self.content {
             Content::Group(figures) => figures.phases,
             Content::Reaped(zombie) => zombie.phases.map_or([0; 5], |phases| phases.times()),
-            Content::Living(..) => [0; 5],
+            Content::Living(..) | Content::Ancestor => [0; 5],
         };
         match phases.iter().any(|time| *time > 0) {
             true => phase(crate::model::longest(phases)).to_owned(),
@@ -149,7 +158,10 @@ impl Row {
         let time = |time: Option<u64>| time.map_or_else(|| "-".to_owned(), human);
         match (&self.content, column) {
             (_, Column::Pid) => pid(self.pid),
-            (_, Column::Name) => self.name.clone(),
+            (_, Column::Name) => match self.depth {
+                0 => self.name.clone(),
+                depth => format!("{}└{}", " ".repeat(depth - 1), self.name),
+            },
             (_, Column::Why) => self.why(),
             (_, Column::Parent) => self.parent.clone(),
             (_, Column::Container) => self.container_name(),
@@ -157,7 +169,7 @@ impl Row {
             (_, Column::ParentPid) => match &self.content {
                 Content::Living(alive, _) => pid(alive.ppid),
                 Content::Reaped(zombie) => pid(zombie.ppid),
-                Content::Group(_) => pid(self.pid),
+                Content::Group(_) | Content::Ancestor => pid(self.pid),
             },
             (Content::Group(figures), column) => match column {
                 Column::Alive => figures.alive.to_string(),
@@ -168,6 +180,7 @@ impl Row {
                 Column::ZombieTime => rate(figures.zombie_time),
                 _ => String::new(),
             },
+            (Content::Ancestor, _) => String::new(),
             (Content::Living(alive, age), column) => match column {
                 Column::Age => human(*age),
                 Column::Status => status(alive.exit_code, alive.signal, false),
@@ -206,6 +219,7 @@ impl Row {
                 Column::P99 => number(figures.p99),
                 _ => SortValue::Number(figures.zombie_time),
             },
+            (Content::Ancestor, _) => number(None),
             (Content::Living(alive, age), column) => match column {
                 Column::ParentPid => number(alive.ppid.map(u64::from)),
                 Column::Status => number(alive.signal.or(alive.exit_code).map(u64::from)),
@@ -248,6 +262,14 @@ impl Row {
             .into_iter()
             .any(|field| field.to_lowercase().contains(text))
             || self.pid.is_some_and(|pid| pid.to_string().contains(text))
+    }
+}
+
+/// The cause, and part of the finding.
+fn why(found: &Found, part: impl Fn(&str) -> &str) -> String {
+    match &found.text {
+        Some(text) => format!("{}: {}", found.cause.code(), visible(part(text))),
+        None => found.cause.code().to_owned(),
     }
 }
 

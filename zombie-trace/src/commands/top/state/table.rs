@@ -1,12 +1,13 @@
 //! From the figures to the rows of a view.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::{
     choice::Choice,
     row::{Content, Figures, Key, Row},
+    tree,
     view::{Grouping, View},
 };
 use crate::{
@@ -80,8 +81,9 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
                 false => table.hidden += 1,
             }
         };
+    let mut quick = 0;
     match choice.view {
-        View::Parents => parents(model, choice, &mut add),
+        View::Parents => quick = parents(model, choice, &mut add),
         View::Commands => commands(model, choice, &mut add),
         View::Containers => containers(model, choice, &mut add),
         View::Alive => {
@@ -91,6 +93,7 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
                 let subject = Subject {
                     zombie_ns: Some(age),
                     cause: found.as_ref().map(|found| found.cause),
+                    parent_cmdline: cmdline(model, (alive.ppid, alive.parent_comm)),
                     ..Subject::from(alive)
                 };
                 let row = Row {
@@ -103,6 +106,7 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
                         .as_ref()
                         .map(printable)
                         .unwrap_or_default(),
+                    depth: 0,
                     container: alive.container.clone(),
                     found,
                     content: Content::Living(Box::new(alive.clone()), age),
@@ -124,6 +128,7 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
                         .as_ref()
                         .map(printable)
                         .unwrap_or_default(),
+                    depth: 0,
                     container: zombie.container.clone(),
                     found,
                     content: Content::Reaped(Arc::clone(zombie)),
@@ -131,16 +136,16 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
                 // Autoreaped processes were never zombies: no threshold is about them.
                 let is_quick = zombie.zombie_ns < choice.threshold && !zombie.autoreaped()
                     || !choice.listed.passes(zombie);
-                add(
-                    row,
-                    zombie.container.as_ref(),
-                    Subject::from(&**zombie),
-                    is_quick,
-                );
+                let subject = Subject {
+                    parent_cmdline: cmdline(model, (zombie.ppid, zombie.parent_comm)),
+                    ..Subject::from(&**zombie)
+                };
+                add(row, zombie.container.as_ref(), subject, is_quick);
             }
         }
         View::Timeline => {}
     }
+    table.hidden += quick;
     let sort = choice.sort();
     table.rows.sort_by(|one, other| {
         let order = one.compare(other, sort.column);
@@ -154,7 +159,14 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
             .then_with(|| one.pid.cmp(&other.pid))
             .then_with(|| one.name.cmp(&other.name))
     });
+    if choice.is_tree() {
+        table.rows = tree::arrange(table.rows, &model.lineage);
+    }
     table
+}
+
+fn cmdline(model: &Model, parent: ParentKey) -> Option<&str> {
+    model.parents.get(&parent)?.cmdline()
 }
 
 type Add<'a> = &'a mut dyn FnMut(Row, Option<&Container>, Subject<'_>, bool);
@@ -166,10 +178,10 @@ fn window_ns(choice: &Choice) -> u64 {
         .map_or(u64::MAX, |seconds| seconds as u64 * 1_000_000_000)
 }
 
-fn sums(model: &Model, choice: &Choice, rolling: &Rolling) -> Sums {
+fn sums<'a>(model: &Model, choice: &Choice, rolling: &'a Rolling) -> Cow<'a, Sums> {
     match choice.window.seconds() {
         Some(seconds) => rolling.last(model.now, seconds),
-        None => rolling.total.clone(),
+        None => Cow::Borrowed(&rolling.total),
     }
 }
 
@@ -207,8 +219,8 @@ fn figures(model: &Model, choice: &Choice, sums: &Sums, living: &Living) -> Figu
 }
 
 /// Nothing happened to it in the window, or nothing but quick reaps.
-fn is_quick(choice: &Choice, figures: &Figures) -> bool {
-    figures.alive == 0 && figures.max.unwrap_or(0) < choice.threshold
+fn is_quick(choice: &Choice, sums: &Sums, living: &Living) -> bool {
+    living.count == 0 && sums.max < choice.threshold
 }
 
 fn is_silent(figures: &Figures) -> bool {
@@ -217,7 +229,7 @@ fn is_silent(figures: &Figures) -> bool {
 
 /// A row of the parents view in the making.
 struct Group<'a> {
-    sums: Sums,
+    sums: Cow<'a, Sums>,
     living: Living,
     is_growing: bool,
     parents: usize,
@@ -225,18 +237,25 @@ struct Group<'a> {
     main: (ParentKey, &'a Parent, u64),
 }
 
-fn parents(model: &Model, choice: &Choice, add: Add<'_>) {
+/// Gives how many rows the threshold leaves out.
+fn parents(model: &Model, choice: &Choice, add: Add<'_>) -> usize {
     let window = window_ns(choice);
     let mut living: HashMap<ParentKey, Living> = HashMap::new();
     for alive in model.living.values() {
         let living = living.entry((alive.ppid, alive.parent_comm)).or_default();
         living.add(model, alive, window);
     }
+    let mut quick = 0;
     let mut groups: HashMap<Key, Group<'_>> = HashMap::new();
     for (key, parent) in &model.parents {
         let living = living.get(key).copied().unwrap_or_default();
         let sums = sums(model, choice, &parent.rolling);
         if living.count == 0 && sums.reaped == 0 && sums.autoreaped == 0 {
+            continue;
+        }
+        // Most of thousands of parents reap at once: they get no row.
+        if choice.grouping == Grouping::Pid && is_quick(choice, &sums, &living) {
+            quick += 1;
             continue;
         }
         let group_key = match choice.grouping {
@@ -248,7 +267,7 @@ fn parents(model: &Model, choice: &Choice, add: Add<'_>) {
         let time = sums.zombie_ns.saturating_add(living.zombie_ns);
         match groups.get_mut(&group_key) {
             Some(group) => {
-                group.sums.add(&sums);
+                group.sums.to_mut().add(&sums);
                 group.living.merge(&living);
                 group.is_growing |= parent.is_growing();
                 group.parents += 1;
@@ -269,6 +288,10 @@ fn parents(model: &Model, choice: &Choice, add: Add<'_>) {
         }
     }
     for (key, group) in groups {
+        if is_quick(choice, &group.sums, &group.living) {
+            quick += 1;
+            continue;
+        }
         let (parent_key, parent, _) = group.main;
         let mut figures = figures(model, choice, &group.sums, &group.living);
         figures.is_growing = group.is_growing;
@@ -296,6 +319,7 @@ fn parents(model: &Model, choice: &Choice, add: Add<'_>) {
                 .filter(|_| is_one || choice.grouping == Grouping::Command),
             name,
             parent: String::new(),
+            depth: 0,
             container: parent.container.clone(),
             found: parent.cause().cloned(),
             content: Content::Group(Box::new(figures)),
@@ -303,23 +327,17 @@ fn parents(model: &Model, choice: &Choice, add: Add<'_>) {
         let figures = row.figures().cloned().unwrap_or_default();
         let subject = Subject {
             ppid: parent_key.0,
-            parent: match parent.cmdline() {
-                Some(cmdline) => Some(cmdline.into()),
-                None => parent_key.1.as_ref().map(|comm| comm.to_str()),
-            },
+            parent: parent_key.1.as_ref().map(|comm| comm.to_str()),
+            parent_cmdline: parent.cmdline(),
             zombie_ns: figures.oldest.max(figures.max),
             cause: parent.cause().map(|found| found.cause),
             container: parent.container.as_ref().map(Container::name),
             cgroup: parent.cgroup.as_deref(),
             ..Subject::default()
         };
-        add(
-            row,
-            parent.container.as_ref(),
-            subject,
-            is_quick(choice, &figures),
-        );
+        add(row, parent.container.as_ref(), subject, false);
     }
+    quick
 }
 
 /// What a parent is called: its command line or, for want of that, its command name; escaped.
@@ -359,7 +377,7 @@ fn commands(model: &Model, choice: &Choice, add: Add<'_>) {
         if is_silent(&figures) {
             continue;
         }
-        let is_quick = is_quick(choice, &figures);
+        let is_quick = is_quick(choice, &sums, &living);
         let subject = Subject {
             comm: Some(comm.to_str()),
             zombie_ns: figures.oldest.max(figures.max),
@@ -372,6 +390,7 @@ fn commands(model: &Model, choice: &Choice, add: Add<'_>) {
             comm: Some(comm),
             name: printable(&comm),
             parent: String::new(),
+            depth: 0,
             container: None,
             found: found.clone(),
             content: Content::Group(Box::new(figures)),
@@ -409,7 +428,7 @@ fn containers(model: &Model, choice: &Choice, add: Add<'_>) {
         if is_silent(&figures) {
             continue;
         }
-        let is_quick = is_quick(choice, &figures);
+        let is_quick = is_quick(choice, &sums, &living);
         let subject = Subject {
             container: Some(container.name()),
             zombie_ns: figures.oldest.max(figures.max),
@@ -422,6 +441,7 @@ fn containers(model: &Model, choice: &Choice, add: Add<'_>) {
             comm: None,
             name: visible(container.name()),
             parent: String::new(),
+            depth: 0,
             container: Some(container.clone()),
             found: found.cloned(),
             content: Content::Group(Box::new(figures)),

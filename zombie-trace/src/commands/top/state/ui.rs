@@ -9,7 +9,7 @@ use super::{
     question::{Answer, Question},
     row::{Key, Row},
     table::Table,
-    view::View,
+    view::{Grouping, View},
 };
 use crate::{filter::Expression, text::visible};
 
@@ -95,6 +95,8 @@ pub(crate) struct Ui {
     pub(crate) search: String,
     /// What was done or has happened last.
     pub(crate) message: Option<String>,
+    /// The row that stays selected when the others are put in another order.
+    pub(crate) kept: Option<Key>,
     /// How many rows fit on the screen.
     pub(crate) page: usize,
 }
@@ -103,7 +105,7 @@ impl Ui {
     /// That many rows fit on the screen; the selected one is among those shown.
     pub(crate) fn fit(&mut self, table: &Table, page: usize) {
         self.page = page.max(1);
-        if let Some(key) = &self.followed
+        if let Some(key) = self.followed.as_ref().or(self.kept.take().as_ref())
             && let Some(at) = table.rows.iter().position(|row| row.key == *key)
         {
             self.selected = at;
@@ -218,6 +220,13 @@ impl Ui {
             Action::Group => {
                 self.show(View::Parents);
                 self.choice.grouping = self.choice.grouping.next();
+            }
+            Action::Tree => {
+                let was_tree = self.choice.is_tree();
+                self.show(View::Parents);
+                self.choice.grouping = Grouping::Pid;
+                self.choice.as_tree = !was_tree;
+                self.kept = self.row(table).map(|row| row.key.clone());
             }
             Action::Threshold => self.choice.next_threshold(),
             Action::LongerWindow => self.choice.window = self.choice.window.longer(),

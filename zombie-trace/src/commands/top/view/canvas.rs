@@ -28,7 +28,7 @@ pub(crate) struct Canvas<'a> {
 }
 
 /// Signs, each with what stands for it where the locale is not UTF-8.
-const SIGNS: [(char, char); 24] = [
+const SIGNS: [(char, char); 25] = [
     ('▁', '_'),
     ('▂', '.'),
     ('▃', ':'),
@@ -46,6 +46,7 @@ const SIGNS: [(char, char); 24] = [
     ('●', '*'),
     ('▶', '>'),
     ('─', '-'),
+    ('└', '`'),
     ('·', '.'),
     ('↑', '^'),
     ('↓', 'v'),
@@ -190,6 +191,12 @@ impl<'a> Canvas<'a> {
             self.put_within(indent, y + number, &line, room, look);
         }
         all.len().min(lines)
+    }
+
+    /// How many lines a paragraph takes.
+    pub(crate) fn lines_of(&self, indent: usize, text: &str) -> usize {
+        let room = self.width().saturating_sub(indent + 1).max(1);
+        crate::text::wrap(text, Some(room)).lines().count()
     }
 
     fn style(&self, look: Look) -> Style {

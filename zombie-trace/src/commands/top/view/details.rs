@@ -6,10 +6,7 @@ use super::{
     table::PHASES,
 };
 use crate::{
-    commands::top::{
-        data::Found,
-        state::{Content, Figures, Row, phase},
-    },
+    commands::top::state::{Content, Figures, Row, phase},
     model::{Alive, Phase},
     text::{human, printable, status, visible},
 };
@@ -23,8 +20,10 @@ pub(super) fn panel(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     canvas.rule(0, &title(row), &place(scene, row));
     let room = canvas.height().saturating_sub(1);
     let fix = fix(row);
-    let for_fix = if fix.is_some() { room.div_ceil(2) } else { 0 };
-    let used = canvas.paragraph(1, 1, &finding(row), room - for_fix, Look::Plain);
+    // What helps is cut last, but a line is left for the finding.
+    let for_fix = fix.as_ref().map_or(0, |fix| canvas.lines_of(1, fix));
+    let for_finding = room.saturating_sub(for_fix).max(1);
+    let used = canvas.paragraph(1, 1, &finding(row), for_finding, Look::Plain);
     if let Some(fix) = fix {
         canvas.paragraph(1 + used, 1, &fix, room - used, Look::Heading);
     }
@@ -45,7 +44,7 @@ fn place(scene: &Scene<'_>, row: &Row) -> String {
     let cgroup = match &row.content {
         Content::Living(alive, _) => alive.cgroup.clone(),
         Content::Reaped(zombie) => zombie.cgroup.clone(),
-        Content::Group(_) => {
+        Content::Group(_) | Content::Ancestor => {
             let key = (row.pid, row.comm);
             scene
                 .model
@@ -59,10 +58,11 @@ fn place(scene: &Scene<'_>, row: &Row) -> String {
 
 /// What was found, as a sentence.
 fn finding(row: &Row) -> String {
-    if let Some(Found { cause, text, .. }) = &row.found {
-        return match text {
-            Some(text) => format!("{}: {}.", cause.code(), visible(text)),
-            None => format!("{}.", cause.code()),
+    if row.found.is_some() {
+        return match &row.content {
+            // Its title has named the parent.
+            Content::Group(_) if row.pid.is_some() => format!("{}.", row.why()),
+            _ => format!("{}.", row.whole_why()),
         };
     }
     match &row.content {
@@ -78,6 +78,7 @@ fn finding(row: &Row) -> String {
             (Some(p99), None) => format!("It reaps its zombies: p99 {}.", human(p99)),
             (None, _) => "None of its children was a zombie.".to_owned(),
         },
+        Content::Ancestor => "Parents of zombies are among its descendants.".to_owned(),
         Content::Living(..) => {
             "The cause is not known yet: zombies are looked at when they are 1 s old.".to_owned()
         }
@@ -125,7 +126,12 @@ pub(super) fn full(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     }
     match &row.content {
         Content::Group(figures) => group(canvas, scene, row, figures, y),
-        Content::Living(alive, age) => living(canvas, alive, *age, y),
+        Content::Living(alive, age) => living(canvas, scene, row, (alive, *age), y),
+        Content::Ancestor => {
+            let mut facts = Vec::new();
+            process(&mut facts, scene, row, canvas.height());
+            list(canvas, &facts, y + 1);
+        }
         Content::Reaped(zombie) => {
             let mut facts = vec![
                 (
@@ -177,8 +183,14 @@ fn list(canvas: &mut Canvas<'_>, facts: &[(&str, String)], first: usize) -> usiz
     first + facts.len()
 }
 
-fn living(canvas: &mut Canvas<'_>, alive: &Alive, age: u64, y: usize) {
-    let facts = [
+fn living(
+    canvas: &mut Canvas<'_>,
+    scene: &Scene<'_>,
+    row: &Row,
+    (alive, age): (&Alive, u64),
+    y: usize,
+) {
+    let mut facts = vec![
         ("age", human(age)),
         ("status", status(alive.exit_code, alive.signal, false)),
         (
@@ -187,6 +199,7 @@ fn living(canvas: &mut Canvas<'_>, alive: &Alive, age: u64, y: usize) {
         ),
         ("user", alive.uid.to_string()),
     ];
+    process(&mut facts, scene, row, canvas.height());
     list(canvas, &facts, y + 1);
 }
 
@@ -214,6 +227,7 @@ fn group(canvas: &mut Canvas<'_>, scene: &Scene<'_>, row: &Row, figures: &Figure
     {
         facts.insert(0, ("command", visible(cmdline)));
     }
+    process(&mut facts, scene, row, canvas.height());
     let mut y = list(canvas, &facts, y + 1) + 1;
     y = phases(canvas, figures.phases, y) + 1;
     // The oldest first, as many as fit.
@@ -235,6 +249,35 @@ fn group(canvas: &mut Canvas<'_>, scene: &Scene<'_>, row: &Row, figures: &Figure
             );
             canvas.put(1, y, &text, Look::Plain);
         }
+    }
+}
+
+/// What the row's process does, or the parent of the row's zombie: SIGCHLD, threads, ancestors.
+fn process(facts: &mut Vec<(&str, String)>, scene: &Scene<'_>, row: &Row, height: usize) {
+    let pid = row.parent_process().map(|(pid, _)| pid);
+    let Some(process) = scene.process.filter(|process| Some(process.pid) == pid) else {
+        return;
+    };
+    if process.threads.is_empty() {
+        return facts.push(("process", "it has ended, or cannot be read".to_owned()));
+    }
+    facts.push(("SIGCHLD", process.sigchld.clone()));
+    // The rest of a small screen is for other things.
+    let most = (height / 6).max(2);
+    let shown = match process.threads.len() {
+        count if count <= most => count,
+        _ => most - 1,
+    };
+    for (index, thread) in process.threads[..shown].iter().enumerate() {
+        let name = if index == 0 { "threads" } else { "" };
+        facts.push((name, thread.clone()));
+    }
+    if shown < process.threads.len() {
+        let more = process.threads.len() - shown;
+        facts.push(("", format!("… and {more} more: i shows them")));
+    }
+    if !process.ancestors.is_empty() {
+        facts.push(("ancestors", process.ancestors.join(" ← ")));
     }
 }
 

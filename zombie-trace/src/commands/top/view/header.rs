@@ -1,5 +1,7 @@
 //! The lines at the top: how bad it is now, and whether it grows.
 
+use std::borrow::Cow;
+
 use super::{
     canvas::{Canvas, Look, sparkline},
     scene::{Progress, Scene},
@@ -135,7 +137,7 @@ fn figures(scene: &Scene<'_>) -> Vec<Part> {
     let (model, choice) = (scene.model, &scene.ui.choice);
     let sums = match choice.window.seconds() {
         Some(seconds) => model.all.last(model.now, seconds),
-        None => model.all.total.clone(),
+        None => Cow::Borrowed(&model.all.total),
     };
     let seconds = seconds(model, choice);
     let alive = model.living.len() as u64;
@@ -231,7 +233,7 @@ fn quick(scene: &Scene<'_>) -> String {
     }
     let sums = match choice.window.seconds() {
         Some(seconds) => model.all.last(model.now, seconds),
-        None => model.all.total.clone(),
+        None => Cow::Borrowed(&model.all.total),
     };
     let below = sums
         .times
@@ -259,6 +261,9 @@ pub(super) fn tabs(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let mut parts = Vec::new();
     if choice.view == View::Parents && choice.grouping != Grouping::Pid {
         parts.push(format!("by {}", choice.grouping.name()));
+    }
+    if choice.is_tree() {
+        parts.push("tree".to_owned());
     }
     parts.push(choice.window.name().to_owned());
     if let Some(container) = &choice.container {

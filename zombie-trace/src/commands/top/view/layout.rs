@@ -33,9 +33,9 @@ impl Layout {
         }
         let height = usize::from(height);
         let (header, details) = match height {
-            0..20 => (2, 3),
-            20..30 => (3, 5),
-            _ => (3, 7),
+            0..20 => (2, 5),
+            20..30 => (3, 7),
+            _ => (3, 9),
         };
         Some(Self {
             header,
@@ -85,7 +85,7 @@ mod tests {
         for height in LEAST_HEIGHT..200 {
             let layout = Layout::of(80, height).unwrap();
             assert_eq!(layout.footer() + 1, usize::from(height));
-            assert!(layout.rows() >= 6);
+            assert!(layout.rows() >= 5);
         }
         assert_eq!(Layout::of(59, 40), None);
         assert_eq!(Layout::of(80, 14), None);

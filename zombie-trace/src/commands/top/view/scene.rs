@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::commands::top::{
-    data::Model,
+    data::{Model, Process},
     state::{Table, Ui},
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) model: &'a Model,
     pub(crate) ui: &'a Ui,
     pub(crate) table: &'a Table,
+    /// What /proc says about the row's process, if details are shown.
+    pub(crate) process: Option<&'a Process>,
     pub(crate) progress: Progress,
     /// What the run is recorded to.
     pub(crate) recording: Option<&'a str>,

@@ -12,7 +12,7 @@ pub(super) const PHASES: [char; 5] = ['▓', '█', '▒', '◆', '░'];
 /// Draws headings and rows.
 pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let choice = &scene.ui.choice;
-    let columns = fitting(choice.view, canvas.width(), choice.whole_commands);
+    let columns = fitting(choice.view, canvas.width(), choice.has_long_names());
     let sort = choice.sort();
     for (column, x, width) in places(&columns) {
         let is_sorted = column == sort.column;
@@ -77,7 +77,7 @@ fn places(columns: &[(Column, usize)]) -> impl Iterator<Item = (Column, usize, u
 /// The column at that place of the headings.
 pub(super) fn column_at(scene: &Scene<'_>, width: usize, x: usize) -> Option<Column> {
     let choice = &scene.ui.choice;
-    let columns = fitting(choice.view, width, choice.whole_commands);
+    let columns = fitting(choice.view, width, choice.has_long_names());
     let mut places = places(&columns);
     let found = places.find(|(_, begin, width)| (*begin..begin + width).contains(&x));
     found.map(|(column, ..)| column)
