@@ -39,7 +39,7 @@ use crate::{aggregate::ParentKey, stderr, system::proc};
 const DRAW: Duration = Duration::from_millis(500);
 /// Drawing may use at most 1/SHARE of the time: with thousands of parents the screen changes less often. Keys
 /// are answered all the same.
-const SHARE: u32 = 200;
+const SHARE: u32 = 500;
 /// How often COMMAND's terminal is drawn.
 const DRAW_COMMAND: Duration = Duration::from_millis(250);
 /// The screen is never older than that.
