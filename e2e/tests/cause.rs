@@ -365,7 +365,8 @@ impl Hold {
 fn lacks(hold: &Hold) -> Option<String> {
     let (kind, controller) = hold.hierarchy;
     let none = format!("no {kind} hierarchy {controller} is mounted");
-    hold.mount().is_none().then_some(none)
+    let missing = hold.mount().is_none().then_some(none);
+    missing.or_else(|| context::no_program("/usr/bin/perl"))
 }
 
 /// A process in a cgroup below one that holds it back. The end of this frees and kills it.
