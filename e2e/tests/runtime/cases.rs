@@ -431,8 +431,10 @@ int main() {
         "python-worker-outlives-the-main-thread",
         Python(
             "import ctypes, subprocess, threading, time\n\
-             def work(): subprocess.Popen(['true']); time.sleep(600)\n\
+             started = threading.Event()\n\
+             def work(): subprocess.Popen(['true']); started.set(); time.sleep(600)\n\
              threading.Thread(target=work).start()\n\
+             started.wait()\n\
              ctypes.CDLL(None).pthread_exit(None)",
         ),
     )
