@@ -8,7 +8,7 @@ use crate::{
     subject,
 };
 
-/// Parents, each of which has a child about once a second.
+/// Parents that each fork about once a second.
 const PARENTS: u64 = 1000;
 /// Processes that end in a second, of all parents together.
 const RATE: u64 = 1000;

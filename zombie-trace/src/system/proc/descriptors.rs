@@ -68,7 +68,7 @@ pub(super) struct Channel {
     pub(super) is_terminal: bool,
 }
 
-/// The pipe that a descriptor of a process is, or the pseudoterminal of which it is the master.
+/// The pipe or pseudoterminal master behind a descriptor of a process.
 pub(super) fn channel(process: &Path, fd: u32) -> Option<Channel> {
     let target = fs::read_link(process.join(format!("fd/{fd}"))).ok()?;
     let text = target.to_str()?;
