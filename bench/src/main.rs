@@ -16,7 +16,7 @@ mod top;
 mod tracefs;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
 
@@ -134,9 +134,37 @@ fn run(cli: &Cli) -> Result<(), String> {
     Ok(())
 }
 
+/// Where the load generator runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Placement {
+    /// Wherever the scheduler puts it.
+    Anywhere,
+    /// On the last CPU alone, at real-time priority: nothing else fills its caches meanwhile, so that
+    /// what programs cost can be compared. On a machine of one CPU, anywhere, as the tracer would
+    /// starve.
+    LastCpu,
+}
+
+impl Placement {
+    fn command(self, program: &Path) -> Command {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        if self == Self::Anywhere || cpus == 1 {
+            return Command::new(program);
+        }
+        // Both are of util-linux.
+        let mut command = Command::new("chrt");
+        command
+            .args(["--fifo", "50", "taskset", "--cpu-list"])
+            .arg((cpus - 1).to_string())
+            .arg(program);
+        command
+    }
+}
+
 /// Runs the load generator and gives what it says.
-fn run_load(program: &PathBuf, args: &[&str]) -> Result<LoadResult, String> {
-    let output = Command::new(program)
+fn run_load(program: &Path, placement: Placement, args: &[&str]) -> Result<LoadResult, String> {
+    let output = placement
+        .command(program)
         .args(args)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

@@ -12,7 +12,7 @@ use serde::Serialize;
 use zombie_trace_e2e::LoadResult;
 
 use crate::{
-    bpf_stats,
+    Placement, bpf_stats,
     machine::Machine,
     run_load,
     statistics::median,
@@ -173,7 +173,7 @@ impl Bench {
     }
 
     pub(crate) fn load(&self, args: &[&str]) -> Result<LoadResult, String> {
-        run_load(&self.load, args)
+        run_load(&self.load, Placement::Anywhere, args)
     }
 
     /// What a tracer costs, by tracer.
@@ -202,9 +202,12 @@ impl Bench {
             }
         }
         // Apart, as the account itself takes time.
-        for (subject, turns) in subjects.iter().zip(&mut turns) {
-            for _ in 0..self.rounds {
-                turns.kernel_ns.push(self.kernel_ns(subject, &[], &args)?.0);
+        for round in 0..self.rounds {
+            progress("cost in the kernel", round, self.rounds);
+            for (subject, turns) in subjects.iter().zip(&mut turns) {
+                let (ns, seen, _) = self.kernel_ns(subject, Placement::LastCpu, &args)?;
+                turns.kernel_ns.push(ns);
+                turns.seen = seen.map(|seen| seen.min(turns.seen.unwrap_or(u64::MAX)));
             }
         }
         Ok(subjects
@@ -227,13 +230,13 @@ impl Bench {
     fn kernel_ns(
         &self,
         subject: &Subject,
-        options: &[&str],
+        placement: Placement,
         args: &[&str],
     ) -> Result<(f64, Option<u64>, u64), String> {
         let _enabled = bpf_stats::Enabled::new()?;
-        let running = self.start(subject, options)?;
+        let running = self.start(subject, &[])?;
         let before = running.run_time_ns();
-        let processes = self.load(args)?.processes;
+        let processes = run_load(&self.load, placement, args)?.processes;
         let after = running.run_time_ns();
         let used = running.stop()?;
         Ok((
@@ -251,7 +254,9 @@ impl Bench {
             let running = self.start(subject, &[])?;
             let before = running.costs();
             let count = self.processes.to_string();
-            let processes = self.load(&["serial", "--count", &count])?.processes as f64;
+            let args = ["serial", "--count", &count];
+            let load = run_load(&self.load, Placement::LastCpu, &args)?;
+            let processes = load.processes as f64;
             let after = running.costs();
             let names = bpf_stats::names(after.keys().copied());
             for (id, cost) in after {
@@ -360,7 +365,8 @@ impl Bench {
                 }
             }
             for (subject, ratios) in subjects.iter().zip(&ratios) {
-                let (kernel_ns, seen, expected) = self.kernel_ns(subject, &[], args)?;
+                let (kernel_ns, seen, expected) =
+                    self.kernel_ns(subject, Placement::Anywhere, args)?;
                 rows.push(LoadRow {
                     load: (*load).into(),
                     untraced_per_second: median(&rates).unwrap_or(f64::NAN),
