@@ -44,16 +44,22 @@ pub(crate) struct Sort {
     pub(crate) is_inverted: bool,
 }
 
-impl Default for Choice {
-    fn default() -> Self {
-        let sort = |view| Sort {
+impl Sort {
+    /// What a view is sorted by at first.
+    fn at_first(view: View) -> Self {
+        Self {
             column: match view {
                 View::Alive => Column::Age,
                 View::Reaps => Column::Time,
                 _ => Column::ZombieTime,
             },
             is_inverted: false,
-        };
+        }
+    }
+}
+
+impl Default for Choice {
+    fn default() -> Self {
         Self {
             view: View::default(),
             window: Window::default(),
@@ -65,7 +71,7 @@ impl Default for Choice {
             container: None,
             whole_commands: false,
             old_ns: 5_000_000_000,
-            sorts: View::ALL.map(sort),
+            sorts: View::ALL.map(Sort::at_first),
         }
     }
 }
@@ -73,6 +79,12 @@ impl Default for Choice {
 impl Choice {
     pub(crate) fn sort(&self) -> Sort {
         self.sorts[self.view.index()]
+    }
+
+    /// What the user has chosen to sort by.
+    pub(crate) fn chosen_sort(&self) -> Option<Sort> {
+        let sort = self.sort();
+        (sort != Sort::at_first(self.view)).then_some(sort)
     }
 
     pub(crate) fn invert(&mut self) {

@@ -182,6 +182,7 @@ impl Column {
             Self::Status => Some(7),
             Self::Parent => Some(8),
             Self::Time => Some(9),
+            Self::Mostly => Some(10),
             _ => None,
         }
     }
@@ -193,8 +194,14 @@ const WHY_BESIDE_IT: usize = 26;
 
 /// The columns of a view that fit, each with its width.
 ///
-/// `is_whole`: names get the larger part of the room that is left.
-pub(crate) fn fitting(view: View, width: usize, is_whole: bool) -> Vec<(Column, usize)> {
+/// `is_whole`: names get the larger part of the room that is left. `kept`: stays even where WHY gets less
+/// room by that.
+pub(crate) fn fitting(
+    view: View,
+    width: usize,
+    is_whole: bool,
+    kept: Option<Column>,
+) -> Vec<(Column, usize)> {
     let mut columns = Column::of(view).to_vec();
     let width_of = |column: Column| match column {
         Column::Name if is_whole && view == View::Parents => LONG_NAME,
@@ -209,10 +216,11 @@ pub(crate) fn fitting(view: View, width: usize, is_whole: bool) -> Vec<(Column, 
     };
     // The mark and a space stand in front.
     let room = width.saturating_sub(1);
+    let goes = |column: &Column| column.goes().filter(|_| Some(*column) != kept);
     while needed(&columns) > room
-        && let Some(first) = columns.iter().filter_map(|column| column.goes()).min()
+        && let Some(first) = columns.iter().filter_map(goes).min()
     {
-        columns.retain(|column| column.goes() != Some(first));
+        columns.retain(|column| goes(column) != Some(first));
     }
     let mut spare = room.saturating_sub(needed(&columns));
     let lack = needed(&columns).saturating_sub(room);
@@ -251,7 +259,7 @@ mod tests {
     use super::*;
 
     fn headings(view: View, width: usize) -> Vec<&'static str> {
-        let columns = fitting(view, width, false);
+        let columns = fitting(view, width, false, None);
         columns
             .iter()
             .map(|(column, _)| column.heading(view))
@@ -293,7 +301,7 @@ mod tests {
     fn why_has_room_before_other_columns() {
         for view in [View::Parents, View::Commands, View::Containers, View::Alive] {
             for width in 80..250 {
-                let columns = fitting(view, width, false);
+                let columns = fitting(view, width, false, None);
                 let why = columns.iter().find(|(column, _)| *column == Column::Why);
                 assert!(
                     why.is_some_and(|(_, width)| *width >= 38),
@@ -304,13 +312,34 @@ mod tests {
     }
 
     #[test]
+    fn what_rows_are_sorted_by_is_never_left_out() {
+        for view in View::ALL.into_iter().filter(|view| *view != View::Timeline) {
+            for kept in Column::of(view)
+                .iter()
+                .copied()
+                .filter(|column| column.is_sortable())
+            {
+                for width in 60..250 {
+                    let columns = fitting(view, width, false, Some(kept));
+                    assert!(
+                        columns.iter().any(|(column, _)| *column == kept),
+                        "{view:?} {width} {kept:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_columns_fill_the_line_and_no_more() {
         for view in View::ALL.into_iter().filter(|view| *view != View::Timeline) {
             for width in 60..250 {
                 for is_whole in [false, true] {
-                    let columns = fitting(view, width, is_whole);
-                    let used: usize = columns.iter().map(|(_, width)| width + 1).sum();
-                    assert!(used < width, "{view:?} {width}: {used}");
+                    for kept in Column::of(view).iter().copied().map(Some).chain([None]) {
+                        let columns = fitting(view, width, is_whole, kept);
+                        let used: usize = columns.iter().map(|(_, width)| width + 1).sum();
+                        assert!(used < width, "{view:?} {width} {kept:?}: {used}");
+                    }
                 }
             }
         }

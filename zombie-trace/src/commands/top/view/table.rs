@@ -4,15 +4,21 @@ use super::{
     canvas::{Canvas, Look},
     scene::Scene,
 };
-use crate::commands::top::state::{Column, Content, Row, fitting};
+use crate::commands::top::state::{Choice, Column, Content, Row, fitting};
 
 /// A character for each phase, in the order of `Phase::ALL`.
 pub(super) const PHASES: [char; 5] = ['▓', '█', '▒', '◆', '░'];
 
+/// The columns that fit, each with its width. One that the user has chosen to sort by is among them.
+fn columns(choice: &Choice, width: usize) -> Vec<(Column, usize)> {
+    let kept = choice.chosen_sort().map(|sort| sort.column);
+    fitting(choice.view, width, choice.has_long_names(), kept)
+}
+
 /// Draws headings and rows.
 pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let choice = &scene.ui.choice;
-    let columns = fitting(choice.view, canvas.width(), choice.has_long_names());
+    let columns = columns(choice, canvas.width());
     let sort = choice.sort();
     for (column, x, width) in places(&columns) {
         let is_sorted = column == sort.column;
@@ -77,7 +83,7 @@ fn places(columns: &[(Column, usize)]) -> impl Iterator<Item = (Column, usize, u
 /// The column at that place of the headings.
 pub(super) fn column_at(scene: &Scene<'_>, width: usize, x: usize) -> Option<Column> {
     let choice = &scene.ui.choice;
-    let columns = fitting(choice.view, width, choice.has_long_names());
+    let columns = columns(choice, width);
     let mut places = places(&columns);
     let found = places.find(|(_, begin, width)| (*begin..begin + width).contains(&x));
     found.map(|(column, ..)| column)
