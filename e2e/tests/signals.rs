@@ -142,10 +142,9 @@ fn second() -> Outcome {
         .command([SH, "-c", STUBBORN])
         .start()?;
     running.wait_stdout("ready")?;
+    // Two signals of a kind that are pending at once are one.
     running.signal(libc::SIGTERM);
-    // Two signals that are pending at once are one.
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    running.signal(libc::SIGTERM);
+    running.signal(libc::SIGINT);
     let run = running.finish()?;
     run.expect_code(137)?;
     if run.stderr.contains("still runs") {
@@ -158,7 +157,7 @@ fn second() -> Outcome {
 fn under_timeout() -> Outcome {
     let ready = context::fresh_path("ready");
     let script = format!(
-        "trap 'sleep 1; exit 6' TERM; echo >{}; while [ -e /proc/$PPID ]; do sleep 0.1; done",
+        "trap 'sleep 0.3; exit 6' TERM; echo >{}; while [ -e /proc/$PPID ]; do sleep 0.1; done",
         ready.display()
     );
     let (command, output) = on_terminal(&script);
@@ -236,8 +235,11 @@ fn descendants_live_on() -> Outcome {
     let stdout = String::from_utf8_lossy(&run.stdout).into_owned();
     let sleeper = pty::number_after(&stdout, "sleeper ").filter(|pid| *pid > 1);
     let sleeper = sleeper.ok_or(stdout)?;
-    let comm = fs::read_to_string(format!("/proc/{sleeper}/comm")).unwrap_or_default();
-    ensure!(comm.trim() == "sleep", "the sleeper is {comm:?}");
+    // Until it calls exec, it has the shell's name.
+    let comm = format!("/proc/{sleeper}/comm");
+    until("the sleeper sleeps", || {
+        Ok(fs::read_to_string(&comm).is_ok_and(|comm| comm.trim() == "sleep"))
+    })?;
     // SAFETY: no pointers; nobody but us ends it.
     unsafe { libc::kill(sleeper, libc::SIGKILL) };
     run.expect_code(143)?;
@@ -279,12 +281,14 @@ fn tracer_in_tracer(depth: usize) -> Outcome {
     let pid = pid.ok_or(stdout)?;
     running.signal(libc::SIGTERM);
     until("the tracer's end", || Ok(running.has_ended()))?;
-    let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let lives = cmdline
-        .windows(script.len())
-        .any(|part| part == script.as_bytes());
-    if lives {
-        // SAFETY: no pointers; nobody but us ends it.
+    // Nothing but a signal ends it, which it may not have taken yet.
+    let is_gone = until("the end of the innermost COMMAND", || {
+        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let script = script.as_bytes();
+        Ok(!cmdline.windows(script.len()).any(|part| part == script))
+    });
+    if is_gone.is_err() {
+        // SAFETY: no pointers; it still is that shell.
         unsafe { libc::kill(pid, libc::SIGKILL) };
         return running
             .finish()?

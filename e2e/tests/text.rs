@@ -99,14 +99,17 @@ fn each() -> Outcome {
     let leak = Leak::start()?;
     let pid = leak.pid().to_string();
     let mut tracer = Tracer::new(["--each", "--alive-after", "500ms", "-P", &pid]).start()?;
-    tracer.wait_stdout("never-waits")?;
+    let rows = |text: &str| {
+        let lines = text.lines();
+        let rows =
+            lines.filter(|line| line.contains("still a zombie") && line.contains("never-waits"));
+        rows.count()
+    };
+    tracer.wait_stdout_for("two zombies", |text| rows(text) >= 2)?;
     let run = tracer.stop()?;
     run.expect_code(0)?;
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
-    let rows = text
-        .lines()
-        .filter(|line| line.contains("still a zombie") && line.contains("never-waits"));
-    ensure!(rows.count() >= 2, "{text}");
+    ensure!(rows(&text) >= 2, "{text}");
     Ok(())
 }
 
