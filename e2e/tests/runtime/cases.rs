@@ -437,10 +437,11 @@ int main() {
     .advises("c", "exit_group"),
     case(
         "python-worker-outlives-the-main-thread",
+        // Without a name, the Popen would be dropped, and reap a child that has ended by then.
         Python(
             "import ctypes, subprocess, threading, time\n\
              started = threading.Event()\n\
-             def work(): subprocess.Popen(['true']); started.set(); time.sleep(600)\n\
+             def work(): child = subprocess.Popen(['true']); started.set(); time.sleep(600)\n\
              threading.Thread(target=work).start()\n\
              started.wait()\n\
              ctypes.CDLL(None).pthread_exit(None)",
