@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     Outcome, Test,
+    catalogue::BUFFER,
     check::{self, Truths},
     context, ensure,
     puppet::Puppet,
@@ -143,7 +144,13 @@ fn flood_host_names(victims: &Path, floods: &Path) -> Outcome {
         puppet.obey(&format!("cgroup {}", group.display()))?;
     }
     victim.obey("host-name zt-victim")?;
-    let tracer = Tracer::json(["--tree", &std::process::id().to_string()]).start()?;
+    let tracer = Tracer::json([
+        "--buffer",
+        BUFFER,
+        "--tree",
+        &std::process::id().to_string(),
+    ])
+    .start()?;
     for command in ["zombie early 0", "reap early"] {
         victim.obey(command)?;
     }

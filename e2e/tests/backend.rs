@@ -15,6 +15,7 @@ use crate::{
     check::{self, Truths},
     context, ensure,
     kernel_objects::{self, ProgramType},
+    puppet::Puppet,
     report::{Report, flags, number},
     serve,
     tracer::{Run, Tracer},
@@ -124,12 +125,16 @@ fn doctor_agrees() -> Outcome {
 
 /// With `-v` one line, with the reason for each better one; none if there is no better one.
 fn auto_says_why() -> Outcome {
-    let run = Tracer::json(["--backend", "auto", "-d", "1ms"]).run()?;
+    // Of a process without children there is nothing else to say.
+    let puppet = Puppet::start(Stdio::inherit())?;
+    let parent = puppet.pid().to_string();
+    let options = ["--backend", "auto", "-d", "1ms", "-P", &parent];
+    let run = Tracer::json(options).run()?;
     run.expect_code(0)?;
     if run.stderr.lines().count() != 1 || !run.stderr.starts_with("attached (backend ") {
         return run.fail("one short line");
     }
-    let run = Tracer::json(["--backend", "auto", "-d", "1ms", "-v"]).run()?;
+    let run = Tracer::json(options).args(["-v"]).run()?;
     run.expect_code(0)?;
     let used = run.report()?.start()["backend"].clone();
     let lines: Vec<_> = run
@@ -210,7 +215,6 @@ fn attached(backend: &str) -> Outcome {
 fn forgets(backend: &str) -> Outcome {
     // `struct Notifying` of the programs: the running thread, the process, and whether it is told anew.
     const SIZE: usize = 16;
-    let before = kernel_objects::all()?;
     let tracer = Tracer::json(["--backend", backend]).start()?;
     let status = Command::new(context::scenario())
         .arg("ignore-idle")
@@ -218,12 +222,11 @@ fn forgets(backend: &str) -> Outcome {
         .stdout(Stdio::null())
         .status();
     ensure!(status.is_ok_and(|status| status.success()), "the scenario");
-    let after = kernel_objects::all()?;
-    let new = after.difference(&before).copied().collect();
+    let own = kernel_objects::of(tracer.pid());
     // At any moment another process can be ending.
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let kept = kernel_objects::first_values::<SIZE>(&new, "NOTIFYING")?;
+        let kept = kernel_objects::first_values::<SIZE>(&own, "NOTIFYING")?;
         ensure!(!kept.is_empty(), "no map has this name");
         ensure!(
             kept.iter().all(|value| value[..8] != [0; 8]),
@@ -245,11 +248,18 @@ fn agree() -> Outcome {
     let ourselves = std::process::id().to_string();
     let mut tracers = Vec::new();
     for backend in BACKENDS.into_iter().filter(|name| problem(name).is_none()) {
-        let options = ["--backend", backend, "--tree", &ourselves];
+        let options = [
+            "--backend",
+            backend,
+            "--buffer",
+            catalogue::BUFFER,
+            "--tree",
+            &ourselves,
+        ];
         tracers.push((backend, Tracer::json(options).start()?));
     }
     let pids: Vec<_> = tracers.iter().map(|(_, tracer)| tracer.pid()).collect();
-    let mut cases = Vec::new();
+    let (mut cases, mut outputs) = (Vec::new(), Vec::new());
     for case in catalogue::runnable() {
         let output = Command::new(context::scenario())
             .args(&case.args)
@@ -260,13 +270,20 @@ fn agree() -> Outcome {
         ensure!(output.status.success(), "{:?}: {output:?}", case.args);
         let truths =
             Truths::parse(&output.stdout).map_err(|error| format!("{:?}: {error}", case.args))?;
+        outputs.push(output.stdout);
         cases.push((case, truths));
     }
     // What is released is freed a grace period later.
     std::thread::sleep(Duration::from_millis(200));
-    let mut reports = Vec::new();
+    let mut runs = Vec::new();
     for (backend, tracer) in tracers {
-        let run = tracer.stop()?;
+        runs.push((backend, tracer.stop()?));
+    }
+    for output in outputs {
+        catalogue::remove_cgroups_of(&output);
+    }
+    let mut reports = Vec::new();
+    for (backend, run) in runs {
         run.expect_code(0)?;
         let report = run.report()?;
         let problems = check::accounting(&report);

@@ -128,7 +128,9 @@ fn only<'a>(
 /// An orphan in a container whose PID 1 is no init stays a zombie until the container ends. Tracing
 /// begins before the container.
 fn no_init() -> Outcome {
-    let orphan = "(sh -c 'sleep 0.3; exit 7' &); exec sleep 600";
+    // Before PID 1 sleeps, it is a shell, which can reap.
+    let orphan = "(sh -c 'until read stat </proc/1/stat; [ \"${stat#*(sleep) S}\" != \"$stat\" ]; \
+                  do sleep 0.05; done; exit 7' &); exec sleep 600";
     let busybox = Busybox::new(&["/bin/sh", "-c", orphan])?;
     let short = busybox.short_id();
     let options = ["--container", short, "--alive-after", "400ms"];
@@ -137,12 +139,16 @@ fn no_init() -> Outcome {
     let listed = listed(short);
     let inspected = listed.as_ref().ok().map(|zombie| inspect(&zombie["pid"]));
     let text = ps(&["--container", short])?;
-    let reported = tracer.wait_line("the orphan alive", |line| line["type"] == "alive");
+    let reported = tracer.wait_line("the orphan alive", |line| {
+        line["type"] == "alive" && line["exit_code"] == 7
+    });
     busybox.bundle.kill("KILL")?;
     let _ = runc.wait();
     reported?;
     // The tracepoint backend sees such a reap when the kernel frees the task.
-    thread::sleep(Duration::from_millis(300));
+    for (what, key, value) in [("the orphan's end", "exit_code", 7), ("PID 1", "ns_pid", 1)] {
+        tracer.wait_line(what, |line| line["type"] == "zombie" && line[key] == value)?;
+    }
     let run = tracer.stop()?;
     let report = run.report()?;
 

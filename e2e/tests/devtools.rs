@@ -34,7 +34,7 @@ impl Browser {
         let mut process = Command::new("sh")
             // It reads from descriptor 3 and writes to 4. It must end even if it hangs.
             .arg("-c")
-            .arg(r#"exec timeout -k 5 120 "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#)
+            .arg(r#"exec timeout -k 5 500 "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#)
             .arg(PROGRAM)
             .args([
                 "--headless",

@@ -10,7 +10,9 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    Outcome, Test, check, context, ensure,
+    Outcome, Test,
+    catalogue::BUFFER,
+    check, context, ensure,
     fault::Storm,
     puppet::Puppet,
     report::{flags, number},
@@ -37,11 +39,14 @@ pub(crate) fn tests() -> Vec<Test> {
 fn in_a_storm(scope: &[&str]) -> Outcome {
     let _storm = Storm::start()?;
     for _ in 0..5 {
-        let tracer = Tracer::json(["-d", "200ms"]).args(scope).start()?;
-        let run = tracer.finish()?;
+        let mut tracer = Tracer::json(["--buffer", BUFFER]).args(scope).start()?;
+        tracer.wait_output("a storm", |bytes| {
+            bytes.iter().filter(|byte| **byte == b'\n').count() > 300
+        })?;
+        let run = tracer.stop()?;
         run.expect_code(0)?;
         let report = run.report()?;
-        let problems = check::accounting(&report);
+        let problems = check::accounting_but_for_the_buffer(&report);
         let skips = check::skips_allowed(report.count("exits") as usize);
         if !problems.is_empty() && (skips == 0 || !check::books(&report).is_empty()) {
             return run.fail(format!("{problems:?}"));
@@ -57,7 +62,7 @@ fn in_a_storm(scope: &[&str]) -> Outcome {
         let ended = report.count("reaped") + report.count("autoreaped");
         let lost = &report.summary()["lost"];
         ensure!(
-            skips > 0 || listed == ended,
+            skips > 0 || listed + number(lost, "ring_full") == ended,
             "{listed} of {ended} are listed; lost {lost}"
         );
     }
@@ -82,7 +87,9 @@ fn stopped_twice() -> Outcome {
 
 fn descendants_run_on() -> Outcome {
     // The last words of a shell whose child closes its standard output.
-    let script = "sleep 1000 > /dev/null 2>&1 & echo $!";
+    // Until then, the child has the shell's name.
+    let script = "sleep 1000 > /dev/null 2>&1 & until read comm </proc/$!/comm; [ \"$comm\" = sleep ]; do :; \
+                  done; echo $!";
     for text in [true, false] {
         let tracer = if text {
             Tracer::new(["-a"]).into_file("out.txt")
@@ -112,6 +119,15 @@ fn descendants_run_on() -> Outcome {
 /// Processes that start once the run takes stock are not counted, or else it could take stock for ever.
 /// Each of its looks at the kernel's tasks is made slow, so that some do start meanwhile.
 fn takes_in_no_more() -> Outcome {
+    // Whether one starts in time is up to the machine, what becomes of it is not.
+    let mut attempts = (0..10).map(|_| see_late_ones());
+    let seen = attempts.find(|attempt| !matches!(attempt, Err(error) if error == NONE_LATE));
+    seen.unwrap_or_else(|| Err(NONE_LATE.to_owned()))
+}
+
+const NONE_LATE: &str = "none came late";
+
+fn see_late_ones() -> Outcome {
     /// Seconds, between our clock and that of strace.
     const TOLERANCE: f64 = 0.005;
     let calls = context::fresh_path("strace");
@@ -172,9 +188,10 @@ fn takes_in_no_more() -> Outcome {
         too_late.len()
     );
     let found = late.iter().filter(|(_, asked)| *asked > first + TOLERANCE);
-    ensure!(found.count() > 0, "none came late");
+    let found = found.count();
     ensure!(!taken_in.is_empty(), "not even the first is counted");
     let problems = check::accounting(&report);
     ensure!(problems.is_empty(), "{problems:?}");
+    ensure!(found > 0, "{NONE_LATE}");
     Ok(())
 }

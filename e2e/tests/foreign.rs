@@ -76,7 +76,7 @@ struct Heir {
 impl Heir {
     fn start() -> Result<Self, String> {
         let mut parent = Command::new("/bin/sh")
-            .args(["-c", "sleep 0 & echo $!; exec sleep 100"])
+            .args(["-c", "sleep 0 & echo $!; exec sleep 1000"])
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("sh: {error}"))?;

@@ -201,6 +201,8 @@ impl Family {
                 && stat.windows(4).any(|part| part == b") Z ")
             {
                 family.child = child;
+                // Of a younger one `ps` only says that it is one.
+                thread::sleep(Duration::from_millis(50));
                 return Ok(family);
             }
             thread::sleep(Duration::from_millis(5));

@@ -5,11 +5,14 @@ use std::{collections::BTreeMap, process::Stdio};
 use serde_json::Value;
 
 use crate::{
-    Outcome, Test, context, ensure,
+    Outcome, Test,
+    catalogue::BUFFER,
+    ensure,
+    fault::Storm,
     puppet::Puppet,
     report::{Report, flags, number},
     time,
-    tracer::{Run, Tracer},
+    tracer::{Run, Tracer, json_lines},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -23,39 +26,52 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// A run in which processes end for a second.
-fn stormy(options: &[&str], load: &[&str]) -> Result<Report, String> {
-    let run = Tracer::json(["-i", "200ms"])
+/// A run in which processes end in at least two intervals, until `holds` is true of what has been written.
+fn stormy(
+    options: &[&str],
+    load: &[&str],
+    holds: impl Fn(&[Value]) -> bool,
+) -> Result<Report, String> {
+    let ourselves = std::process::id().to_string();
+    let mut tracer = Tracer::json(["-i", "200ms", "--tree", &ourselves, "--buffer", BUFFER])
         .args(options)
-        .command([context::load()])
-        .args(load)
-        .args(["--workers", "2", "--seconds", "1"])
-        .run()?;
+        .start()?;
+    let storm = Storm::of(load)?;
+    tracer.wait_output("a storm of two intervals", |bytes| {
+        let lines = json_lines(bytes);
+        let busy = lines
+            .iter()
+            .filter(|line| line["type"] == "interval" && number(line, "exits") > 0);
+        busy.count() >= 2 && holds(&lines)
+    })?;
+    drop(storm);
+    let run = tracer.stop()?;
     run.expect_code(0)?;
     let report = run.report()?;
     add_up(&report).or_else(|problem| run.fail(problem))?;
-    let intervals = report.of_type("interval").count();
-    // On a busy machine one can be late, and the next one left out.
-    if intervals < 2 {
-        return run.fail(format!("{intervals} intervals"));
-    }
     Ok(report)
 }
 
+/// The sum of a count of the intervals.
+fn sum(lines: &[Value], key: &str) -> u64 {
+    let intervals = lines.iter().filter(|line| line["type"] == "interval");
+    intervals.map(|line| number(line, key)).sum()
+}
+
 fn storm() -> Outcome {
-    let report = stormy(&[], &["serial"])?;
+    let load = ["serial", "--rate", "2000"];
+    let report = stormy(&[], &load, |lines| sum(lines, "reaped") > 200)?;
     ensure!(report.count("reaped") > 200, "{}", report.summary());
-    let busy = report
-        .of_type("interval")
-        .filter(|line| number(line, "exits") > 0);
-    ensure!(busy.count() >= 2, "all of it at once");
     Ok(())
 }
 
 fn filtered_storm() -> Outcome {
-    let report = stormy(&["-m", "300us"], &["burst", "--size", "50"])?;
-    let counts = ["reaped", "filtered"].map(|key| report.count(key));
+    let load = ["burst", "--size", "50", "--rate", "2000"];
     // Which of them take longer is up to the machine.
+    let report = stormy(&["-m", "300us"], &load, |lines| {
+        ["reaped", "filtered"].map(|key| sum(lines, key) > 0) == [true; 2]
+    })?;
+    let counts = ["reaped", "filtered"].map(|key| report.count(key));
     ensure!(counts.iter().all(|count| *count > 0), "{counts:?}");
     let measured = number(&report.summary()["zombie_ns"], "count") + report.count("inexact");
     ensure!(
@@ -243,11 +259,18 @@ fn at_rank(buckets: &Buckets, rank: u64) -> (u64, u64) {
 
 /// A header and a line each 200 ms, then the summary, whose exits are theirs.
 fn text() -> Outcome {
-    let run = Tracer::new(["-i", "200ms", "-a", "--color", "never"])
-        .into_file("out.txt")
-        .command([context::load()])
-        .args(["serial", "--seconds", "1"])
-        .run()?;
+    let ourselves = std::process::id().to_string();
+    let mut tracer = Tracer::new([
+        "-i", "200ms", "-a", "--color", "never", "--tree", &ourselves,
+    ])
+    .into_file("out.txt")
+    .start()?;
+    let storm = Storm::of(&["serial", "--rate", "2000"])?;
+    tracer.wait_output("a header and two lines", |bytes| {
+        bytes.iter().filter(|byte| **byte == b'\n').count() >= 3
+    })?;
+    drop(storm);
+    let run = tracer.stop()?;
     run.expect_code(0)?;
     check_text(&run).or_else(|problem| run.fail(problem))
 }

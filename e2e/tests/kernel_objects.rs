@@ -199,11 +199,62 @@ pub(crate) fn held_by(pid: u32) -> BTreeSet<Object> {
     objects
 }
 
-/// Those that any process has descriptors of.
+/// Those of a process: what it has descriptors of, and the maps of its programs, whose descriptors it may have
+/// closed.
+pub(crate) fn of(pid: u32) -> BTreeSet<Object> {
+    let mut objects = held_by(pid);
+    let programs: Vec<_> = objects
+        .iter()
+        .filter(|object| object.kind == Kind::Program)
+        .map(|object| object.id)
+        .collect();
+    for id in programs {
+        let kind = Kind::Map;
+        objects.extend(maps_of(id).into_iter().map(|id| Object { kind, id }));
+    }
+    objects
+}
+
+/// The maps of a program; none if it is gone.
+fn maps_of(program: u32) -> Vec<u32> {
+    /// BPF_PROG_GET_FD_BY_ID and BPF_OBJ_GET_INFO_BY_FD (include/uapi/linux/bpf.h).
+    const GET_FD_BY_ID: libc::c_long = 13;
+    const GET_INFO: libc::c_long = 15;
+    /// No program has more.
+    const MOST: usize = 64;
+    /// The head of `struct bpf_prog_info`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        before: [u32; 13],
+        maps: u32,
+        map_ids: u64,
+    }
+    let Ok(descriptor) = bpf(GET_FD_BY_ID, &mut [program, 0, 0]) else {
+        return Vec::new();
+    };
+    // SAFETY: it is new, and nobody else's.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) };
+    let mut ids = [0_u32; MOST];
+    let mut info = Info {
+        maps: MOST as u32,
+        map_ids: (&raw mut ids) as u64,
+        ..Info::default()
+    };
+    let number = descriptor.as_raw_fd() as u64;
+    let length = size_of::<Info>() as u64;
+    let address = (&raw mut info) as u64;
+    match bpf(GET_INFO, &mut [number | length << 32, address]) {
+        Ok(_) => ids[..MOST.min(info.maps as usize)].to_vec(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Those of any process, as [`of`] has them.
 pub(crate) fn held_by_anyone() -> BTreeSet<Object> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .flat_map(held_by)
+        .flat_map(of)
         .collect()
 }

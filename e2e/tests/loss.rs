@@ -1,6 +1,7 @@
 //! What does not fit is counted to the unit, told of, and never passed over.
 
 use std::{
+    fs,
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -13,6 +14,7 @@ use crate::{
     Outcome, Test,
     check::{self, Truths},
     context, ensure,
+    pty::until,
     report::{Report, number},
     tracer::{Run, Tracer},
 };
@@ -66,6 +68,10 @@ fn stopped_reader(kib: u64) -> Outcome {
     let options = ["--strict", "--buffer", &buffer, "--tree", &ourselves];
     let mut tracer = Tracer::json(options).start()?;
     tracer.signal(libc::SIGSTOP);
+    let stat = format!("/proc/{}/stat", tracer.pid());
+    until("the tracer is stopped", || {
+        Ok(fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")))
+    })?;
     let status = Command::new(context::scenario())
         .args(["fork-loop", "2000"])
         .stdout(Stdio::null())

@@ -68,15 +68,17 @@ fn signal_ends(signal: libc::c_int) -> Outcome {
 
 fn duration() -> Outcome {
     let mut puppet = puppet()?;
-    let tracer = of(&puppet)
+    let early = puppet.obey("zombie early 0")?;
+    let run = of(&puppet)
         .into_file("out.jsonl")
         .args(["--json", "-a", "-d", "700ms"])
-        .start()?;
-    perform(&mut puppet)?;
-    let run = tracer.finish()?;
+        .run()?;
     run.expect_code(0)?;
     let report = run.report()?;
-    check::compare(&report, &puppet.truths, &run)?;
+    let problems = check::accounting(&report);
+    ensure!(problems.is_empty(), "{problems:?}");
+    let listed = report.alive().any(|line| line["pid"] == early);
+    ensure!(listed, "the zombie at the end is not listed");
     let said = Duration::from_nanos(report.count("duration_ns"));
     if said >= Duration::from_millis(700) {
         return Ok(());

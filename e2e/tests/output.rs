@@ -125,7 +125,17 @@ fn fifo_late_reader() -> Outcome {
         })
         .start()?;
     running.wait_stdout("ready")?;
-    let reader = thread::spawn(move || fs::read(path));
+    let (opened, is_open) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        let mut file = File::open(path)?;
+        let _ = opened.send(());
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map(|_| text)
+    });
+    // The run is over before the pipe is full, whenever it is read.
+    is_open
+        .recv_timeout(Duration::from_secs(60))
+        .map_err(|error| format!("nobody writes: {error}"))?;
     writeln!(go_on).map_err(|error| error.to_string())?;
     let run = running.finish()?;
     run.expect_code(0)?;
@@ -180,7 +190,7 @@ fn full_pipe() -> Outcome {
         }
     });
     receiver
-        .recv_timeout(Duration::from_secs(60))
+        .recv_timeout(Duration::from_secs(120))
         .map_err(|error| format!("the queue is not written: {error}"))?;
     running.signal(libc::SIGTERM);
     let run = running.finish()?;
@@ -297,7 +307,9 @@ fn copytruncate() -> Outcome {
 
 fn wait_for(path: &Path, part: &str) -> Outcome {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !fs::read_to_string(path).is_ok_and(|text| text.contains(part)) {
+    // Of a whole line: the rest would be written later.
+    let is_there = |text: String| text.contains(part) && text.ends_with('\n');
+    while !fs::read_to_string(path).is_ok_and(is_there) {
         ensure!(
             Instant::now() < deadline,
             "no {part:?} in {}",

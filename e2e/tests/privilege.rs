@@ -192,22 +192,20 @@ fn causes() -> Outcome {
         puppet.obey("zombie reaped 0")?;
         puppet.obey("reap reaped")?;
         let zombie = puppet.obey("zombie left 0")?;
-        running.wait_stdout(&format!(r#""pid":{zombie},"#))?;
-        let stdout = running.stdout();
+        // A parent that has not come to its sleep yet is none that never waits.
+        let is_right = |line: &serde_json::Value| {
+            line["type"] == "alive"
+                && line["pid"] == zombie
+                && line["cause"] == "never-waits"
+                && line["cause_text"]
+                    .as_str()
+                    .is_some_and(|text| text.contains(place))
+        };
+        let what = format!("with {capabilities:?}: never-waits, {place}");
+        running.wait_stdout_for(&what, |text| {
+            json_lines(text.as_bytes()).iter().any(is_right)
+        })?;
         running.stop()?.expect_code(0)?;
-        let lines = json_lines(stdout.as_bytes());
-        let line = lines
-            .iter()
-            .find(|line| line["type"] == "alive" && line["pid"] == zombie);
-        ensure!(
-            line.is_some_and(|line| {
-                line["cause"] == "never-waits"
-                    && line["cause_text"]
-                        .as_str()
-                        .is_some_and(|text| text.contains(place))
-            }),
-            "with {capabilities:?}: {line:?}"
-        );
     }
     Ok(())
 }

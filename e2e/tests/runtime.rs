@@ -79,9 +79,16 @@ fn short_command() -> Outcome {
 
 /// COMMAND ends before the run does, and somebody else inherits its zombie: that one is not to blame.
 fn kept_to_the_end() -> Outcome {
-    let run = Tracer::json(["--alive-after", "200ms"])
-        .command(["/usr/bin/perl", "-e", "exit 3 unless fork; sleep 2"])
-        .run()?;
+    let path = context::fresh_path("enough");
+    let script = "exit 3 unless fork; until (-e $ARGV[0]) { select undef, undef, undef, 0.1 }";
+    let mut tracer = Tracer::json(["--alive-after", "200ms"])
+        .command(["/usr/bin/perl", "-e", script, &path.to_string_lossy()])
+        .start()?;
+    tracer.wait_line("the zombie's cause", |line| {
+        line["type"] == "alive" && line["cause"] == "never-waits" && line["exit_code"] == 3
+    })?;
+    fs::write(&path, "").map_err(|error| format!("{}: {error}", path.display()))?;
+    let run = tracer.finish()?;
     run.expect_code(0)?;
     let report = run.report()?;
     let rows = report.summary()["by_parent"].as_array();

@@ -1,6 +1,11 @@
 //! `-p`, `-P`, `--tree` and `-c`: which processes a run is about. All counts are about those.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    fs, io,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use zombie_trace_e2e::Truth;
 
@@ -172,13 +177,14 @@ fn cgroup(by_path: bool) -> Outcome {
 }
 
 pub(crate) fn remove_cgroups(directories: &[&Path]) {
+    // Dead tasks leave their cgroup only with their last reference.
+    let deadline = Instant::now() + Duration::from_secs(60);
     for directory in directories {
-        // Dead tasks leave their cgroup only with their last reference.
-        for _ in 0..200 {
-            if fs::remove_dir(directory).is_ok() {
+        while let Err(error) = fs::remove_dir(directory) {
+            if error.kind() == io::ErrorKind::NotFound || Instant::now() > deadline {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
@@ -343,7 +349,7 @@ fn filtered(options: &[&str]) -> Result<(Puppet, Run), String> {
         .start()?;
     puppet.obey("zombie odd-long 3")?;
     puppet.obey("zombie even-long 0")?;
-    std::thread::sleep(std::time::Duration::from_millis(80));
+    std::thread::sleep(Duration::from_millis(80));
     for command in [
         "reap odd-long",
         "reap even-long",

@@ -47,10 +47,10 @@ fn no_map_system_calls() -> Outcome {
         context::zombie_trace().to_str().expect("UTF-8"),
         "demo",
         "coalesced",
-        "-d",
-        "2s",
     ];
-    let run = Tracer::json(["--alive-after", "100ms"])
+    // The demonstration ends with its standard input.
+    let (stdin, go_on) = io::pipe().map_err(|error| error.to_string())?;
+    let mut running = Tracer::json(["--alive-after", "100ms"])
         .command(demo)
         .wrapped([
             STRACE,
@@ -61,14 +61,19 @@ fn no_map_system_calls() -> Outcome {
             "-o",
             path,
         ])
-        .run()?;
+        .with(|command| {
+            command.stdin(stdin);
+        })
+        .spawn()?;
+    running.wait_line("a handler that was asked for", |line| {
+        line["type"] == "alive"
+            && line["cause_text"]
+                .as_str()
+                .is_some_and(|text| text.contains("handler"))
+    })?;
+    drop(go_on);
+    let run = running.finish()?;
     run.expect_code(0)?;
-    ensure!(
-        run.report()?.alive().any(|zombie| zombie["cause_text"]
-            .as_str()
-            .is_some_and(|text| text.contains("handler"))),
-        "no handler was asked for"
-    );
     let text = fs::read_to_string(&calls).map_err(|error| format!("{path}: {error}"))?;
     let lines: Vec<&str> = text.lines().collect();
     let attached = lines

@@ -17,7 +17,9 @@ use crate::{
     Outcome, Test,
     command::before_exec,
     context, ensure,
+    fault::children,
     privilege::{BPF, DAC_READ_SEARCH, PERFMON, only},
+    pty::until,
     puppet::Puppet,
     tracer::{Run, Tracer},
 };
@@ -243,13 +245,24 @@ fn foreign_proc() -> Outcome {
 /// A run goes on, without causes, and says so.
 fn foreign_proc_run() -> Outcome {
     // The shell's child ends, and what the shell becomes does not wait for it.
-    const PARENT: &str = "/bin/true & exec /bin/sleep 2";
-    let trace = |wrapper: &[&str]| {
-        let run = Tracer::json(["--alive-after", "200ms"])
+    const PARENT: &str = "/bin/true & exec /bin/sleep 600";
+    let trace = |wrapper: &[&str], cause: serde_json::Value| {
+        let mut running = Tracer::json(["--alive-after", "200ms"])
             .command(["/bin/sh", "-c", PARENT])
             .wrapped(wrapper)
-            .run()?;
-        run.expect_code(0)?;
+            .start()?;
+        running.wait_line(&format!("a living zombie: {cause}"), |line| {
+            line["type"] == "alive" && line["cause"] == cause
+        })?;
+        let tracer = children(running.pid());
+        let command: Vec<u32> = tracer.iter().flat_map(|pid| children(*pid)).collect();
+        let [command] = command[..] else {
+            return Err(format!("not one command: {command:?}"));
+        };
+        // SAFETY: no pointers; it is the command of a tracer that runs.
+        unsafe { libc::kill(command.cast_signed(), libc::SIGTERM) };
+        let run = running.finish()?;
+        run.expect_code(128 + libc::SIGTERM)?;
         let lines = String::from_utf8_lossy(&run.output).into_owned();
         let causes: Vec<serde_json::Value> = lines
             .lines()
@@ -260,14 +273,15 @@ fn foreign_proc_run() -> Outcome {
         ensure!(!causes.is_empty(), "no living zombie in:\n{lines}");
         Ok::<_, String>((run, causes))
     };
-    let (run, causes) = trace(&[UNSHARE, "--pid", "--fork"])?;
-    said(&run, 0, &["no causes", "another pid namespace"])?;
+    let (run, causes) = trace(&[UNSHARE, "--pid", "--fork"], serde_json::Value::Null)?;
+    said(
+        &run,
+        128 + libc::SIGTERM,
+        &["no causes", "another pid namespace"],
+    )?;
     ensure!(causes.iter().all(serde_json::Value::is_null), "{causes:?}");
-    let (run, causes) = trace(&[UNSHARE, "--pid", "--fork", "--mount-proc"])?;
-    ensure!(
-        causes.iter().any(|cause| cause == "foreign-child"),
-        "{causes:?}"
-    );
+    let options = [UNSHARE, "--pid", "--fork", "--mount-proc"];
+    let (run, _) = trace(&options, "foreign-child".into())?;
     if run.stderr.contains("no causes") {
         return run.fail("it is ours");
     }
@@ -596,7 +610,10 @@ fn removed(group: &Path, name: &str) -> Outcome {
     puppet.obey(&format!("cgroup {}", below.display()))?;
     puppet.obey("zombie plain 0")?;
     puppet.obey(&format!("cgroup {}", mount.display()))?;
-    fs::remove_dir(&below).map_err(|error| format!("{}: {error}", below.display()))?;
+    // A dead task leaves its cgroup only with its last reference.
+    until("the cgroup is removed", || {
+        Ok(fs::remove_dir(&below).is_ok())
+    })?;
     let elsewhere = Path::new("/");
     let upper = found(&puppet, elsewhere, name)?;
     ensure!(upper == 1, "below a removed cgroup: {upper} zombies");

@@ -6,6 +6,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::Path,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -142,13 +143,23 @@ fn second() -> Outcome {
         .command([SH, "-c", STUBBORN])
         .start()?;
     running.wait_stdout("ready")?;
+    let asked = Instant::now();
     running.signal(libc::SIGTERM);
-    // Two signals that are pending at once are one.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    let status = format!("/proc/{}/status", running.pid());
+    until("it has taken the first", || {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let pending = text.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        let pending = pending.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        Ok(pending.is_some_and(|mask| mask & 1 << (libc::SIGTERM - 1) == 0))
+    })?;
+    // Two that come at once count as one, as timeout(1) sends them.
+    std::thread::sleep(Duration::from_millis(200));
     running.signal(libc::SIGTERM);
+    // If we are late, it has waited for a reason.
+    let is_late = asked.elapsed() > Duration::from_secs(1);
     let run = running.finish()?;
     run.expect_code(137)?;
-    if run.stderr.contains("still runs") {
+    if run.stderr.contains("still runs") && !is_late {
         return run.fail("it has waited for COMMAND");
     }
     whole(&run, libc::SIGKILL)
@@ -158,7 +169,7 @@ fn second() -> Outcome {
 fn under_timeout() -> Outcome {
     let ready = context::fresh_path("ready");
     let script = format!(
-        "trap 'sleep 1; exit 6' TERM; echo >{}; while [ -e /proc/$PPID ]; do sleep 0.1; done",
+        "trap 'sleep 0.3; exit 6' TERM; echo >{}; while [ -e /proc/$PPID ]; do sleep 0.1; done",
         ready.display()
     );
     let (command, output) = on_terminal(&script);
@@ -236,8 +247,11 @@ fn descendants_live_on() -> Outcome {
     let stdout = String::from_utf8_lossy(&run.stdout).into_owned();
     let sleeper = pty::number_after(&stdout, "sleeper ").filter(|pid| *pid > 1);
     let sleeper = sleeper.ok_or(stdout)?;
-    let comm = fs::read_to_string(format!("/proc/{sleeper}/comm")).unwrap_or_default();
-    ensure!(comm.trim() == "sleep", "the sleeper is {comm:?}");
+    // Until it calls exec, it has the shell's name.
+    let comm = format!("/proc/{sleeper}/comm");
+    until("the sleeper sleeps", || {
+        Ok(fs::read_to_string(&comm).is_ok_and(|comm| comm.trim() == "sleep"))
+    })?;
     // SAFETY: no pointers; nobody but us ends it.
     unsafe { libc::kill(sleeper, libc::SIGKILL) };
     run.expect_code(143)?;
@@ -279,12 +293,14 @@ fn tracer_in_tracer(depth: usize) -> Outcome {
     let pid = pid.ok_or(stdout)?;
     running.signal(libc::SIGTERM);
     until("the tracer's end", || Ok(running.has_ended()))?;
-    let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let lives = cmdline
-        .windows(script.len())
-        .any(|part| part == script.as_bytes());
-    if lives {
-        // SAFETY: no pointers; nobody but us ends it.
+    // Nothing but a signal ends it, which it may not have taken yet.
+    let is_gone = until("the end of the innermost COMMAND", || {
+        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let script = script.as_bytes();
+        Ok(!cmdline.windows(script.len()).any(|part| part == script))
+    });
+    if is_gone.is_err() {
+        // SAFETY: no pointers; it still is that shell.
         unsafe { libc::kill(pid, libc::SIGKILL) };
         return running
             .finish()?

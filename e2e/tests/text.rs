@@ -4,13 +4,14 @@ use std::process::{Child, Command, Stdio};
 
 use crate::{
     Outcome, Test, context, ensure,
-    pty::{self, Pty},
+    fault::children,
+    pty::{self, Pty, until},
     tracer::Tracer,
 };
 
 const PERL: &str = "/usr/bin/perl";
-/// Leaves a zombie each 50 ms.
-const LEAK: &str = "while (1) { fork or exit 3; select undef, undef, undef, 0.05 }";
+/// Leaves twenty zombies, one each 50 ms, and sleeps.
+const LEAK: &str = "for (1 .. 20) { select undef, undef, undef, 0.05; fork or exit 3 } sleep 600";
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests = vec![
@@ -54,10 +55,16 @@ impl Drop for Leak {
 fn one_line_per_parent() -> Outcome {
     let leak = Leak::start()?;
     let pid = leak.pid();
-    let named = "perl -e while (1) { fork or exit 3; ";
+    let named = "perl -e for (1 .. 20) { select undef, undef, ";
     let mut tracer = Tracer::new(["--alive-after", "500ms", "-P", &pid.to_string()]).start()?;
     tracer.wait_stdout("never-waits: does not handle SIGCHLD and is not waiting now")?;
     tracer.wait_stdout(" living zombies, the oldest ")?;
+    // It sleeps for good: what it does at the end is then no matter of chance.
+    let stat = format!("/proc/{pid}/stat");
+    until("all zombies are there", || {
+        let sleeps = std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") S "));
+        Ok(children(pid).len() == 20 && sleeps)
+    })?;
     let run = tracer.stop()?;
     run.expect_code(0)?;
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
@@ -99,14 +106,17 @@ fn each() -> Outcome {
     let leak = Leak::start()?;
     let pid = leak.pid().to_string();
     let mut tracer = Tracer::new(["--each", "--alive-after", "500ms", "-P", &pid]).start()?;
-    tracer.wait_stdout("never-waits")?;
+    let rows = |text: &str| {
+        let lines = text.lines();
+        let rows =
+            lines.filter(|line| line.contains("still a zombie") && line.contains("never-waits"));
+        rows.count()
+    };
+    tracer.wait_stdout_for("two zombies", |text| rows(text) >= 2)?;
     let run = tracer.stop()?;
     run.expect_code(0)?;
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
-    let rows = text
-        .lines()
-        .filter(|line| line.contains("still a zombie") && line.contains("never-waits"));
-    ensure!(rows.count() >= 2, "{text}");
+    ensure!(rows(&text) >= 2, "{text}");
     Ok(())
 }
 

@@ -10,6 +10,17 @@ pub(crate) fn monotonic(ts: &str) -> Option<u64> {
     if format!("{time:.9}") != ts {
         return None;
     }
-    let behind = Timestamp::now().as_nanosecond() - i128::from(now());
-    u64::try_from(time.as_nanosecond() - behind).ok()
+    u64::try_from(time.as_nanosecond() - behind()).ok()
+}
+
+/// The wall clock less the monotonic one, ns. Between two readings the CPU can be lost for seconds.
+fn behind() -> i128 {
+    const QUICK: u64 = 100_000;
+    loop {
+        let begin = now();
+        let wall = Timestamp::now().as_nanosecond();
+        if now() - begin < QUICK {
+            return wall - i128::from(begin);
+        }
+    }
 }

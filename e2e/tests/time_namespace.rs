@@ -9,7 +9,9 @@ use std::{
 use serde_json::Value;
 use zombie_trace_e2e::now;
 
-use crate::{Outcome, Test, context, ensure, puppet::Puppet, time, tracer::Tracer};
+use crate::{
+    Outcome, Test, context, ensure, fault::children, puppet::Puppet, time, tracer::Tracer,
+};
 
 const UNSHARE: &str = "/usr/bin/unshare";
 /// The clocks are so far apart.
@@ -71,13 +73,18 @@ fn records() -> Outcome {
     let mut puppet = Puppet::start(Stdio::null())?;
     puppet.obey("zombie left 4")?;
     let options = ["--alive-after", "100ms", "-P", &puppet.pid().to_string()];
-    let tracer = Tracer::json(options)
-        .args(["-d", "2s"])
-        .wrapped(wrapper())
-        .start()?;
+    let mut tracer = Tracer::json(options).wrapped(wrapper()).start()?;
     puppet.obey("zombie reaped 3")?;
     thread::sleep(Duration::from_millis(50));
     puppet.obey("reap reaped")?;
+    tracer.wait_line("the one that is left", |line| line["type"] == "alive")?;
+    // unshare(1) ignores it, and waits for its child.
+    let child = children(tracer.pid());
+    let [child] = child[..] else {
+        return Err(format!("not one tracer: {child:?}"));
+    };
+    // SAFETY: no pointers; nobody but unshare reaps it, once it has ended.
+    unsafe { libc::kill(child.cast_signed(), libc::SIGTERM) };
     let run = tracer.finish()?;
     run.expect_code(0)?;
     let report = run.report()?;

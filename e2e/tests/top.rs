@@ -6,7 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -147,6 +147,19 @@ impl Seat {
         self.pty.enter(keys)
     }
 
+    /// Presses a key until it has come there: how often depends on how long the run took.
+    fn go(&mut self, key: &str, what: &str, is_there: impl Fn(&str) -> bool) -> Outcome {
+        for _ in 0..60 {
+            if is_there(&self.screen()) {
+                return Ok(());
+            }
+            let before = self.screen();
+            self.press(key)?;
+            self.wait_for("another screen", |screen| screen != before)?;
+        }
+        Err(format!("not {what}:\n{}", self.screen()))
+    }
+
     fn kill(&self, signal: i32) {
         // SAFETY: no pointers; our child is not reaped yet.
         unsafe { libc::kill(self.top.id() as libc::pid_t, signal) };
@@ -198,8 +211,9 @@ fn leak() -> Outcome {
     ] {
         ensure!(screen.contains(part), "{part}:\n{screen}");
     }
-    let row = screen.lines().find(|line| line.starts_with('!'));
-    ensure!(row.is_some(), "no row is marked:\n{screen}");
+    seat.wait_for("a marked row", |screen| {
+        screen.lines().any(|line| line.starts_with('!'))
+    })?;
     seat.press("q")?;
     let summary = seat.ended(0)?;
     ensure!(summary.contains("lost"), "{summary}");
@@ -321,11 +335,15 @@ fn pause() -> Outcome {
     seat.wait("Fix: ")?;
     seat.press("p")?;
     seat.wait("PAUSED")?;
-    let shown = seat.pty.text().len();
-    // Longer than it takes to draw twice.
-    std::thread::sleep(Duration::from_secs(2));
-    let more = seat.pty.text()[shown..].to_owned();
-    ensure!(more.is_empty(), "{more:?}");
+    // The rest of that screen may still be on its way; then nothing comes.
+    let mut shown = (seat.pty.text().len(), Instant::now());
+    until("nothing is drawn for two seconds", || {
+        let len = seat.pty.text().len();
+        if len != shown.0 {
+            shown = (len, Instant::now());
+        }
+        Ok(shown.1.elapsed() > Duration::from_secs(2))
+    })?;
     seat.press("p")?;
     seat.wait("LIVE")?;
     seat.press("q")?;
@@ -525,18 +543,16 @@ fn replay() -> Outcome {
     let path = recording.to_string_lossy().into_owned();
     let mut seat = Seat::start(&[&path, "-m", "0"])?;
     seat.wait("REPLAY")?;
+    let is_at_start = |screen: &str| screen.contains("REPLAY 00:00 of");
     let is_at_end = |screen: &str| {
         let clock = screen.split("REPLAY ").nth(1).unwrap_or_default();
         let times: Vec<_> = clock.split_whitespace().collect();
         times.len() > 2 && times[0] == times[2]
     };
-    ensure!(is_at_end(&seat.screen()), "{}", seat.screen());
-    seat.press("\x1b[D")?;
-    seat.wait("REPLAY 00:00 of")?;
-    seat.press("\x1b[C")?;
     seat.wait_for("the end", is_at_end)?;
-    seat.press("\x1b[D")?;
-    seat.wait("REPLAY 00:00 of")?;
+    seat.go("\x1b[D", "the start", is_at_start)?;
+    seat.go("\x1b[C", "the end", is_at_end)?;
+    seat.go("\x1b[D", "the start", is_at_start)?;
     seat.press(" ")?;
     seat.wait("PLAY 00:0")?;
     seat.wait_for("the end, by itself", is_at_end)?;

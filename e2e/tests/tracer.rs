@@ -20,8 +20,10 @@ use crate::{
 
 /// What the tracer says on standard error once every hook is live.
 const ATTACHED: &str = "attached (backend ";
-/// No test needs longer.
-const LIMIT: Duration = Duration::from_secs(180);
+/// No test needs longer, however busy the machine is.
+const LIMIT: Duration = Duration::from_secs(360);
+/// What an ended program has written is read within this time, unless another one holds the pipe open.
+const READ: Duration = Duration::from_secs(30);
 
 /// A tracer to be started.
 pub(crate) struct Tracer {
@@ -199,6 +201,15 @@ impl Running {
         self.stdout.text()
     }
 
+    /// Waits until what it has written to standard output so far is as it should be.
+    pub(crate) fn wait_stdout_for(
+        &mut self,
+        what: &str,
+        holds: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
+        self.wait_for(what, |running| holds(&running.stdout.text()))
+    }
+
     /// Waits until its standard error holds this.
     pub(crate) fn wait_stderr_part(&mut self, part: &str) -> Result<(), String> {
         self.wait_for(part, |running| running.stderr.text().contains(part))
@@ -241,9 +252,12 @@ impl Running {
         let deadline = Instant::now() + LIMIT / 2;
         while !holds(self) {
             let ended = self.child.try_wait().expect("our child");
-            // The pipe may hold more than the reader has seen yet.
+            // The pipes may hold more than the readers have seen yet.
             if ended.is_some() {
-                thread::sleep(Duration::from_millis(50));
+                let patience = Instant::now() + READ;
+                while !self.is_read() && Instant::now() < patience {
+                    thread::sleep(Duration::from_millis(1));
+                }
                 if holds(self) {
                     break;
                 }
@@ -258,6 +272,11 @@ impl Running {
             thread::sleep(Duration::from_millis(1));
         }
         Ok(())
+    }
+
+    /// Whether its pipes have been read to the end.
+    fn is_read(&self) -> bool {
+        self.readers.iter().all(JoinHandle::is_finished)
     }
 
     /// Sends it a signal.

@@ -156,7 +156,11 @@ func main() {
     .advises("node", "tini"),
     case(
         "node-after-exec",
-        Bash("sleep 0.5 & exec node -e 'setInterval(() => {}, 1000)'"),
+        // Before it is another program, the shell reaps.
+        Bash(
+            "(until read name </proc/$$/comm; [ \"$name\" != bash ]; do sleep 0.1; done) & \
+             exec node -e 'setInterval(() => {}, 1000)'",
+        ),
     )
     .says("foreign-child", "did not make it")
     .at_one_look("never-waits")
@@ -171,8 +175,9 @@ func main() {
     case(
         "node-sleeps-outside-of-its-event-loop",
         Node(
-            "require('child_process').spawn('sleep', ['1'], {stdio: 'ignore', detached: true}).unref(); \
-             setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 0)",
+            "setTimeout(() => { \
+             require('child_process').spawn('true', [], {stdio: 'ignore', detached: true}).unref(); \
+             Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0) }, 0)",
         ),
     )
     .says("never-waits", "event loop reaps what child_process started, and is not running now")
@@ -288,13 +293,15 @@ func main() {
     case(
         "python-asyncio-loop-is-stopped",
         Python(
-            "import asyncio, sys, time\n\
+            "import asyncio, os, sys, time\n\
              async def main():\n  \
              if sys.version_info < (3, 12):\n    \
              watcher = asyncio.PidfdChildWatcher()\n    \
              watcher.attach_loop(asyncio.get_running_loop())\n    \
              asyncio.set_child_watcher(watcher)\n  \
-             child = await asyncio.create_subprocess_exec('sleep', '0.3')\n  \
+             read, write = os.pipe()\n  \
+             child = await asyncio.create_subprocess_exec('cat', stdin=read)\n  \
+             os.close(write)\n  \
              time.sleep(600)\n\
              asyncio.run(main())",
         ),
@@ -401,14 +408,15 @@ func main() {
     .says("waits-for-other", "of its own pid namespace alone")
     .at_one_look("init-never-waits")
     .advises("perl", "waitpid(-1, WNOHANG)"),
-    case("sleep-after-process-substitution", Bash("exec 3< <(sleep 0.5); exec sleep 600"))
+    case("sleep-after-process-substitution", Bash("exec 3< <(until read name </proc/$$/comm; [ \"$name\" = sleep ]; do sleep 0.1; done); \
+              exec sleep 600"))
         .says("foreign-child", "did not make it")
         .at_one_look("never-waits")
         .advises("c", "harmless unless such zombies pile up")
         .foreign(),
     case(
         "dash-reads-a-line",
-        Dash("sleep 0.2 & fifo=$(mktemp -u); mkfifo $fifo; read line <> $fifo"),
+        Dash("fifo=$(mktemp -u); mkfifo $fifo; sleep 0.2 & read line <> $fifo"),
     )
     .says("handler-leaves-it", "is a shell, which reaps background jobs when it waits for a command")
     .advises("shell", "call wait"),
@@ -429,10 +437,11 @@ int main() {
     .advises("c", "exit_group"),
     case(
         "python-worker-outlives-the-main-thread",
+        // Without a name, the Popen would be dropped, and reap a child that has ended by then.
         Python(
             "import ctypes, subprocess, threading, time\n\
              started = threading.Event()\n\
-             def work(): subprocess.Popen(['true']); started.set(); time.sleep(600)\n\
+             def work(): child = subprocess.Popen(['true']); started.set(); time.sleep(600)\n\
              threading.Thread(target=work).start()\n\
              started.wait()\n\
              ctypes.CDLL(None).pthread_exit(None)",
@@ -494,7 +503,13 @@ int main() {
 #include <sys/wait.h>
 #include <unistd.h>
 void reap(int signal) { while (waitpid(-1, 0, WNOHANG) > 0); }
-int main() { signal(SIGCHLD, reap); if (!fork()) { usleep(300000); _exit(0); } return system("exec sleep 600 > /dev/null 2>&1"); }"#),
+int main() {
+    signal(SIGCHLD, reap);
+    /* It ends once its parent holds SIGCHLD back. */
+    if (!fork()) execlp("sh", "sh", "-c", "exec > /dev/null 2>&1; \
+        until grep -q '^SigBlk:.*[13579bdf]....$' /proc/$PPID/status; do sleep 0.05; done", (char *)0);
+    return system("exec sleep 600 > /dev/null 2>&1");
+}"#),
     )
     .says("waits-for-other", "is in system(), which holds SIGCHLD back until its command, process ")
     .advises("c", "do not run a long command by system()"),
@@ -504,7 +519,15 @@ int main() { signal(SIGCHLD, reap); if (!fork()) { usleep(300000); _exit(0); } r
 #include <sys/wait.h>
 #include <unistd.h>
 void reap(int signal) { waitpid(-1, 0, WNOHANG); usleep(200000); }
-int main() { signal(SIGCHLD, reap); for (int i = 0; i < 5; i++) if (!fork()) _exit(0); for (;;) pause(); }"),
+int main() {
+    /* All of them end before it runs. */
+    sigset_t set; sigemptyset(&set); sigaddset(&set, SIGCHLD); sigprocmask(SIG_BLOCK, &set, 0);
+    signal(SIGCHLD, reap);
+    siginfo_t info;
+    for (int i = 0; i < 5; i++) { int pid = fork(); if (!pid) _exit(0); waitid(P_PID, pid, &info, WEXITED | WNOWAIT); }
+    sigprocmask(SIG_UNBLOCK, &set, 0);
+    for (;;) pause();
+}"),
     )
     .says("signals-coalesced", " for 5 deaths, and has reaped ")
     .at_one_look("handler-leaves-it")

@@ -210,7 +210,7 @@ impl Engine {
 
     /// Asks until the answer is this one number.
     pub(crate) fn await_value(&self, promql: &str, expected: f64) -> Result<(), String> {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = self.query(promql)?;
             if let [(_, value)] = answer[..]

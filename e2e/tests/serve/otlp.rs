@@ -198,7 +198,7 @@ pub(super) fn answer(listener: &TcpListener, status: &str) -> Result<(Instant, S
     let when = Instant::now();
     stream.set_nonblocking(false).map_err(said)?;
     stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
+        .set_read_timeout(Some(Duration::from_secs(60)))
         .map_err(said)?;
     let mut request = Vec::new();
     let mut piece = [0; 65536];

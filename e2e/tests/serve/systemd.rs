@@ -33,7 +33,7 @@ const TARGET: &str = "[Unit]\nWants=zombie-trace.service\n";
 const PARENT: &str = "zt-unit-load";
 
 /// systemd is up within a second or two.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Of users that exist as long as their service (DynamicUser= in systemd.exec(5)).
 const DYNAMIC_USERS: std::ops::RangeInclusive<u32> = 61184..=65519;

@@ -18,8 +18,8 @@ const STORM: &str = "keeps all CPUs busy with new processes";
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
-        Test::new("top::storm", || storm(5, 8)).alone(STORM),
-        Test::new("top::long-storm", || storm(60, 150))
+        Test::new("top::storm", || storm(8)).alone(STORM),
+        Test::new("top::long-storm", || storm(150))
             .long("is a storm of a minute")
             .alone(STORM),
     ]
@@ -29,10 +29,10 @@ pub(super) fn tests() -> Vec<Test> {
 struct Load(Child);
 
 impl Load {
-    fn new(seconds: u64) -> Result<Self, String> {
+    fn new() -> Result<Self, String> {
         let load = context::load().to_string_lossy();
         let script = format!(
-            "read -r _; exec {load} serial --spawn vfork --workers 2 --rate 30000 --seconds {seconds}"
+            "read -r _; exec {load} serial --spawn vfork --workers 2 --rate 30000 --until-eof"
         );
         Command::new(SH)
             .args(["-c", &script])
@@ -44,7 +44,7 @@ impl Load {
     }
 
     fn begin(&mut self) -> Outcome {
-        let mut stdin = self.0.stdin.take().expect("piped");
+        let stdin = self.0.stdin.as_mut().expect("piped");
         stdin.write_all(b"\n").map_err(|error| error.to_string())
     }
 
@@ -52,8 +52,9 @@ impl Load {
         !matches!(self.0.try_wait(), Ok(None))
     }
 
-    /// What it has made.
+    /// Ends it; gives what it has made.
     fn result(&mut self) -> Result<LoadResult, String> {
+        drop(self.0.stdin.take());
         let mut text = String::new();
         let mut stdout = self.0.stdout.take().expect("piped");
         std::io::Read::read_to_string(&mut stdout, &mut text).map_err(|error| error.to_string())?;
@@ -71,9 +72,11 @@ impl Drop for Load {
 }
 
 /// Keys are answered while it goes on, nothing is lost, and the figures are the load's own.
-fn storm(seconds: u64, keys: usize) -> Outcome {
-    let mut load = Load::new(seconds)?;
-    let mut seat = Seat::start(&["--tree", &load.0.id().to_string(), "-m", "0"])?;
+fn storm(keys: usize) -> Outcome {
+    let mut load = Load::new()?;
+    let tree = load.0.id().to_string();
+    // Room for 10 s in which it gets no CPU.
+    let mut seat = Seat::start(&["--tree", &tree, "-m", "0", "--buffer", "128MiB"])?;
     seat.wait("LIVE")?;
     // A row for all parents of this name, over the whole run.
     seat.press("g++")?;

@@ -186,6 +186,11 @@ impl Group {
         looked_at: Option<Timestamp>,
     ) {
         if let Some(cause) = cause {
+            // That nothing was found of one, such as the youngest, is no news of the others.
+            let is_known = |last: &LastCause| last.cause != Cause::Unknown;
+            if cause == Cause::Unknown && self.cause.as_ref().is_some_and(is_known) {
+                return;
+            }
             // A recording can hold anything, and there are many groups.
             let text = text.filter(|text| text.len() <= LONGEST_TEXT).cloned();
             self.cause = Some(LastCause {

@@ -547,6 +547,25 @@ mod tests {
         assert_eq!(parent.oldest_ns, Some(3_000_000_000));
     }
 
+    /// The youngest has often had no time to be reaped.
+    #[test]
+    fn an_unknown_cause_replaces_no_known_one() {
+        for causes in [
+            [Cause::NeverWaits, Cause::Unknown],
+            [Cause::Unknown, Cause::NeverWaits],
+        ] {
+            let mut aggregate = Aggregate::default();
+            for cause in causes {
+                aggregate.alive(&Alive {
+                    cause: Some(cause),
+                    ..alive()
+                });
+            }
+            let summary = summary(&aggregate);
+            assert_eq!(summary.by_parent[0].group.cause, Some(Cause::NeverWaits));
+        }
+    }
+
     #[test]
     fn autoreap_on_reparent_was_a_zombie() {
         let mut aggregate = Aggregate::default();

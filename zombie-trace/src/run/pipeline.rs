@@ -691,9 +691,18 @@ impl Pipeline {
         }
     }
 
-    /// What has been seen of a zombie's parent. `zombies`: those of each parent.
-    pub fn history(&self, entry: &SnapshotEntry, zombies: &HashMap<u32, ZombiesOf>) -> History {
-        let now = self.host.now();
+    /// The monotonic clock, in ns.
+    pub fn now(&self) -> u64 {
+        self.host.now()
+    }
+
+    /// What had been seen of a zombie's parent at a moment, `now`. `zombies`: those of each parent.
+    pub fn history(
+        &self,
+        entry: &SnapshotEntry,
+        zombies: &HashMap<u32, ZombiesOf>,
+        now: u64,
+    ) -> History {
         let record = &entry.record;
         let zombies = zombies.get(&record.ppid);
         let starts = || -> Vec<u64> {

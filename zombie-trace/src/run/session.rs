@@ -128,6 +128,8 @@ pub(crate) struct Session<K = Tracer, R = RecordSource> {
     stdout: Option<Stdout>,
     /// How many records the ring buffer has brought.
     received: u64,
+    /// What happened until then (monotonic, ns) has been taken in.
+    seen_until: u64,
     /// Descendants that may have been overlooked at the start.
     overlooked: u64,
     /// When all of it has to be over, once somebody has said stop.
@@ -172,6 +174,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         cpus.dedup();
         let clocks = RunQueueClocks::new(&tracer.sample_clocks(cpus)?);
         pipeline.adopt(&entries, &clocks);
+        let seen_until = pipeline.now();
         Ok(Self {
             tracer,
             source,
@@ -186,6 +189,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             observer: None,
             stdout: None,
             received: 0,
+            seen_until,
             overlooked: unsettled,
             end: None,
         })
@@ -323,6 +327,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
 
     /// Takes in what the ring buffer holds, or so many records of it.
     fn drain(&mut self, limit: usize) -> Result<(), Trouble> {
+        let now = self.pipeline.now();
         self.pipeline.begin_batch();
         for _ in 0..limit {
             match self.source.take() {
@@ -331,7 +336,10 @@ impl<K: KernelSide, R: Records> Session<K, R> {
                     self.received += u64::from(matches!(event, Event::Record(_)));
                     self.pipeline.event(&event)?;
                 }
-                None => break,
+                None => {
+                    self.seen_until = now;
+                    break;
+                }
             }
         }
         Ok(self.pipeline.end_batch()?)
@@ -364,11 +372,13 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             let looked_at = due.zombies.iter().chain(&due.also);
             let zombies: Vec<_> = looked_at.map(|&at| census.zombies[at].entry).collect();
             let zombies_of = zombies_by_parent(&existing);
+            // We may be late by now: of what happened since, nothing is known.
+            let seen_until = self.seen_until;
             let diagnoses = diagnose(
                 &mut self.tracer,
                 self.proc.as_ref(),
                 &zombies,
-                |entry| self.pipeline.history(entry, &zombies_of),
+                |entry| self.pipeline.history(entry, &zombies_of, seen_until),
                 patience,
                 &self.warn,
             )?;
@@ -564,11 +574,12 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             .collect();
         let patience = deadline.or_after(DIAGNOSIS);
         let zombies_of = zombies_by_parent(&remains.existing);
+        let seen_until = self.seen_until;
         remains.diagnoses = diagnose(
             &mut self.tracer,
             self.proc.as_ref(),
             &zombies,
-            |entry| self.pipeline.history(entry, &zombies_of),
+            |entry| self.pipeline.history(entry, &zombies_of, seen_until),
             patience,
             &self.warn,
         )?;

@@ -85,6 +85,9 @@ struct Cycles {
     /// For so many seconds instead of a count
     #[arg(long)]
     seconds: Option<u64>,
+    /// Until standard input ends, instead of a count
+    #[arg(long)]
+    until_eof: bool,
     /// No more processes a second than this, of all workers together
     #[arg(long)]
     rate: Option<u64>,
@@ -173,6 +176,8 @@ impl Cycles {
         let mut made = 0;
         loop {
             let left = match limit {
+                None if self.until_eof && spawn::input_has_ended() => 0,
+                None if self.until_eof => size,
                 Some(limit) if begin.elapsed() >= limit => 0,
                 Some(_) => size,
                 None => count - made,

@@ -155,6 +155,17 @@ pub(crate) fn await_zombie(pid: libc::pid_t) {
     assert_eq!(status, 0, "waitid: {}", std::io::Error::last_os_error());
 }
 
+/// Whether the other end of the pipe that is standard input is closed.
+pub(crate) fn input_has_ended() -> bool {
+    let mut input = libc::pollfd {
+        fd: 0,
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: one valid structure.
+    unsafe { libc::poll(&raw mut input, 1, 0) > 0 }
+}
+
 /// Computes for so long.
 pub(crate) fn spin(time: Duration) {
     let begin = Instant::now();

@@ -10,12 +10,10 @@ use libc::pid_t;
 use zombie_trace_e2e::{Line, Many, Span, now};
 
 use crate::{
-    process::{Gate, Proc, Refine, print_line, wait_for},
+    process::{Gate, LIFE_LIMIT, Proc, Refine, print_line, wait_for},
     sys, threads,
 };
 
-/// Attacks take longer than other scenarios, in seconds.
-const LIFE_LIMIT: u32 = 240;
 /// For how long an attacked zombie is left alone after its birth.
 const HOLD_MS: u64 = 1;
 /// Memory that takes a dying thread some milliseconds to give back, in bytes.

@@ -6,7 +6,7 @@ use libc::c_int;
 use zombie_trace_e2e::{Span, now};
 
 use crate::{
-    process::{Gate, Proc, Refine, wait_for},
+    process::{Gate, Proc, Refine, has_state, wait_for},
     sys,
 };
 
@@ -26,6 +26,8 @@ pub(crate) fn blocked_waiter(_: &[String]) {
     for _ in 0..5 {
         let child = Proc::new("child");
         child.fork(|| {
+            // In its wait: there is nothing else that it sleeps in.
+            wait_for(|| has_state(Proc::MAIN.pid(), 'S').then_some(()));
             sys::sleep_ms(20);
             0
         });

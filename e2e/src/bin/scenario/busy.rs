@@ -6,37 +6,48 @@ use libc::c_int;
 use zombie_trace_e2e::{Span, now};
 
 use crate::{
-    process::{Proc, Refine, wait_for},
+    process::{Gate, Proc, Refine, has_state, wait_for},
     sys,
 };
 
 const CPU: usize = 0;
-const CHILD_ENDS_MS: u64 = 150;
-const HOG_BEGINS_MS: u64 = 50;
-/// The kernel leaves 50 ms of each second to others (sched_rt_runtime_us).
-const HOG_ENDS_NS: u64 = 500_000_000;
+/// For so long after the child's end the CPU stays busy. The kernel leaves 50 ms of each second to others
+/// (sched_rt_runtime_us).
+const HOGGED_NS: u64 = 300_000_000;
+/// What all of it may take, whatever happens.
+const HOG_ENDS_NS: u64 = 800_000_000;
 
-/// What the parent does until its child ends 150 ms from now.
-fn under(reap: impl FnOnce(Proc)) {
-    let child = Proc::new("child");
+/// What the parent does until its child ends: `reap` opens the gate once it needs nothing but the CPU.
+fn under(reap: impl FnOnce(Proc, Gate)) {
+    let [child, hog] = [Proc::new("child"), Proc::new("hog")];
+    let [ready, go, hogs] = [Gate::new(), Gate::new(), Gate::new()];
     child.fork(|| {
         // There may be one CPU only.
         sys::run_first(2);
-        sys::sleep_ms(CHILD_ENDS_MS);
+        ready.wait();
+        wait_for(|| has_state(Proc::MAIN.pid(), 'S').then_some(()));
+        go.open();
+        hogs.wait();
+        sys::sleep_ms(50);
         3
     });
-    let hog = Proc::new("hog");
     hog.fork(|| {
-        let begin = now();
         sys::pin(CPU);
         sys::run_first(1);
-        sys::sleep_ms(HOG_BEGINS_MS);
+        go.wait();
+        hogs.open();
+        let begin = now();
         // Without a pause instruction, which takes emulators very long.
-        while now() < begin + HOG_ENDS_NS {}
-        0
+        loop {
+            let (now, ended) = (now(), child.ended());
+            let is_over = ended != 0 && now > ended + HOGGED_NS;
+            if is_over || now > begin + HOG_ENDS_NS {
+                break 0;
+            }
+        }
     });
     sys::pin(CPU);
-    reap(child);
+    reap(child, ready);
     hog.reap();
     child.truth().emit();
     hog.truth().emit();
@@ -44,7 +55,10 @@ fn under(reap: impl FnOnce(Proc)) {
 
 /// It is blocked in wait4.
 pub(crate) fn waiter(_: &[String]) {
-    under(|child| child.reap());
+    under(|child, ready| {
+        ready.open();
+        child.reap();
+    });
 }
 
 static CHILD: AtomicI32 = AtomicI32::new(0);
@@ -64,13 +78,14 @@ extern "C" fn reap_child(_: c_int) {
 
 /// Its SIGCHLD handler reaps.
 pub(crate) fn handler(_: &[String]) {
-    under(|child| {
+    under(|child, ready| {
         CHILD.store(child.local_pid(), SeqCst);
         sys::sigaction(
             libc::SIGCHLD,
             reap_child as *const () as libc::sighandler_t,
             libc::SA_RESTART,
         );
+        ready.open();
         let hi = wait_for(|| Some(HI.load(SeqCst)).filter(|&hi| hi != 0));
         sys::sigaction(libc::SIGCHLD, libc::SIG_DFL, 0);
         let lo = LO.load(SeqCst);

@@ -1,12 +1,15 @@
 //! Programs for the tests of the tracer as a command runner.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+};
 
 use libc::c_int;
 use zombie_trace_e2e::{Expect, Span, Truth, now};
 
 use crate::{
-    process::{Gate, Proc, Refine, print_line, wait_for},
+    process::{Gate, Proc, Refine, has_state, print_line, wait_for},
     sys,
 };
 
@@ -69,7 +72,7 @@ pub(crate) fn wait_term(_: &[String]) {
     child.truth().emit();
 }
 
-/// Ends while a descendant, which lives a second longer, still has a zombie.
+/// Ends while a descendant, which lives as long as its tracer, still has a zombie.
 pub(crate) fn leave_alive(_: &[String]) {
     let [middle, holder, zombie] = [
         Proc::new("middle"),
@@ -77,13 +80,16 @@ pub(crate) fn leave_alive(_: &[String]) {
         Proc::new("zombie"),
     ];
     let gate = Gate::new();
+    let tracer = sys::global_ppid();
     middle.fork(|| {
         holder.fork(|| {
             sys::detach_stdio();
             gate.wait();
             zombie.fork(|| 3);
             zombie.poll_birth();
-            sys::sleep_ms(1000);
+            // A pid that is another process's by then only makes it live longer.
+            let proc = format!("/proc/{tracer}");
+            wait_for(|| (has_state(tracer, 'Z') || !Path::new(&proc).exists()).then_some(()));
             0
         });
         0

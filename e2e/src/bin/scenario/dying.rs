@@ -18,7 +18,7 @@ use std::{
 use zombie_trace_e2e::Line;
 
 use crate::{
-    process::{Gate, Proc, print_line, wait_for},
+    process::{Gate, Proc, has_state, print_line, thread_has_state, wait_for},
     sys,
 };
 
@@ -50,6 +50,7 @@ fn killed() {
     });
     fuse.until_asked(LOOKUP);
     sys::kill(child.local_pid(), libc::SIGKILL);
+    wait_uninterruptible(child);
     wait_for_end(child, || drop(fuse));
 }
 
@@ -67,7 +68,8 @@ fn thread() {
     });
     fuse.until_asked(LOOKUP);
     sys::kill(child.local_pid(), libc::SIGKILL);
-    wait_for(|| has_state(child.local_pid(), 'Z').then_some(()));
+    wait_for(|| has_state(child.pid(), 'Z').then_some(()));
+    wait_uninterruptible(child);
     wait_for_end(child, || drop(fuse));
 }
 
@@ -80,6 +82,10 @@ fn exits() {
         7
     });
     fuse.until_asked(FLUSH);
+    wait_for(|| {
+        let sleeps = ['S', 'D'].map(|state| has_state(child.pid(), state));
+        sleeps.contains(&true).then_some(())
+    });
     wait_for_end(child, || drop(fuse));
 }
 
@@ -97,7 +103,7 @@ fn held() {
         traced.open();
         sys::pause_forever()
     });
-    wait_for(|| has_state(child.local_pid(), 't').then_some(()));
+    wait_for(|| has_state(child.pid(), 't').then_some(()));
     wait_for_end(child, || {
         sys::kill(tracer.local_pid(), libc::SIGKILL);
         tracer.reap();
@@ -113,7 +119,7 @@ fn leader() {
             .expect("a thread");
         sys::exit_thread(0)
     });
-    wait_for(|| has_state(child.local_pid(), 'Z').then_some(()));
+    wait_for(|| has_state(child.pid(), 'Z').then_some(()));
     wait_for_end(child, || {
         sys::kill(child.local_pid(), libc::SIGKILL);
     });
@@ -127,13 +133,15 @@ fn wait_for_end(child: Proc, release: impl FnOnce()) {
     child.reap();
 }
 
-/// As proc_pid_stat(5) has it.
-fn has_state(pid: libc::pid_t, state: char) -> bool {
-    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let stat = String::from_utf8_lossy(&stat).into_owned();
-    let state = format!(" {state}");
-    stat.rsplit_once(')')
-        .is_some_and(|(_, rest)| rest.starts_with(&state))
+/// Waits until a thread of it is in uninterruptible sleep.
+fn wait_uninterruptible(child: Proc) {
+    let tasks = format!("/proc/{}/task", child.pid());
+    wait_for(|| {
+        let tids = fs::read_dir(&tasks).ok()?.flatten();
+        let mut tids = tids.filter_map(|task| task.file_name().to_str()?.parse().ok());
+        tids.any(|tid| thread_has_state(child.pid(), tid, 'D'))
+            .then_some(())
+    });
 }
 
 /// Requests (include/uapi/linux/fuse.h).

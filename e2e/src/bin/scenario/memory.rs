@@ -55,6 +55,14 @@ pub(crate) fn no_memory() -> Option<String> {
     (kib / 1024 < needed).then(|| format!("{} MiB of memory free, {needed} needed", kib / 1024))
 }
 
+/// It has let go of its memory (`exit_mm`), which the kernel gives back then: vsize of
+/// proc_pid_stat(5).
+fn has_no_memory(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    fields.split(' ').nth(20) == Some("0")
+}
+
 /// `big-mm [MIB]`: a child with much memory to give back, and a parent that is blocked in wait4.
 /// Another thread of the parent looks on, to see when the zombie begins.
 pub(crate) fn big(args: &[String]) {
@@ -67,8 +75,8 @@ pub(crate) fn big(args: &[String]) {
         0
     });
     let pid = child.local_pid();
-    let last_look = Arc::new(AtomicU64::new(0));
-    let looked = Arc::clone(&last_look);
+    let [last_look, frees] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+    let (looked, freeing) = (Arc::clone(&last_look), Arc::clone(&frees));
     let looker = thread::spawn(move || {
         let options = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
         loop {
@@ -79,6 +87,9 @@ pub(crate) fn big(args: &[String]) {
                 break;
             }
             looked.store(look, SeqCst);
+            if freeing.load(SeqCst) == 0 && has_no_memory(child.pid()) {
+                freeing.store(now(), SeqCst);
+            }
             thread::sleep(std::time::Duration::from_micros(20));
         }
     });
@@ -90,8 +101,12 @@ pub(crate) fn big(args: &[String]) {
         lo: last_look.load(SeqCst).max(ended).min(reaped.hi),
         hi: reaped.hi,
     });
+    // From the first look that found it without memory to the last one that found it alive.
     let teardown = Span {
-        lo: last_look.load(SeqCst).saturating_sub(ended),
+        lo: match frees.load(SeqCst) {
+            0 => 0,
+            frees => last_look.load(SeqCst).saturating_sub(frees),
+        },
         hi: reaped.hi - ended,
     };
     Truth {

@@ -243,15 +243,15 @@ pub(crate) fn pid_reuse(_: &[String]) {
     init.truth().emit();
 }
 
-/// The same in our own namespace, where others may snatch the number: tried some times.
+/// The same in our own namespace, where others may snatch the number: tried some times, with a new number
+/// each time.
 pub(crate) fn pid_reuse_global(_: &[String]) {
-    let first = Proc::new("first");
-    first.fork(|| 3);
-    first.poll_birth();
-    first.reap();
-    first.truth().emit();
     for _ in 0..50 {
-        let second = Proc::new("second");
+        let [first, second] = [Proc::new("first"), Proc::new("second")];
+        first.fork(|| 3);
+        first.poll_birth();
+        first.reap();
+        first.truth().emit();
         let gate = Gate::new();
         set_last_pid(first.local_pid() - 1).expect(LAST_PID);
         second.fork(|| {

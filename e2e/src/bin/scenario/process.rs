@@ -12,8 +12,8 @@ use crate::sys;
 
 /// Processes that one scenario can describe.
 const SLOTS: usize = 2048;
-/// No process of a scenario lives longer, whatever goes wrong, in seconds.
-const LIFE_LIMIT: u32 = 120;
+/// No process of a scenario lives longer, whatever goes wrong, in seconds: as long as a test may take.
+pub(crate) const LIFE_LIMIT: u32 = 600;
 
 /// What the participants note down about one process. All zero is "not known (yet)".
 #[derive(Debug)]
@@ -258,9 +258,16 @@ impl Proc {
     /// and its end.
     pub(crate) fn watch_orphan(self) {
         let path = format!("/proc/{}/stat", self.pid());
-        let state = || {
+        let mut started: Option<String> = None;
+        let mut state = || {
             let stat = std::fs::read_to_string(&path).ok()?;
-            stat.rsplit_once(") ")?.1.chars().next()
+            let fields = stat.rsplit_once(") ")?.1;
+            // Its pid may be somebody else's by now: starttime (proc_pid_stat(5)).
+            let start = fields.split(' ').nth(19)?;
+            if *started.get_or_insert_with(|| start.to_owned()) != start {
+                return None;
+            }
+            fields.chars().next()
         };
         let mut alive = 0;
         let (mut born_hi, mut zombie) = (0, 0);
@@ -465,6 +472,20 @@ pub(crate) fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
         }
         std::thread::sleep(std::time::Duration::from_micros(50));
     }
+}
+
+/// Whether a process is in this state, as proc_pid_stat(5) has it.
+pub(crate) fn has_state(pid: u32, state: char) -> bool {
+    thread_has_state(pid, pid, state)
+}
+
+/// Whether a thread of a process is in this state.
+pub(crate) fn thread_has_state(pid: u32, tid: u32, state: char) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat).into_owned();
+    let state = format!(" {state}");
+    stat.rsplit_once(')')
+        .is_some_and(|(_, rest)| rest.starts_with(&state))
 }
 
 /// Something that one process waits for and another one brings about.

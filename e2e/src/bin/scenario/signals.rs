@@ -1,7 +1,7 @@
 //! What the parent's and the child's signals have to do with it: nothing.
 
 use crate::{
-    process::{Proc, Refine},
+    process::{Gate, Proc, Refine},
     sys,
 };
 
@@ -49,12 +49,15 @@ pub(crate) fn stop_cont_kill(_: &[String]) {
 /// A forged SIGCHLD says that a living child exited, 20 ms before it does.
 pub(crate) fn forged_sigchld(_: &[String]) {
     let child = Proc::new("child");
+    let forged = Gate::new();
     child.fork(|| {
+        forged.wait();
         sys::sleep_ms(20);
         1
     });
     child.pid();
     sys::forge_sigchld(child.local_pid());
+    forged.open();
     child.poll_birth();
     sys::sleep_ms(10);
     child.reap();

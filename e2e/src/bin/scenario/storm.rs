@@ -11,6 +11,9 @@ pub(crate) fn burst(args: &[String]) {
         .map_or(10_000, |arg| arg.parse().expect("burst N"));
     let begin = now();
     let pids: Vec<u32> = (0..count).map(|_| fork_exit()).collect();
+    for pid in &pids {
+        sys::waitid(libc::P_PID, *pid, libc::WEXITED | libc::WNOWAIT);
+    }
     let mut left = count;
     while sys::wait4(-1, 0).is_some() {
         left -= 1;

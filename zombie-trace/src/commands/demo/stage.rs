@@ -60,7 +60,7 @@ pub(super) fn until_zombie(pid: Pid) {
 
 /// Waits for something that takes a moment.
 pub(super) fn until(what: &str, test: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while !test() {
         if Instant::now() > deadline {
             fail(what);

@@ -144,6 +144,7 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
     let mut zombies = found.zombies;
     zombies.retain(|zombie| in_scope(&Candidate::from(zombie)));
 
+    let looked = monotonic_now();
     let parents = proc.parents(zombies.iter().map(|zombie| zombie.facts.ppid));
     zombies.retain(|zombie| proc.is_still_there(zombie.entry.record.pid, &zombie.facts));
     let mut cpus: Vec<_> = zombies.iter().map(|zombie| zombie.entry.now.cpu).collect();
@@ -168,8 +169,9 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
         let parent_container = place_of(zombie.parent_cgroup.as_deref()).container;
         place.parent_container = parent_container.as_ref().and_then(|one| one.id.clone());
         let alive = lifecycle.alive(&entry.record, now, &wall, place);
+        // What it says of a parent is what that did until the look, however late we are.
         let history = History {
-            age_ns: alive.age_ns,
+            age_ns: alive.age_ns.saturating_sub(now - looked),
             ..History::default()
         };
         let diagnosis: Diagnosis = diagnose(Facts {

@@ -49,6 +49,11 @@ impl Fixture {
         self.pipeline.alive(&census, &due, &diagnoses).unwrap();
     }
 
+    /// What has been seen until now.
+    fn history(&self, entry: &SnapshotEntry, zombies: &HashMap<u32, ZombiesOf>) -> History {
+        self.pipeline.history(entry, zombies, self.pipeline.now())
+    }
+
     fn finish(&mut self, remains: &Remains) -> Ending {
         self.pipeline.finish(remains, None).unwrap()
     }
@@ -323,13 +328,33 @@ fn the_parent_s_history_is_what_was_seen_of_it() {
     let mut zombies = ZombiesOf::default();
     (0..6).for_each(|start| zombies.add(start));
     let zombies = HashMap::from([(41, zombies)]);
-    let history = run.pipeline.history(&zombie(3), &zombies);
+    let history = run.history(&zombie(3), &zombies);
     assert_eq!((history.watched_ns, history.zombies), (100 * MS, 6));
     let reaps = history.reaps.unwrap();
     assert_eq!((reaps.count, reaps.since_last_ns), (2, 75 * MS));
     // Where the scope may leave reaps out, nothing is said of them.
     run.pipeline = run.pipeline.seeing(Sees::Some);
-    assert_eq!(run.pipeline.history(&zombie(3), &zombies).reaps, None);
+    assert_eq!(run.history(&zombie(3), &zombies).reaps, None);
+}
+
+/// Who is late knows nothing of the time since the last record was taken in.
+#[test]
+fn a_late_history_ends_with_what_was_seen() {
+    let mut run = Fixture::new(Filter::default());
+    run.reap(Record {
+        reap_time: BEGIN + 25 * MS,
+        reap_time_min: BEGIN + 25 * MS,
+        ..reaped(2)
+    });
+    run.after(10_000);
+    let mut young = zombie(3);
+    young.record.zombie_time = BEGIN + 40 * MS;
+    young.record.zombie_time_max = BEGIN + 40 * MS;
+    let history = run
+        .pipeline
+        .history(&young, &HashMap::new(), BEGIN + 50 * MS);
+    assert_eq!((history.watched_ns, history.age_ns), (50 * MS, 10 * MS));
+    assert_eq!(history.reaps.unwrap().since_last_ns, 25 * MS);
 }
 
 #[test]
@@ -342,7 +367,7 @@ fn a_zombie_from_before_the_start_is_as_old_as_it_is_listed() {
     old.record.exit_time = BEGIN - 500 * MS;
     old.record.zombie_time_max = BEGIN + 10 * MS;
     run.after(10);
-    let history = run.pipeline.history(&old, &HashMap::new());
+    let history = run.history(&old, &HashMap::new());
     let census = run.pipeline.census(std::slice::from_ref(&old));
     assert_eq!(history.age_ns, census.zombies[0].alive.age_ns);
     assert!(history.age_ns > 200 * MS, "{}", history.age_ns);

@@ -26,6 +26,7 @@ impl Control for Script {
 }
 
 struct Fixture {
+    host: FakeHost,
     kernel: FakeKernel,
     sink: FakeSink,
     warnings: Rc<RefCell<Vec<WarningKind>>>,
@@ -48,6 +49,7 @@ impl Fixture {
         let warn: Warn = Box::new(move |warning| warned.borrow_mut().push(warning.kind()));
         let session = Session::of(pipeline, kernel.clone(), kernel.clone(), None, warn).unwrap();
         Self {
+            host,
             kernel,
             sink,
             warnings,
@@ -101,6 +103,17 @@ async fn what_the_ring_buffer_still_holds_is_part_of_the_run() {
     assert_eq!(zombies.count(), 10_000);
     assert_eq!(run.kernel.0.borrow().calls, ["adopt", "close", "freeze"]);
     assert!(run.warnings.borrow().is_empty());
+}
+
+#[test]
+fn what_waits_in_the_ring_buffer_has_not_been_seen() {
+    let mut run = Fixture::new(FakeKernel::default());
+    run.reap(1..4);
+    run.host.0.now.set(BEGIN + 200 * MS);
+    assert!(run.session.drain(2).is_ok());
+    assert_eq!(run.session.seen_until, BEGIN + 100 * MS);
+    assert!(run.session.drain(2).is_ok());
+    assert_eq!(run.session.seen_until, BEGIN + 200 * MS);
 }
 
 #[tokio::test]
