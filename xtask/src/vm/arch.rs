@@ -19,9 +19,8 @@ pub(crate) enum Name {
 pub(super) struct Arch {
     /// Debian's name, which `--arch` takes.
     pub(super) name: &'static str,
-    /// Which kernels boot without modules: the end of their release, and what their series' name ends
-    /// with.
-    pub(super) flavours: &'static [(&'static str, &'static str)],
+    /// Which kernels boot without modules.
+    pub(super) flavours: &'static [Flavour],
     /// The emulator, and the Debian package that has it.
     pub(super) emulator: (&'static str, &'static str),
     /// The emulated machine.
@@ -34,10 +33,25 @@ pub(super) struct Arch {
     pub(super) since: &'static [(&'static str, Series)],
 }
 
+/// Kernels that are built alike.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Flavour {
+    /// What their releases end with.
+    pub(super) suffix: &'static str,
+    /// What the names end with by which they are asked for; nothing for the usual ones.
+    pub(super) variant: &'static str,
+    /// Arguments that give the emulator the processor they need.
+    pub(super) processor: &'static [&'static str],
+}
+
 const AMD64: Arch = Arch {
     name: "amd64",
     // The small kernels for virtual machines.
-    flavours: &[("-cloud-amd64", "")],
+    flavours: &[Flavour {
+        suffix: "-cloud-amd64",
+        variant: "",
+        processor: &[],
+    }],
     emulator: ("qemu-system-x86_64", "qemu-system-x86"),
     machine: &[],
     console: "ttyS0",
@@ -47,12 +61,22 @@ const AMD64: Arch = Arch {
 
 const ARM64: Arch = Arch {
     name: "arm64",
-    // Pages of 4 KiB, and of 16 KiB.
-    flavours: &[("-cloud-arm64", ""), ("-arm64-16k", "-16k")],
+    flavours: &[
+        Flavour {
+            suffix: "-cloud-arm64",
+            variant: "",
+            processor: &["-cpu", "cortex-a72"],
+        },
+        // Pages of 16 KiB, which that processor lacks. Its successors sign pointers, which takes long to
+        // emulate in the architecture's own way.
+        Flavour {
+            suffix: "-arm64-16k",
+            variant: "-16k",
+            processor: &["-cpu", "max,pauth-impdef=on"],
+        },
+    ],
     emulator: ("qemu-system-aarch64", "qemu-system-arm"),
-    // The processor with most features: most others lack pages of 16 KiB. Its way to sign pointers takes
-    // long to emulate, the emulator's own does not.
-    machine: &["-machine", "virt", "-cpu", "max,pauth-impdef=on"],
+    machine: &["-machine", "virt"],
     console: "ttyAMA0",
     target: "aarch64-unknown-linux-gnu",
     // Direct calls of ftrace (arch/arm64/kernel/entry-ftrace.S).

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::arch::Arch;
+use super::kernels::Kernel;
 
 /// How much CPU time a run may take. A busy host slows a run down, but does not make it work more.
 const LIMIT: Duration = Duration::from_secs(1200);
@@ -54,14 +54,16 @@ impl Clock {
 
 /// Boots the kernel and returns all that it prints until it powers off, and the CPU time that this took.
 pub(super) fn run(
-    arch: &Arch,
+    kernel: &Kernel,
     image: &Path,
     initramfs: &Path,
     clock: Clock,
     arguments: &str,
 ) -> Result<(Vec<String>, Duration)> {
+    let arch = kernel.arch;
     let mut child = Command::new(arch.emulator.0)
         .args(arch.machine)
+        .args(kernel.flavour.processor)
         .args(["-accel", "tcg", "-m", "2048", "-nographic", "-no-reboot"])
         // With two emulated cores 7.3 panicked while it patched its own code.
         .args(["-smp", "1", "-nic", "none"])

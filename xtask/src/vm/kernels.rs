@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::arch::Arch;
+use super::arch::{Arch, Flavour};
 use crate::apt::Apt;
 use crate::process::probe;
 
@@ -21,8 +21,8 @@ pub(super) struct Kernel {
     package: String,
     /// What its processor is.
     pub(super) arch: &'static Arch,
-    /// What its series' name ends with: its flavour, unless that is the usual one.
-    variant: &'static str,
+    /// How it is built.
+    pub(super) flavour: &'static Flavour,
 }
 
 /// The first two numbers of a release.
@@ -47,23 +47,21 @@ impl Kernel {
         let rest = PREFIXES
             .iter()
             .find_map(|prefix| name.strip_prefix(prefix))?;
-        let (_, variant) = arch
-            .flavours
-            .iter()
-            .find(|(flavour, _)| rest.ends_with(flavour))?;
+        let mut flavours = arch.flavours.iter();
+        let flavour = flavours.find(|flavour| rest.ends_with(flavour.suffix))?;
         // Not a metapackage, which names no release.
         rest.starts_with(|c: char| c.is_ascii_digit())
             .then(|| Self {
                 release: rest.to_owned(),
                 package: name.to_owned(),
                 arch,
-                variant,
+                flavour,
             })
     }
 
     /// Such as `6.12`, or `6.12-16k` with larger pages.
     pub(super) fn name(&self) -> String {
-        format!("{}{}", self.series(), self.variant)
+        format!("{}{}", self.series(), self.flavour.variant)
     }
 
     /// Its release's first two numbers.
@@ -170,7 +168,7 @@ pub(super) fn choose(known: &[Kernel], series: &[String], all: bool) -> Result<V
         });
         chosen.extend(
             variants
-                .filter(|kernel| !kernel.variant.is_empty())
+                .filter(|kernel| !kernel.flavour.variant.is_empty())
                 .cloned(),
         );
     }
@@ -179,10 +177,10 @@ pub(super) fn choose(known: &[Kernel], series: &[String], all: bool) -> Result<V
     let mut newest: Vec<_> = known
         .iter()
         .filter(|kernel| Some(kernel.series()) == newest)
-        .filter(|kernel| all || kernel.variant.is_empty())
+        .filter(|kernel| all || kernel.flavour.variant.is_empty())
         .cloned()
         .collect();
-    newest.sort_by_key(|kernel| kernel.variant.is_empty());
+    newest.sort_by_key(|kernel| kernel.flavour.variant.is_empty());
     chosen.extend(newest);
     Ok(chosen)
 }

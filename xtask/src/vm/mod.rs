@@ -143,7 +143,8 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
 
     let cells = run_all(&jobs, |job| {
         let image = job.kernel.image(&apt, &images)?;
-        let (lines, cpu_time) = boot::run(arch, &image, &initramfs, job.clock, &job.arguments())?;
+        let (lines, cpu_time) =
+            boot::run(&job.kernel, &image, &initramfs, job.clock, &job.arguments())?;
         let results = Results::parse(&lines, &job.filter)
             .map_err(|error| anyhow!("{error:#}:\n{}", boot::tail(&lines)))?;
         Ok((results, cpu_time))
@@ -151,7 +152,7 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
     let table = results::markdown(&cells);
     println!("\n{table}");
     if args.document {
-        document(&table)?;
+        document(&table, arch.name)?;
     }
     let failed = cells.iter().filter(|cell| !cell.passed()).count();
     if failed > 0 {
@@ -278,19 +279,19 @@ fn run_one(job: &Job, one: impl Fn(&Job) -> Result<Run>) -> Cell {
     cell
 }
 
-/// Puts the table into the document, in the place of the last one.
-fn document(table: &str) -> Result<()> {
-    const BEGIN: &str = "<!-- table: begin -->\n";
-    const END: &str = "<!-- table: end -->\n";
+/// Puts the table into the document, in the place of the architecture's last one.
+fn document(table: &str, arch: &str) -> Result<()> {
+    let begin_mark = format!("<!-- table {arch}: begin -->\n");
+    let end_mark = format!("<!-- table {arch}: end -->\n");
     let path = paths::root().join("docs/kernels.md");
     let path: &Path = &path;
     let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-    let (Some(begin), Some(end)) = (text.find(BEGIN), text.find(END)) else {
-        bail!("{} has no place for the table", path.display());
+    let (Some(begin), Some(end)) = (text.find(&begin_mark), text.find(&end_mark)) else {
+        bail!("{} has no place for the table of {arch}", path.display());
     };
     let text = format!(
         "{}\n{table}\n{}",
-        &text[..begin + BEGIN.len()],
+        &text[..begin + begin_mark.len()],
         &text[end..]
     );
     fs::write(path, text).with_context(|| format!("{}", path.display()))
