@@ -93,7 +93,7 @@ impl Name {
 }
 
 impl Arch {
-    /// Whether the tests are built for this machine's own architecture.
+    /// Whether it is this machine's own: [`super::missing`] wants an x86-64 one.
     pub(super) fn is_native(&self) -> bool {
         self == &AMD64
     }

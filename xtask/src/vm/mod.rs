@@ -105,7 +105,7 @@ const PACKAGES: [(&str, &str); 3] = [
 /// Why no test kernel can run here, if so.
 pub(crate) fn missing() -> Option<String> {
     if cfg!(not(target_arch = "x86_64")) {
-        return Some("the test kernels are for x86-64".into());
+        return Some("their programs are built on x86-64 machines only".into());
     }
     apt::missing()
 }
