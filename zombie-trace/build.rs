@@ -9,6 +9,7 @@ fn main() {
         &target("CARGO_CFG_TARGET_OS"),
         &target("CARGO_CFG_TARGET_ARCH"),
         &target("CARGO_CFG_TARGET_POINTER_WIDTH"),
+        &target("CARGO_CFG_TARGET_ENDIAN"),
     ) {
         println!("cargo::error={reason}");
     }
@@ -25,15 +26,17 @@ fn main() {
 }
 
 /// Why a target can't be built for, if it can't. On another architecture the build would succeed, and
-/// the figures would be wrong: the programs read the registers and system calls of x86-64.
-pub(crate) fn refusal(os: &str, arch: &str, pointer_width: &str) -> Option<String> {
+/// the figures would be wrong: the programs know the registers and system calls of these two alone.
+pub(crate) fn refusal(os: &str, arch: &str, pointer_width: &str, endian: &str) -> Option<String> {
     if os != "linux" {
         return Some(format!("zombie-trace runs on Linux only, not on {os}"));
     }
-    if (arch, pointer_width) != ("x86_64", "64") {
+    let supported = matches!(arch, "x86_64" | "aarch64");
+    if !supported || (pointer_width, endian) != ("64", "little") {
         return Some(format!(
-            "zombie-trace supports x86-64 only, not {arch} with {pointer_width}-bit pointers: its \
-             eBPF programs read x86-64 registers and system call numbers"
+            "zombie-trace supports x86-64 and arm64 only, not {arch} with {pointer_width}-bit \
+             pointers and {endian}-endian integers: its eBPF programs don't know the registers and \
+             system call numbers of other architectures"
         ));
     }
     None

@@ -157,13 +157,13 @@ fn no_proc() -> Outcome {
     Ok(())
 }
 
-/// As an emulated program sees an arm64 machine. What reads /proc or traces is refused; what doesn't,
+/// As an emulated program sees a machine of another architecture. What reads /proc or traces is refused; what doesn't,
 /// works.
 fn foreign_kernel() -> Outcome {
     let arch = env::temp_dir().join(format!("zombie-trace-arch-{}", std::process::id()));
-    fs::write(&arch, "aarch64\n").map_err(|error| error.to_string())?;
+    fs::write(&arch, "riscv64\n").map_err(|error| error.to_string())?;
     let source = CString::new(arch.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
-    let on_arm64 = |command: &mut Command| {
+    let on_riscv = |command: &mut Command| {
         let source = source.clone();
         before_exec(command, move || {
             // SAFETY: valid C strings, and null pointers where they are allowed.
@@ -192,7 +192,7 @@ fn foreign_kernel() -> Outcome {
         });
     };
     let refused = || {
-        let named = ["supports x86-64 only", "for aarch64"];
+        let named = ["runs in emulation", "this kernel is for riscv64"];
         for args in [
             &["-d", "1ms"][..],
             &["--", "/bin/true"],
@@ -201,14 +201,14 @@ fn foreign_kernel() -> Outcome {
             &["inspect", "1"],
             &["demo", "-d", "10ms", "classic"],
         ] {
-            said(&zombie_trace(args).with(on_arm64).run()?, 1, &named)?;
+            said(&zombie_trace(args).with(on_riscv).run()?, 1, &named)?;
         }
-        let run = zombie_trace(&["doctor"]).with(on_arm64).run()?;
+        let run = zombie_trace(&["doctor"]).with(on_riscv).run()?;
         run.expect_code(1)?;
         let stdout = String::from_utf8_lossy(&run.stdout);
         ensure!(named.iter().all(|name| stdout.contains(name)), "{stdout}");
         let run = zombie_trace(&["completions", "bash"])
-            .with(on_arm64)
+            .with(on_riscv)
             .run()?;
         run.expect_code(0)?;
         Ok(())

@@ -25,19 +25,22 @@ const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 /// apt with lists, cache and sources of its own.
 pub(crate) struct Apt {
     directory: PathBuf,
+    /// Debian's name of the architecture that the packages are for.
+    arch: &'static str,
 }
 
 impl Apt {
     /// Brings the lists of these suites up to date, unless they are less than a day old.
-    pub(crate) fn new(directory: &Path, suites: &[&str]) -> Result<Self> {
+    pub(crate) fn new(directory: &Path, suites: &[&str], arch: &'static str) -> Result<Self> {
         let apt = Self {
             directory: directory.to_owned(),
+            arch,
         };
         for part in ["lists/partial", "cache/archives/partial"] {
             let path = directory.join(part);
             fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
         }
-        let sources = private_sources(&system_sources()?, suites)?;
+        let sources = private_sources(&system_sources()?, suites, arch)?;
         let path = apt.sources();
         let fresh = fs::read_to_string(&path).is_ok_and(|known| known == sources)
             && path
@@ -98,7 +101,9 @@ impl Apt {
         option("Dir::State::Lists", &self.directory.join("lists"));
         option("Dir::Cache", &self.directory.join("cache"));
         option("Acquire::Languages", Path::new("none"));
-        option("APT::Architecture", Path::new("amd64"));
+        option("APT::Architecture", Path::new(self.arch));
+        // The default is what dpkg may install here.
+        option("APT::Architectures", Path::new(self.arch));
         // Our directories may lie where only we can go.
         option("APT::Sandbox::User", Path::new("root"));
         command
@@ -141,37 +146,47 @@ fn system_sources() -> Result<String> {
     Ok(text)
 }
 
-fn private_sources(system: &str, suites: &[&str]) -> Result<String> {
-    let Some(mirror) = mirror(system) else {
+/// Suites with security updates are on a mirror of their own; those that the system lacks are left out.
+fn private_sources(system: &str, suites: &[&str], arch: &str) -> Result<String> {
+    let Some(main) = mirror(system, &SUITES) else {
         bail!("apt's sources name no Debian mirror (a suite of Debian 11 to 14)");
     };
-    let options = mirror
-        .signed_by
-        .map_or_else(String::new, |key| format!(" signed-by={key}"));
-    Ok(suites
-        .iter()
-        .map(|suite| format!("deb [arch=amd64{options}] {} {suite} main\n", mirror.uri))
-        .collect())
+    let lines = suites.iter().filter_map(|&suite| {
+        if suite.ends_with("-security") {
+            return Some(mirror(system, &[suite])?.line(suite, arch));
+        }
+        Some(main.line(suite, arch))
+    });
+    Ok(lines.collect())
+}
+
+impl Mirror {
+    /// As sources.list(5) has it.
+    fn line(&self, suite: &str, arch: &str) -> String {
+        let signed_by = self.signed_by.as_ref();
+        let options = signed_by.map_or_else(String::new, |key| format!(" signed-by={key}"));
+        format!("deb [arch={arch}{options}] {} {suite} main\n", self.uri)
+    }
 }
 
 /// The first source that has one of the suites, in either of the formats of sources.list(5).
-fn mirror(sources: &str) -> Option<Mirror> {
+fn mirror(sources: &str, suites: &[&str]) -> Option<Mirror> {
     let uncommented: Vec<_> = sources
         .lines()
         .filter(|line| !line.trim_start().starts_with('#'))
         .collect();
-    one_line(&uncommented).or_else(|| {
+    one_line(&uncommented, suites).or_else(|| {
         uncommented
             .split(|line| line.trim().is_empty())
-            .find_map(stanza)
+            .find_map(|lines| stanza(lines, suites))
     })
 }
 
-fn has_suite<'a>(mut words: impl Iterator<Item = &'a str>) -> bool {
-    words.any(|word| SUITES.contains(&word))
+fn has_suite<'a>(mut words: impl Iterator<Item = &'a str>, suites: &[&str]) -> bool {
+    words.any(|word| suites.contains(&word))
 }
 
-fn one_line(lines: &[&str]) -> Option<Mirror> {
+fn one_line(lines: &[&str], suites: &[&str]) -> Option<Mirror> {
     lines.iter().find_map(|line| {
         let rest = line.trim().strip_prefix("deb ")?.trim();
         let (options, rest) = match rest.strip_prefix('[') {
@@ -183,14 +198,14 @@ fn one_line(lines: &[&str]) -> Option<Mirror> {
         let signed_by = options
             .split_whitespace()
             .find_map(|option| option.strip_prefix("signed-by="));
-        has_suite(words.take(1)).then(|| Mirror {
+        has_suite(words.take(1), suites).then(|| Mirror {
             uri: uri.to_owned(),
             signed_by: signed_by.map(Into::into),
         })
     })
 }
 
-fn stanza(lines: &[&str]) -> Option<Mirror> {
+fn stanza(lines: &[&str], suites: &[&str]) -> Option<Mirror> {
     let field = |name: &str| {
         lines.iter().find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -198,7 +213,7 @@ fn stanza(lines: &[&str]) -> Option<Mirror> {
         })
     };
     if !field("Types")?.split_whitespace().any(|kind| kind == "deb")
-        || !has_suite(field("Suites")?.split_whitespace())
+        || !has_suite(field("Suites")?.split_whitespace(), suites)
     {
         return None;
     }
@@ -228,20 +243,37 @@ mod tests {
             uri: "http://mirror.example/debian".into(),
             signed_by: Some("/k.gpg".into()),
         });
-        assert_eq!(mirror(one_line), found);
-        assert_eq!(mirror(stanzas), found);
-        assert_eq!(mirror("deb http://x.example/ubuntu noble main\n"), None);
+        assert_eq!(mirror(one_line, &SUITES), found);
+        assert_eq!(mirror(stanzas, &SUITES), found);
+        assert_eq!(
+            mirror("deb http://x.example/ubuntu noble main\n", &SUITES),
+            None
+        );
     }
 
     #[test]
     fn every_suite_is_asked_of_the_mirror() {
-        let sources =
-            private_sources("deb http://mirror.example/debian trixie main", &SUITES).unwrap();
+        let system = "deb http://mirror.example/debian trixie main";
+        let sources = private_sources(system, &SUITES, "amd64").unwrap();
         assert_eq!(sources.lines().count(), SUITES.len());
         assert_eq!(
             sources.lines().next(),
             Some("deb [arch=amd64] http://mirror.example/debian bullseye main")
         );
-        assert!(private_sources("", &SUITES).is_err());
+        assert!(private_sources("", &SUITES, "amd64").is_err());
+    }
+
+    #[test]
+    fn security_updates_come_from_a_mirror_of_their_own() {
+        let system = "deb http://mirror.example/debian bookworm main\n\n\
+                      Types: deb\nURIs: http://mirror.example/security\n\
+                      Suites: bookworm-security\nSigned-By: /k.gpg\n";
+        let suites = ["bookworm", "bookworm-security", "trixie-security"];
+        let sources = private_sources(system, &suites, "arm64").unwrap();
+        assert_eq!(
+            sources,
+            "deb [arch=arm64] http://mirror.example/debian bookworm main\n\
+             deb [arch=arm64 signed-by=/k.gpg] http://mirror.example/security bookworm-security main\n"
+        );
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn cookbook() -> Result<()> {
     let document = paths::root().join("docs/load-testing.md");
     run_tests(
         &privilege,
-        &Programs::build(&[])?,
+        &Everything::build(&[])?,
         &[
             ("ZOMBIE_TRACE_COOKBOOK", document.as_os_str()),
             (LONG, OsStr::new("1")),
@@ -63,7 +63,7 @@ pub(crate) fn picture() -> Result<()> {
     let picture = paths::root().join("docs/picture.svg");
     run_tests(
         &privilege,
-        &Programs::build(&[])?,
+        &Everything::build(&[])?,
         &[("ZOMBIE_TRACE_PICTURE", picture.as_os_str())],
         &["picture::".into()],
     )
@@ -76,7 +76,7 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString], long: bool) ->
     if let Privilege::None(reason) = privilege {
         return Ok(Outcome::Skipped(reason));
     }
-    let programs = Programs::build(envs)?;
+    let programs = Everything::build(envs)?;
     if !long {
         run_tests(&privilege, &programs, &[], args)?;
         return Ok(Outcome::Passed);
@@ -109,16 +109,17 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString], long: bool) ->
 /// Runs the tests with `envs` besides our environment and what names the programs.
 fn run_tests(
     privilege: &Privilege,
-    programs: &Programs,
+    built: &Everything,
     envs: &[(&str, &OsStr)],
     args: &[OsString],
 ) -> Result<()> {
+    let programs = &built.programs;
     let mut test_envs = vec![
         ("ZOMBIE_TRACE_BIN", programs.binary.as_os_str()),
         ("ZOMBIE_TRACE_SCENARIO", programs.scenario.as_os_str()),
         ("ZOMBIE_TRACE_LOAD", programs.load.as_os_str()),
-        ("ZOMBIE_TRACE_EXAMPLES", programs.examples.as_os_str()),
-        ("ZOMBIE_TRACE_OUTSIDE", programs.outside.as_os_str()),
+        ("ZOMBIE_TRACE_EXAMPLES", built.examples.as_os_str()),
+        ("ZOMBIE_TRACE_OUTSIDE", built.outside.as_os_str()),
     ];
     test_envs.extend(envs);
     run_command(
@@ -129,7 +130,35 @@ fn run_tests(
     )
 }
 
-/// What the end-to-end tests take: paths of executables.
+/// What programs are built for.
+pub(crate) struct Target {
+    /// Rust's name for it.
+    pub(crate) name: &'static str,
+    /// What cargo needs in its environment.
+    pub(crate) envs: Vec<(String, OsString)>,
+}
+
+/// What the end-to-end tests take.
+struct Everything {
+    programs: Programs,
+    /// The directory of the library's examples.
+    examples: PathBuf,
+    /// What uses the library from outside of the workspace.
+    outside: PathBuf,
+}
+
+impl Everything {
+    /// Builds it with `envs` besides our environment.
+    fn build(envs: &[(&str, &OsStr)]) -> Result<Self> {
+        Ok(Self {
+            programs: Programs::build(None, envs)?,
+            examples: library::build_examples(envs)?,
+            outside: library::build_outside(envs)?,
+        })
+    }
+}
+
+/// What the tests in a kernel take: paths of executables.
 pub(crate) struct Programs {
     /// What is tested.
     pub(crate) binary: PathBuf,
@@ -137,39 +166,35 @@ pub(crate) struct Programs {
     pub(crate) scenario: PathBuf,
     /// What makes storms.
     pub(crate) load: PathBuf,
-    /// The directory of the library's examples.
-    pub(crate) examples: PathBuf,
-    /// What uses the library from outside of the workspace.
-    pub(crate) outside: PathBuf,
     /// The tests.
     pub(crate) tests: PathBuf,
 }
 
 impl Programs {
-    /// Builds them with `envs` besides our environment.
-    pub(crate) fn build(envs: &[(&str, &OsStr)]) -> Result<Self> {
-        let program = |package: &str, name: &str| {
-            build(package, &["--bin", name], name, Linking::Static, envs)
-        };
+    /// Builds them with `envs` besides our environment, for this machine or another.
+    pub(crate) fn build(target: Option<&Target>, envs: &[(&str, &OsStr)]) -> Result<Self> {
+        let linking = || target.map_or(Linking::Static, Linking::Cross);
+        let program =
+            |package: &str, name: &str| build(package, &["--bin", name], name, linking(), envs);
         // First: cargo builds the package's programs for them, too, with shared libraries, in the
         // place of ours.
-        let tests = build(PACKAGE, &["--test", TARGET], TARGET, Linking::Static, envs)?;
+        let tests = build(PACKAGE, &["--test", TARGET], TARGET, linking(), envs)?;
         Ok(Self {
             binary: program("zombie-trace", "zombie-trace")?,
             scenario: program(PACKAGE, "scenario")?,
             load: program(PACKAGE, "load")?,
-            examples: library::build_examples(envs)?,
-            outside: library::build_outside(envs)?,
             tests,
         })
     }
 }
 
 /// Which shared libraries a program needs.
-enum Linking {
+enum Linking<'a> {
     /// None: it runs in containers and in the test kernels, too. Only the program itself is built
     /// for that; what it is made of is what unit tests are made of.
     Static,
+    /// None, for another machine.
+    Cross(&'a Target),
     /// Those of this machine, optimized as a release is.
     Release,
 }
@@ -183,7 +208,7 @@ fn build(
     package: &str,
     target: &[&str],
     name: &str,
-    linking: Linking,
+    linking: Linking<'_>,
     envs: &[(&str, &OsStr)],
 ) -> Result<PathBuf> {
     let mut command = cargo();
@@ -194,6 +219,9 @@ fn build(
         .current_dir(paths::root())
         .envs(envs.iter().copied());
     match linking {
+        Linking::Cross(target) => command
+            .args(["--target", target.name])
+            .envs(target.envs.iter().map(|(name, value)| (name, value))),
         Linking::Static => command.args(["--", "-Ctarget-feature=+crt-static"]),
         Linking::Release => command.arg("--release"),
     };

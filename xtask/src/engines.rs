@@ -63,7 +63,7 @@ fn find_or_fetch(package: &str, suite: &str) -> Result<PathBuf> {
     let unpacked = directory.join(format!("{package}-{suite}"));
     let programs = unpacked.join(PROGRAMS);
     if !programs.join(package).is_file() {
-        let apt = Apt::new(&directory.join(format!("apt-{suite}")), &[suite])?;
+        let apt = Apt::new(&directory.join(format!("apt-{suite}")), &[suite], "amd64")?;
         let part = unpacked.with_extension("part");
         apt.unpack(package, &part)?;
         let _ = fs::remove_dir_all(&unpacked);

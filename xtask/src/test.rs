@@ -261,17 +261,18 @@ fn ebpf_object() -> Result<Vec<String>> {
     })
 }
 
-/// The oldest kernel and the newest; all of them, with both speeds of the clock.
+/// The oldest kernel and the newest; all of them, of each architecture, with both speeds of the clock.
 fn test_kernels(all: bool) -> Result<Vec<String>> {
     if let Some(reason) = vm::missing() {
         return Ok(vec![reason]);
     }
-    let args = if all {
-        vm::VmArgs::all()
-    } else {
-        vm::VmArgs::default()
-    };
-    vm::run(&args)?;
+    if !all {
+        vm::run(&vm::VmArgs::default())?;
+        return Ok(Vec::new());
+    }
+    for args in vm::VmArgs::all() {
+        vm::run(&args)?;
+    }
     Ok(Vec::new())
 }
 

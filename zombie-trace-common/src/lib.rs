@@ -5,6 +5,7 @@
 
 #![no_std]
 
+pub mod arch;
 mod control;
 mod counters;
 mod descendant;

@@ -57,9 +57,11 @@ macro_rules! for_each_offset {
             bit SIGNAL_IS_SUBREAPER: "signal_struct.is_child_subreaper";
             optional TASK_RUN_DELAY: "task_struct.sched_info.run_delay";
             optional TASK_STACK: "task_struct.stack";
-            optional PT_REGS_SYSCALL: "pt_regs.orig_ax";
-            optional PT_REGS_RESULT: "pt_regs.ax";
+            required PT_REGS_SYSCALL: "pt_regs.orig_ax", "pt_regs.syscallno";
+            required PT_REGS_RESULT: "pt_regs.ax", "pt_regs.regs";
             optional PT_REGS_CODE_SEGMENT: "pt_regs.cs";
+            optional PT_REGS_FIRST_ARGUMENT: "pt_regs.orig_x0";
+            optional PT_REGS_PSTATE: "pt_regs.pstate";
             optional IO_KIOCB_OPCODE: "io_kiocb.opcode";
             optional IO_KIOCB_CMD: "io_kiocb.cmd";
             optional IO_WAITID_PID: "io_waitid.info.pid";

@@ -5,13 +5,15 @@
 //! crate without an eBPF toolchain.
 
 #[cfg(target_arch = "bpf")]
-pub use bpf::{add, compare_exchange, store};
+pub use bpf::{add, compare_exchange, load, store};
 #[cfg(not(target_arch = "bpf"))]
-pub use host::{add, compare_exchange, store};
+pub use host::{add, compare_exchange, load, store};
 
 #[cfg(target_arch = "bpf")]
 mod bpf {
     use core::arch::asm;
+
+    use crate::arch;
 
     /// # Safety
     /// `to` must point into a map.
@@ -48,6 +50,30 @@ mod bpf {
         was
     }
 
+    /// Loads a value before everything that is read later.
+    ///
+    /// # Safety
+    /// `at` must point into a map.
+    #[inline(always)]
+    pub unsafe fn load(at: *mut u64) -> u64 {
+        // SAFETY: the caller vouches for `at`; adding 0 changes nothing.
+        unsafe {
+            if arch::keeps_order() {
+                at.read_volatile()
+            } else {
+                // Programs can load with acquire semantics only since 6.15.
+                let value: u64;
+                asm!(
+                    "{value} = atomic_fetch_add((u64 *)({at} + 0), {value})",
+                    at = in(reg) at,
+                    value = inout(reg) 0_u64 => value,
+                    options(nostack),
+                );
+                value
+            }
+        }
+    }
+
     /// Stores a value after everything that was written before.
     ///
     /// # Safety
@@ -56,8 +82,7 @@ mod bpf {
     pub unsafe fn store(at: *mut u64, value: u64) {
         // SAFETY: the caller vouches for `at`; the empty `asm!` only keeps the compiler's order.
         unsafe {
-            // A plain store is enough where the hardware keeps the order of stores.
-            if cfg!(bpf_target_arch = "x86_64") {
+            if arch::keeps_order() {
                 asm!("", options(nostack));
                 at.write_volatile(value);
             } else {
@@ -91,6 +116,13 @@ mod host {
         match atomic.compare_exchange(expected, new, SeqCst, SeqCst) {
             Ok(was) | Err(was) => was,
         }
+    }
+
+    /// # Safety
+    /// `at` must be valid and aligned.
+    pub unsafe fn load(at: *mut u64) -> u64 {
+        // SAFETY: the caller vouches for `at`.
+        unsafe { AtomicU64::from_ptr(at) }.load(SeqCst)
     }
 
     /// # Safety

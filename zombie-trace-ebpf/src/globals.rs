@@ -15,6 +15,10 @@ macro_rules! define_offsets {
 
 zombie_trace_common::for_each_offset!(define_offsets);
 
+/// The kernel's architecture: one of [`zombie_trace_common::arch`].
+#[unsafe(no_mangle)]
+pub static ARCH: Global<u8> = Global::new(0);
+
 /// 1 if `sched_process_exit` passes `group_dead` as its second argument (6.16 or so and later).
 #[unsafe(no_mangle)]
 pub static EXIT_HAS_GROUP_DEAD: Global<u8> = Global::new(0);
@@ -24,7 +28,7 @@ pub static EXIT_HAS_GROUP_DEAD: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static EXIT_CAN_BE_SKIPPED: Global<u8> = Global::new(0);
 
-/// 1 if the kernel's programs can compare and exchange (since 5.12).
+/// 1 if the kernel's programs can compare and exchange (since 5.12; on arm64 since 5.18).
 #[unsafe(no_mangle)]
 pub static HAS_COMPARE_EXCHANGE: Global<u8> = Global::new(0);
 

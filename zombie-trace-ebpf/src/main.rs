@@ -11,6 +11,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod aliases;
+mod arch;
 mod atomic;
 mod container;
 mod control;

@@ -2,7 +2,7 @@
 //!
 //! Nearly every one has a slot of an array: no lock, no free list, no hash. Where its slot is taken,
 //! where more than one hook could put it in at once, and on kernels without compare-and-exchange
-//! (before 5.12), it goes to a hash map instead ("displaced").
+//! (before 5.12, on arm64 before 5.18), it goes to a hash map instead ("displaced").
 
 use zombie_trace_common::TaskState;
 
@@ -36,7 +36,7 @@ pub fn find_in_slot(tgid: u32) -> Option<*mut TaskState> {
     }
     let slot = slot(tgid)?;
     // SAFETY: `slot` is a map value.
-    let owner = unsafe { (&raw const (*slot).owner).read_volatile() };
+    let owner = unsafe { atomic::load(&raw mut (*slot).owner) };
     (owner == LIVE | u64::from(tgid)).then_some(slot)
 }
 

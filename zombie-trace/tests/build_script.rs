@@ -7,22 +7,27 @@ mod build_script;
 use build_script::refusal;
 
 #[test]
-fn x86_64_linux_is_supported() {
-    assert_eq!(refusal("linux", "x86_64", "64"), None);
+fn linux_on_x86_64_and_arm64_is_supported() {
+    for arch in ["x86_64", "aarch64"] {
+        assert_eq!(refusal("linux", arch, "64", "little"), None);
+    }
 }
 
 #[test]
 fn everything_else_is_refused_by_name() {
-    for (arch, width) in [
-        ("aarch64", "64"),
-        ("x86", "32"),
-        ("x86_64", "32"),
-        ("riscv64", "64"),
+    for (arch, width, endian) in [
+        ("aarch64", "64", "big"),
+        ("aarch64", "32", "little"),
+        ("arm", "32", "little"),
+        ("x86", "32", "little"),
+        ("x86_64", "32", "little"),
+        ("riscv64", "64", "little"),
     ] {
-        let reason = refusal("linux", arch, width).unwrap();
-        assert!(reason.contains("supports x86-64 only"), "{reason}");
-        assert!(reason.contains(&format!("not {arch} ")), "{reason}");
+        let reason = refusal("linux", arch, width, endian).unwrap();
+        assert!(reason.contains("x86-64 and arm64 only"), "{reason}");
+        let named = format!("not {arch} with {width}-bit pointers and {endian}-endian");
+        assert!(reason.contains(&named), "{reason}");
     }
-    let reason = refusal("macos", "x86_64", "64").unwrap();
+    let reason = refusal("macos", "x86_64", "64", "little").unwrap();
     assert!(reason.contains("Linux only, not on macos"), "{reason}");
 }

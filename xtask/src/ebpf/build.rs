@@ -8,7 +8,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::arch::Arch;
 use super::provenance::Provenance;
 use super::toolchain::{CoreLibrary, path_with, source_prefix};
 use super::tools::{self, Tools};
@@ -16,15 +15,20 @@ use super::{TARGET, object, rustc_wrapper};
 use crate::paths;
 use crate::process::run;
 
+/// rustc's flags, without the path remappings.
+pub(super) const RUSTFLAGS: [&str; 3] = [
+    // Without it for every crate, bpf-linker writes incomplete BTF (aya-rs/aya#1649).
+    "-Cdebuginfo=2",
+    "-Clinker=bpf-linker",
+    "-Clink-arg=--btf",
+];
+
 /// The options of `cargo xtask build-ebpf`.
 #[derive(clap::Args)]
 pub(crate) struct BuildArgs {
     /// Write the object there and leave the committed one alone
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The machines that the object is for
-    #[arg(long, default_value = "x86_64", requires_if("aarch64", "out"))]
-    arch: Arch,
 }
 
 /// Makes the object and says with what; writes the provenance too unless it goes elsewhere.
@@ -32,11 +36,11 @@ pub(crate) fn build_committed(args: &BuildArgs) -> Result<()> {
     let tools = tools::find()?;
     println!("rustc       {}", tools.toolchain);
     println!("bpf-linker  {}", tools.linker);
-    let bytes = build(&tools, args.arch, &paths::ebpf_crate().join("target"))?;
+    let bytes = build(&tools, &paths::ebpf_crate().join("target"))?;
     let out = args.out.clone().unwrap_or_else(paths::committed_object);
     write(&out, &bytes)?;
     if args.out.is_none() {
-        Provenance::of(&bytes, args.arch, &tools.toolchain, &tools.linker)?.write()?;
+        Provenance::of(&bytes, &tools.toolchain, &tools.linker)?.write()?;
     }
     println!("object      {} bytes: {}", bytes.len(), out.display());
     Ok(())
@@ -52,7 +56,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Builds the object in that target directory and gives its stripped bytes.
-pub(crate) fn build(tools: &Tools, arch: Arch, target_dir: &Path) -> Result<Vec<u8>> {
+pub(crate) fn build(tools: &Tools, target_dir: &Path) -> Result<Vec<u8>> {
     let core_sources = source_prefix(&tools.toolchain);
     if core_sources.starts_with('/') && Path::new(&core_sources).exists() {
         bail!(
@@ -72,7 +76,7 @@ pub(crate) fn build(tools: &Tools, arch: Arch, target_dir: &Path) -> Result<Vec<
         .env("RUSTC", &tools.toolchain.rustc)
         // aya-ebpf uses asm_experimental_arch, which stable compilers reserve.
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", encoded_rustflags(tools, arch));
+        .env("CARGO_ENCODED_RUSTFLAGS", encoded_rustflags(tools));
     if tools.toolchain.core == CoreLibrary::BuildStd {
         command.args(["-Z", "build-std=core"]);
     }
@@ -119,8 +123,8 @@ fn changes_the_build(name: &str) -> bool {
 
 /// The flags in the form of `CARGO_ENCODED_RUSTFLAGS`. Of several remappings that fit, rustc takes
 /// the last.
-fn encoded_rustflags(tools: &Tools, arch: Arch) -> OsString {
-    let mut flags: Vec<OsString> = arch.rustflags().into_iter().map(OsString::from).collect();
+fn encoded_rustflags(tools: &Tools) -> OsString {
+    let mut flags: Vec<OsString> = RUSTFLAGS.into_iter().map(OsString::from).collect();
     let mut remap = |from: &Path, to: &str| {
         let mut flag = OsString::from("--remap-path-prefix=");
         flag.push(from);
@@ -163,18 +167,5 @@ mod tests {
         assert!(changes_the_build("CARGO_PROFILE_RELEASE_OPT_LEVEL"));
         assert!(!changes_the_build("CARGO_HOME"));
         assert!(!changes_the_build("CARGO_NET_OFFLINE"));
-    }
-
-    #[test]
-    fn another_architecture_never_replaces_the_committed_object() {
-        #[derive(clap::Parser)]
-        struct Cli {
-            #[command(flatten)]
-            args: BuildArgs,
-        }
-        use clap::Parser;
-        assert!(Cli::try_parse_from(["x"]).is_ok());
-        assert!(Cli::try_parse_from(["x", "--arch", "aarch64"]).is_err());
-        assert!(Cli::try_parse_from(["x", "--arch", "aarch64", "--out", "y"]).is_ok());
     }
 }

@@ -43,16 +43,10 @@ pub(crate) fn verdict() -> Result<Verdict> {
         Ok(tools) => tools,
         Err(error) => return Ok(Verdict::NotRebuilt(format!("{error:#}"))),
     };
-    let rebuilt = rebuild(&tools, &provenance)?;
+    let rebuilt = rebuild(&tools)?;
     println!(
         "rebuilt:    {}",
-        Provenance::of(
-            &rebuilt,
-            provenance.object.arch,
-            &tools.toolchain,
-            &tools.linker
-        )?
-        .tools()
+        Provenance::of(&rebuilt, &tools.toolchain, &tools.linker)?.tools()
     );
 
     if rebuilt == committed {
@@ -90,13 +84,13 @@ fn check_digests(committed: &[u8], provenance: &Provenance) -> Result<()> {
 }
 
 /// Builds the object in a folder where nothing was built before.
-fn rebuild(tools: &Tools, provenance: &Provenance) -> Result<Vec<u8>> {
+fn rebuild(tools: &Tools) -> Result<Vec<u8>> {
     let folder = paths::target_dir().join("check-ebpf");
     if folder.exists() {
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
-    let bytes = build::build(tools, provenance.object.arch, &folder)?;
+    let bytes = build::build(tools, &folder)?;
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     Ok(bytes)
 }

@@ -4,7 +4,6 @@
 //! here makes it in such a way that everyone with the same rustc, LLVM and bpf-linker gets the same
 //! bytes, and proves that the committed one is what the source gives.
 
-mod arch;
 mod build;
 mod check;
 mod linker;

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::arch::Arch;
+use super::build::RUSTFLAGS;
 use super::linker::Linker;
 use super::sources;
 use super::toolchain::{CoreLibrary, RustcVersion, Toolchain};
@@ -33,8 +33,6 @@ pub(crate) struct ObjectFacts {
     pub(crate) sha256: String,
     /// The SHA-256 over zombie-trace-ebpf and zombie-trace-common, names and contents.
     pub(crate) sources_sha256: String,
-    /// The architecture whose `pt_regs` the kprobes read.
-    pub(crate) arch: Arch,
     /// The flags of rustc, without the path remappings.
     pub(crate) rustflags: Vec<String>,
 }
@@ -58,18 +56,12 @@ pub(crate) struct LinkerFacts {
 
 impl Provenance {
     /// Describes an object that was just made.
-    pub(crate) fn of(
-        object: &[u8],
-        arch: Arch,
-        toolchain: &Toolchain,
-        linker: &Linker,
-    ) -> Result<Self> {
+    pub(crate) fn of(object: &[u8], toolchain: &Toolchain, linker: &Linker) -> Result<Self> {
         Ok(Self {
             object: ObjectFacts {
                 sha256: sources::sha256(object),
                 sources_sha256: sources::digest(paths::root())?,
-                arch,
-                rustflags: arch.rustflags(),
+                rustflags: RUSTFLAGS.map(String::from).to_vec(),
             },
             rustc: RustcFacts {
                 version: toolchain.version.clone(),
@@ -135,8 +127,7 @@ mod tests {
             object: ObjectFacts {
                 sha256: "00ff".into(),
                 sources_sha256: "ff00".into(),
-                arch: Arch::X86_64,
-                rustflags: Arch::X86_64.rustflags(),
+                rustflags: RUSTFLAGS.map(String::from).to_vec(),
             },
             rustc: RustcFacts {
                 version: RustcVersion {
@@ -153,7 +144,6 @@ mod tests {
         };
         let text = provenance.to_toml().unwrap();
         assert!(text.contains("core = \"prebuilt\""), "{text}");
-        assert!(text.contains("arch = \"x86_64\""), "{text}");
         assert_eq!(toml::from_str::<Provenance>(&text).unwrap(), provenance);
     }
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::kernels::Kernel;
+
 /// How much CPU time a run may take. A busy host slows a run down, but does not make it work more.
 const LIMIT: Duration = Duration::from_secs(1200);
 
@@ -52,12 +54,16 @@ impl Clock {
 
 /// Boots the kernel and returns all that it prints until it powers off, and the CPU time that this took.
 pub(super) fn run(
+    kernel: &Kernel,
     image: &Path,
     initramfs: &Path,
     clock: Clock,
     arguments: &str,
 ) -> Result<(Vec<String>, Duration)> {
-    let mut child = Command::new("qemu-system-x86_64")
+    let arch = kernel.arch;
+    let mut child = Command::new(arch.emulator.0)
+        .args(arch.machine)
+        .args(kernel.flavour.processor)
         .args(["-accel", "tcg", "-m", "2048", "-nographic", "-no-reboot"])
         // With two emulated cores 7.3 panicked while it patched its own code.
         .args(["-smp", "1", "-nic", "none"])
@@ -68,13 +74,14 @@ pub(super) fn run(
         .arg(initramfs)
         .arg("-append")
         .arg(format!(
-            "console=ttyS0 quiet loglevel=1 panic=-1 {arguments}"
+            "console={} quiet loglevel=1 panic=-1 {arguments}",
+            arch.console
         ))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()
-        .context("cannot run qemu-system-x86_64")?;
+        .with_context(|| format!("cannot run {}", arch.emulator.0))?;
     let outcome = listen(&mut child);
     let _ = child.kill();
     let used = cpu_time(child.id());
@@ -149,7 +156,7 @@ fn cpu_time(pid: u32) -> Result<Duration> {
         .with_context(|| format!("{path} has no CPU time: {stat}"))
 }
 
-/// The unit of times in /proc (`USER_HZ`), the same on every x86-64 kernel.
+/// The unit of times in /proc (`USER_HZ`), the same on every kernel of the machines that we run on.
 const TICKS_PER_SECOND: u32 = 100;
 
 /// utime and stime, the 14th and the 15th field; the second one is a name that can hold anything.

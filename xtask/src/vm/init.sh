@@ -2,6 +2,8 @@
 # The first process of a test kernel: runs the end-to-end tests and powers off.
 # The kernel's command line tells which: zt.filter=PART zt.backend=NAME
 export PATH=/bin:/usr/bin
+# It may be of another architecture than what has packed this.
+/bin/busybox --install -s /bin 2>/dev/null
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev

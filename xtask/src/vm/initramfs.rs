@@ -7,15 +7,22 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::arch::Arch;
+use super::cross;
+use crate::apt::Apt;
 use crate::e2e::Programs;
-use crate::process::{find_program, output, probe, run};
+use crate::process::{find_program, probe, run};
 
 /// Runs as the first process.
 const INIT: &str = include_str!("init.sh");
 
 /// Builds the programs and packs them; returns the archive's path.
-pub(super) fn make(directory: &Path) -> Result<PathBuf> {
-    let programs = Programs::build(&[])?;
+pub(super) fn make(arch: &Arch, apt: &Apt, directory: &Path) -> Result<PathBuf> {
+    let target = match arch.is_native() {
+        true => None,
+        false => Some(cross::target(arch, apt, directory)?),
+    };
+    let programs = Programs::build(target.as_ref(), &[])?;
 
     let root = directory.join("root");
     let _ = fs::remove_dir_all(&root);
@@ -30,8 +37,19 @@ pub(super) fn make(directory: &Path) -> Result<PathBuf> {
     ] {
         copy_with_libraries(from, to, &root)?;
     }
-    install_busybox(&root)?;
-    install("strace", "usr/bin", &root)?;
+    if arch.is_native() {
+        install("busybox", "bin", &root)?;
+        install("strace", "usr/bin", &root)?;
+    } else {
+        fetch(
+            apt,
+            "busybox-static",
+            &["bin/busybox", "usr/bin/busybox"],
+            directory,
+            &root,
+        )?;
+    }
+    symlink("busybox", root.join("bin/sh")).context("bin/sh")?;
     write(&root.join("init"), INIT)?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
     write(
@@ -50,16 +68,21 @@ pub(super) fn make(directory: &Path) -> Result<PathBuf> {
     Ok(archive)
 }
 
-fn install_busybox(root: &Path) -> Result<()> {
-    install("busybox", "bin", root)?;
-    let busybox = root.join("bin/busybox");
-    for applet in output(Command::new(&busybox).arg("--list"))?.lines() {
-        let link = root.join("bin").join(applet);
-        if !link.exists() {
-            symlink("busybox", &link).with_context(|| format!("{}", link.display()))?;
-        }
+/// Copies a static program of another architecture out of its package, in which it is in one of these
+/// places.
+fn fetch(apt: &Apt, package: &str, places: &[&str], directory: &Path, root: &Path) -> Result<()> {
+    let unpacked = directory.join(package);
+    if !unpacked.is_dir() {
+        let part = directory.join(format!("{package}.part"));
+        apt.unpack(package, &part)?;
+        fs::rename(&part, &unpacked).with_context(|| format!("{}", unpacked.display()))?;
     }
-    Ok(())
+    let program = places
+        .iter()
+        .map(|place| unpacked.join(place))
+        .find(|path| path.is_file())
+        .with_context(|| format!("package {package} holds no {}", places[0]))?;
+    copy(&program, &root.join(places[0]))
 }
 
 /// Copies a program of this machine.

@@ -28,13 +28,17 @@ impl Job {
 
     /// What makes this run again.
     pub(super) fn command(&self) -> String {
+        let arch = match self.kernel.arch {
+            arch if arch.is_native() => String::new(),
+            arch => format!(" --arch {}", arch.name),
+        };
         let backend = self
             .backend
             .map(|backend| format!(" --backend {backend}"))
             .unwrap_or_default();
         format!(
-            "cargo xtask vm --kernel {}{backend} --shift {} --seed {} {}",
-            self.kernel.series(),
+            "cargo xtask vm{arch} --kernel {}{backend} --shift {} --seed {} {}",
+            self.kernel.name(),
             self.clock.shift,
             self.clock.seed,
             self.filter

@@ -1,12 +1,14 @@
 //! Which kernels the distribution has, and their images.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::arch::{Arch, Flavour};
 use crate::apt::Apt;
 use crate::process::probe;
 
@@ -17,42 +19,56 @@ pub(super) struct Kernel {
     pub(super) release: String,
     /// The package with its image.
     package: String,
+    /// What its processor is.
+    pub(super) arch: &'static Arch,
+    /// How it is built.
+    pub(super) flavour: &'static Flavour,
+}
+
+/// The first two numbers of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Series(pub(super) u32, pub(super) u32);
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
 }
 
 /// The series that `--all` means, beside the newest kernel of all.
 const SERIES: [&str; 3] = ["5.10", "6.1", "6.12"];
-
-/// The small kernels for virtual machines: they need no modules to boot.
-const FLAVOUR: &str = "-cloud-amd64";
 
 /// Newer packages keep the image apart from the boot loader's hooks; the unsigned ones are the
 /// same.
 const PREFIXES: [&str; 2] = ["linux-binary-", "linux-image-"];
 
 impl Kernel {
-    pub(super) fn from_package(name: &str) -> Option<Self> {
+    pub(super) fn from_package(name: &str, arch: &'static Arch) -> Option<Self> {
         let rest = PREFIXES
             .iter()
             .find_map(|prefix| name.strip_prefix(prefix))?;
-        let release = rest.strip_suffix(FLAVOUR)?;
+        let mut flavours = arch.flavours.iter();
+        let flavour = flavours.find(|flavour| rest.ends_with(flavour.suffix))?;
         // Not a metapackage, which names no release.
-        release
-            .starts_with(|c: char| c.is_ascii_digit())
+        rest.starts_with(|c: char| c.is_ascii_digit())
             .then(|| Self {
-                release: format!("{release}{FLAVOUR}"),
+                release: rest.to_owned(),
                 package: name.to_owned(),
+                arch,
+                flavour,
             })
     }
 
-    /// Such as `6.12`.
-    pub(super) fn series(&self) -> String {
-        let mut parts = self.release.split(['.', '-', '+']);
-        let (major, minor) = (parts.next(), parts.next());
-        format!(
-            "{}.{}",
-            major.unwrap_or_default(),
-            minor.unwrap_or_default()
-        )
+    /// Such as `6.12`, or `6.12-16k` with larger pages.
+    pub(super) fn name(&self) -> String {
+        format!("{}{}", self.series(), self.flavour.variant)
+    }
+
+    /// Its release's first two numbers.
+    pub(super) fn series(&self) -> Series {
+        let mut numbers = self.release.split(['.', '-', '+']);
+        let mut next = || numbers.next().and_then(|number| number.parse().ok());
+        Series(next().unwrap_or(0), next().unwrap_or(0))
     }
 
     /// The path of its image, from the package if it is not here yet.
@@ -77,15 +93,15 @@ impl Kernel {
 }
 
 /// The newest kernel of each series that apt knows, the oldest first.
-pub(super) fn newest_of_each_series(packages: &[String]) -> Vec<Kernel> {
+pub(super) fn newest_of_each_series(packages: &[String], arch: &'static Arch) -> Vec<Kernel> {
     let mut newest: Vec<Kernel> = Vec::new();
     for kernel in packages
         .iter()
-        .filter_map(|name| Kernel::from_package(name))
+        .filter_map(|name| Kernel::from_package(name, arch))
     {
         match newest
             .iter_mut()
-            .find(|other| other.series() == kernel.series())
+            .find(|other| other.name() == kernel.name())
         {
             Some(other) => {
                 if is_better(&kernel, other) {
@@ -128,10 +144,10 @@ pub(super) fn choose(known: &[Kernel], series: &[String], all: bool) -> Result<V
     let of_series = |wanted: &str| {
         known
             .iter()
-            .find(|kernel| kernel.series() == wanted)
+            .find(|kernel| kernel.name() == wanted)
             .cloned()
             .with_context(|| {
-                let there: Vec<_> = known.iter().map(Kernel::series).collect();
+                let there: Vec<_> = known.iter().map(Kernel::name).collect();
                 format!("no kernel {wanted}: there are {}", there.join(", "))
             })
     };
@@ -145,12 +161,33 @@ pub(super) fn choose(known: &[Kernel], series: &[String], all: bool) -> Result<V
     if !all {
         chosen.truncate(1);
     }
-    chosen.extend(known.last().cloned());
+    if all {
+        let variants = SERIES.iter().flat_map(|series| {
+            let of_series = |kernel: &&Kernel| kernel.series().to_string() == *series;
+            known.iter().filter(of_series)
+        });
+        chosen.extend(
+            variants
+                .filter(|kernel| !kernel.flavour.variant.is_empty())
+                .cloned(),
+        );
+    }
+    // The usual one of the newest is the last of all.
+    let newest = known.iter().map(Kernel::series).max();
+    let mut newest: Vec<_> = known
+        .iter()
+        .filter(|kernel| Some(kernel.series()) == newest)
+        .filter(|kernel| all || kernel.flavour.variant.is_empty())
+        .cloned()
+        .collect();
+    newest.sort_by_key(|kernel| kernel.flavour.variant.is_empty());
+    chosen.extend(newest);
     Ok(chosen)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::arch::Name;
     use super::*;
 
     fn known() -> Vec<Kernel> {
@@ -166,7 +203,7 @@ mod tests {
             "linux-binary-7.3.4+deb13-cloud-amd64",
             "linux-binary-7.2.12+deb13-cloud-amd64",
         ];
-        newest_of_each_series(&packages.map(String::from))
+        newest_of_each_series(&packages.map(String::from), Name::Amd64.arch())
     }
 
     #[test]
@@ -187,7 +224,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_chosen() {
         let series =
-            |kernels: Vec<Kernel>| -> Vec<String> { kernels.iter().map(Kernel::series).collect() };
+            |kernels: Vec<Kernel>| -> Vec<String> { kernels.iter().map(Kernel::name).collect() };
         let known = known();
         assert_eq!(series(choose(&known, &[], false).unwrap()), ["5.10", "7.3"]);
         assert_eq!(
@@ -198,10 +235,38 @@ mod tests {
             series(choose(&known, &["7.2".into()], false).unwrap()),
             ["7.2"]
         );
+        assert_eq!(known[0].series(), Series(5, 10));
         let error = choose(&known, &["4.19".into()], false).unwrap_err();
         assert_eq!(
             error.to_string(),
             "no kernel 4.19: there are 5.10, 6.1, 6.12, 7.2, 7.3"
+        );
+    }
+
+    #[test]
+    fn pages_of_another_size_are_kernels_of_their_own() {
+        let packages = [
+            "linux-image-5.10.0-32-cloud-arm64",
+            "linux-image-6.1.0-51-cloud-arm64",
+            "linux-image-6.12.94+deb13-cloud-arm64",
+            "linux-image-6.12.94+deb13-arm64-16k",
+            "linux-image-6.12.94+deb13-arm64-16k-dbg",
+            "linux-image-6.12.94+deb13-rt-arm64",
+            "linux-image-7.3.4+deb13-arm64-16k",
+            "linux-image-7.3.4+deb13-cloud-arm64",
+        ];
+        let known = newest_of_each_series(&packages.map(String::from), Name::Arm64.arch());
+        let chosen = |series: &[&str], all| -> Vec<String> {
+            let series: Vec<_> = series.iter().map(|name| (*name).to_owned()).collect();
+            let kernels = choose(&known, &series, all).unwrap();
+            kernels.iter().map(Kernel::name).collect()
+        };
+        assert_eq!(chosen(&["6.12-16k"], false), ["6.12-16k"]);
+        assert_eq!(chosen(&["6.12"], false), ["6.12"]);
+        assert_eq!(chosen(&[], false), ["5.10", "7.3"]);
+        assert_eq!(
+            chosen(&[], true),
+            ["5.10", "6.1", "6.12", "6.12-16k", "7.3-16k", "7.3"]
         );
     }
 }

@@ -1,6 +1,8 @@
 //! `cargo xtask vm`: the end-to-end tests on the distribution's kernels, with every backend.
 
+mod arch;
 mod boot;
+mod cross;
 mod initramfs;
 mod job;
 mod kernels;
@@ -26,7 +28,11 @@ use results::{Cell, Results, Run};
 /// Which kernels, which backends and which tests.
 #[derive(Args, Default)]
 pub(crate) struct VmArgs {
-    /// A series such as 6.1 (repeatable) [default: the oldest and the newest]
+    /// What the kernels are for, by Debian's name
+    #[arg(long, default_value = "amd64")]
+    arch: arch::Name,
+
+    /// A series such as 6.1, or 6.12-16k for pages of 16 KiB (repeatable) [default: the oldest and the newest]
     #[arg(long)]
     kernel: Vec<String>,
 
@@ -56,20 +62,25 @@ pub(crate) struct VmArgs {
 }
 
 impl VmArgs {
-    /// Every kernel with every backend.
-    pub(crate) fn all() -> Self {
-        Self {
+    /// Every kernel of each architecture with every backend.
+    pub(crate) fn all() -> [Self; 2] {
+        [arch::Name::Amd64, arch::Name::Arm64].map(|arch| Self {
+            arch,
             all: true,
             ..Self::default()
-        }
+        })
     }
 }
 
-/// The kernels above allow all of them: one that does not load has failed.
+/// One that the kernel is known to lack ([`arch::Arch::lacks`]) is left out. Any other that does not load has
+/// failed.
 const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
 
 /// The suites that have the kernels.
 const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "trixie-backports"];
+
+/// The suites with the standard library of the distribution's current compiler for other architectures.
+const SECURITY: [&str; 2] = ["bookworm-security", "trixie-security"];
 
 /// The tests that compare the backends.
 const AGREE: &str = "backend::agree";
@@ -85,8 +96,7 @@ const CLOCK_STEP: &str = "fault::clock-step";
 const OF_PROCESSES: &str = "catalogue::";
 
 /// What the test kernels need, by the program that shows that it is there.
-const PACKAGES: [(&str, &str); 4] = [
-    ("qemu-system-x86_64", "qemu-system-x86"),
+const PACKAGES: [(&str, &str); 3] = [
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("strace", "strace"),
@@ -95,7 +105,7 @@ const PACKAGES: [(&str, &str); 4] = [
 /// Why no test kernel can run here, if so.
 pub(crate) fn missing() -> Option<String> {
     if cfg!(not(target_arch = "x86_64")) {
-        return Some("the test kernels are for x86-64".into());
+        return Some("their programs are built on x86-64 machines only".into());
     }
     apt::missing()
 }
@@ -105,29 +115,36 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
     if let Some(reason) = missing() {
         bail!("no test kernels: {reason}");
     }
-    let needed: Vec<_> = PACKAGES
+    let arch = args.arch.arch();
+    let needed: Vec<_> = [arch.emulator]
         .iter()
+        .chain(&PACKAGES)
         .filter(|(program, _)| find_program(program).is_none())
         .map(|(_, package)| *package)
         .collect();
     if !needed.is_empty() {
         packages::install(&needed)?;
     }
-    let directory = paths::target_dir().join("vm");
+    let directory = paths::target_dir().join("vm").join(arch.name);
     let images = directory.join("kernels");
     fs::create_dir_all(&images).with_context(|| format!("{}", images.display()))?;
-    let apt = Apt::new(&directory.join("apt"), &SUITES)?;
-    let known = kernels::newest_of_each_series(&apt.package_names()?);
+    let mut suites = SUITES.to_vec();
+    if !arch.is_native() {
+        suites.extend(SECURITY);
+    }
+    let apt = Apt::new(&directory.join("apt"), &suites, arch.name)?;
+    let known = kernels::newest_of_each_series(&apt.package_names()?, arch);
     let chosen = kernels::choose(&known, &args.kernel, args.all)?;
     for kernel in &chosen {
         kernel.image(&apt, &images)?;
     }
-    let initramfs = initramfs::make(&directory)?;
+    let jobs = jobs(args, &chosen)?;
+    let initramfs = initramfs::make(arch, &apt, &directory)?;
 
-    let jobs = jobs(args, &chosen);
     let cells = run_all(&jobs, |job| {
         let image = job.kernel.image(&apt, &images)?;
-        let (lines, cpu_time) = boot::run(&image, &initramfs, job.clock, &job.arguments())?;
+        let (lines, cpu_time) =
+            boot::run(&job.kernel, &image, &initramfs, job.clock, &job.arguments())?;
         let results = Results::parse(&lines, &job.filter)
             .map_err(|error| anyhow!("{error:#}:\n{}", boot::tail(&lines)))?;
         Ok((results, cpu_time))
@@ -135,7 +152,7 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
     let table = results::markdown(&cells);
     println!("\n{table}");
     if args.document {
-        document(&table)?;
+        document(&table, arch.name)?;
     }
     let failed = cells.iter().filter(|cell| !cell.passed()).count();
     if failed > 0 {
@@ -144,7 +161,7 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
     Ok(())
 }
 
-fn jobs(args: &VmArgs, kernels: &[Kernel]) -> Vec<Job> {
+fn jobs(args: &VmArgs, kernels: &[Kernel]) -> Result<Vec<Job>> {
     let shifts = match &args.shift[..] {
         [] if args.all => &[1, 0],
         [] => &[1][..],
@@ -155,6 +172,18 @@ fn jobs(args: &VmArgs, kernels: &[Kernel]) -> Vec<Job> {
     for (index, kernel) in kernels.iter().enumerate() {
         let is_last = index + 1 == kernels.len();
         for (backend, filter) in runs(args, is_last) {
+            let lacks = |backend| kernel.arch.lacks(backend, kernel.series());
+            if let Some(reason) = backend.and_then(lacks) {
+                if args
+                    .backend
+                    .iter()
+                    .any(|asked| Some(asked.as_str()) == backend)
+                {
+                    bail!("--backend: {reason}, and the kernel is {}", kernel.release);
+                }
+                println!("left out on {}: {reason}", kernel.release);
+                continue;
+            }
             jobs.extend(shifts.iter().map(|&shift| Job {
                 kernel: kernel.clone(),
                 backend,
@@ -163,7 +192,7 @@ fn jobs(args: &VmArgs, kernels: &[Kernel]) -> Vec<Job> {
             }));
         }
     }
-    jobs
+    Ok(jobs)
 }
 
 /// Backends to force, and the tests for each. `is_last`: on the last kernel of all.
@@ -250,19 +279,19 @@ fn run_one(job: &Job, one: impl Fn(&Job) -> Result<Run>) -> Cell {
     cell
 }
 
-/// Puts the table into the document, in the place of the last one.
-fn document(table: &str) -> Result<()> {
-    const BEGIN: &str = "<!-- table: begin -->\n";
-    const END: &str = "<!-- table: end -->\n";
+/// Puts the table into the document, in the place of the architecture's last one.
+fn document(table: &str, arch: &str) -> Result<()> {
+    let begin_mark = format!("<!-- table {arch}: begin -->\n");
+    let end_mark = format!("<!-- table {arch}: end -->\n");
     let path = paths::root().join("docs/kernels.md");
     let path: &Path = &path;
     let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-    let (Some(begin), Some(end)) = (text.find(BEGIN), text.find(END)) else {
-        bail!("{} has no place for the table", path.display());
+    let (Some(begin), Some(end)) = (text.find(&begin_mark), text.find(&end_mark)) else {
+        bail!("{} has no place for the table of {arch}", path.display());
     };
     let text = format!(
         "{}\n{table}\n{}",
-        &text[..begin + BEGIN.len()],
+        &text[..begin + begin_mark.len()],
         &text[end..]
     );
     fs::write(path, text).with_context(|| format!("{}", path.display()))
@@ -274,8 +303,10 @@ mod tests {
 
     fn commands(args: &VmArgs) -> Vec<String> {
         let kernels = ["5.10.0-32", "7.3.4+deb13"]
-            .map(|release| Kernel::from_package(&format!("linux-image-{release}-cloud-amd64")));
+            .map(|release| format!("linux-image-{release}-cloud-{}", args.arch.arch().name))
+            .map(|package| Kernel::from_package(&package, args.arch.arch()));
         jobs(args, &kernels.map(Option::unwrap))
+            .unwrap()
             .iter()
             .map(Job::command)
             .collect()
@@ -310,6 +341,32 @@ mod tests {
     }
 
     #[test]
+    fn what_a_kernel_lacks_is_left_out_or_refused() {
+        let on_arm64 = |backend: Vec<String>| VmArgs {
+            arch: arch::Name::Arm64,
+            filter: Some(OF_PROCESSES.into()),
+            backend,
+            ..VmArgs::default()
+        };
+        let commands = commands(&on_arm64(vec![]));
+        let fentry: Vec<_> = commands
+            .iter()
+            .filter(|command| command.contains("fentry"))
+            .collect();
+        assert_eq!(
+            fentry,
+            [
+                "cargo xtask vm --arch arm64 --kernel 7.3 --backend fentry --shift 1 --seed 1 catalogue::"
+            ]
+        );
+        assert_eq!(commands.len(), 5);
+        let package = "linux-image-5.10.0-32-cloud-arm64";
+        let oldest = Kernel::from_package(package, arch::Name::Arm64.arch()).unwrap();
+        let error = jobs(&on_arm64(vec!["fentry".into()]), &[oldest]).unwrap_err();
+        assert!(error.to_string().contains("6.4 or later"), "{error}");
+    }
+
+    #[test]
     fn a_printed_command_makes_the_same_run() {
         #[derive(clap::Parser)]
         struct Cli {
@@ -324,6 +381,10 @@ mod tests {
             },
             VmArgs {
                 all: true,
+                ..VmArgs::default()
+            },
+            VmArgs {
+                arch: arch::Name::Arm64,
                 ..VmArgs::default()
             },
         ] {

@@ -169,6 +169,7 @@ pub(super) fn markdown(cells: &[Cell]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::arch::Name;
     use crate::vm::boot::Clock;
     use crate::vm::kernels::Kernel;
 
@@ -224,7 +225,7 @@ mod tests {
         let package = "linux-image-6.1.0-51-cloud-amd64";
         let cell = |outcome| Cell {
             job: Job {
-                kernel: Kernel::from_package(package).unwrap(),
+                kernel: Kernel::from_package(package, Name::Amd64.arch()).unwrap(),
                 backend: Some("fentry"),
                 filter: "catalogue::".into(),
                 clock: Clock { shift: 1, seed: 1 },

@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    current, entry,
+    arch, current, entry,
     maps::NOTIFYING,
     table, take_in,
     task::{Access, Task},
@@ -33,15 +33,13 @@ pub fn notify_fexit(ctx: FExitContext) -> i32 {
 
 #[kprobe(function = "do_notify_parent")]
 pub fn notify_kprobe(ctx: ProbeContext) -> u32 {
-    if let Some(task) = ctx.arg::<u64>(0) {
-        notify(Task::probed(task));
-    }
+    notify(Task::probed(arch::first_argument(&ctx)));
     0
 }
 
 #[kretprobe(function = "do_notify_parent")]
 pub fn notify_kretprobe(ctx: RetProbeContext) -> u32 {
-    notified(ctx.ret::<u64>() & 1 != 0);
+    notified(arch::result(&ctx) & 1 != 0);
     0
 }
 

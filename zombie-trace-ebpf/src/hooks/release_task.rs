@@ -9,6 +9,7 @@ use aya_ebpf::{
 use zombie_trace_common::{TaskState, how};
 
 use crate::{
+    arch,
     current::{self, OfCurrent},
     emit::forget,
     entry, syscall,
@@ -25,9 +26,7 @@ pub fn release_fentry(ctx: FEntryContext) -> i32 {
 
 #[kprobe(function = "release_task")]
 pub fn release_kprobe(ctx: ProbeContext) -> u32 {
-    if let Some(task) = ctx.arg::<u64>(0) {
-        release(Task::probed(task));
-    }
+    release(Task::probed(arch::first_argument(&ctx)));
     0
 }
 

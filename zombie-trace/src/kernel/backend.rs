@@ -26,7 +26,7 @@ impl Backend {
     }
 
     /// Bound on the error of a lifetime whose start and end the backend both sees, ns. It holds 99
-    /// times out of 100 (docs/kernels.md says how it was measured).
+    /// times out of 100 (measured on x86-64; docs/kernels.md says how).
     ///
     /// fentry and kprobe see each end in the function that makes it; in the emulated test kernels
     /// their lifetimes differ by less than the sum of both bounds. The tracepoint backend sees each
@@ -47,7 +47,7 @@ impl Backend {
     }
 
     /// What its tracepoints add to every system call of every task on the machine, ns (measured on
-    /// 6.18 with getppid(2) in a loop); 0 if it needs none.
+    /// 6.18 on x86-64, with getppid(2) in a loop); 0 if it needs none.
     pub fn syscall_tax_ns(self) -> u64 {
         match self {
             Self::Fentry | Self::Kprobe => 0,

@@ -214,7 +214,8 @@ impl KernelError {
     ) -> Self {
         let source = source.into();
         let reason = system_error(&*source);
-        let restriction = reason.and_then(restriction);
+        let what = what.into();
+        let restriction = reason.and_then(|error| restriction(&what, error));
         let source: Box<dyn std::error::Error + Send + Sync> = match source.downcast() {
             Ok(error) => match *error {
                 ProgramError::LoadError {
@@ -229,7 +230,7 @@ impl KernelError {
             Err(source) => source,
         };
         Self::Refused {
-            what: what.into(),
+            what,
             restriction,
             source: match confinement::is_root() {
                 true => source,
@@ -250,8 +251,18 @@ fn hint(restriction: Option<&str>) -> String {
     restriction.map_or_else(String::new, |restriction| format!(" ({restriction})"))
 }
 
+/// The kernel's own error for what it can't do (include/linux/errno.h). The C library doesn't know it.
+const ENOTSUPP: i32 = 524;
+
 /// What can make the kernel refuse something, with this error, although all capabilities are there.
-fn restriction(error: i32) -> Option<&'static str> {
+fn restriction(what: &str, error: i32) -> Option<&'static str> {
+    let is_trampoline = what.starts_with("fentry/") || what.starts_with("fexit/");
+    if error == ENOTSUPP && is_trampoline {
+        return Some(
+            "ENOTSUPP: this kernel can't attach BPF trampolines on this architecture; on arm64, \
+             Linux 6.4 and later can",
+        );
+    }
     // To the verifier a helper that lockdown forbids is one that does not exist.
     if ![libc::EPERM, libc::EACCES, libc::EINVAL].contains(&error) {
         None
@@ -324,6 +335,21 @@ mod tests {
         assert!(text.contains("root only"), "{text}");
         let plain = without_addresses(Box::new(io::Error::from_raw_os_error(libc::EPERM)));
         assert!(plain.to_string().starts_with("Operation not permitted"));
+    }
+
+    #[test]
+    fn a_kernel_without_trampolines_is_explained() {
+        let refused = |what| {
+            let source = io::Error::from_raw_os_error(ENOTSUPP);
+            KernelError::refused(what, source).to_string()
+        };
+        for what in ["fentry/release_task", "fexit/do_notify_parent"] {
+            let text = refused(what);
+            assert!(text.contains("can't attach BPF trampolines"), "{text}");
+            assert!(text.contains("Linux 6.4 and later"), "{text}");
+        }
+        let text = refused("kprobe/release_task");
+        assert!(!text.contains("trampolines"), "{text}");
     }
 
     #[test]

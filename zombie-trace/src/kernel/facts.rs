@@ -10,7 +10,7 @@ use aya::Endianness;
 use zombie_trace_common::MISSING;
 
 use super::{KernelError, btf::Btf, offsets};
-use crate::system::{ForeignKernel, Release, confinement};
+use crate::system::{ForeignKernel, Machine, OURS, Release, confinement};
 
 /// Where the kernel shows its own BTF.
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -40,7 +40,7 @@ impl KernelTypes {
             source,
         };
         let types = Btf::parse(&bytes).map_err(in_btf)?;
-        check_registers(&types).map_err(KernelError::ForeignKernel)?;
+        check_registers(&types, OURS).map_err(KernelError::ForeignKernel)?;
         Ok(Self {
             path: path.to_owned(),
             bytes: bytes.len(),
@@ -52,14 +52,21 @@ impl KernelTypes {
     }
 }
 
-/// Kernels before 6.1 name their architecture only where an emulator can change it. Their registers
-/// tell: `orig_ax` is x86's.
-fn check_registers(types: &Btf<'_>) -> Result<(), ForeignKernel> {
-    match types.offset("pt_regs.orig_ax") {
+/// Kernels before 6.1 name their architecture only where an emulator can change it. The names of their
+/// registers show it.
+fn check_registers(types: &Btf<'_>, ours: &Machine) -> Result<(), ForeignKernel> {
+    match types.offset(ours.register) {
         Ok(_) => Ok(()),
-        Err(_) => Err(ForeignKernel::new("another architecture")),
+        Err(_) => Err(ForeignKernel::new(None)),
     }
 }
+
+/// Since when programs can compare and exchange: arm64's just-in-time compiler learned it later.
+const COMPARE_EXCHANGE: (u32, u32) = if cfg!(target_arch = "aarch64") {
+    (5, 18)
+} else {
+    (5, 12)
+};
 
 /// The given file, if it is what the kernel itself says. Wrong offsets would give wrong figures that
 /// look right, and let whoever gives the file read other parts of the kernel's memory.
@@ -127,7 +134,8 @@ impl Facts {
         Self {
             exit_has_group_dead: types.exit_args > Some(1),
             exit_can_be_skipped: release.is_at_least(7, 2) != Some(false),
-            has_compare_exchange: release.is_at_least(5, 12) != Some(false),
+            has_compare_exchange: release.is_at_least(COMPARE_EXCHANGE.0, COMPARE_EXCHANGE.1)
+                != Some(false),
             has_typed_current: release.is_at_least(5, 15) != Some(false),
             has_io_waitid: types
                 .offsets
@@ -144,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_without_the_registers_of_x86_are_refused() {
+    fn types_without_our_registers_are_refused() {
         // A header, no type, and an empty string.
         let words = [24, 0, 0, 0, 1_u32];
         let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
@@ -152,10 +160,10 @@ mod tests {
         bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
         bytes.push(0);
         let types = Btf::parse(&bytes).unwrap();
-        let message = check_registers(&types).unwrap_err().to_string();
+        let message = check_registers(&types, OURS).unwrap_err().to_string();
         assert!(message.contains("for another architecture"), "{message}");
         match fs::read(BTF_PATH) {
-            Ok(own) => check_registers(&Btf::parse(&own).unwrap()).unwrap(),
+            Ok(own) => check_registers(&Btf::parse(&own).unwrap(), OURS).unwrap(),
             Err(_) => eprintln!("skipped: this kernel has no {BTF_PATH}"),
         }
     }

@@ -15,7 +15,10 @@ use super::{
     mapping::Mapping,
     object, slots,
 };
-use crate::{container, system::pid_max};
+use crate::{
+    container,
+    system::{OURS, pid_max},
+};
 
 /// The initial pid namespace's inode number (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PIDNS: u32 = 0xeffffffc;
@@ -63,6 +66,7 @@ pub(super) fn load(
     let mut loader: EbpfLoader<'_> = loader;
     loader
         .btf(Some(btf))
+        .override_global("ARCH", &OURS.number, true)
         .override_global("SCOPE", &scope_tests, true)
         .override_global("TREE_ROOT", &tree_root, true)
         .override_global("CGROUP_ID", &cgroup_id, true)

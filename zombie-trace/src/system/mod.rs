@@ -27,6 +27,7 @@ pub(crate) use clocks::thread_cpu_time;
 pub use clocks::{monotonic_now, wall_clock};
 pub use cpu_clocks::sample_clocks;
 pub use machine::{ForeignKernel, check_machine};
+pub(crate) use machine::{Machine, OURS};
 #[cfg(feature = "cli")]
 pub use new_file::{Access, NewFile, Replacement, write_file};
 pub use places::Places;
