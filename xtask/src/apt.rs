@@ -119,7 +119,7 @@ pub(crate) fn missing() -> Option<String> {
 }
 
 /// Where a mirror is and whose signature it bears.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Mirror {
     uri: String,
     signed_by: Option<String>,
@@ -151,11 +151,12 @@ fn private_sources(system: &str, suites: &[&str], arch: &str) -> Result<String> 
     let Some(main) = mirror(system, &SUITES) else {
         bail!("apt's sources name no Debian mirror (a suite of Debian 11 to 14)");
     };
-    let lines = suites.iter().filter_map(|&suite| {
-        if suite.ends_with("-security") {
-            return Some(mirror(system, &[suite])?.line(suite, arch));
-        }
-        Some(main.line(suite, arch))
+    let lines = suites.iter().flat_map(|&suite| {
+        let mirror = match suite.ends_with("-security") {
+            true => mirror(system, &[suite]),
+            false => Some(main.clone()),
+        };
+        mirror.map(|mirror| mirror.line(suite, arch))
     });
     Ok(lines.collect())
 }

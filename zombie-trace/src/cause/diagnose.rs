@@ -231,7 +231,12 @@ impl Case<'_> {
             }
             (_, over @ 1..) if self.is_passed_over() => {
                 let others = counted(over, "child", "children");
-                format!(", although it has reaped {others} that died after it")
+                let bound = if reaps.passed_over_more {
+                    "at least "
+                } else {
+                    ""
+                };
+                format!(", although it has reaped {bound}{others} that died after it")
             }
             (count, _) => format!(
                 ", and has reaped {} in the {watched} that it was watched, the last {} ago",

@@ -39,6 +39,8 @@ pub struct ReapHistory {
     pub since_last_ns: u64,
     /// How many of the children that became zombies after this one it has reaped lately.
     pub passed_over: u64,
+    /// It may have reaped more of them, earlier.
+    pub passed_over_more: bool,
     /// Its rhythm, if it has one.
     pub pace: Option<Pace>,
 }

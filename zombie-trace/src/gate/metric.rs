@@ -85,15 +85,16 @@ impl fmt::Display for Metric {
 impl FromStr for Quantile {
     type Err = &'static str;
 
-    /// Reads per cent: `50`, `95`, `99.95`; what follows two digits is a fraction without its point:
-    /// `999` is 99.9.
+    /// Reads per cent: `50`, `95`, `99.95`; what follows 99 is a fraction even without a point: `999` is
+    /// 99.9.
     fn from_str(text: &str) -> Result<Self, &'static str> {
         const WRONG: &str = "a percentile is above 0 and below 100, such as p50, p99 or p99.95";
         const TOO_FINE: &str = "a percentile has at most four decimals, such as p99.9999";
         let (whole, fraction) = match text.split_once('.') {
             Some((_, "")) => return Err(WRONG),
             Some(parts) => parts,
-            None => text.split_at(text.len().min(2)),
+            None if text.starts_with("99") => text.split_at(2),
+            None => (text, ""),
         };
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         if whole.is_empty() || whole.len() > 2 || !digits(whole) || !digits(fraction) {
@@ -139,7 +140,9 @@ mod tests {
             let quantile: Quantile = text.parse().unwrap();
             assert_eq!((quantile.0, &*quantile.to_string()), (parts, shown));
         }
-        for text in ["0", "00", "100.5", "99.", "99.99999", "9x", ""] {
+        for text in [
+            "0", "00", "100", "101", "1000", "995x", "100.5", "99.", "99.99999", "9x", "",
+        ] {
             assert!(text.parse::<Quantile>().is_err(), "{text}");
         }
     }

@@ -11,7 +11,7 @@ pub struct LingeringParent {
     pub comm: Option<Comm>,
     /// Its command line, if it was there to be read.
     pub cmdline: Option<Arc<str>>,
-    /// How many of its zombies linger.
+    /// How many zombies it has.
     pub zombies: usize,
     /// The oldest of them, with why it is there.
     pub oldest: Alive,
@@ -94,8 +94,7 @@ impl Reported {
         Self {
             zombies: parent.zombies,
             oldest_ns: parent.oldest.age_ns,
-            // Numbers of runs and deaths change all the time.
-            finding: format!("{cause} {text}").replace(|char: char| char.is_ascii_digit(), ""),
+            finding: format!("{cause} {}", without_numbers(text)),
         }
     }
 
@@ -104,6 +103,16 @@ impl Reported {
             || self.zombies >= old.zombies.saturating_mul(2)
             || self.oldest_ns >= old.oldest_ns.saturating_mul(2)
     }
+}
+
+/// What a finding says, apart from its numbers and their units, which change all the time.
+fn without_numbers(text: &str) -> String {
+    let words = text.split(' ').filter(|word| {
+        let is_unit =
+            ["ns", "µs", "ms", "s"].contains(&word.trim_end_matches([',', '.', ':', ';']));
+        !is_unit && !word.contains(|char: char| char.is_ascii_digit())
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -134,6 +143,24 @@ mod tests {
             counts.extend(due.iter().map(|parent| parent.zombies));
         }
         assert_eq!(counts, [1, 2, 4, 8, 16, 32, 64]);
+    }
+
+    #[test]
+    fn other_numbers_and_units_are_no_news() {
+        let mut lingering = Lingering::default();
+        let mut due = |text| lingering.due(of(7, [5], text)).len();
+        assert_eq!(
+            due("reaps one child every 1.02 s, and has 9 zombies now"),
+            1
+        );
+        assert_eq!(
+            due("reaps one child every 958 ms, and has 10 zombies now"),
+            0
+        );
+        assert_eq!(
+            due("reaps two children every 958 ms, and has 10 zombies now"),
+            1
+        );
     }
 
     #[test]

@@ -79,14 +79,20 @@ impl Reaps {
         self.recent.back().map_or(0, |reap| reap.reap)
     }
 
-    /// How many of the last reaps were of children that became zombies after this time. The round that may
-    /// still go on now is left out: it can reap in any order.
+    /// How many of the last [`RECENT`] reaps were of children that became zombies after this time. The round
+    /// that may still go on now is left out: it can reap in any order.
     pub fn passed_over(&self, zombie: u64, now: u64) -> u64 {
         let over = now.saturating_sub(5 * ROUND);
         let later = self.recent.iter();
         later
             .filter(|reap| reap.zombie > zombie + ROUND && reap.reap < over)
             .count() as u64
+    }
+
+    /// Whether reaps before the last [`RECENT`] can have been of such children too.
+    pub fn may_have_passed_over_more(&self, zombie: u64) -> bool {
+        let is_later = |reap: &Reap| reap.zombie > zombie + ROUND;
+        self.count > self.recent.len() as u64 && self.recent.front().is_some_and(is_later)
     }
 
     /// Its rhythm, if there were several rounds. `starts`: when the children were started that it has now.
@@ -214,5 +220,16 @@ mod tests {
         assert_eq!(reaps.passed_over(2 * SECOND, 10 * SECOND), 1);
         // It may be this one's turn next.
         assert_eq!(reaps.passed_over(2 * SECOND, 4 * SECOND + 1), 0);
+        assert!(!reaps.may_have_passed_over_more(0));
+        let mut many = Reaps::default();
+        (1..=20).for_each(|second| {
+            many.add(Reap {
+                start: 0,
+                zombie: second * SECOND,
+                reap: second * SECOND,
+            })
+        });
+        assert!(many.may_have_passed_over_more(SECOND));
+        assert!(!many.may_have_passed_over_more(10 * SECOND));
     }
 }

@@ -655,7 +655,15 @@ impl Pipeline {
         if due.is_empty() || !self.sink.has_room() {
             return Ok(());
         }
+        // The young ones decide nothing, but live too.
+        let mut living: HashMap<_, usize> = HashMap::new();
+        let passing = census.zombies.iter().map(|one| &one.alive);
+        for alive in passing.filter(|alive| self.filter.passes_alive(alive)) {
+            *living.entry((alive.ppid, alive.parent_comm)).or_default() += 1;
+        }
         for parent in &mut due {
+            let all = living.get(&(parent.ppid, parent.comm)).copied();
+            parent.zombies = parent.zombies.max(all.unwrap_or(0));
             if let (Some(ppid), Some(comm)) = (parent.ppid, parent.comm) {
                 let line = self.command_lines.read(&*self.host, ppid, comm);
                 parent.cmdline = line.map(Into::into);
@@ -723,6 +731,7 @@ impl Pipeline {
                 count: reaps.count,
                 since_last_ns: now.saturating_sub(reaps.last()),
                 passed_over: reaps.passed_over(zombie_time(record), now),
+                passed_over_more: reaps.may_have_passed_over_more(zombie_time(record)),
                 pace: reaps.pace(&starts()),
             },
             None => ReapHistory::default(),

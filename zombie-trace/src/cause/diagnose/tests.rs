@@ -505,6 +505,7 @@ fn slow() -> (History, ReapHistory, Pace) {
         count: 10,
         since_last_ns: 500_000_000,
         passed_over: 0,
+        passed_over_more: false,
         pace: Some(pace),
     };
     let history = History {
@@ -583,6 +584,16 @@ fn one_that_reaps_others_is_not_late_with_this_one() {
         found
             .finding
             .contains("although it has reaped 3 children that died after it")
+    );
+    let many = ReapHistory {
+        passed_over: 16,
+        passed_over_more: true,
+        ..over
+    };
+    let found = reaping(longer, many, pace).finding;
+    assert!(
+        found.contains("it has reaped at least 16 children that died after it"),
+        "{found}"
     );
 }
 

@@ -493,11 +493,11 @@ fn about_reaping(text: &mut String, seen: &Reaping) {
             pace.in_last_minute()
         ),
     };
-    line(
-        text,
-        "its reaps",
-        &format!("{reaps}; the longest gap {}", human(pace.longest_ns())),
-    );
+    let gap = match pace.reaps() {
+        0 => String::new(),
+        _ => format!("; the longest gap {}", human(pace.longest_ns())),
+    };
+    line(text, "its reaps", &format!("{reaps}{gap}"));
     let times = &summary.zombie_ns;
     if let (Some(p50), Some(p99), Some(max)) = (times.p50, times.p99, times.max) {
         let times = [("p50", p50), ("p99", p99), ("max", max)];

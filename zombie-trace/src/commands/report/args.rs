@@ -13,7 +13,7 @@ Examples:
   zombie-trace report run.zst --html run.html
   zombie-trace report run.zst --by cause --top 3
   zombie-trace report run.zst --perfetto run.json
-  zombie-trace report run.zst --csv - | sort -t, -k11n | tail
+  zombie-trace report run.zst --csv - | sort -t, -k12n | tail
   zombie-trace report run.zst --filter 'parent~nginx zombie>10ms'
   zombie-trace report --fail-if 'p99>50ms' host*.zst
 
