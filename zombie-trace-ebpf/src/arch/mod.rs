@@ -135,6 +135,7 @@ pub fn result(context: &impl EbpfContext) -> u64 {
 }
 
 /// Whether every CPU sees loads and stores in the order in which another CPU makes them.
+#[cfg(target_arch = "bpf")]
 #[inline(always)]
 pub fn keeps_order() -> bool {
     !is_arm64()
