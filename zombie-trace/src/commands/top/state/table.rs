@@ -1,6 +1,6 @@
 //! From the figures to the rows of a view.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, cmp::Reverse, sync::Arc};
 
 use foldhash::{HashMap, HashMapExt as _};
 
@@ -66,6 +66,29 @@ impl Living {
         for (sum, more) in self.phases.iter_mut().zip(other.phases) {
             *sum += more;
         }
+    }
+}
+
+/// Why the oldest of some zombies is there, of those whose cause is known.
+#[derive(Clone, Copy, Default)]
+struct OfOldest<'a>(Option<(Rank, &'a Found)>);
+
+/// The known before the unknown, the oldest first; a map has its zombies in any order.
+type Rank = (bool, u64, Reverse<u32>);
+
+impl<'a> OfOldest<'a> {
+    fn add(&mut self, model: &'a Model, alive: &'a Alive) {
+        if let Some(found) = model.found(alive) {
+            let is_known = found.cause != Cause::Unknown;
+            let rank = (is_known, model.age(alive), Reverse(alive.pid));
+            if self.0.is_none_or(|(best, _)| rank > best) {
+                self.0 = Some((rank, found));
+            }
+        }
+    }
+
+    fn found(self) -> Option<&'a Found> {
+        self.0.map(|(_, found)| found)
     }
 }
 
@@ -355,11 +378,9 @@ fn commands(model: &Model, choice: &Choice, add: Add<'_>) {
     let window = window_ns(choice);
     let mut living = HashMap::new();
     for alive in model.living.values() {
-        let (one, found): &mut (Living, Option<Found>) = living.entry(alive.comm).or_default();
+        let (one, oldest): &mut (Living, OfOldest<'_>) = living.entry(alive.comm).or_default();
         one.add(model, alive, window);
-        if let Some(new) = model.found(alive) {
-            found.get_or_insert_with(|| new.clone());
-        }
+        oldest.add(model, alive);
     }
     let nothing = Rolling::default();
     let known = model
@@ -371,7 +392,8 @@ fn commands(model: &Model, choice: &Choice, add: Add<'_>) {
         .filter(|comm| !model.commands.contains_key(*comm));
     let new = new.map(|comm| (*comm, &nothing));
     for (comm, rolling) in known.chain(new) {
-        let (living, found) = living.get(&comm).cloned().unwrap_or_default();
+        let (living, oldest) = living.get(&comm).copied().unwrap_or_default();
+        let found = oldest.found();
         let sums = sums(model, choice, rolling);
         let figures = figures(model, choice, &sums, &living);
         if is_silent(&figures) {
@@ -381,7 +403,7 @@ fn commands(model: &Model, choice: &Choice, add: Add<'_>) {
         let subject = Subject {
             comm: Some(comm.to_str()),
             zombie_ns: figures.oldest.max(figures.max),
-            cause: found.as_ref().map(|found| found.cause),
+            cause: found.map(|found| found.cause),
             ..Subject::default()
         };
         let row = Row {
@@ -392,7 +414,7 @@ fn commands(model: &Model, choice: &Choice, add: Add<'_>) {
             parent: String::new(),
             depth: 0,
             container: None,
-            found: found.clone(),
+            found: found.cloned(),
             content: Content::Group(Box::new(figures)),
         };
         add(row, None, subject, is_quick);
@@ -404,12 +426,10 @@ fn containers(model: &Model, choice: &Choice, add: Add<'_>) {
     let mut living = HashMap::new();
     for alive in model.living.values() {
         if let Some(container) = &alive.container {
-            let new = || (Living::default(), container, None);
+            let new = || (Living::default(), container, OfOldest::default());
             let entry = living.entry(container.key()).or_insert_with(new);
             entry.0.add(model, alive, window);
-            if let Some(found) = model.found(alive) {
-                entry.2.get_or_insert(found);
-            }
+            entry.2.add(model, alive);
         }
     }
     let nothing = Rolling::default();
@@ -421,7 +441,7 @@ fn containers(model: &Model, choice: &Choice, add: Add<'_>) {
     let new = new.map(|(key, (_, container, _))| (key, *container, &nothing));
     for (key, container, rolling) in known.chain(new) {
         let alive = living.get(key);
-        let found = alive.and_then(|(_, _, found)| *found);
+        let found = alive.and_then(|(_, _, oldest)| oldest.found());
         let living = alive.map(|(living, ..)| *living).unwrap_or_default();
         let sums = sums(model, choice, rolling);
         let figures = figures(model, choice, &sums, &living);
