@@ -9,19 +9,12 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::provenance::Provenance;
+use super::rustflags::RUSTFLAGS;
 use super::toolchain::{CoreLibrary, path_with, source_prefix};
 use super::tools::{self, Tools};
 use super::{TARGET, object, rustc_wrapper};
 use crate::paths;
 use crate::process::run;
-
-/// rustc's flags, without the path remappings.
-pub(super) const RUSTFLAGS: [&str; 3] = [
-    // Without it for every crate, bpf-linker writes incomplete BTF (aya-rs/aya#1649).
-    "-Cdebuginfo=2",
-    "-Clinker=bpf-linker",
-    "-Clink-arg=--btf",
-];
 
 /// The options of `cargo xtask build-ebpf`.
 #[derive(clap::Args)]

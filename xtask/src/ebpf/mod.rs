@@ -10,6 +10,7 @@ mod linker;
 mod object;
 mod provenance;
 pub(crate) mod rustc_wrapper;
+mod rustflags;
 mod sources;
 mod toolchain;
 pub(crate) mod tools;

@@ -5,8 +5,8 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::build::RUSTFLAGS;
 use super::linker::Linker;
+use super::rustflags::RUSTFLAGS;
 use super::sources;
 use super::toolchain::{CoreLibrary, RustcVersion, Toolchain};
 use crate::paths;

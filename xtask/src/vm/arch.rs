@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::kernels::Series;
+use super::series::Series;
 
 /// By Debian's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -1,7 +1,6 @@
 //! Which kernels the distribution has, and their images.
 
 use std::cmp::Ordering;
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::arch::{Arch, Flavour};
+use super::series::Series;
 use crate::apt::Apt;
 use crate::process::probe;
 
@@ -23,16 +23,6 @@ pub(super) struct Kernel {
     pub(super) arch: &'static Arch,
     /// How it is built.
     pub(super) flavour: &'static Flavour,
-}
-
-/// The first two numbers of a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Series(pub(super) u32, pub(super) u32);
-
-impl fmt::Display for Series {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
-    }
 }
 
 /// The series that `--all` means, beside the newest kernel of all.

@@ -7,6 +7,7 @@ mod initramfs;
 mod job;
 mod kernels;
 mod results;
+mod series;
 
 use std::fs;
 use std::path::Path;

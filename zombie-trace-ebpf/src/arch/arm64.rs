@@ -1,6 +1,6 @@
 //! 64-bit Arm, with 32-bit programs.
 
-use super::{Call, Registers};
+use super::registers::{Call, Registers};
 use crate::globals::{PT_REGS_FIRST_ARGUMENT, PT_REGS_PSTATE, PT_REGS_RESULT, PT_REGS_SYSCALL};
 
 /// The processor's mode in `pstate` (arch/arm64/include/uapi/asm/ptrace.h).
@@ -16,7 +16,7 @@ const EL0_32_BIT: u64 = 0x10;
 pub fn registers(stack: *const u8) -> Option<Registers> {
     const THREAD_SIZE: usize = 16 << 10;
     const PT_REGS_SIZE: usize = 336;
-    let registers = Registers(stack.wrapping_add(THREAD_SIZE - PT_REGS_SIZE));
+    let registers = Registers::at(stack.wrapping_add(THREAD_SIZE - PT_REGS_SIZE));
     // The stack may be of another size (KASAN, larger pages): where user mode was left, its mode is.
     let mode = mode(registers);
     (mode == EL0 || mode == EL0_32_BIT).then_some(registers)

@@ -4,7 +4,10 @@
 //! running kernel takes.
 
 mod arm64;
+mod registers;
 mod x86;
+
+pub use registers::{Call, Registers};
 
 use aya_ebpf::{
     EbpfContext,
@@ -16,7 +19,7 @@ use zombie_trace_common::arch::ARM64;
 use crate::{
     current::OfCurrent,
     globals::{ARCH, HAS_TYPED_CURRENT},
-    task::{Access, Probed, Task},
+    task::Task,
 };
 
 /// Reads eight bytes of a kprobe's context.
@@ -49,22 +52,6 @@ macro_rules! load {
     };
 }
 
-/// The system calls that matter here.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    Wait4,
-    Waitid,
-    /// rt_sigqueueinfo(2), rt_tgsigqueueinfo(2) or pidfd_send_signal(2): the caller makes up the
-    /// siginfo.
-    SendWithInfo,
-    /// Any other call, or none.
-    Other,
-}
-
-/// The registers that a task entered the kernel with.
-#[derive(Clone, Copy)]
-pub struct Registers(*const u8);
-
 impl Registers {
     /// Those of the running task, if they can be found.
     #[inline(always)]
@@ -73,7 +60,7 @@ impl Registers {
             let registers: *const pt_regs =
                 // SAFETY: the argument is the running task, as the other helper returns it.
                 unsafe { bpf_task_pt_regs(bpf_get_current_task_btf().cast::<task_struct>()) as _ };
-            return Some(Self(registers.cast()));
+            return Some(Self::at(registers.cast()));
         }
         let stack = current.stack();
         if is_arm64() {
@@ -101,12 +88,6 @@ impl Registers {
         } else {
             x86::is_under_way(self)
         }
-    }
-
-    #[inline(always)]
-    fn read<T: Copy>(self, offset: u32) -> T {
-        // SAFETY: `Probed` reads any address, and gives zeroes where there is no memory.
-        unsafe { Probed::read(self.0, offset) }
     }
 }
 

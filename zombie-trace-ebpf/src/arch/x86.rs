@@ -1,6 +1,6 @@
 //! x86-64, with 32-bit calls and those of the x32 ABI.
 
-use super::{Call, Registers};
+use super::registers::{Call, Registers};
 use crate::globals::{PT_REGS_CODE_SEGMENT, PT_REGS_RESULT, PT_REGS_SYSCALL};
 
 /// Of the 64-bit table (arch/x86/entry/syscalls/syscall_64.tbl) and of the 32-bit one: no number of
@@ -25,7 +25,7 @@ const USER_SEGMENTS: [u64; 2] = [0x33, 0x23];
 pub fn registers(stack: *const u8) -> Option<Registers> {
     const THREAD_SIZE: usize = 16 << 10;
     const PT_REGS_SIZE: usize = 168;
-    let registers = Registers(stack.wrapping_add(THREAD_SIZE - PT_REGS_SIZE));
+    let registers = Registers::at(stack.wrapping_add(THREAD_SIZE - PT_REGS_SIZE));
     // The stack may be of another size (KASAN): where user mode was left, its code segment is.
     let segment: u64 = registers.read(PT_REGS_CODE_SEGMENT.load());
     USER_SEGMENTS.contains(&segment).then_some(registers)
