@@ -75,6 +75,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("failure::btf-option-elsewhere", btf_elsewhere),
         Test::new("failure::btf-option-doctored", btf_doctored),
         Test::new("failure::verifier-log", verifier_log),
+        Test::new("failure::release-is-no-proof", release_is_no_proof),
     ]
 }
 
@@ -130,6 +131,38 @@ fn no_proc() -> Outcome {
         .with(over(Path::new("none"), Path::new("/proc"), Some(c"tmpfs")))
         .run()?;
     said(&run, 1, &["mount procfs"])
+}
+
+/// A kernel that names an old release, as enterprise distributions' do, and has all that is needed.
+/// setarch(8) `--uname-2.6` has the same effect.
+fn release_is_no_proof() -> Outcome {
+    let names_2_6 = |command: &mut Command| {
+        before_exec(command, || {
+            // SAFETY: personality(2) takes no pointer.
+            match unsafe { libc::personality(libc::UNAME26 as libc::c_ulong) } {
+                -1 => Err(io::Error::last_os_error()),
+                _ => Ok(()),
+            }
+        });
+    };
+    let run = Tracer::json::<&str>([])
+        .scenario(["blocked-waiter"])
+        .with(names_2_6)
+        .run()?;
+    let (report, _) = check::scenario_run(&run)?;
+    let kernel = report.start()["kernel"].as_str().unwrap_or_default();
+    ensure!(
+        kernel.starts_with("2.6."),
+        "the tracer saw release {kernel}"
+    );
+    let doctor = Tracer::new(["doctor"]).with(names_2_6).run()?;
+    said(&doctor, 0, &[])?;
+    let text = String::from_utf8_lossy(&doctor.stdout);
+    ensure!(
+        text.contains("it has what tracing needs"),
+        "doctor takes the release for a proof:\n{text}"
+    );
+    Ok(())
 }
 
 /// As on a kernel that was built without it.

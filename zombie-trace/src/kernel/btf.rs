@@ -190,6 +190,21 @@ impl<'a> Btf<'a> {
         Ok(bits)
     }
 
+    /// Whether an enumeration has a member of this name.
+    pub(super) fn has_enumerator(&self, enumeration: &str, name: &str) -> bool {
+        let entry = self.offsets[1..].iter().find_map(|&at| {
+            let entry = self.entry(at as usize).ok()?;
+            let is_it = entry.kind == kind::ENUM && self.name(entry.name) == enumeration.as_bytes();
+            is_it.then_some(entry)
+        });
+        entry.is_some_and(|entry| {
+            (0..entry.len).any(|index| {
+                word(self.types, entry.tail + index * 8)
+                    .is_ok_and(|member| self.name(member) == name.as_bytes())
+            })
+        })
+    }
+
     /// How many arguments a tracepoint passes (`btf_trace_<name>`); `None` if it does not exist.
     pub(super) fn tracepoint_args(&self, name: &str) -> Option<usize> {
         let id = self.typedefs.get(format!("btf_trace_{name}").as_bytes())?;
@@ -376,6 +391,11 @@ mod tests {
         let proto = btf.add("", kind::FUNC_PROTO, 3, 0, &[0, int, 0, int, 0, int]);
         let pointer = btf.add("", kind::PTR, 0, proto, &[]);
         btf.add("btf_trace_exit", kind::TYPEDEF, 0, pointer, &[]);
+        let helpers: Vec<u32> = ["FUNC_one", "FUNC_two"]
+            .iter()
+            .flat_map(|name| [btf.string(name), 0])
+            .collect();
+        btf.add("func_id", kind::ENUM, 2, 4, &helpers);
         btf.build()
     }
 
@@ -394,6 +414,15 @@ mod tests {
         let btf = Btf::parse(&bytes).unwrap();
         assert_eq!(btf.tracepoint_args("exit"), Some(2));
         assert_eq!(btf.tracepoint_args("fork"), None);
+    }
+
+    #[test]
+    fn finds_enumerators() {
+        let bytes = example();
+        let btf = Btf::parse(&bytes).unwrap();
+        assert!(btf.has_enumerator("func_id", "FUNC_two"));
+        assert!(!btf.has_enumerator("func_id", "FUNC_three"));
+        assert!(!btf.has_enumerator("outer", "first"));
     }
 
     #[test]

@@ -14,10 +14,7 @@ use nix::{
 use serde::Serialize;
 
 use super::KernelError;
-use crate::system::{
-    Release,
-    confinement::{has_seccomp_filter, in_initial_user_namespace},
-};
+use crate::system::confinement::{has_seccomp_filter, in_initial_user_namespace};
 
 const NEEDED: [(Capability, &str); 2] = [
     (Capability::CAP_BPF, "CAP_BPF"),
@@ -112,6 +109,11 @@ pub(super) fn check() -> Result<(), KernelError> {
 /// code. Without this, the first map that happens to be created would be blamed.
 fn try_bpf(seccomp_filter: bool) -> Result<(), KernelError> {
     const MAP_LOOKUP_ELEM: libc::c_int = 1;
+    refusal(error_of(MAP_LOOKUP_ELEM), seccomp_filter)
+}
+
+/// What the kernel says to a command for a descriptor that is not there.
+fn error_of(command: libc::c_int) -> Option<Errno> {
     // `union bpf_attr`, in which the descriptor comes first.
     let mut attributes = [0_u32; 8];
     attributes[0] = u32::MAX;
@@ -119,12 +121,31 @@ fn try_bpf(seccomp_filter: bool) -> Result<(), KernelError> {
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
-            MAP_LOOKUP_ELEM,
+            command,
             attributes.as_ptr(),
             size_of_val(&attributes),
         )
     };
-    refusal(Errno::result(result).err(), seccomp_filter)
+    Errno::result(result).err()
+}
+
+/// Whether reading an iterator that is attached already needs a capability: all of bpf(2) does before
+/// 5.19 unless kernel.unprivileged_bpf_disabled is 0, later only what creates (kernel/bpf/syscall.c).
+///
+/// It tries that without any. If it can't give them up for a moment, they are said to be needed.
+pub fn iterating_needs_capability() -> bool {
+    const ITER_CREATE: libc::c_int = 33;
+    let Ok(held) = caps::read(None, CapSet::Effective) else {
+        return true;
+    };
+    if caps::clear(None, CapSet::Effective).is_err() {
+        return true;
+    }
+    let error = error_of(ITER_CREATE);
+    if let Err(error) = caps::set(None, CapSet::Effective, &held) {
+        log::warn!("cannot take capabilities back: {error}");
+    }
+    error != Some(Errno::EBADF)
 }
 
 fn refusal(error: Option<Errno>, seccomp_filter: bool) -> Result<(), KernelError> {
@@ -191,9 +212,9 @@ pub(super) struct LockedMemory {
 
 impl LockedMemory {
     /// Lifts the limit where maps count as locked memory.
-    pub(super) fn lift(release: &Release) -> Result<Self, KernelError> {
+    pub(super) fn lift(maps_count: bool) -> Result<Self, KernelError> {
         let limits = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap_or((0, 0));
-        if release.is_at_least(5, 11) != Some(false) || limits.0 == RLIM_INFINITY {
+        if !maps_count || limits.0 == RLIM_INFINITY {
             return Ok(Self { before: None });
         }
         setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)

@@ -4,7 +4,7 @@ use aya::programs::ProgramError;
 use nix::libc;
 
 use super::btf::BtfError;
-use crate::system::{ForeignKernel, confinement};
+use crate::system::{ForeignKernel, Release, confinement};
 
 /// The system call's error and, on lines of its own, what the verifier says, if anything.
 #[derive(Debug)]
@@ -46,11 +46,13 @@ pub enum KernelError {
     /// The kernel's registers are not where the programs look for them.
     #[error(transparent)]
     ForeignKernel(ForeignKernel),
-    /// The kernel is older than what the programs need.
+    /// The kernel lacks what the programs need, and by its release it is too old for them.
     #[error("kernel {release} is too old: zombie-trace needs Linux 5.10 or later")]
     TooOld {
         /// `uname -r`.
         release: String,
+        /// What it lacks.
+        source: Box<KernelError>,
     },
     /// The kernel was built without BTF.
     #[error(
@@ -239,6 +241,23 @@ impl KernelError {
         }
     }
 
+    /// The same error, with the likely reason if the kernel names a release that is too old. Such a
+    /// kernel can have what is needed all the same, so that is tried first.
+    pub(super) fn of_release(self, release: &Release) -> Self {
+        let lacks_something = matches!(
+            self,
+            Self::NoBtf { .. } | Self::Btf { .. } | Self::NoKprobes | Self::Refused { .. }
+        );
+        if lacks_something && release.is_at_least(5, 10) == Some(false) {
+            Self::TooOld {
+                release: release.as_str().to_owned(),
+                source: Box::new(self),
+            }
+        } else {
+            self
+        }
+    }
+
     pub(super) fn io(what: impl Into<String>, source: io::Error) -> Self {
         Self::Io {
             what: what.into(),
@@ -325,6 +344,27 @@ mod tests {
             reason: io::Error::from_raw_os_error(libc::EACCES),
             log: "R1=ptr_task_struct(off=0) 0xffff888004f2a000\nprocessed 12 insns".to_owned(),
         })
+    }
+
+    #[test]
+    fn an_old_release_is_named_only_where_something_is_lacking() {
+        let of = |error: KernelError, release: &str| error.of_release(&Release::named(release));
+        let no_btf = || KernelError::NoBtf {
+            path: "/sys/kernel/btf/vmlinux".into(),
+        };
+        let old = of(no_btf(), "4.18.0-80.el8");
+        assert_eq!(
+            old.in_a_line(),
+            "kernel 4.18.0-80.el8 is too old: zombie-trace needs Linux 5.10 or later: \
+             this kernel has no BTF type information (/sys/kernel/btf/vmlinux is missing): it needs \
+             CONFIG_DEBUG_INFO_BTF=y, which distribution kernels have since about 2020"
+        );
+        for release in ["5.14.0-570.el9", "unheard-of"] {
+            let error = of(no_btf(), release);
+            assert!(matches!(error, KernelError::NoBtf { .. }), "{error}");
+        }
+        let error = of(KernelError::UserNamespace, "4.18.0");
+        assert!(matches!(error, KernelError::UserNamespace), "{error}");
     }
 
     #[test]

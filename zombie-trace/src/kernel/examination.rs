@@ -15,7 +15,8 @@ use crate::system::{Cgroups, Release, confinement::lockdown, pid_max};
 pub struct Examination {
     /// `uname -r`.
     pub kernel: String,
-    /// Whether that is 5.10 or later; null if it can't be told.
+    /// Whether that is 5.10 or later; null if it can't be told. An older one can work if its
+    /// distribution has brought it what is needed.
     pub kernel_is_new_enough: Option<bool>,
     /// The kernel's own description of its types.
     pub btf: BtfCheck,

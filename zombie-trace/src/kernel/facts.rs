@@ -9,8 +9,8 @@ use std::{
 use aya::Endianness;
 use zombie_trace_common::MISSING;
 
-use super::{KernelError, btf::Btf, offsets};
-use crate::system::{ForeignKernel, Machine, OURS, Release, confinement};
+use super::{KernelError, btf::Btf, offsets, trial};
+use crate::system::{ForeignKernel, Machine, OURS, confinement};
 
 /// Where the kernel shows its own BTF.
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -25,6 +25,10 @@ pub(super) struct KernelTypes {
     pub(super) btf: aya::Btf,
     offsets: Vec<(&'static str, u32)>,
     exit_args: Option<usize>,
+    has_task_pt_regs: bool,
+    has_preemptible_tracepoints: bool,
+    /// Maps and programs count against RLIMIT_MEMLOCK.
+    pub(super) counts_locked_memory: bool,
 }
 
 impl KernelTypes {
@@ -46,6 +50,9 @@ impl KernelTypes {
             bytes: bytes.len(),
             offsets: offsets::resolve(&types).map_err(in_btf)?,
             exit_args: types.tracepoint_args("sched_process_exit"),
+            has_task_pt_regs: types.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs"),
+            has_preemptible_tracepoints: types.offset_in_bits(OF_7_2).is_ok(),
+            counts_locked_memory: types.offset(BEFORE_5_11).is_ok(),
             btf: aya::Btf::parse(&bytes, Endianness::default())
                 .map_err(|error| KernelError::refused("its own BTF", error))?,
         })
@@ -61,12 +68,12 @@ fn check_registers(types: &Btf<'_>, ours: &Machine) -> Result<(), ForeignKernel>
     }
 }
 
-/// Since when programs can compare and exchange: arm64's just-in-time compiler learned it later.
-const COMPARE_EXCHANGE: (u32, u32) = if cfg!(target_arch = "aarch64") {
-    (5, 18)
-} else {
-    (5, 12)
-};
+/// A field that came with the release that made tracepoint programs preemptible. The change itself shows
+/// in no type.
+const OF_7_2: &str = "signal_struct.autoreap";
+
+/// How much locked memory a map took, for as long as that was counted.
+const BEFORE_5_11: &str = "bpf_map.memory";
 
 /// The given file, if it is what the kernel itself says. Wrong offsets would give wrong figures that
 /// look right, and let whoever gives the file read other parts of the kernel's memory.
@@ -129,14 +136,14 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// What can't be understood of the release is taken for the newest.
-    pub(super) fn new(types: &KernelTypes, release: &Release) -> Self {
+    /// From its types and from what it takes, never from its release: distributions bring new features
+    /// to old kernels, and setarch(8) makes a kernel name an older release.
+    pub(super) fn new(types: &KernelTypes) -> Self {
         Self {
             exit_has_group_dead: types.exit_args > Some(1),
-            exit_can_be_skipped: release.is_at_least(7, 2) != Some(false),
-            has_compare_exchange: release.is_at_least(COMPARE_EXCHANGE.0, COMPARE_EXCHANGE.1)
-                != Some(false),
-            has_typed_current: release.is_at_least(5, 15) != Some(false),
+            exit_can_be_skipped: types.has_preemptible_tracepoints,
+            has_compare_exchange: trial::compares_and_exchanges(),
+            has_typed_current: types.has_task_pt_regs,
             has_io_waitid: types
                 .offsets
                 .iter()

@@ -23,9 +23,10 @@ mod sealed;
 mod slots;
 mod tracefs;
 mod tracer;
+mod trial;
 
 pub use backend::Backend;
-pub use capability::{Capabilities, Confinement, check_limits};
+pub use capability::{Capabilities, Confinement, check_limits, iterating_needs_capability};
 pub use config::{Config, DEFAULT_BUFFER, DEFAULT_MAX_ZOMBIES};
 pub use error::KernelError;
 pub use examination::{BackendCheck, BtfCheck, Examination};

@@ -38,20 +38,17 @@ impl Tracer {
     /// Loads and attaches every hook of the backend that is asked for, or of the best that loads.
     ///
     /// # Errors
-    /// A kernel of another architecture or before 5.10, missing capabilities, missing or incomplete BTF, no tracefs, or a
-    /// program that the kernel refuses: each names what is missing. If no backend loads, the error
-    /// is that of the last.
+    /// A kernel of another architecture, or one that names a release before 5.10 and does not work;
+    /// missing capabilities, missing or incomplete BTF, no tracefs, or a program that the kernel refuses:
+    /// each names what is missing. If no backend loads, the error is that of the last.
     pub fn start(config: &Config) -> Result<Self, KernelError> {
         check_machine().map_err(KernelError::ForeignKernel)?;
         capability::check_limits()?;
         capability::check()?;
-        let release = Release::running();
-        // What can't be understood is given a try.
-        if release.is_at_least(5, 10) == Some(false) {
-            return Err(KernelError::TooOld {
-                release: release.as_str().to_owned(),
-            });
-        }
+        Self::load(config).map_err(|error| error.of_release(&Release::running()))
+    }
+
+    fn load(config: &Config) -> Result<Self, KernelError> {
         // A new loader parses the kernel's types for itself, even if it is then given others.
         let (loader, kernel_types) = thread::scope(|scope| {
             let loader = scope.spawn(EbpfLoader::new);
@@ -60,9 +57,9 @@ impl Tracer {
         });
         let loader = loader.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let kernel_types = kernel_types?;
-        let facts = Facts::new(&kernel_types, &release);
+        let _unlimited = capability::LockedMemory::lift(kernel_types.counts_locked_memory)?;
+        let facts = Facts::new(&kernel_types);
 
-        let _unlimited = capability::LockedMemory::lift(&release)?;
         let KernelTypes { btf, .. } = kernel_types;
         let mut ebpf = load(loader, config, &btf, &facts)?;
         let logger = if config.debug {

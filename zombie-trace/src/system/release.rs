@@ -12,6 +12,11 @@ impl Release {
         ))
     }
 
+    #[cfg(test)]
+    pub(crate) fn named(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -34,7 +39,7 @@ mod tests {
 
     #[test]
     fn compares_versions() {
-        let is_510 = |text: &str| Release(text.to_owned()).is_at_least(5, 10);
+        let is_510 = |text: &str| Release::named(text).is_at_least(5, 10);
         assert_eq!(is_510("4.19.0-27-amd64"), Some(false));
         assert_eq!(is_510("5.9.16"), Some(false));
         assert_eq!(is_510("5.10.0-32-cloud-amd64"), Some(true));

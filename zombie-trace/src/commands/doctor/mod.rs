@@ -122,6 +122,9 @@ pub fn write_text(
 fn about_kernel(examination: &Examination) -> String {
     let verdict = match examination.kernel_is_new_enough {
         Some(true) => good("5.10 or later"),
+        Some(false) if examination.would_use.is_some() => {
+            good("older than 5.10 by its release, but it has what tracing needs")
+        }
         Some(false) => bad("too old: needs 5.10 or later"),
         None => "of unknown version".to_owned(),
     };

@@ -47,7 +47,7 @@ use crate::{
     },
     sink::Metrics,
     stderr::say,
-    system::{Release, monotonic_now, wall_clock},
+    system::{monotonic_now, wall_clock},
 };
 
 /// How long the last push may take.
@@ -73,7 +73,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let exponential = collector.as_ref().is_some_and(|it| it.exponential);
     let (mut session, metrics, backend) = runtime.block_on(async { begin(args, exponential) })?;
     session.close_maps();
-    privileges::give_up(&Release::running(), args.user.as_ref())?;
+    privileges::give_up(args.user.as_ref())?;
     let port = collector.as_ref().map(|collector| collector.port());
     sandbox::enter(port, args.quiet)?;
     let mut signals = Signals::subscribe(&inherited).context("cannot set signals up")?;

@@ -11,7 +11,7 @@ use nix::{
     unistd::{Gid, Uid, User, getresuid, setgroups, setresgid, setresuid},
 };
 
-use crate::{stderr::warn, system::Release};
+use crate::{kernel::iterating_needs_capability, stderr::warn};
 
 /// User IDs that neither distributions nor systemd give to anybody
 /// (<https://systemd.io/UIDS-GIDS/>).
@@ -28,8 +28,8 @@ const NOBODY: u32 = 65_534;
 ///
 /// # Errors
 /// The kernel refuses to take something back, or to become `user`.
-pub(super) fn give_up(release: &Release, user: Option<&User>) -> anyhow::Result<()> {
-    let kept = kept(release);
+pub(super) fn give_up(user: Option<&User>) -> anyhow::Result<()> {
+    let kept = kept();
     prctl::set_no_new_privs().context("cannot set no_new_privs")?;
     if getresuid()?.effective.is_root() {
         // Or else all are lost with the user.
@@ -51,15 +51,12 @@ pub(super) fn give_up(release: &Release, user: Option<&User>) -> anyhow::Result<
     prctl::set_dumpable(false).context("cannot set PR_SET_DUMPABLE")
 }
 
-/// Starting an iterator is a bpf(2) call, all of which need CAP_BPF before 5.19 unless
-/// kernel.unprivileged_bpf_disabled is 0; later only those that create (kernel/bpf/syscall.c).
-fn kept(release: &Release) -> CapsHashSet {
-    let open = fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled")
-        .is_ok_and(|setting| setting.trim() == "0");
-    if open || release.is_at_least(5, 19) == Some(true) {
-        CapsHashSet::new()
-    } else {
+/// Looking at what lives is a bpf(2) call.
+fn kept() -> CapsHashSet {
+    if iterating_needs_capability() {
         CapsHashSet::from([Capability::CAP_BPF])
+    } else {
+        CapsHashSet::new()
     }
 }
 
