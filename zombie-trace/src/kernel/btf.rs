@@ -568,6 +568,8 @@ mod tests {
                 }
                 let _ = btf.tracepoint_args("exit");
                 let _ = btf.tracepoint_args("sched_process_exit");
+                let _ = btf.has_enumerator("func_id", "FUNC_two");
+                let _ = btf.has_enumerator("bpf_func_id", "nothing");
             });
             let took = crate::system::thread_cpu_time().saturating_sub(begin);
             assert!(
