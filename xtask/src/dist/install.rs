@@ -89,7 +89,9 @@ impl Package {
             Kind::Deb => self.install_deb(privilege),
             Kind::Rpm => {
                 let mut rpm = privilege.command("rpm", &[])?;
-                rpm.args(["--install", "--nodeps", "--ignorearch", "--root"]);
+                rpm.args(["--install", "--nodeps", "--ignorearch"]);
+                // Each distribution has its own default.
+                rpm.args(["--dbpath", "/var/lib/rpm", "--root"]);
                 run(rpm.arg(&self.root).arg(&self.file))
             }
         }
