@@ -102,7 +102,7 @@ impl Name {
 }
 
 impl Arch {
-    /// Whether it is this machine's own: nothing is built for a kernel or a package but on x86-64.
+    /// Whether it is this machine's own. Kernels' programs and packages are built on x86-64 alone.
     pub(crate) fn is_native(&self) -> bool {
         self == &AMD64
     }

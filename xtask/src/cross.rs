@@ -48,7 +48,10 @@ pub(crate) fn target(arch: &'static Arch) -> Result<Target> {
         });
     }
     if let Some(reason) = apt::missing() {
-        bail!("programs for {} can't be built here: {reason}", arch.name);
+        bail!(
+            "cannot build programs for {}: {reason}; `--arch amd64` does without",
+            arch.name
+        );
     }
     if find_program(LINKER).is_none() || !Path::new(LIBC).is_file() {
         packages::install(&C_PACKAGES)?;

@@ -1,4 +1,4 @@
-//! What the distribution has for an architecture, kept in target/vm.
+//! The distribution's packages for an architecture, unpacked below target/vm.
 
 use std::fs;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ impl Store {
         })
     }
 
-    /// The first of these places in a package at which it has a file.
+    /// Finds a file in an unpacked package, at the first of these places.
     pub(crate) fn file(&self, package: &str, places: &[&str]) -> Result<PathBuf> {
         let unpacked = self.directory.join(package);
         if !unpacked.is_dir() {

@@ -1,4 +1,4 @@
-//! What a package says of itself, and which files it installs, with their owners, modes and dates.
+//! Checks a package's fields, and the files that it installs with their owners, modes and dates.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,7 @@ pub(super) fn check(package: &Package, date: u64) -> Result<()> {
     Ok(())
 }
 
-/// The architecture and the rest of what package managers go by.
+/// Checks name, version, architecture and dependencies.
 fn fields(package: &Package, date: u64) -> Result<()> {
     let (found, expected) = match package.kind {
         Kind::Archive => return Ok(()),
@@ -82,7 +82,7 @@ fn fields(package: &Package, date: u64) -> Result<()> {
     }
 }
 
-/// Files and their modes; an error for what does not belong to root, or is newer or older than the commit.
+/// Collects files and their modes. Everything must belong to root and have the commit's date.
 fn walk(root: &Path, dir: &Path, date: u64, found: &mut Modes) -> Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
         let path = entry?.path();
@@ -158,7 +158,7 @@ fn expected(package: &Package) -> Result<Modes> {
     Ok(modes)
 }
 
-/// `-` for what is missing, `+` for what is too much.
+/// Marks missing files with `-`, unexpected ones with `+`.
 fn differences(found: &Modes, expected: &Modes) -> String {
     let only = |sign: char, one: &Modes, other: &Modes| -> Vec<String> {
         one.iter()

@@ -1,4 +1,4 @@
-//! Packages, each installed in an empty root by the tool that users have for it.
+//! Installs packages, each in an empty root by the tool that users have for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -105,7 +105,7 @@ impl Package {
         for list in ["status", "available"] {
             fs::write(admin.join(list), "")?;
         }
-        // What dpkg would be told on a machine of that architecture.
+        // As on a machine of that architecture.
         fs::write(admin.join("arch"), format!("{}\n", self.arch.name))?;
         let mut dpkg = privilege.command("dpkg", &[])?;
         dpkg.arg(format!("--root={}", self.root.display()));
@@ -119,5 +119,24 @@ impl Package {
         let mut chroot = privilege.command("chroot", &[])?;
         chroot.arg(&self.root).arg(format!("/{program}"));
         Ok(chroot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::{AMD64, ARM64};
+    use crate::paths;
+
+    #[test]
+    fn the_documentation_names_every_package() {
+        let text = fs::read_to_string(paths::root().join("docs/install.md")).unwrap();
+        for arch in [&AMD64, &ARM64] {
+            let (version, here) = (env!("CARGO_PKG_VERSION"), Path::new(""));
+            for package in Package::of(arch, version, here, here) {
+                let file = package.file.display();
+                assert!(text.contains(&format!("`{file}`")), "{file}");
+            }
+        }
     }
 }

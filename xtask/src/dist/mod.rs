@@ -23,7 +23,7 @@ use clap::Args;
 
 use crate::arch::{self, Arch};
 use crate::ebpf::sha256;
-use crate::{packages, paths, process};
+use crate::{cross, packages, paths, process};
 use folder::{files, name, recreate};
 use product::Product;
 use release::Release;
@@ -62,6 +62,10 @@ pub(crate) fn run(args: &DistArgs) -> Result<()> {
         Some(arch) => vec![arch.arch()],
         None => vec![&arch::AMD64, &arch::ARM64],
     };
+    // Before any build: whether all can be built here.
+    for arch in &arches {
+        cross::target(arch)?;
+    }
     let release = Release::of_commit()?;
     let dist = paths::target_dir().join("dist");
     make_all(&release, &arches, &paths::target_dir(), &dist)?;

@@ -1,4 +1,4 @@
-//! What the packages of an architecture are made of.
+//! The program of an architecture, and what its packages have besides.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

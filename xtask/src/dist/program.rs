@@ -1,4 +1,4 @@
-//! The program as a package has it: for the right processor, static, without traces of this machine.
+//! Checks a package's program: it is for the right processor, static, and names no folder of this machine.
 
 use std::path::{Path, PathBuf};
 

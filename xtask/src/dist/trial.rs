@@ -1,4 +1,4 @@
-//! The packages of an architecture, each run in a root of its own on a kernel of that architecture.
+//! Runs the packages of an architecture on a kernel of that architecture, each in a root of its own.
 
 use std::fs;
 use std::path::Path;
@@ -83,7 +83,7 @@ struct Record {
     complete: bool,
 }
 
-/// Checks what a package's program printed, and gives what it found.
+/// Checks what a package's program printed, and describes the zombie that it found.
 fn passed(attempts: &[Attempt<'_>], package: &str, version: &str) -> Result<String> {
     let output = |name: &str| {
         let what = format!("{package} {name}");

@@ -1,4 +1,4 @@
-//! Each package, installed in an empty root and tried.
+//! Installs each package in an empty root and tries it.
 
 use std::fs;
 use std::path::Path;
@@ -48,7 +48,7 @@ fn remove(privilege: &Privilege, roots: &Path) -> Result<()> {
     run(privilege.command("rm", &[])?.arg("-rf").arg(roots))
 }
 
-/// What can be tried on this machine, whatever the package's architecture.
+/// Tries what needs no kernel of the package's architecture.
 fn tried(package: &Package, privilege: &Privilege, release: &Release) -> Result<()> {
     contents::check(package, release.date)?;
     let places = package.places();
