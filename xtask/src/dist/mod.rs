@@ -90,9 +90,10 @@ fn make_all(
     target_dir: &Path,
     dist: &Path,
 ) -> Result<()> {
+    let completions = product::completions(target_dir)?;
     let products = arches
         .iter()
-        .map(|arch| Product::build(release, arch, target_dir))
+        .map(|arch| Product::build(release, arch, &completions, target_dir))
         .collect::<Result<Vec<_>>>()?;
     recreate(dist)?;
     for product in &products {

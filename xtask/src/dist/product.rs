@@ -20,23 +20,30 @@ pub(super) struct Product<'a> {
     pub(super) binary: PathBuf,
     /// The licences of all that is in it.
     pub(super) copyright: String,
-    completions: Vec<(&'static str, String)>,
+    completions: &'a [Completion],
+}
+
+/// A shell and its script.
+type Completion = (&'static str, String);
+
+/// Has the program write its completion scripts, which are the same for each architecture.
+pub(super) fn completions(target_dir: &Path) -> Result<Vec<Completion>> {
+    let native = build::static_binary(&arch::AMD64, target_dir)?;
+    let script = |shell| output(Command::new(&native).args(["completions", shell]));
+    SHELLS
+        .into_iter()
+        .map(|shell| Ok((shell, script(shell)?)))
+        .collect()
 }
 
 impl<'a> Product<'a> {
-    /// Builds it below `target_dir`.
+    /// Builds the program below `target_dir`.
     pub(super) fn build(
         release: &'a Release,
         arch: &'static Arch,
+        completions: &'a [Completion],
         target_dir: &Path,
     ) -> Result<Self> {
-        // The program itself writes its completion scripts, the same for each architecture.
-        let native = build::static_binary(&arch::AMD64, target_dir)?;
-        let script = |shell| output(Command::new(&native).args(["completions", shell]));
-        let completions = SHELLS
-            .into_iter()
-            .map(|shell| Ok((shell, script(shell)?)))
-            .collect::<Result<_>>()?;
         Ok(Self {
             release,
             arch,
