@@ -115,7 +115,7 @@ pub(crate) fn missing() -> Option<String> {
     ["apt-get", "apt-cache", "dpkg-deb"]
         .into_iter()
         .find(|name| find_program(name).is_none())
-        .map(|name| format!("no {name}: they are a Debian's packages"))
+        .map(|name| format!("this machine has no {name} to fetch Debian's packages with"))
 }
 
 /// Where a mirror is and whose signature it bears.

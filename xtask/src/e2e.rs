@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cross::Target;
 use crate::engines::{self, Engines};
 use crate::privilege::Privilege;
 use crate::process::{cargo, output, run as run_command};
@@ -130,14 +131,6 @@ fn run_tests(
     )
 }
 
-/// What programs are built for.
-pub(crate) struct Target {
-    /// Rust's name for it.
-    pub(crate) name: &'static str,
-    /// What cargo needs in its environment.
-    pub(crate) envs: Vec<(String, OsString)>,
-}
-
 /// What the end-to-end tests take.
 struct Everything {
     programs: Programs,
@@ -199,6 +192,9 @@ enum Linking<'a> {
     Release,
 }
 
+/// Links a program with no shared library.
+const STATIC: &str = "-Ctarget-feature=+crt-static";
+
 /// Builds an optimized program and gives its path.
 pub(crate) fn build_release(package: &str, name: &str) -> Result<PathBuf> {
     build(package, &["--bin", name], name, Linking::Release, &[])
@@ -221,8 +217,9 @@ fn build(
     match linking {
         Linking::Cross(target) => command
             .args(["--target", target.name])
+            .env("CARGO_ENCODED_RUSTFLAGS", STATIC)
             .envs(target.envs.iter().map(|(name, value)| (name, value))),
-        Linking::Static => command.args(["--", "-Ctarget-feature=+crt-static"]),
+        Linking::Static => command.args(["--", STATIC]),
         Linking::Release => command.arg("--release"),
     };
     let messages = output(&mut command)?;

@@ -1,8 +1,10 @@
 //! The repository's tasks, run as `cargo xtask TASK`.
 
 mod apt;
+mod arch;
 mod artifact;
 mod bench;
+mod cross;
 mod dist;
 mod e2e;
 mod ebpf;
@@ -15,7 +17,9 @@ mod process;
 mod run;
 #[cfg(test)]
 mod security_list;
+mod series;
 mod setup;
+mod store;
 mod test;
 mod vm;
 

@@ -6,13 +6,23 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{release::Release, tree};
+use super::{product::Product, tree};
+use crate::arch::Arch;
 use crate::process;
 
-pub(super) fn make(release: &Release, binary: &Path, work: &Path, dist: &Path) -> Result<()> {
-    let stem = format!("zombie-trace-{}-x86_64-linux", release.version);
+/// The name of the folder in it.
+pub(super) fn stem(version: &str, arch: &Arch) -> String {
+    format!("zombie-trace-{version}-{}-linux", arch.rpm)
+}
+
+pub(super) fn file_name(version: &str, arch: &Arch) -> String {
+    format!("{}.tar.gz", stem(version, arch))
+}
+
+pub(super) fn make(product: &Product<'_>, work: &Path, dist: &Path) -> Result<()> {
+    let stem = stem(&product.release.version, product.arch);
     let root = work.join(&stem);
-    tree::put(&root, "zombie-trace", &fs::read(binary)?, 0o755)?;
+    tree::put(&root, "zombie-trace", &fs::read(&product.binary)?, 0o755)?;
     for (page, text) in tree::man_pages()? {
         tree::put(&root, &format!("man/{page}"), &text, 0o644)?;
     }
@@ -22,10 +32,10 @@ pub(super) fn make(release: &Release, binary: &Path, work: &Path, dist: &Path) -
         ("fish", "zombie-trace.fish"),
         ("elvish", "zombie-trace.elv"),
     ] {
-        let script = tree::completion(binary, shell)?;
-        tree::put(&root, &format!("completions/{file}"), &script, 0o644)?;
+        let script = product.completion(shell)?;
+        tree::put(&root, &format!("completions/{file}"), script, 0o644)?;
     }
-    tree::documents(&root, "")?;
+    tree::documents(product, &root, "")?;
     let tar = process::output_bytes(
         Command::new("tar")
             .args([
@@ -35,11 +45,12 @@ pub(super) fn make(release: &Release, binary: &Path, work: &Path, dist: &Path) -
                 "--mode=go=rX,u+rw",
             ])
             .args(["--owner=0", "--group=0", "--numeric-owner"])
-            .arg(format!("--mtime=@{}", release.date))
+            .arg(format!("--mtime=@{}", product.release.date))
             .arg("--directory")
             .arg(work)
             .arg(&stem),
     )?;
-    fs::write(dist.join(format!("{stem}.tar.gz")), tree::gzip(&tar)?)?;
+    let file = file_name(&product.release.version, product.arch);
+    fs::write(dist.join(file), tree::gzip(&tar)?)?;
     Ok(())
 }

@@ -2,13 +2,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::paths;
+use crate::arch::Arch;
 use crate::process::{cargo, run};
-
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+use crate::{cross, paths};
 
 /// Builds the static program. Paths of this machine do not get into it.
-pub(super) fn static_binary(target_dir: &Path) -> Result<PathBuf> {
+pub(super) fn static_binary(arch: &'static Arch, target_dir: &Path) -> Result<PathBuf> {
     let remap = |from: &Path, to| format!("--remap-path-prefix={}={to}", from.display());
     let flags = [
         "-Ctarget-feature=+crt-static".to_owned(),
@@ -16,6 +15,7 @@ pub(super) fn static_binary(target_dir: &Path) -> Result<PathBuf> {
         remap(target_dir, "target"),
         remap(&paths::cargo_home(), "cargo"),
     ];
+    let target = cross::target(arch)?;
     run(cargo()
         .args([
             "build",
@@ -24,9 +24,10 @@ pub(super) fn static_binary(target_dir: &Path) -> Result<PathBuf> {
             "--package",
             "zombie-trace",
         ])
-        .args(["--target", TARGET, "--target-dir"])
+        .args(["--target", target.name, "--target-dir"])
         .arg(target_dir)
+        .envs(target.envs)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .current_dir(paths::root()))?;
-    Ok(target_dir.join(TARGET).join("release/zombie-trace"))
+    Ok(target_dir.join(target.name).join("release/zombie-trace"))
 }

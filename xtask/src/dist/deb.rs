@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{release::Release, tree};
+use super::{product::Product, tree};
+use crate::arch::Arch;
 use crate::process;
 
 /// In both packages.
@@ -16,11 +17,16 @@ pub(super) const DESCRIPTION: [&str; 3] = [
     "every zombie. It needs Linux 5.10 or later with BTF.",
 ];
 
-pub(super) fn make(release: &Release, binary: &Path, work: &Path, dist: &Path) -> Result<()> {
+pub(super) fn file_name(version: &str, arch: &Arch) -> String {
+    format!("zombie-trace_{version}_{}.deb", arch.name)
+}
+
+pub(super) fn make(product: &Product<'_>, work: &Path, dist: &Path) -> Result<()> {
+    let release = product.release;
     let root = work.join("deb");
     tree::system(
+        product,
         &root,
-        binary,
         "usr/share/zsh/vendor-completions/_zombie-trace",
     )?;
     let size = process::output(
@@ -32,7 +38,7 @@ pub(super) fn make(release: &Release, binary: &Path, work: &Path, dist: &Path) -
     let control = format!(
         "Package: zombie-trace\n\
          Version: {}\n\
-         Architecture: amd64\n\
+         Architecture: {}\n\
          Maintainer: The zombie-trace authors\n\
          Installed-Size: {size}\n\
          Suggests: bash-completion\n\
@@ -40,10 +46,11 @@ pub(super) fn make(release: &Release, binary: &Path, work: &Path, dist: &Path) -
          Priority: optional\n\
          Description: {SUMMARY}\n {}\n",
         release.version,
+        product.arch.name,
         DESCRIPTION.join("\n ")
     );
     tree::put(&root, "DEBIAN/control", control.as_bytes(), 0o644)?;
-    let package = dist.join(format!("zombie-trace_{}_amd64.deb", release.version));
+    let package = dist.join(file_name(&release.version, product.arch));
     process::run(
         Command::new("dpkg-deb")
             .args(["--root-owner-group", "-Zxz", "--build"])

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::folder::{files, name};
+use crate::arch::Arch;
 use crate::paths;
 use crate::process::{cargo, output};
 
@@ -56,7 +57,7 @@ struct DepKind {
 }
 
 /// The project's licences, and then each text once, below the crates that it is for.
-pub(super) fn copyright() -> Result<String> {
+pub(super) fn copyright(arch: &Arch) -> Result<String> {
     let mut text = String::from(
         "zombie-trace: MIT OR Apache-2.0, at your choice. The eBPF programs in it are under \
          GPL-2.0-only as well.\n\n\
@@ -68,7 +69,7 @@ pub(super) fn copyright() -> Result<String> {
         text += &fs::read_to_string(paths::root().join(file))?;
     }
     let mut by_text: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for package in linked()? {
+    for package in linked(arch)? {
         let title = format!(
             "{} {} ({})",
             package.name,
@@ -103,11 +104,11 @@ fn section(title: &str) -> String {
 
 /// The crates in the program: what it depends on, without procedural macros and what only tests and
 /// build scripts use.
-fn linked() -> Result<Vec<Package>> {
+fn linked(arch: &Arch) -> Result<Vec<Package>> {
     let json = output(
         cargo()
             .args(["metadata", "--format-version=1", "--locked"])
-            .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+            .args(["--filter-platform", arch.target])
             .current_dir(paths::root()),
     )?;
     let Metadata { packages, resolve } = serde_json::from_str(&json)?;
@@ -145,10 +146,17 @@ fn linked() -> Result<Vec<Package>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::{AMD64, ARM64};
 
     #[test]
     fn every_linked_crate_has_a_licence() {
-        let linked = linked().unwrap();
+        for arch in [&AMD64, &ARM64] {
+            linked_crates_have_a_licence(arch);
+        }
+    }
+
+    fn linked_crates_have_a_licence(arch: &Arch) {
+        let linked = linked(arch).unwrap();
         let names: Vec<_> = linked.iter().map(|package| package.name.as_str()).collect();
         assert!(names.contains(&"aya"), "{names:?}");
         assert!(names.contains(&"zstd-sys"), "{names:?}");
@@ -156,7 +164,7 @@ mod tests {
             assert!(!names.contains(&not_in_it), "{not_in_it}");
         }
         assert!(linked.iter().all(|package| package.license.is_some()));
-        let text = copyright().unwrap();
+        let text = copyright(arch).unwrap();
         for part in [
             "aya 0.14",
             "Permission is hereby granted",

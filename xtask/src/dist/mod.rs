@@ -2,12 +2,17 @@
 
 mod archive;
 mod build;
+mod contents;
 mod deb;
 mod folder;
+mod install;
 mod licences;
+mod product;
+mod program;
 mod release;
 mod rpm;
 mod tree;
+mod trial;
 mod verify;
 
 use std::fs;
@@ -16,9 +21,11 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use clap::Args;
 
+use crate::arch::{self, Arch};
 use crate::ebpf::sha256;
-use crate::{packages, paths, process};
+use crate::{cross, packages, paths, process};
 use folder::{files, name, recreate};
+use product::Product;
 use release::Release;
 
 /// The programs that make packages, and the Debian packages that have them.
@@ -29,9 +36,13 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("cc", "gcc"),
 ];
 
-/// How sure it is to be.
+/// Which packages, and how sure it is to be.
 #[derive(Args)]
 pub(crate) struct DistArgs {
+    /// The packages of this architecture only, by Debian's name
+    #[arg(long)]
+    arch: Option<arch::Name>,
+
     /// Build everything a second time, in another folder, and compare it byte by byte
     #[arg(long)]
     twice: bool,
@@ -39,23 +50,33 @@ pub(crate) struct DistArgs {
 
 /// Builds the packages, installs each in an empty root, and tries it.
 pub(crate) fn run(args: &DistArgs) -> Result<()> {
+    if cfg!(not(target_arch = "x86_64")) {
+        bail!("packages are built on x86-64 machines only, those for arm64 too");
+    }
     for (program, package) in PROGRAMS {
         if process::find_program(program).is_none() {
             packages::install(&[package])?;
         }
     }
+    let arches = match args.arch {
+        Some(arch) => vec![arch.arch()],
+        None => vec![&arch::AMD64, &arch::ARM64],
+    };
+    // Before any build: whether all can be built here.
+    for arch in &arches {
+        cross::target(arch)?;
+    }
     let release = Release::of_commit()?;
     let dist = paths::target_dir().join("dist");
-    let binary = build::static_binary(&paths::target_dir())?;
-    make_all(&release, &binary, &dist)?;
+    make_all(&release, &arches, &paths::target_dir(), &dist)?;
     if args.twice {
         let again = paths::target_dir().join("dist-again");
-        let binary = build::static_binary(&again.join("build"))?;
-        make_all(&release, &binary, &again.join("dist"))?;
+        recreate(&again)?;
+        make_all(&release, &arches, &again.join("build"), &again.join("dist"))?;
         compare(&dist, &again.join("dist"))?;
         println!("built twice: the same to the byte");
     }
-    verify::all(&dist)?;
+    verify::all(&release, &arches, &dist)?;
     println!("{}", dist.display());
     for file in files(&dist)? {
         println!("  {}", name(&file));
@@ -63,14 +84,26 @@ pub(crate) fn run(args: &DistArgs) -> Result<()> {
     Ok(())
 }
 
-fn make_all(release: &Release, binary: &Path, dist: &Path) -> Result<()> {
+fn make_all(
+    release: &Release,
+    arches: &[&'static Arch],
+    target_dir: &Path,
+    dist: &Path,
+) -> Result<()> {
+    let completions = product::completions(target_dir)?;
+    let products = arches
+        .iter()
+        .map(|arch| Product::build(release, arch, &completions, target_dir))
+        .collect::<Result<Vec<_>>>()?;
     recreate(dist)?;
-    let work = dist.with_extension("work");
-    recreate(&work)?;
-    archive::make(release, binary, &work, dist)?;
-    deb::make(release, binary, &work, dist)?;
-    rpm::make(release, binary, &work, dist)?;
-    fs::remove_dir_all(&work)?;
+    for product in &products {
+        let work = dist.with_extension("work");
+        recreate(&work)?;
+        archive::make(product, &work, dist)?;
+        deb::make(product, &work, dist)?;
+        rpm::make(product, &work, dist)?;
+        fs::remove_dir_all(&work)?;
+    }
     let sums: Vec<String> = files(dist)?
         .iter()
         .map(|file| Ok(format!("{}  {}\n", sha256(&fs::read(file)?), name(file))))

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::{paths, process};
 
-/// What all packages say of themselves.
+/// The version and the date of all packages.
 pub(super) struct Release {
     pub(super) version: String,
     /// Of the commit, in seconds: the newest that any packaged file may be.

@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::deb::{DESCRIPTION, SUMMARY};
-use super::{release::Release, tree};
+use super::{product::Product, tree};
+use crate::arch::Arch;
 use crate::process;
 
 /// No debug package, no stripping, and nothing of this machine or of today.
@@ -22,9 +23,14 @@ const MACROS: [&str; 8] = [
     "_docdir /usr/share/doc",
 ];
 
-pub(super) fn make(release: &Release, binary: &Path, work: &Path, dist: &Path) -> Result<()> {
+pub(super) fn file_name(version: &str, arch: &Arch) -> String {
+    format!("zombie-trace-{version}-1.{}.rpm", arch.rpm)
+}
+
+pub(super) fn make(product: &Product<'_>, work: &Path, dist: &Path) -> Result<()> {
     let root = work.join("rpm-root");
-    tree::system(&root, binary, "usr/share/zsh/site-functions/_zombie-trace")?;
+    let zsh = "usr/share/zsh/site-functions/_zombie-trace";
+    tree::system(product, &root, zsh)?;
     let spec = format!(
         "Name: zombie-trace\n\
          Version: {}\n\
@@ -43,14 +49,15 @@ pub(super) fn make(release: &Release, binary: &Path, work: &Path, dist: &Path) -
          %attr(0644,root,root) /usr/share/zsh/site-functions/_zombie-trace\n\
          %defattr(0644,root,root,0755)\n\
          %doc /usr/share/doc/zombie-trace\n",
-        release.version,
+        product.release.version,
         DESCRIPTION.join("\n"),
         root.display()
     );
     let file = work.join("zombie-trace.spec");
     fs::write(&file, spec)?;
     let mut rpmbuild = Command::new("rpmbuild");
-    rpmbuild.args(["-bb", "--quiet", "--target", "x86_64-linux"]);
+    rpmbuild.args(["-bb", "--quiet", "--target"]);
+    rpmbuild.arg(format!("{}-linux", product.arch.rpm));
     for line in MACROS {
         rpmbuild.arg("--define").arg(line);
     }
@@ -65,6 +72,6 @@ pub(super) fn make(release: &Release, binary: &Path, work: &Path, dist: &Path) -
                 "_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
             ])
             .arg(&file)
-            .env("SOURCE_DATE_EPOCH", release.date.to_string()),
+            .env("SOURCE_DATE_EPOCH", product.release.date.to_string()),
     )
 }

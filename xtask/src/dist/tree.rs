@@ -8,22 +8,26 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::folder::{files, name};
-use super::licences;
+use super::product::Product;
 use crate::{paths, process};
 
-/// A file of the tree, with its mode.
+/// A file of the tree, with its mode. The umask has no part in it.
 pub(super) fn put(root: &Path, path: &str, content: &[u8], mode: u32) -> Result<()> {
     let file = root.join(path);
     let dir = file.parent().context("a file below the root")?;
     fs::create_dir_all(dir)?;
+    for dir in dir.ancestors().take_while(|dir| dir.starts_with(root)) {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
+    }
     fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
     fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
     Ok(())
 }
 
 /// The tree of a distribution's package. zsh's folder has another name in each family.
-pub(super) fn system(root: &Path, binary: &Path, zsh: &str) -> Result<()> {
-    put(root, "usr/bin/zombie-trace", &fs::read(binary)?, 0o755)?;
+pub(super) fn system(product: &Product<'_>, root: &Path, zsh: &str) -> Result<()> {
+    let binary = fs::read(&product.binary)?;
+    put(root, "usr/bin/zombie-trace", &binary, 0o755)?;
     for (page, text) in man_pages()? {
         let path = format!("usr/share/man/man1/{page}.gz");
         put(root, &path, &gzip(&text)?, 0o644)?;
@@ -36,7 +40,7 @@ pub(super) fn system(root: &Path, binary: &Path, zsh: &str) -> Result<()> {
             "usr/share/fish/vendor_completions.d/zombie-trace.fish",
         ),
     ] {
-        put(root, path, &completion(binary, shell)?, 0o644)?;
+        put(root, path, product.completion(shell)?, 0o644)?;
     }
     let unit = fs::read_to_string(paths::root().join("deploy/zombie-trace.service"))?;
     let unit = unit
@@ -44,11 +48,11 @@ pub(super) fn system(root: &Path, binary: &Path, zsh: &str) -> Result<()> {
         .replace(" Copy it to /etc/systemd/system.", "");
     let path = "usr/lib/systemd/system/zombie-trace.service";
     put(root, path, unit.as_bytes(), 0o644)?;
-    documents(root, "usr/share/doc/zombie-trace/")
+    documents(product, root, "usr/share/doc/zombie-trace/")
 }
 
 /// What there is to read, licences included.
-pub(super) fn documents(root: &Path, prefix: &str) -> Result<()> {
+pub(super) fn documents(product: &Product<'_>, root: &Path, prefix: &str) -> Result<()> {
     for file in ["README.md", "CHANGELOG.md", "SECURITY.md"] {
         let content = fs::read(paths::root().join(file))?;
         put(root, &format!("{prefix}{file}"), &content, 0o644)?;
@@ -57,13 +61,8 @@ pub(super) fn documents(root: &Path, prefix: &str) -> Result<()> {
         let path = format!("{prefix}schema/{}", name(&schema));
         put(root, &path, &fs::read(&schema)?, 0o644)?;
     }
-    let copyright = licences::copyright()?;
-    put(
-        root,
-        &format!("{prefix}copyright"),
-        copyright.as_bytes(),
-        0o644,
-    )
+    let copyright = product.copyright.as_bytes();
+    put(root, &format!("{prefix}copyright"), copyright, 0o644)
 }
 
 /// The man pages by file name.
@@ -73,12 +72,6 @@ pub(super) fn man_pages() -> Result<Vec<(String, Vec<u8>)>> {
         .filter(|file| file.extension().is_some_and(|extension| extension == "1"))
         .map(|file| Ok((name(&file), fs::read(&file)?)))
         .collect()
-}
-
-/// The script that the program itself writes.
-pub(super) fn completion(binary: &Path, shell: &str) -> Result<Vec<u8>> {
-    let script = process::output(Command::new(binary).args(["completions", shell]))?;
-    Ok(script.into_bytes())
 }
 
 /// Compressed without a name and a date.

@@ -1,4 +1,4 @@
-//! Each package, installed in an empty root and tried.
+//! Installs each package in an empty root and tries it.
 
 use std::fs;
 use std::path::Path;
@@ -6,70 +6,66 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::folder::{files, name, recreate};
-use crate::paths;
+use super::folder::recreate;
+use super::install::Package;
+use super::release::Release;
+use super::{contents, program, trial};
+use crate::arch::Arch;
 use crate::privilege::Privilege;
 use crate::process::{output, run};
+use crate::{paths, vm};
 
-pub(super) fn all(dist: &Path) -> Result<()> {
+pub(super) fn all(release: &Release, arches: &[&'static Arch], dist: &Path) -> Result<()> {
+    run(Command::new("sha256sum")
+        .args(["--check", "--quiet", "SHA256SUMS"])
+        .current_dir(dist))?;
     let privilege = Privilege::detect();
     if let Privilege::None(reason) = &privilege {
         println!("not installed and tried ({reason})");
         return Ok(());
     }
     let roots = paths::target_dir().join("dist-roots");
-    for file in files(dist)? {
-        let package = name(&file);
-        let root = roots.join(&package);
-        recreate(&root)?;
-        if package.ends_with(".deb") {
-            install_deb(&privilege, &file, &root)?;
-            tried(&privilege, &root)?;
-        } else if package.ends_with(".rpm") {
-            let mut rpm = privilege.command("rpm", &[])?;
-            rpm.args(["--install", "--nodeps", "--root"]);
-            run(rpm.arg(&root).arg(&file))?;
-            tried(&privilege, &root)?;
-        } else if package.ends_with(".tar.gz") {
-            run(Command::new("tar")
-                .arg("-xzf")
-                .arg(&file)
-                .arg("-C")
-                .arg(&root))?;
-            let top = root.join(package.trim_end_matches(".tar.gz"));
-            version(&mut Command::new(top.join("zombie-trace")))?;
-            man(&top.join("man/zombie-trace.1"))?;
-            completes(&top.join("completions/zombie-trace.bash"))?;
+    // What a run that failed has left belongs to root.
+    remove(&privilege, &roots)?;
+    for &arch in arches {
+        let roots = roots.join(arch.name);
+        recreate(&roots)?;
+        let packages = Package::of(arch, &release.version, dist, &roots);
+        for package in &packages {
+            package.install(&privilege)?;
+            tried(package, &privilege, release)
+                .with_context(|| format!("{}", package.file.display()))?;
+        }
+        match vm::missing() {
+            None => trial::run(arch, &roots, &packages)?,
+            Some(reason) => println!("not run on a kernel for {} ({reason})", arch.name),
         }
     }
-    run(Command::new("sha256sum")
-        .args(["--check", "--quiet", "SHA256SUMS"])
-        .current_dir(dist))?;
-    run(privilege.command("rm", &[])?.arg("-r").arg(&roots))
+    remove(&privilege, &roots)
 }
 
-/// By dpkg itself, into a root without any other package.
-fn install_deb(privilege: &Privilege, file: &Path, root: &Path) -> Result<()> {
-    for dir in ["info", "updates", "triggers"] {
-        fs::create_dir_all(root.join("var/lib/dpkg").join(dir))?;
-    }
-    for list in ["status", "available"] {
-        fs::write(root.join("var/lib/dpkg").join(list), "")?;
-    }
-    let mut dpkg = privilege.command("dpkg", &[])?;
-    dpkg.arg(format!("--root={}", root.display()));
-    run(dpkg.args(["--force-not-root", "--install"]).arg(file))
+fn remove(privilege: &Privilege, roots: &Path) -> Result<()> {
+    run(privilege.command("rm", &[])?.arg("-rf").arg(roots))
 }
 
-/// The program runs with nothing else in its root; the manual and completion are where they belong.
-fn tried(privilege: &Privilege, root: &Path) -> Result<()> {
-    let mut chroot = privilege.command("chroot", &[])?;
-    version(chroot.arg(root).arg("/usr/bin/zombie-trace"))?;
-    man(&root.join("usr/share/man/man1/zombie-trace.1.gz"))?;
-    completes(&root.join("usr/share/bash-completion/completions/zombie-trace"))?;
-    let unit = fs::read_to_string(root.join("usr/lib/systemd/system/zombie-trace.service"))?;
-    if !unit.contains("ExecStart=/usr/bin/zombie-trace serve") {
-        bail!("the unit does not start what is installed:\n{unit}");
+/// Tries what needs no kernel of the package's architecture.
+fn tried(package: &Package, privilege: &Privilege, release: &Release) -> Result<()> {
+    contents::check(package, release.date)?;
+    let places = package.places();
+    let root = &package.root;
+    program::check(&fs::read(root.join(&places.program))?, package.arch)
+        .context("the program in it")?;
+    if package.arch.is_native() {
+        // With nothing else in its root.
+        version(&mut package.chroot(privilege, &places.program)?)?;
+    }
+    man(&root.join(&places.man))?;
+    completes(&root.join(&places.completion))?;
+    if let Some(unit) = places.unit {
+        let unit = fs::read_to_string(root.join(unit))?;
+        if !unit.contains("ExecStart=/usr/bin/zombie-trace serve") {
+            bail!("the unit does not start what is installed:\n{unit}");
+        }
     }
     Ok(())
 }

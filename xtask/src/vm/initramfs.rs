@@ -1,4 +1,4 @@
-//! What the kernels boot into: the tests and what they run, and no more.
+//! What the kernels boot into: a shell, what is tried, and no more.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,28 +7,24 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::arch::Arch;
-use super::cross;
-use crate::apt::Apt;
+use crate::cross;
 use crate::e2e::Programs;
 use crate::process::{find_program, probe, run};
+use crate::store::Store;
 
 /// Runs as the first process.
 const INIT: &str = include_str!("init.sh");
 
-/// Builds the programs and packs them; returns the archive's path.
-pub(super) fn make(arch: &Arch, apt: &Apt, directory: &Path) -> Result<PathBuf> {
-    let target = match arch.is_native() {
+/// Builds the tests and what they run, packs them, and returns the archive's path.
+pub(super) fn of_tests(store: &Store) -> Result<PathBuf> {
+    let target = match store.arch.is_native() {
         true => None,
-        false => Some(cross::target(arch, apt, directory)?),
+        false => Some(cross::target(store.arch)?),
     };
     let programs = Programs::build(target.as_ref(), &[])?;
 
-    let root = directory.join("root");
-    let _ = fs::remove_dir_all(&root);
-    for part in ["bin", "dev", "etc", "proc", "sys", "tmp", "usr/bin"] {
-        create_dir(&root.join(part))?;
-    }
+    let root = store.directory.join("root");
+    minimal(store, INIT, &root)?;
     for (from, to) in [
         (&programs.binary, "bin/zombie-trace"),
         (&programs.scenario, "bin/scenario"),
@@ -37,52 +33,58 @@ pub(super) fn make(arch: &Arch, apt: &Apt, directory: &Path) -> Result<PathBuf> 
     ] {
         copy_with_libraries(from, to, &root)?;
     }
-    if arch.is_native() {
-        install("busybox", "bin", &root)?;
+    if store.arch.is_native() {
         install("strace", "usr/bin", &root)?;
+    }
+    pack(&root, &store.directory.join("initramfs.gz"))
+}
+
+/// Packs what is in a folder as `/packages`, with an `init` of its own.
+pub(super) fn of_folders(store: &Store, folders: &Path, init: &str) -> Result<PathBuf> {
+    let root = store.directory.join("packages-root");
+    minimal(store, init, &root)?;
+    run(Command::new("cp")
+        .arg("--archive")
+        .arg(folders)
+        .arg(root.join("packages")))?;
+    let archive = pack(&root, &store.directory.join("packages.gz"))?;
+    fs::remove_dir_all(&root).with_context(|| format!("{}", root.display()))?;
+    Ok(archive)
+}
+
+/// A root with a shell, two users and the first process.
+fn minimal(store: &Store, init: &str, root: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(root);
+    for part in ["bin", "dev", "etc", "proc", "sys", "tmp", "usr/bin"] {
+        create_dir(&root.join(part))?;
+    }
+    if store.arch.is_native() {
+        install("busybox", "bin", root)?;
     } else {
-        fetch(
-            apt,
-            "busybox-static",
-            &["bin/busybox", "usr/bin/busybox"],
-            directory,
-            &root,
+        let places = ["bin/busybox", "usr/bin/busybox"];
+        copy(
+            &store.file("busybox-static", &places)?,
+            &root.join("bin/busybox"),
         )?;
     }
     symlink("busybox", root.join("bin/sh")).context("bin/sh")?;
-    write(&root.join("init"), INIT)?;
+    write(&root.join("init"), init)?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
     write(
         &root.join("etc/passwd"),
         "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
     )?;
-    write(&root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n")?;
+    write(&root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n")
+}
 
-    let archive = directory.join("initramfs.gz");
+fn pack(root: &Path, archive: &Path) -> Result<PathBuf> {
     run(Command::new("sh")
         .arg("-ec")
         .arg("find . | cpio --create --format=newc --owner=+0:+0 --quiet | gzip -1 > \"$1\"")
         .arg("sh")
-        .arg(&archive)
-        .current_dir(&root))?;
-    Ok(archive)
-}
-
-/// Copies a static program of another architecture out of its package, in which it is in one of these
-/// places.
-fn fetch(apt: &Apt, package: &str, places: &[&str], directory: &Path, root: &Path) -> Result<()> {
-    let unpacked = directory.join(package);
-    if !unpacked.is_dir() {
-        let part = directory.join(format!("{package}.part"));
-        apt.unpack(package, &part)?;
-        fs::rename(&part, &unpacked).with_context(|| format!("{}", unpacked.display()))?;
-    }
-    let program = places
-        .iter()
-        .map(|place| unpacked.join(place))
-        .find(|path| path.is_file())
-        .with_context(|| format!("package {package} holds no {}", places[0]))?;
-    copy(&program, &root.join(places[0]))
+        .arg(archive)
+        .current_dir(root))?;
+    Ok(archive.to_owned())
 }
 
 /// Copies a program of this machine.

@@ -2,15 +2,15 @@
 
 use std::cmp::Ordering;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::arch::{Arch, Flavour};
-use super::series::Series;
-use crate::apt::Apt;
+use crate::arch::{Arch, Flavour};
 use crate::process::probe;
+use crate::series::Series;
+use crate::store::Store;
 
 /// A kernel that the distribution packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,13 +62,15 @@ impl Kernel {
     }
 
     /// The path of its image, from the package if it is not here yet.
-    pub(super) fn image(&self, apt: &Apt, directory: &Path) -> Result<PathBuf> {
+    pub(super) fn image(&self, store: &Store) -> Result<PathBuf> {
+        let directory = store.directory.join("kernels");
+        fs::create_dir_all(&directory).with_context(|| format!("{}", directory.display()))?;
         let image = directory.join(format!("vmlinuz-{}", self.release));
         if image.is_file() {
             return Ok(image);
         }
         let unpacked = directory.join(format!("{}.part", self.release));
-        apt.unpack(&self.package, &unpacked)?;
+        store.apt.unpack(&self.package, &unpacked)?;
         let candidates = [
             unpacked.join(format!("boot/vmlinuz-{}", self.release)),
             unpacked.join(format!("usr/lib/modules/{}/vmlinuz", self.release)),
@@ -177,8 +179,8 @@ pub(super) fn choose(known: &[Kernel], series: &[String], all: bool) -> Result<V
 
 #[cfg(test)]
 mod tests {
-    use super::super::arch::Name;
     use super::*;
+    use crate::arch::Name;
 
     fn known() -> Vec<Kernel> {
         let packages = [

@@ -1,13 +1,10 @@
 //! `cargo xtask vm`: the end-to-end tests on the distribution's kernels, with every backend.
 
-mod arch;
 mod boot;
-mod cross;
 mod initramfs;
 mod job;
 mod kernels;
 mod results;
-mod series;
 
 use std::fs;
 use std::path::Path;
@@ -18,9 +15,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use crate::apt::Apt;
+use crate::arch::Arch;
 use crate::process::find_program;
-use crate::{apt, packages, paths};
+use crate::store::Store;
+use crate::{apt, arch, packages, paths};
 use boot::Clock;
 use job::Job;
 use kernels::Kernel;
@@ -77,12 +75,6 @@ impl VmArgs {
 /// failed.
 const BACKENDS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
 
-/// The suites that have the kernels.
-const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "trixie-backports"];
-
-/// The suites with the standard library of the distribution's current compiler for other architectures.
-const SECURITY: [&str; 2] = ["bookworm-security", "trixie-security"];
-
 /// The tests that compare the backends.
 const AGREE: &str = "backend::agree";
 /// The tests about the backends, which choose them.
@@ -97,11 +89,10 @@ const CLOCK_STEP: &str = "fault::clock-step";
 const OF_PROCESSES: &str = "catalogue::";
 
 /// What the test kernels need, by the program that shows that it is there.
-const PACKAGES: [(&str, &str); 3] = [
-    ("busybox", "busybox-static"),
-    ("cpio", "cpio"),
-    ("strace", "strace"),
-];
+const PACKAGES: [(&str, &str); 2] = [("busybox", "busybox-static"), ("cpio", "cpio")];
+
+/// What the tests need besides.
+const STRACE: (&str, &str) = ("strace", "strace");
 
 /// Why no test kernel can run here, if so.
 pub(crate) fn missing() -> Option<String> {
@@ -117,33 +108,18 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
         bail!("no test kernels: {reason}");
     }
     let arch = args.arch.arch();
-    let needed: Vec<_> = [arch.emulator]
-        .iter()
-        .chain(&PACKAGES)
-        .filter(|(program, _)| find_program(program).is_none())
-        .map(|(_, package)| *package)
-        .collect();
-    if !needed.is_empty() {
-        packages::install(&needed)?;
-    }
-    let directory = paths::target_dir().join("vm").join(arch.name);
-    let images = directory.join("kernels");
-    fs::create_dir_all(&images).with_context(|| format!("{}", images.display()))?;
-    let mut suites = SUITES.to_vec();
-    if !arch.is_native() {
-        suites.extend(SECURITY);
-    }
-    let apt = Apt::new(&directory.join("apt"), &suites, arch.name)?;
-    let known = kernels::newest_of_each_series(&apt.package_names()?, arch);
+    install_missing(&[arch.emulator, STRACE])?;
+    let store = Store::open(arch)?;
+    let known = kernels::newest_of_each_series(&store.apt.package_names()?, arch);
     let chosen = kernels::choose(&known, &args.kernel, args.all)?;
     for kernel in &chosen {
-        kernel.image(&apt, &images)?;
+        kernel.image(&store)?;
     }
     let jobs = jobs(args, &chosen)?;
-    let initramfs = initramfs::make(arch, &apt, &directory)?;
+    let initramfs = initramfs::of_tests(&store)?;
 
     let cells = run_all(&jobs, |job| {
-        let image = job.kernel.image(&apt, &images)?;
+        let image = job.kernel.image(&store)?;
         let (lines, cpu_time) =
             boot::run(&job.kernel, &image, &initramfs, job.clock, &job.arguments())?;
         let results = Results::parse(&lines, &job.filter)
@@ -160,6 +136,37 @@ pub(crate) fn run(args: &VmArgs) -> Result<()> {
         bail!("{failed} of {} runs failed", cells.len());
     }
     Ok(())
+}
+
+/// Installs what is missing of [`PACKAGES`] and of these.
+fn install_missing(more: &[(&str, &'static str)]) -> Result<()> {
+    let needed: Vec<_> = more
+        .iter()
+        .chain(&PACKAGES)
+        .filter(|(program, _)| find_program(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    match needed.is_empty() {
+        true => Ok(()),
+        false => packages::install(&needed),
+    }
+}
+
+/// The kernel that [`boot`] takes, the newest of those with long support.
+const LONGTERM: &str = "6.12";
+
+/// Boots a kernel with `folders` below `/packages` and `init` as the first process, and returns all that it prints.
+pub(crate) fn boot(arch: &'static Arch, folders: &Path, init: &str) -> Result<Vec<String>> {
+    install_missing(&[arch.emulator])?;
+    let store = Store::open(arch)?;
+    let known = kernels::newest_of_each_series(&store.apt.package_names()?, arch);
+    let kernels = kernels::choose(&known, &[LONGTERM.to_owned()], false)?;
+    let kernel = kernels.first().context("no kernel")?;
+    let image = kernel.image(&store)?;
+    let initramfs = initramfs::of_folders(&store, folders, init)?;
+    let clock = Clock { shift: 1, seed: 1 };
+    let (lines, _) = boot::run(kernel, &image, &initramfs, clock, "")?;
+    Ok(lines)
 }
 
 fn jobs(args: &VmArgs, kernels: &[Kernel]) -> Result<Vec<Job>> {

@@ -169,7 +169,7 @@ pub(super) fn markdown(cells: &[Cell]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::arch::Name;
+    use crate::arch::Name;
     use crate::vm::boot::Clock;
     use crate::vm::kernels::Kernel;
 

@@ -1,8 +1,9 @@
-//! The architectures of the test kernels.
+//! The architectures of the packages and of the test kernels.
 
 use clap::ValueEnum;
+use object::elf::{EM_AARCH64, EM_X86_64};
 
-use super::series::Series;
+use crate::series::Series;
 
 /// By Debian's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -16,36 +17,42 @@ pub(crate) enum Name {
 
 /// What differs between them.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Arch {
+pub(crate) struct Arch {
     /// Debian's name, which `--arch` takes.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
+    /// RPM's name.
+    pub(crate) rpm: &'static str,
+    /// The number in the header of its programs.
+    pub(crate) elf: u16,
     /// Which kernels boot without modules.
-    pub(super) flavours: &'static [Flavour],
+    pub(crate) flavours: &'static [Flavour],
     /// The emulator, and the Debian package that has it.
-    pub(super) emulator: (&'static str, &'static str),
+    pub(crate) emulator: (&'static str, &'static str),
     /// The emulated machine.
-    pub(super) machine: &'static [&'static str],
+    pub(crate) machine: &'static [&'static str],
     /// The console's device.
-    pub(super) console: &'static str,
-    /// Rust's name for what the tests are built for.
-    pub(super) target: &'static str,
+    pub(crate) console: &'static str,
+    /// Rust's name for what programs are built for.
+    pub(crate) target: &'static str,
     /// From which kernel on a backend loads that needs more than the oldest one.
-    pub(super) since: &'static [(&'static str, Series)],
+    pub(crate) since: &'static [(&'static str, Series)],
 }
 
 /// Kernels that are built alike.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Flavour {
+pub(crate) struct Flavour {
     /// What their releases end with.
-    pub(super) suffix: &'static str,
+    pub(crate) suffix: &'static str,
     /// What the names end with by which they are asked for; nothing for the usual ones.
-    pub(super) variant: &'static str,
+    pub(crate) variant: &'static str,
     /// Arguments that give the emulator the processor they need.
-    pub(super) processor: &'static [&'static str],
+    pub(crate) processor: &'static [&'static str],
 }
 
-const AMD64: Arch = Arch {
+pub(crate) const AMD64: Arch = Arch {
     name: "amd64",
+    rpm: "x86_64",
+    elf: EM_X86_64,
     // The small kernels for virtual machines.
     flavours: &[Flavour {
         suffix: "-cloud-amd64",
@@ -59,8 +66,10 @@ const AMD64: Arch = Arch {
     since: &[],
 };
 
-const ARM64: Arch = Arch {
+pub(crate) const ARM64: Arch = Arch {
     name: "arm64",
+    rpm: "aarch64",
+    elf: EM_AARCH64,
     flavours: &[
         Flavour {
             suffix: "-cloud-arm64",
@@ -84,7 +93,7 @@ const ARM64: Arch = Arch {
 };
 
 impl Name {
-    pub(super) fn arch(self) -> &'static Arch {
+    pub(crate) fn arch(self) -> &'static Arch {
         match self {
             Self::Amd64 => &AMD64,
             Self::Arm64 => &ARM64,
@@ -93,13 +102,13 @@ impl Name {
 }
 
 impl Arch {
-    /// Whether it is this machine's own: [`super::missing`] wants an x86-64 one.
-    pub(super) fn is_native(&self) -> bool {
+    /// Whether it is this machine's own. Kernels' programs and packages are built on x86-64 alone.
+    pub(crate) fn is_native(&self) -> bool {
         self == &AMD64
     }
 
     /// Why a backend does not load on a kernel, if it can't.
-    pub(super) fn lacks(&self, backend: &str, series: Series) -> Option<String> {
+    pub(crate) fn lacks(&self, backend: &str, series: Series) -> Option<String> {
         let (_, since) = self.since.iter().find(|(name, _)| *name == backend)?;
         (series < *since).then(|| format!("on {}, {backend} needs {since} or later", self.name))
     }
