@@ -262,7 +262,7 @@ impl<S: Source> Frontend<S> {
         let process = self.process.as_ref().map(|(_, process)| process);
         let mut paint = |model: &Model| {
             *table = state_table(model, ui);
-            if let Some(layout) = layout {
+            if let Some(layout) = view::layout(area, model, ui, table) {
                 ui.fit(table, layout.rows());
             }
             let scene = Scene {
@@ -470,19 +470,26 @@ impl<S: Source> Frontend<S> {
             MouseEventKind::ScrollUp => self.scroll(Action::Up),
             MouseEventKind::ScrollDown => self.scroll(Action::Down),
             MouseEventKind::Down(MouseButton::Left) => {
-                let model = Model::default();
-                let scene = Scene {
-                    model: &model,
-                    ui: &self.ui,
-                    table: &self.table,
-                    process: None,
-                    progress: Progress::Live,
-                    recording: None,
-                    pane: None,
-                    zone: &self.zone,
-                    has_color: self.has_color,
+                let (ui, table, zone, has_color) =
+                    (&self.ui, &self.table, &self.zone, self.has_color);
+                let find = |model: &Model| {
+                    let scene = Scene {
+                        model,
+                        ui,
+                        table,
+                        process: None,
+                        progress: Progress::Live,
+                        recording: None,
+                        pane: None,
+                        zone,
+                        has_color,
+                    };
+                    view::target(&scene, area, mouse.column, mouse.row)
                 };
-                let target = view::target(&scene, area, mouse.column, mouse.row);
+                let target = match &self.frozen {
+                    Some(model) => find(model),
+                    None => self.source.look(|model| find(model)),
+                };
                 match target {
                     Some(view::Target::Row(at)) => self.ui.click(at, &self.table),
                     Some(view::Target::Heading(Some(column))) => self.ui.click_heading(column),
@@ -499,7 +506,7 @@ impl<S: Source> Frontend<S> {
 
     fn scroll(&mut self, action: Action) {
         for _ in 0..WHEEL {
-            self.ui.act(action, &self.table);
+            self.ui.wheel(action, &self.table);
         }
     }
 }

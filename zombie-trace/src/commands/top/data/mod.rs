@@ -4,7 +4,9 @@ mod model;
 mod parent;
 mod process;
 mod rolling;
+mod settled;
 mod timeline;
+mod times;
 
 pub(crate) use model::{Model, nanos};
 pub(crate) use parent::{Found, Parent};
