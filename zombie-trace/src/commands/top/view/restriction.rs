@@ -6,7 +6,7 @@ use crate::{
         state::{DEFAULT_THRESHOLD, Kind, Table, Ui, View},
     },
     model::FilterLine,
-    text::{escape, visible},
+    text::{self, escape, visible},
 };
 
 use super::brief;
@@ -53,9 +53,6 @@ fn parts(model: &Model, ui: &Ui, table: &Table) -> Vec<Part> {
     {
         add("listed only: recorded with ", options(filter), ("", ""));
     }
-    if let Some(gap) = &model.gap {
-        add("incomplete recording: ", gap.to_string(), ("", ""));
-    }
     parts
 }
 
@@ -98,11 +95,21 @@ const MOST: usize = 3;
 
 /// The lines, each of at most that many columns: names are cut, and never the key that lifts a restriction.
 pub(super) fn lines(model: &Model, ui: &Ui, table: &Table, width: usize) -> Vec<String> {
-    let parts = parts(model, ui, table);
+    let room = width.saturating_sub(2);
+    let mut lines = restrictions(&parts(model, ui, table), table, room);
+    if let Some(gap) = &model.gap {
+        let text = text::wrap(&format!("incomplete recording: {gap}"), Some(room));
+        let left = MOST.saturating_sub(lines.len()).max(1);
+        lines.extend(text.lines().take(left).map(str::to_owned));
+    }
+    lines.truncate(MOST);
+    lines
+}
+
+fn restrictions(parts: &[Part], table: &Table, room: usize) -> Vec<String> {
     if parts.is_empty() {
         return Vec::new();
     }
-    let room = width.saturating_sub(2);
     let hidden = match table.hidden {
         0 => String::new(),
         1 => "1 row hidden: ".to_owned(),
@@ -126,7 +133,6 @@ pub(super) fn lines(model: &Model, ui: &Ui, table: &Table, width: usize) -> Vec<
     let best = (1..=MOST).find_map(|most| forms.iter().find(|lines| lines.len() <= most));
     let mut lines = best.or(forms.last()).cloned().unwrap_or_default();
     lines.retain(|line| !line.is_empty());
-    lines.truncate(MOST);
     lines
 }
 
