@@ -421,7 +421,8 @@ fn dumb_terminal() -> Outcome {
 fn no_colour() -> Outcome {
     let leak = Leak::start("classic")?;
     let coloured = |args: &[&str], (name, value): (&str, &str)| -> Result<bool, String> {
-        let args = [&["--tree", &leak.tree()], args].concat();
+        let tree = leak.tree();
+        let args = [&["--tree", &tree], args].concat();
         let mut seat = Seat::with(&args, |command| {
             command.env(name, value);
         })?;

@@ -437,7 +437,7 @@ fn the_screen_of_a_leak_says_who_how_many_how_old_why_and_what_helps() {
         "72",
         "1m12s",
         "reaps-late",
-        "and falls",
+        "and falls behind",
         "Fix: loop waitpid(-1, WNOHANG) until it returns 0 or fails with ECHILD.",
         "ALIVE 73 ▲+1.0/s",
     ] {

@@ -62,24 +62,40 @@ fn run(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
         widths.sum::<usize>().saturating_sub(2)
     };
     let mut x = canvas.width().saturating_sub(width(&right));
-    let mut left = "zombie-trace".to_owned();
-    if let Some(start) = &model.start {
-        let host = start.host.as_deref().map(visible);
-        let backend = format!("{} ±{}", visible(&start.backend), brief(model.error_ns()));
-        let scope = start.scope.as_ref().map(scope);
-        let facts = [
-            host,
-            Some(backend),
-            scope.map(|scope| format!("scope: {scope}")),
-        ];
-        left += "  ";
-        left += &facts.into_iter().flatten().collect::<Vec<_>>().join(" · ");
-    }
-    canvas.put_within(0, 0, &left, x.saturating_sub(2), Look::Plain);
-    canvas.put_within(0, 0, "zombie-trace", x.saturating_sub(2), Look::Heading);
+    let room = x.saturating_sub(2);
+    canvas.put_within(0, 0, &about(model, room), room, Look::Plain);
+    canvas.put_within(0, 0, "zombie-trace", room, Look::Heading);
     for (text, look) in right {
         x = canvas.put(x, 0, &text, look) + 2;
     }
+}
+
+/// The host, the backend and the scope. What does not fit is left out: half a number would be a wrong one.
+fn about(model: &Model, room: usize) -> String {
+    const NAME: &str = "zombie-trace";
+    let Some(start) = &model.start else {
+        return NAME.to_owned();
+    };
+    let host = start.host.as_deref().map(visible);
+    let backend = format!("{} ±{}", visible(&start.backend), brief(model.error_ns()));
+    let scope = start.scope.as_ref();
+    let scope = scope.map(|line| format!("scope: {}", self::scope(line)));
+    let text = |facts: &[&Option<String>]| {
+        let facts: Vec<_> = facts.iter().filter_map(|fact| fact.as_deref()).collect();
+        format!("{NAME}  {}", facts.join(" · "))
+    };
+    let backend = Some(backend);
+    let forms = [
+        text(&[&host, &backend, &scope]),
+        text(&[&host, &scope]),
+        text(&[&scope]),
+    ];
+    let last = forms[2].clone();
+    let mut forms = forms.into_iter();
+    // A long scope is cut.
+    forms
+        .find(|text| crate::text::escape::width(text) <= room)
+        .unwrap_or(last)
 }
 
 fn progress(scene: &Scene<'_>) -> Part {
