@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{model::nanos, rolling::Rolling};
+use super::{rolling::Rolling, time::nanos};
 use crate::{
     container::Container,
     model::{Alive, Cause, LanguageRuntime, Zombie},

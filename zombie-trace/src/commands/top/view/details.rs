@@ -1,7 +1,7 @@
 //! What is known about the selected row.
 
 use super::{
-    brief,
+    brief::brief,
     canvas::{Canvas, Look, bar},
     scene::Scene,
     table::PHASES,

@@ -1,7 +1,7 @@
 //! The lines at the top: how bad it is now, and whether it grows.
 
 use super::{
-    brief,
+    brief::brief,
     canvas::{Canvas, Look, sparkline},
     scene::{Progress, Scene},
 };

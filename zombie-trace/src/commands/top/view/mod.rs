@@ -1,5 +1,6 @@
 //! Drawing: a function of the scene.
 
+mod brief;
 mod canvas;
 mod command;
 mod details;
@@ -23,7 +24,7 @@ use crate::{
         data::Model,
         state::{Input, Kind, Mode, Purpose, Question, SIGNALS, Table, Ui, View},
     },
-    text::{human, visible},
+    text::visible,
 };
 
 /// Draws the whole screen.
@@ -72,18 +73,6 @@ pub(crate) fn layout(area: Rect, model: &Model, ui: &Ui, table: &Table) -> Optio
     }
     let lines = restriction::lines(model, ui, table, area.width.into());
     Some(layout.with_restriction(lines.len()))
-}
-
-/// A time without zeros behind its point: `25 µs`.
-fn brief(ns: u64) -> String {
-    let text = human(ns);
-    match text.split_once(' ') {
-        Some((number, unit)) if number.contains('.') => {
-            let number = number.trim_end_matches('0').trim_end_matches('.');
-            format!("{number} {unit}")
-        }
-        _ => text,
-    }
 }
 
 /// What a place on the screen is.

@@ -9,7 +9,7 @@ use crate::{
     text::{self, escape, visible},
 };
 
-use super::brief;
+use super::brief::brief;
 
 /// One restriction.
 struct Part {
