@@ -30,7 +30,7 @@ use super::{
     process,
     state::{Action, Effect, Key, Kind, Mode, Table, Ui, View, table},
     target::Target,
-    terminal::Screen,
+    terminal::{self, Screen},
     view::{self, Layout, Progress, Scene},
 };
 use crate::{aggregate::ParentKey, stderr, system::proc};
@@ -40,6 +40,8 @@ const DRAW: Duration = Duration::from_millis(500);
 /// Drawing may use at most 1/SHARE of the time: with thousands of parents the screen changes less often. Keys
 /// are answered all the same.
 const SHARE: u32 = 500;
+/// The terminal's size is asked for after that.
+const LOOK_AT_SIZE: Duration = Duration::from_millis(200);
 /// How often COMMAND's terminal is drawn.
 const DRAW_COMMAND: Duration = Duration::from_millis(250);
 /// The screen is never older than that.
@@ -160,6 +162,7 @@ impl<S: Source> Frontend<S> {
         wake: BorrowedFd<'_>,
         mut quit: impl FnMut() -> bool,
     ) -> io::Result<Ended> {
+        terminal::keep_resizes_away()?;
         let mut next = Instant::now();
         let mut last = Instant::now() - AFTER_A_KEY;
         loop {
@@ -174,10 +177,16 @@ impl<S: Source> Frontend<S> {
                 };
                 next = last + pause.min(LONGEST_PAUSE);
             }
-            match self.wait(wake, next.saturating_duration_since(Instant::now()))? {
+            let limit = next.saturating_duration_since(Instant::now());
+            match self.wait(wake, limit.min(LOOK_AT_SIZE))? {
                 Wake::Told => return Ok(Ended::Told),
                 Wake::HungUp => return Ok(Ended::HungUp),
-                Wake::Time => continue,
+                Wake::Time => {
+                    if self.is_resized()? {
+                        next = Instant::now();
+                    }
+                    continue;
+                }
                 Wake::Keyboard => {}
             }
             let mut is_read = false;
@@ -220,6 +229,12 @@ impl<S: Source> Frontend<S> {
             (true, keyboard) if keyboard.is_empty() => Wake::Time,
             _ => Wake::Keyboard,
         })
+    }
+
+    /// The terminal has another size than what was drawn last.
+    fn is_resized(&self) -> io::Result<bool> {
+        let area = self.screen.area()?;
+        Ok(self.drawn.as_ref().is_some_and(|drawn| drawn.area != area))
     }
 
     /// Draws the screen, if it looks different now.
