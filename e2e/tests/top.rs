@@ -336,7 +336,7 @@ fn resize_every_view() -> Outcome {
     ] {
         seat.press(keys)?;
         seat.wait(part)?;
-        for (rows, columns) in [(40, 120), (24, 80), (50, 66), (ROWS, COLUMNS)] {
+        for (rows, columns) in [(40, 120), (24, 80), (50, 70), (ROWS, COLUMNS)] {
             let screen = seat.resize(rows, columns, part)?;
             let heads = screen.matches("zombie-trace  ").count();
             ensure!(heads == 1, "{part} on {columns}x{rows}:\n{screen}");
