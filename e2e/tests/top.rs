@@ -1,5 +1,6 @@
 //! `zombie-trace top`, from the side of the one who sits at the terminal.
 
+mod replay;
 mod storm;
 
 use std::{
@@ -31,7 +32,11 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("top::sighup", || ends(End::Signal(libc::SIGHUP))),
         Test::new("top::closed-terminal", closed_terminal),
         Test::new("top::resize", resize),
+        Test::new("top::resize-every-view", resize_every_view),
+        Test::new("top::restriction", restriction),
         Test::new("top::no-terminal", no_terminal),
+        Test::new("top::piped-output", piped_output),
+        Test::new("top::dumb-terminal", dumb_terminal),
         Test::new("top::no-colour", no_colour),
         Test::new("top::pause", pause),
         Test::new("top::record", record),
@@ -42,11 +47,11 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("top::command", command_pane),
         Test::new("top::command-killed", command_killed),
         Test::new("top::command-quit", command_quit),
-        Test::new("top::replay", replay),
         Test::new("top::tmux", tmux).unless(context::no_program(TMUX)),
     ];
     tests
         .into_iter()
+        .chain(replay::tests())
         .chain(storm::tests())
         .map(|test| test.unless(context::no_program(SH)))
         .collect()
@@ -108,11 +113,18 @@ fn command(args: &[&str], directory: &Path) -> Command {
 
 impl Seat {
     fn start(args: &[&str]) -> Result<Self, String> {
+        Self::with(args, |_| {})
+    }
+
+    /// With something changed about the program.
+    fn with(args: &[&str], change: impl FnOnce(&mut Command)) -> Result<Self, String> {
         let directory = context::fresh_path("top");
         fs::create_dir(&directory).map_err(|error| error.to_string())?;
         let pty = Pty::open(ROWS, COLUMNS)?;
         let before = pty.settings();
-        let top = pty.start(command(args, &directory))?;
+        let mut command = command(args, &directory);
+        change(&mut command);
+        let top = pty.start(command)?;
         Ok(Self {
             pty,
             top,
@@ -158,6 +170,30 @@ impl Seat {
             self.wait_for("another screen", |screen| screen != before)?;
         }
         Err(format!("not {what}:\n{}", self.screen()))
+    }
+
+    fn end(&mut self, end: &End) -> Outcome {
+        match end {
+            End::Key(key) => self.press(key),
+            End::Signal(signal) => {
+                self.kill(*signal);
+                Ok(())
+            }
+        }
+    }
+
+    /// Another size, and what is on the screen once all of it was drawn.
+    fn resize(&self, rows: u16, columns: u16, part: &str) -> Result<String, String> {
+        let from = self.pty.text().len();
+        self.pty.resize(rows, columns);
+        let screen = || self.terminal(from, rows, columns).screen().contents();
+        // A new size is drawn as a whole.
+        until(&format!("{part:?} on {columns}x{rows}"), || {
+            let screen = screen().replace('\n', " ");
+            Ok(screen.contains(part) && (rows < 15 || screen.contains("? help")))
+        })
+        .map_err(|error| format!("{error}:\n{}", screen()))?;
+        Ok(screen())
     }
 
     fn kill(&self, signal: i32) {
@@ -252,10 +288,7 @@ fn ends(end: End) -> Outcome {
     let leak = Leak::start("classic")?;
     let mut seat = Seat::start(&["--tree", &leak.tree()])?;
     seat.wait("LIVE")?;
-    match end {
-        End::Key(key) => seat.press(key)?,
-        End::Signal(signal) => seat.kill(signal),
-    }
+    seat.end(&end)?;
     let screen = seat.ended(0)?;
     ensure!(screen.contains("nothing was lost"), "{screen}");
     Ok(())
@@ -278,19 +311,54 @@ fn resize() -> Outcome {
         (15, 60, "[1 Parents]"),
         (ROWS, COLUMNS, "[1 Parents]"),
     ] {
-        let from = seat.pty.text().len();
-        seat.pty.resize(rows, columns);
-        // A new size is drawn as a whole.
-        until(&format!("a screen of {columns}x{rows}"), || {
-            let screen = seat.terminal(from, rows, columns).screen().contents();
-            let screen = screen.replace('\n', " ");
-            Ok(screen.contains(part) && (rows < 15 || screen.contains("? help")))
-        })
-        .map_err(|error| {
-            let screen = seat.terminal(from, rows, columns).screen().contents();
-            format!("{error}:\n{screen}")
-        })?;
+        seat.resize(rows, columns, part)?;
     }
+    seat.press("q")?;
+    seat.ended(0).map(drop)
+}
+
+/// Whatever is shown, another size shows the same, and nothing is left of the old one.
+fn resize_every_view() -> Outcome {
+    let leak = Leak::start("classic")?;
+    let mut seat = Seat::start(&["--tree", &leak.tree()])?;
+    seat.wait("Fix: ")?;
+    for (keys, part) in [
+        ("2", "[2 Alive]"),
+        ("3", "[3 Reaps]"),
+        ("4", "[4 Commands]"),
+        ("5", "[5 Containers]"),
+        ("6", "[6 Timeline]"),
+        ("1", "[1 Parents]"),
+        ("t", "tree"),
+        ("t\r", "SIGCHLD"),
+        ("?", "any other key closes it"),
+        ("qx", "Send a signal to"),
+    ] {
+        seat.press(keys)?;
+        seat.wait(part)?;
+        for (rows, columns) in [(40, 120), (24, 80), (50, 70), (ROWS, COLUMNS)] {
+            let screen = seat.resize(rows, columns, part)?;
+            let heads = screen.matches("zombie-trace  ").count();
+            ensure!(heads == 1, "{part} on {columns}x{rows}:\n{screen}");
+        }
+    }
+    seat.press("\x03")?;
+    seat.ended(0).map(drop)
+}
+
+/// What hides rows is on the smallest screen, with the key that lifts it.
+fn restriction() -> Outcome {
+    let leak = Leak::start("classic")?;
+    let mut seat = Seat::start(&["--tree", &leak.tree()])?;
+    seat.wait("Fix: ")?;
+    seat.press("fparent=nobody\r")?;
+    seat.wait("1 row hidden: filter parent=nobody (Esc clears)")?;
+    seat.resize(15, 60, "1 row hidden: filter parent=nobody (Esc clears)")?;
+    seat.press("\x1b")?;
+    until("the row again", || {
+        let screen = seat.terminal(0, 15, 60).screen().contents();
+        Ok(screen.contains("never-waits") && !screen.contains("nobody"))
+    })?;
     seat.press("q")?;
     seat.ended(0).map(drop)
 }
@@ -312,10 +380,52 @@ fn no_terminal() -> Outcome {
     Ok(())
 }
 
+/// A screen that goes through a pipe is none.
+fn piped_output() -> Outcome {
+    let directory = context::fresh_path("top");
+    fs::create_dir(&directory).map_err(|error| error.to_string())?;
+    let pty = Pty::open(ROWS, COLUMNS)?;
+    let mut command = command(&[], &directory);
+    let stdin = pty.terminal.try_clone();
+    command
+        .stdin(stdin.map_err(|error| error.to_string())?)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let top = pty.start_with_streams(command)?;
+    let output = top.wait_with_output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    ensure!(
+        text.contains("terminal for input and output") && text.contains("'zombie-trace'"),
+        "{text}"
+    );
+    ensure!(output.stdout.is_empty(), "{output:?}");
+    Ok(())
+}
+
+/// Nothing can be drawn there.
+fn dumb_terminal() -> Outcome {
+    for term in ["dumb", ""] {
+        let mut seat = Seat::with(&[], |command| {
+            command.env("TERM", term);
+        })?;
+        let ended = pty::end_of(&mut seat.top)?;
+        seat.pty.wait("(TERM)")?;
+        let text = seat.pty.text();
+        ensure!(ended == 1, "{ended}: {text}");
+        ensure!(!text.contains('\x1b'), "{text:?}");
+    }
+    Ok(())
+}
+
 fn no_colour() -> Outcome {
     let leak = Leak::start("classic")?;
-    let colours = |args: &[&str]| -> Result<bool, String> {
-        let mut seat = Seat::start(&[&["--tree", &leak.tree()], args].concat())?;
+    let coloured = |args: &[&str], (name, value): (&str, &str)| -> Result<bool, String> {
+        let tree = leak.tree();
+        let args = [&["--tree", &tree], args].concat();
+        let mut seat = Seat::with(&args, |command| {
+            command.env(name, value);
+        })?;
         seat.wait("Fix: ")?;
         let text = seat.pty.text();
         seat.press("q")?;
@@ -323,8 +433,13 @@ fn no_colour() -> Outcome {
         // Red in the basic palette, as crossterm writes it.
         Ok(text.contains("\x1b[38;5;") || text.contains("\x1b[31m"))
     };
-    ensure!(colours(&[])?, "a terminal is coloured");
-    ensure!(!colours(&["--color", "never"])?, "--color never");
+    let usual = ("TERM", "xterm-256color");
+    ensure!(coloured(&[], usual)?, "a terminal is coloured");
+    ensure!(!coloured(&["--color", "never"], usual)?, "--color never");
+    ensure!(!coloured(&[], ("NO_COLOR", "1"))?, "NO_COLOR");
+    ensure!(!coloured(&[], ("TERM", "vt100"))?, "TERM=vt100");
+    let always = ["--color", "always"];
+    ensure!(coloured(&always, ("TERM", "vt100"))?, "--color always");
     Ok(())
 }
 
@@ -530,39 +645,6 @@ fn command_quit() -> Outcome {
     seat.ended(130).map(drop)
 }
 
-/// A recording is shown from its end; it can be moved in, and played.
-fn replay() -> Outcome {
-    let recording = context::fresh_path("run.jsonl.zst");
-    let mut record = Command::new(context::zombie_trace());
-    record.arg("record").arg("-q").arg("-o").arg(&recording);
-    if let Some(backend) = context::forced_backend() {
-        record.args(["--backend", &backend]);
-    }
-    let script = "for i in 1 2 3 4 5 6; do sh -c 'exit 1' & done; sleep 2; wait";
-    context::succeeds(record.args(["--", BASH, "-c", script]))?;
-    let path = recording.to_string_lossy().into_owned();
-    let mut seat = Seat::start(&[&path, "-m", "0"])?;
-    seat.wait("REPLAY")?;
-    let is_at_start = |screen: &str| screen.contains("REPLAY 00:00 of");
-    let is_at_end = |screen: &str| {
-        let clock = screen.split("REPLAY ").nth(1).unwrap_or_default();
-        let times: Vec<_> = clock.split_whitespace().collect();
-        times.len() > 2 && times[0] == times[2]
-    };
-    seat.wait_for("the end", is_at_end)?;
-    seat.go("\x1b[D", "the start", is_at_start)?;
-    seat.go("\x1b[C", "the end", is_at_end)?;
-    seat.go("\x1b[D", "the start", is_at_start)?;
-    seat.press(" ")?;
-    seat.wait("PLAY 00:0")?;
-    seat.wait_for("the end, by itself", is_at_end)?;
-    seat.press("q")?;
-    let screen = seat.ended(0)?;
-    // It is what report shows, to its end.
-    ensure!(screen.contains("recorded in"), "{screen}");
-    Ok(())
-}
-
 /// In a real terminal program, with its own idea of a terminal.
 fn tmux() -> Outcome {
     let leak = Leak::start("classic")?;
@@ -600,13 +682,13 @@ fn tmux() -> Outcome {
     };
     let outcome = shows("Fix: ").and_then(|()| {
         tmux(&["resize-window", "-t", "top", "-x", "120", "-y", "30"])?;
-        shows("ZOMBIE·s")?;
+        shows("AVG ALIVE")?;
         tmux(&["send-keys", "-t", "top", "?"])?;
-        shows("any key closes it")?;
+        shows("any other key closes it")?;
         // One after the other: together they are Alt-q.
         tmux(&["send-keys", "-t", "top", "Escape"])?;
         until("the help is closed", || {
-            Ok(!tmux(&["capture-pane", "-p", "-t", "top"])?.contains("any key closes it"))
+            Ok(!tmux(&["capture-pane", "-p", "-t", "top"])?.contains("any other key closes it"))
         })?;
         tmux(&["send-keys", "-t", "top", "q"])?;
         shows("nothing was lost")?;

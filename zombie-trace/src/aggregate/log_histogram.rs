@@ -84,6 +84,12 @@ impl<const B: u32> SparseHistogram<B> {
         }
     }
 
+    /// Takes out a number, which was taken in before.
+    pub(crate) fn subtract_one(&mut self, value: u64) {
+        let counts = vec![(bucket(value, B) as u16, 1)];
+        self.subtract(&Self { counts });
+    }
+
     fn add(&mut self, bucket: u16, count: u32) {
         match self
             .counts
@@ -99,7 +105,12 @@ impl<const B: u32> SparseHistogram<B> {
         self.counts.iter().map(|(_, count)| u64::from(*count)).sum()
     }
 
-    /// The middle of the bucket that holds the nearest-rank percentile of this many thousandths.
+    /// Whether there are no numbers.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// The nearest-rank percentile of this many thousandths, rounded up to the last number of its bucket.
     pub(crate) fn permille(&self, permille: u64) -> Option<u64> {
         let rank = (self.count() * permille).div_ceil(1000).max(1);
         let mut seen = 0;
@@ -108,7 +119,7 @@ impl<const B: u32> SparseHistogram<B> {
             seen >= rank
         })?;
         let range = range(usize::from(*bucket), B);
-        Some(range.start.midpoint(range.end - 1))
+        Some(range.end - 1)
     }
 
     /// The range and count of each bucket that is not empty.
@@ -187,7 +198,7 @@ mod tests {
         let counts: u64 = sparse.buckets().map(|(_, count)| count).sum();
         assert_eq!(counts, 100);
         sparse.subtract(&other);
-        assert_eq!((sparse.count(), sparse.permille(1000)), (50, Some(50)));
+        assert_eq!((sparse.count(), sparse.permille(1000)), (50, Some(51)));
         assert!(sparse.buckets().all(|(_, count)| count > 0));
     }
 

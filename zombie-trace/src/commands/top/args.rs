@@ -11,6 +11,10 @@ Examples:
   sudo zombie-trace top -- make -j8       a command; o shows its terminal
   zombie-trace top run.jsonl.zst          a recording: arrow keys move in time
 
+Columns:
+  AVG ALIVE is the average number of zombies in the window: their zombie time
+  divided by the length of the window.
+
 Filters:
   The key f changes the conditions of --filter. They choose rows. In a row about
   a parent, zombie is its longest zombie time, and parent is both its name and

@@ -30,7 +30,7 @@ use super::{
     process,
     state::{Action, Effect, Key, Kind, Mode, Table, Ui, View, table},
     target::Target,
-    terminal::Screen,
+    terminal::{self, Screen},
     view::{self, Layout, Progress, Scene},
 };
 use crate::{aggregate::ParentKey, stderr, system::proc};
@@ -40,6 +40,8 @@ const DRAW: Duration = Duration::from_millis(500);
 /// Drawing may use at most 1/SHARE of the time: with thousands of parents the screen changes less often. Keys
 /// are answered all the same.
 const SHARE: u32 = 500;
+/// The terminal's size is asked for after that.
+const LOOK_AT_SIZE: Duration = Duration::from_millis(200);
 /// How often COMMAND's terminal is drawn.
 const DRAW_COMMAND: Duration = Duration::from_millis(250);
 /// The screen is never older than that.
@@ -160,6 +162,7 @@ impl<S: Source> Frontend<S> {
         wake: BorrowedFd<'_>,
         mut quit: impl FnMut() -> bool,
     ) -> io::Result<Ended> {
+        terminal::keep_resizes_away()?;
         let mut next = Instant::now();
         let mut last = Instant::now() - AFTER_A_KEY;
         loop {
@@ -174,10 +177,16 @@ impl<S: Source> Frontend<S> {
                 };
                 next = last + pause.min(LONGEST_PAUSE);
             }
-            match self.wait(wake, next.saturating_duration_since(Instant::now()))? {
+            let limit = next.saturating_duration_since(Instant::now());
+            match self.wait(wake, limit.min(LOOK_AT_SIZE))? {
                 Wake::Told => return Ok(Ended::Told),
                 Wake::HungUp => return Ok(Ended::HungUp),
-                Wake::Time => continue,
+                Wake::Time => {
+                    if self.is_resized()? {
+                        next = Instant::now();
+                    }
+                    continue;
+                }
                 Wake::Keyboard => {}
             }
             let mut is_read = false;
@@ -222,6 +231,12 @@ impl<S: Source> Frontend<S> {
         })
     }
 
+    /// The terminal has another size than what was drawn last.
+    fn is_resized(&self) -> io::Result<bool> {
+        let area = self.screen.area()?;
+        Ok(self.drawn.as_ref().is_some_and(|drawn| drawn.area != area))
+    }
+
     /// Draws the screen, if it looks different now.
     fn draw(&mut self) -> io::Result<()> {
         self.source.advance();
@@ -262,7 +277,7 @@ impl<S: Source> Frontend<S> {
         let process = self.process.as_ref().map(|(_, process)| process);
         let mut paint = |model: &Model| {
             *table = state_table(model, ui);
-            if let Some(layout) = layout {
+            if let Some(layout) = view::layout(area, model, ui, table) {
                 ui.fit(table, layout.rows());
             }
             let scene = Scene {
@@ -470,19 +485,26 @@ impl<S: Source> Frontend<S> {
             MouseEventKind::ScrollUp => self.scroll(Action::Up),
             MouseEventKind::ScrollDown => self.scroll(Action::Down),
             MouseEventKind::Down(MouseButton::Left) => {
-                let model = Model::default();
-                let scene = Scene {
-                    model: &model,
-                    ui: &self.ui,
-                    table: &self.table,
-                    process: None,
-                    progress: Progress::Live,
-                    recording: None,
-                    pane: None,
-                    zone: &self.zone,
-                    has_color: self.has_color,
+                let (ui, table, zone, has_color) =
+                    (&self.ui, &self.table, &self.zone, self.has_color);
+                let find = |model: &Model| {
+                    let scene = Scene {
+                        model,
+                        ui,
+                        table,
+                        process: None,
+                        progress: Progress::Live,
+                        recording: None,
+                        pane: None,
+                        zone,
+                        has_color,
+                    };
+                    view::target(&scene, area, mouse.column, mouse.row)
                 };
-                let target = view::target(&scene, area, mouse.column, mouse.row);
+                let target = match &self.frozen {
+                    Some(model) => find(model),
+                    None => self.source.look(|model| find(model)),
+                };
                 match target {
                     Some(view::Target::Row(at)) => self.ui.click(at, &self.table),
                     Some(view::Target::Heading(Some(column))) => self.ui.click_heading(column),
@@ -499,7 +521,7 @@ impl<S: Source> Frontend<S> {
 
     fn scroll(&mut self, action: Action) {
         for _ in 0..WHEEL {
-            self.ui.act(action, &self.table);
+            self.ui.wheel(action, &self.table);
         }
     }
 }

@@ -178,6 +178,17 @@ fn has_color(when: ColorWhen) -> bool {
     match when {
         ColorWhen::Always => true,
         ColorWhen::Never => false,
-        ColorWhen::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        ColorWhen::Auto => {
+            let is_asked_not_to =
+                std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let term = std::env::var("TERM").unwrap_or_default();
+            !is_asked_not_to && !is_monochrome(&term)
+        }
     }
+}
+
+/// Whether a terminal of this name has no colours: DEC's, and those whose terminfo name says so.
+fn is_monochrome(term: &str) -> bool {
+    ["vt1", "vt2"].iter().any(|start| term.starts_with(start))
+        || ["-m", "-mono"].iter().any(|end| term.ends_with(end))
 }

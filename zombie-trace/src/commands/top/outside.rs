@@ -142,6 +142,7 @@ fn to_json(row: &Row) -> serde_json::Value {
             "alive": figures.alive,
             "oldest_ns": figures.oldest,
             "reaped": figures.reaped,
+            "pre_existing_reaped": figures.pre_existing,
             "autoreaped": figures.autoreaped,
             "reaped_per_second": figures.rate,
             "p50_ns": figures.p50,

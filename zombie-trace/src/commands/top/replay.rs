@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{Seek as _, SeekFrom},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -18,10 +19,11 @@ use super::{
     view::Progress,
 };
 use crate::{
+    container::Container,
     lifecycle::TaskId,
     model::{Alive, Zombie},
     recording::{Line, Recording, seekable},
-    text::{path as shown, quoted},
+    text::{path as shown, quoted, visible},
 };
 
 /// As many moments are kept to start from, if they take no more memory than [`MOST_BYTES`].
@@ -104,8 +106,36 @@ impl Lines {
     /// Gives the line that was held back, and holds the next.
     fn step(&mut self) -> anyhow::Result<Option<Line>> {
         self.offset = self.recording.offset();
-        let next = self.recording.next().transpose()?;
+        let mut next = self.recording.next().transpose()?;
+        if let Some(line) = &mut next {
+            bound(line);
+        }
         Ok(std::mem::replace(&mut self.next, next))
+    }
+}
+
+/// A text of a recording is kept up to this many bytes: many lines are kept, and a line can hold MiB.
+const LONGEST_TEXT: usize = 4096;
+
+/// Leaves out texts that are longer than any that zombie-trace writes.
+fn bound(line: &mut Line) {
+    let bound = |text: &mut Option<Arc<str>>| {
+        text.take_if(|text| text.len() > LONGEST_TEXT);
+    };
+    let is_long = |container: &mut Container| container.name().len() > LONGEST_TEXT;
+    match line {
+        Line::Zombie(zombie) => {
+            bound(&mut zombie.cause_text);
+            bound(&mut zombie.cgroup);
+            zombie.container.take_if(is_long);
+        }
+        Line::Alive(alive) => {
+            bound(&mut alive.cause_text);
+            bound(&mut alive.advice);
+            bound(&mut alive.cgroup);
+            alive.container.take_if(is_long);
+        }
+        _ => {}
     }
 }
 
@@ -134,10 +164,11 @@ impl Replay {
     /// It can't be read, or lists no zombies.
     pub(super) fn open(path: &Path, lists_autoreaped: bool) -> anyhow::Result<Self> {
         let file = seekable(path).with_context(|| shown(path))?;
-        let (span, long) = survey(&file).with_context(|| shown(path))?;
+        let (span, long, gap) = survey(&path.display().to_string(), &file)?;
         // A recording may have lost its first line.
         let mut model = Model::at(span.0);
         model.lists_autoreaped = lists_autoreaped;
+        model.gap = gap;
         let mut replay = Self {
             path: path.to_owned(),
             lines: Lines::at(&file, 0)?,
@@ -255,19 +286,23 @@ impl Replay {
     }
 }
 
-/// Reads all of it once: its span, and the zombies that can be seen alive.
-fn survey(file: &File) -> anyhow::Result<((i64, i64), Vec<Long>)> {
+/// Start and end, the zombies that can be seen alive, and what is not there.
+type Survey = ((i64, i64), Vec<Long>, Option<Arc<str>>);
+
+/// Reads all of it once.
+fn survey(name: &str, file: &File) -> anyhow::Result<Survey> {
     let mut file = file.try_clone()?;
     file.seek(SeekFrom::Start(0))?;
-    let recording = Recording::from_reader("the recording", file)?;
+    let mut recording = Recording::from_reader(name, file)?;
     let mut span: Option<(i64, i64)> = None;
     let mut long = Vec::new();
     let mut least = LONG;
     let mut left: (i64, Vec<Alive>) = (i64::MIN, Vec::new());
     let mut lists_zombies = false;
     let mut is_summed = false;
-    for line in recording {
-        let line = line?;
+    for line in &mut recording {
+        let mut line = line?;
+        bound(&mut line);
         let at = time_of(&line).unwrap_or(0);
         let (begin, end) = span.get_or_insert((at, at));
         (*begin, *end) = ((*begin).min(at), (*end).max(at));
@@ -302,21 +337,26 @@ fn survey(file: &File) -> anyhow::Result<((i64, i64), Vec<Long>)> {
         }
     }
     if !lists_zombies && is_summed {
-        bail!("it lists no zombies, only statistics: use 'zombie-trace report' to see them");
+        bail!(
+            "{}: it lists no zombies, only statistics: use 'zombie-trace report' to see them",
+            visible(name)
+        );
     }
     let Some(span) = span else {
-        bail!("it is empty");
+        bail!("{}: it is empty", visible(name));
     };
     let id = |at| (u64::MAX, at as u64);
     let left = left.1.into_iter().enumerate().map(|(at, alive)| Long {
-        begin: nanos(alive.ts).saturating_sub_unsigned(alive.age_ns),
+        begin: nanos(alive.ts).saturating_sub_unsigned(alive.age_ns).max(0),
         end: i64::MAX,
         id: id(at),
         alive: Box::new(alive),
     });
     long.extend(left);
     long.sort_by_key(|long| long.begin);
-    Ok((span, long))
+    let remarks = recording.remarks();
+    let gap = (!remarks.is_whole()).then(|| remarks.to_string().into());
+    Ok((span, long, gap))
 }
 
 impl Long {
@@ -348,7 +388,7 @@ impl Long {
             flags: zombie.flags.clone(),
         };
         Self {
-            begin: end.saturating_sub_unsigned(zombie.zombie_ns),
+            begin: end.saturating_sub_unsigned(zombie.zombie_ns).max(0),
             end,
             id: (zombie.pid.into(), number as u64),
             alive: Box::new(alive),
@@ -374,11 +414,7 @@ fn take_in(model: &mut Model, line: &Line) {
                 model.unlisted(timestamp(at), parent, zombie_ns);
             }
         }
-        Line::Summary(summary) => {
-            for row in &summary.by_parent {
-                model.named((row.ppid, row.comm), row.cmdline.as_deref());
-            }
-        }
+        Line::Summary(summary) => model.settle(summary),
         Line::Dying(_) | Line::Interval(_) => {}
     }
 }
@@ -417,9 +453,7 @@ impl Source for Replay {
         match request {
             Request::Seek(by) => {
                 let sought = self.seek(self.model.now + by);
-                sought
-                    .err()
-                    .map(|error| crate::text::visible(&format!("{error:#}")))
+                sought.err().map(|error| visible(&format!("{error:#}")))
             }
             Request::Play => {
                 self.playing = match self.playing {
@@ -578,6 +612,389 @@ mod tests {
             // From where the lines were opened.
             assert!(replay.lines.recording.offset() < size / 4, "{ms}");
         }
+    }
+
+    /// A run with quick and slow zombies, of which only those of this length are listed. Some are inexact,
+    /// some were autoreaped, and nobody lists those.
+    fn record_listing(path: &Path, min_ns: u64) -> crate::aggregate::Summary {
+        use crate::model::{FilterLine, Flag, How, Unlisted, UnlistedParent};
+        let mut sink = Json::new(
+            Output::file(path, File::create(path).unwrap()).unwrap(),
+            true,
+        );
+        let facts = crate::aggregate::RunFacts {
+            begin: Some(at(0)),
+            error_ns: 25_000,
+            tracer_pid: Some(17),
+        };
+        let mut aggregate = crate::aggregate::Aggregate::new(facts);
+        let filter = FilterLine {
+            min_ns,
+            ..FilterLine::default()
+        };
+        let start = Start {
+            ts: at(0),
+            filter: Some(filter),
+            ..fixtures::start()
+        };
+        sink.start(&start).unwrap();
+        let mut counts = Counts::default();
+        for ms in 1..=3000 {
+            let is_inexact = ms % 50 == 0;
+            let is_autoreaped = ms % 7 == 0;
+            let zombie = Zombie {
+                ts: at(ms),
+                pid: 100 + ms as u32,
+                comm: ["make", "cc1", "as"][ms as usize % 3].into(),
+                ppid: Some(7 + ms as u32 % 2),
+                how: if is_autoreaped {
+                    How::Autoreap
+                } else {
+                    How::Wait
+                },
+                zombie_ns: match ms {
+                    _ if is_autoreaped => 0,
+                    ms if ms % 10 == 0 => 40_000_000 + ms as u64 * 1000,
+                    ms => 100_000 + ms as u64 * 700,
+                },
+                error_ns: if is_inexact { 100_000_000 } else { 20_000 },
+                flags: if is_inexact {
+                    vec![Flag::BoundedEnd]
+                } else {
+                    Vec::new()
+                },
+                container: (ms % 2 == 0).then(|| Container {
+                    id: Some("web".into()),
+                    ..Container::default()
+                }),
+                ..fixtures::zombie()
+            };
+            let is_listed = zombie.zombie_ns >= min_ns && !is_autoreaped;
+            aggregate.zombie(&zombie, is_listed);
+            counts.exits += 1;
+            match is_autoreaped {
+                true => counts.autoreaped += 1,
+                false => counts.reaped += 1,
+            }
+            if is_listed {
+                sink.zombie(&zombie).unwrap();
+            } else if !is_autoreaped && !is_inexact {
+                let parent = UnlistedParent {
+                    ppid: zombie.ppid,
+                    comm: zombie.parent_comm,
+                };
+                sink.unlisted(&Unlisted {
+                    ts: zombie.ts,
+                    parents: vec![parent],
+                    zombies: vec![(0, 0, zombie.zombie_ns)],
+                })
+                .unwrap();
+            }
+        }
+        // Living ones: a recording lists those that are old enough.
+        for age_ns in [5_000_000, 1_000_000_000] {
+            let alive = Alive {
+                ts: at(3000),
+                age_ns,
+                comm: "cc1".into(),
+                ppid: Some(7),
+                ..fixtures::alive()
+            };
+            aggregate.alive(&alive);
+            counts.exits += 1;
+            counts.alive += 1;
+            if age_ns >= min_ns {
+                sink.alive(&alive).unwrap();
+            }
+        }
+        let summary = aggregate.summary(counts, at(3000), std::time::Duration::from_secs(3));
+        sink.summary(&summary).unwrap();
+        sink.end().unwrap();
+        summary
+    }
+
+    #[test]
+    fn the_end_has_the_figures_of_the_summary_whatever_is_listed() {
+        use crate::commands::top::state::View;
+        let directory = tempfile::tempdir().unwrap();
+        for (name, min_ns) in [
+            ("all.jsonl", 0),
+            ("all.jsonl.zst", 0),
+            ("slow.jsonl", 10_000_000),
+            ("slow.jsonl.zst", 10_000_000),
+        ] {
+            let path = directory.path().join(name);
+            let summary = record_listing(&path, min_ns);
+            let replay = Replay::open(&path, false).unwrap();
+            let model = &replay.model;
+            assert_eq!(model.sums(None).reaped, summary.counts.reaped, "{name}");
+            assert_eq!(model.sums(None).autoreaped, summary.counts.autoreaped);
+            assert_eq!((model.alive(), model.oldest()), (2, summary.oldest_ns));
+            assert_eq!(
+                (model.p99(), model.longest()),
+                (summary.zombie_ns.p99, summary.zombie_ns.max)
+            );
+            let parents = summary.by_parent.iter().map(|row| {
+                let name = row.comm.map(|comm| comm.to_str().into_owned());
+                (row.ppid, name.unwrap_or_default(), &row.group)
+            });
+            let commands = summary.by_comm.iter().map(|row| {
+                let name = row.comm.map(|comm| comm.to_str().into_owned());
+                (None, name.unwrap_or_default(), &row.group)
+            });
+            let containers = summary.by_container.iter();
+            let containers =
+                containers.map(|row| (None, row.container.name().to_owned(), &row.group));
+            for (view, expected) in [
+                (View::Parents, parents.collect::<Vec<_>>()),
+                (View::Commands, commands.collect()),
+                (View::Containers, containers.collect()),
+            ] {
+                let choice = Choice {
+                    view,
+                    window: Window::All,
+                    threshold: 0,
+                    ..Choice::default()
+                };
+                let rows = table(model, &choice).rows;
+                assert_eq!(rows.len(), expected.len(), "{name} {view:?}");
+                for (pid, comm, group) in expected {
+                    let row = rows.iter().find(|row| row.pid == pid && row.name == comm);
+                    let figures = row.unwrap().figures().unwrap();
+                    assert_eq!(figures.reaped, group.reaped, "{name} {view:?} {comm}");
+                    assert_eq!(figures.autoreaped, group.autoreaped);
+                    assert_eq!(
+                        (figures.alive, figures.oldest),
+                        (group.alive, group.oldest_ns)
+                    );
+                    assert_eq!((figures.p50, figures.p99), (group.p50_ns, group.p99_ns));
+                    assert_eq!(figures.max, group.max_ns);
+                    let seconds = figures.zombie_time * 3.0;
+                    let right = group.zombie_time_ns as f64 / 1e9;
+                    assert!((seconds - right).abs() < 1e-6, "{seconds} {right}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cause_that_was_found_late_is_known_all_along() {
+        use crate::model::Cause;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.jsonl");
+        let output = Output::file(&path, File::create(&path).unwrap()).unwrap();
+        let mut sink = Json::new(output, true);
+        let start = Start {
+            ts: at(0),
+            ..fixtures::start()
+        };
+        sink.start(&start).unwrap();
+        sink.zombie(&Zombie {
+            ts: at(60_000),
+            zombie_ns: 50_000_000_000,
+            cause: Some(Cause::NeverWaits),
+            cause_text: Some("it sleeps".into()),
+            looked_at: Some(at(15_000)),
+            ..fixtures::zombie()
+        })
+        .unwrap();
+        sink.end().unwrap();
+        let mut replay = Replay::open(&path, false).unwrap();
+        replay.seek(nanos(at(11_000))).unwrap();
+        let alive = replay.model.living.values().next().unwrap();
+        assert_eq!(replay.model.found(alive).unwrap().cause, Cause::NeverWaits);
+        let rows = table(&replay.model, &Choice::default()).rows;
+        assert_eq!(rows[0].found.as_ref().unwrap().cause, Cause::NeverWaits);
+    }
+
+    /// Draws every view of a recording at some moments.
+    fn draw(path: &Path) -> anyhow::Result<String> {
+        use crate::commands::top::{
+            state::{Kind, Ui, View},
+            view::{self, Scene},
+        };
+        use ratatui::{buffer::Buffer, layout::Rect};
+        let mut replay = Replay::open(path, true)?;
+        let area = Rect::new(0, 0, 80, 24);
+        let mut last = String::new();
+        for by in [0, -5_000_000_000, i64::MIN / 4, 5_000_000_000, i64::MAX / 4] {
+            replay.seek(replay.model.now.saturating_add(by))?;
+            for view in View::ALL {
+                for window in [Window::All, Window::Minute] {
+                    let mut ui = Ui {
+                        run: Kind::Replay,
+                        ..Ui::default()
+                    };
+                    (ui.choice.view, ui.choice.window) = (view, window);
+                    ui.choice.threshold = 0;
+                    let table = table(&replay.model, &ui.choice);
+                    for is_detailed in [false, true] {
+                        ui.is_detailed = is_detailed;
+                        let scene = Scene {
+                            model: &replay.model,
+                            ui: &ui,
+                            table: &table,
+                            process: None,
+                            progress: replay.progress(),
+                            recording: None,
+                            pane: None,
+                            zone: &jiff::tz::TimeZone::UTC,
+                            has_color: false,
+                        };
+                        let mut buffer = Buffer::empty(area);
+                        view::draw(&mut buffer, area, &scene);
+                        if view == View::Parents && !is_detailed {
+                            last = buffer.content.iter().map(|cell| cell.symbol()).collect();
+                        }
+                    }
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    #[test]
+    fn a_damaged_recording_is_an_error_or_says_what_it_lacks() {
+        let directory = tempfile::tempdir().unwrap();
+        let whole = directory.path().join("run.jsonl");
+        record(&whole, 2000);
+        let text = std::fs::read(&whole).unwrap();
+        let compressed = directory.path().join("run.jsonl.zst");
+        record(&compressed, 2000);
+        let frame = std::fs::read(&compressed).unwrap();
+        let first = text.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let last = text[..text.len() - 1]
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .unwrap()
+            + 1;
+        let path = directory.path().join("damaged");
+        let drawn = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            draw(&path).map_err(|error| format!("{error:#}"))
+        };
+        assert!(!drawn(&text).unwrap().contains("incomplete"));
+        let mut damaged = text.clone();
+        damaged[first + 40..first + 60].fill(b'x');
+        for (what, bytes) in [
+            ("its last line is not whole", &text[..text.len() / 2]),
+            ("it has no summary", &text[..last]),
+            ("it has no summary", &text[..first]),
+            ("is damaged and left out", &damaged),
+        ] {
+            let screen = drawn(bytes).unwrap();
+            assert!(
+                screen.contains("incomplete recording: "),
+                "{what}: {screen}"
+            );
+            assert!(screen.contains(what), "{what}: {screen}");
+        }
+        // It may be cut between two frames.
+        let cuts = (frame.len() / 2..frame.len() / 2 + 5).map(|end| drawn(&frame[..end]).unwrap());
+        let cuts: Vec<_> = cuts.collect();
+        assert!(
+            cuts.iter()
+                .all(|screen| screen.contains("incomplete recording: cut: "))
+        );
+        for (what, bytes) in [
+            ("the file is empty", &b""[..]),
+            ("not a recording", &[7; 5000]),
+            ("not a recording", &text[..first / 2]),
+        ] {
+            let error = drawn(bytes).unwrap_err();
+            assert!(error.contains(what), "{what}: {error}");
+            assert_eq!(
+                error.matches("damaged").count(),
+                1,
+                "it names the file once: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_recording_makes_it_panic() {
+        let directory = tempfile::tempdir().unwrap();
+        let whole = directory.path().join("run.jsonl");
+        record_listing(&whole, 10_000_000);
+        let text = std::fs::read_to_string(&whole).unwrap();
+        // Some lines of each kind are enough.
+        let lines: Vec<&str> = text.lines().collect();
+        let kept = lines[..40].iter().chain(&lines[lines.len() - 40..]);
+        let lines: Vec<serde_json::Value> = kept
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let path = directory.path().join("hostile.jsonl");
+        let check = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut text = String::new();
+            for line in &lines {
+                let mut line = line.clone();
+                change(&mut line);
+                text += &format!("{line}\n");
+            }
+            std::fs::write(&path, text).unwrap();
+            // An error is an answer.
+            let _ = draw(&path);
+        };
+        check(&|_| {});
+        for number in [0, 1, i64::MAX as u64, u64::MAX] {
+            check(&|line| numbers(line, &|_| true, number));
+            for key in [
+                "zombie_ns",
+                "age_ns",
+                "error_ns",
+                "min_ns",
+                "pid",
+                "zombies",
+            ] {
+                check(&|line| numbers(line, &|name| name == key, number));
+            }
+        }
+        for ts in [
+            "-009999-01-02T00:00:00Z",
+            "1970-01-01T00:00:00Z",
+            "2500-01-01T00:00:00Z",
+            "9999-12-30T22:00:00Z",
+        ] {
+            check(&|line| line["ts"] = ts.into());
+            for kind in ["start", "summary", "zombie", "alive", "unlisted"] {
+                check(&|line| {
+                    if line["type"] == kind {
+                        line["ts"] = ts.into();
+                    }
+                });
+            }
+        }
+        // The order can be any.
+        let mut backwards: Vec<_> = lines.iter().map(|line| format!("{line}\n")).collect();
+        backwards[1..].reverse();
+        std::fs::write(&path, backwards.concat()).unwrap();
+        let _ = draw(&path);
+    }
+
+    /// Puts a number in the place of all numbers whose name is meant.
+    fn numbers(value: &mut serde_json::Value, is_meant: &dyn Fn(&str) -> bool, number: u64) {
+        fn all(
+            value: &mut serde_json::Value,
+            is_meant: &dyn Fn(&str) -> bool,
+            is_in: bool,
+            number: u64,
+        ) {
+            match value {
+                serde_json::Value::Number(old) if is_in => *old = number.into(),
+                serde_json::Value::Array(values) => {
+                    values
+                        .iter_mut()
+                        .for_each(|value| all(value, is_meant, is_in, number));
+                }
+                serde_json::Value::Object(fields) => {
+                    for (name, value) in fields.iter_mut().filter(|(name, _)| *name != "schema") {
+                        all(value, is_meant, is_meant(name), number);
+                    }
+                }
+                _ => {}
+            }
+        }
+        all(value, is_meant, false, number);
     }
 
     #[test]

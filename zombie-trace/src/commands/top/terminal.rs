@@ -7,16 +7,18 @@ use std::{
         Once,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use ratatui::{
     Terminal,
     backend::CrosstermBackend,
     buffer::Buffer,
     crossterm::{
         cursor::{Hide, Show},
-        event::{DisableMouseCapture, EnableMouseCapture},
+        event::{self, DisableMouseCapture, EnableMouseCapture},
         execute,
         terminal::{
             Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
@@ -130,6 +132,16 @@ pub(super) fn restore() {
         let _ = disable_raw_mode();
     }
     stderr::release();
+}
+
+/// Keeps changes of the terminal's size from crossterm, which loses a key that comes together with one: it
+/// waits for edges, and leaves at the first of two. The loop asks for the size itself.
+pub(super) fn keep_resizes_away() -> io::Result<()> {
+    // It installs its handler when it is first asked for events.
+    event::poll(Duration::ZERO)?;
+    // SAFETY: the default, which is to do nothing, runs no code of ours.
+    unsafe { signal(Signal::SIGWINCH, SigHandler::SigDfl) }?;
+    Ok(())
 }
 
 /// A panic message is for the terminal as it was.

@@ -9,20 +9,24 @@ use ratatui::{
     backend::TestBackend,
     buffer::Buffer,
     crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
+    layout::Rect,
     style::{Color, Modifier},
 };
 
 use super::{
     data::{Lineage, Model, Process},
     outside,
-    state::{Action, Effect, Kind, Mode, SECTIONS, Table, Ui, View, Window, is_now, table},
-    view::{self, Layout, Progress, Scene},
+    state::{
+        Action, Column, Effect, Grouping, Kind, Mode, Purpose, SECTIONS, Table, Ui, View, Window,
+        is_now, table,
+    },
+    view::{self, Progress, Scene},
 };
 use crate::{
     container::Container,
     lifecycle::Pids,
     lifecycle::TaskId,
-    model::{Alive, Cause, How, Phases, Start, Zombie, fixtures},
+    model::{Alive, Cause, Flag, How, Phases, Start, Zombie, fixtures},
 };
 
 const SIZES: [(u16, u16); 4] = [(60, 15), (80, 24), (120, 40), (200, 60)];
@@ -215,15 +219,18 @@ impl Seat {
 
     fn fit(&mut self) {
         self.table = table(&self.model, &self.ui.choice);
-        if let Some(layout) = Layout::of(self.size.0, self.size.1) {
+        let area = Rect::new(0, 0, self.size.0, self.size.1);
+        if let Some(layout) = view::layout(area, &self.model, &self.ui, &self.table) {
             self.ui.fit(&self.table, layout.rows());
         }
     }
 
     fn press(&mut self, code: KeyCode) -> Option<Effect> {
-        let effect = self
-            .ui
-            .key(KeyEvent::new(code, KeyModifiers::NONE), &self.table);
+        self.hit(KeyEvent::new(code, KeyModifiers::NONE))
+    }
+
+    fn hit(&mut self, key: KeyEvent) -> Option<Effect> {
+        let effect = self.ui.key(key, &self.table);
         self.fit();
         effect
     }
@@ -324,6 +331,24 @@ fn golden(name: &str, screen: &str) {
     assert!(screen == expected, "{}:\n{screen}", path.display());
 }
 
+/// Its text, and a letter for the look of each place: `NAME.txt` and `NAME-looks.txt`.
+fn golden_screen(name: &str, seat: &Seat) {
+    let (plain, colored) = (seat.buffer(false), seat.buffer(true));
+    assert_eq!(text(&plain), text(&colored), "colour changes no text");
+    let is_plain =
+        |cell: &ratatui::buffer::Cell| cell.fg == Color::Reset && cell.bg == Color::Reset;
+    assert!(plain.content.iter().all(is_plain), "{name}");
+    // Sixteen colours suffice, and none is set behind the text.
+    let is_basic = |color| matches!(color, Color::Reset | Color::Red | Color::Green);
+    let mut cells = colored.content.iter();
+    assert!(
+        cells.all(|cell| is_basic(cell.fg) && cell.bg == Color::Reset),
+        "{name}"
+    );
+    golden(&format!("{name}.txt"), &text(&plain));
+    golden(&format!("{name}-looks.txt"), &looks(&colored));
+}
+
 #[test]
 fn screens_of_every_view_and_size() {
     for size in SIZES {
@@ -331,8 +356,8 @@ fn screens_of_every_view_and_size() {
             let mut seat = Seat::new(size);
             seat.ui.choice.view = view;
             seat.fit();
-            let name = format!("{}x{}-{}.txt", size.0, size.1, view.name().to_lowercase());
-            golden(&name, &seat.text());
+            let name = format!("{}x{}-{}", size.0, size.1, view.name().to_lowercase());
+            golden_screen(&name, &seat);
         }
     }
 }
@@ -341,52 +366,35 @@ fn screens_of_every_view_and_size() {
 fn screens_of_details_help_and_questions() {
     for size in SIZES {
         let mut seat = Seat::new(size);
-        let name = |what: &str| format!("{}x{}-{what}.txt", size.0, size.1);
+        let name = |what: &str| format!("{}x{}-{what}", size.0, size.1);
         seat.press(KeyCode::Enter);
         seat.process = Some(process());
-        golden(&name("details"), &seat.text());
+        golden_screen(&name("details"), &seat);
         seat.press(KeyCode::Esc);
         seat.press(KeyCode::Char('?'));
-        golden(&name("help"), &seat.text());
+        golden_screen(&name("help"), &seat);
         seat.press(KeyCode::Esc);
         seat.ui.ask(3436, "python3");
-        golden(&name("question"), &seat.text());
+        golden_screen(&name("question"), &seat);
         seat.press(KeyCode::Esc);
         seat.model.descend(lineage());
         seat.press(KeyCode::Char('t'));
-        golden(&name("tree"), &seat.text());
+        golden_screen(&name("tree"), &seat);
         seat.press(KeyCode::Char('t'));
         seat.ui.run = Kind::Replay;
         seat.ui.message = None;
-        golden(&name("replay"), &seat.text());
+        golden_screen(&name("replay"), &seat);
+        seat.ui.run = Kind::Live;
+        seat.type_in("fparent~python zombie>1s\n/super\nmmm");
+        golden_screen(&name("restricted"), &seat);
     }
 }
 
 #[test]
 fn colour_is_never_all_that_says_something() {
     for size in SIZES {
-        let mut seat = Seat::new(size);
-        seat.press(KeyCode::Down);
-        let (colored, plain) = (seat.buffer(true), seat.buffer(false));
-        assert_eq!(text(&colored), text(&plain));
-        golden(
-            &format!("{}x{}-looks.txt", size.0, size.1),
-            &looks(&colored),
-        );
-        assert!(
-            plain
-                .content
-                .iter()
-                .all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset)
-        );
-        // Sixteen colours suffice, and none is set behind the text.
-        let is_basic = |color| matches!(color, Color::Reset | Color::Red | Color::Green);
-        assert!(
-            colored
-                .content
-                .iter()
-                .all(|cell| is_basic(cell.fg) && cell.bg == Color::Reset)
-        );
+        let seat = Seat::new(size);
+        let colored = seat.buffer(true);
         // What is red is marked with a sign.
         for line in text(&colored).lines().zip(looks(&colored).lines()) {
             if line.1.starts_with('r') {
@@ -429,7 +437,7 @@ fn the_screen_of_a_leak_says_who_how_many_how_old_why_and_what_helps() {
         "72",
         "1m12s",
         "reaps-late",
-        "and falls",
+        "and falls behind",
         "Fix: loop waitpid(-1, WNOHANG) until it returns 0 or fails with ECHILD.",
         "ALIVE 73 ▲+1.0/s",
     ] {
@@ -459,45 +467,127 @@ fn no_name_reaches_the_terminal_unescaped() {
     assert!(screen.contains(r"node\x1b[31m"), "{screen}");
 }
 
-/// What is different after a key, in a state in which it does something.
-fn does(action: Action) -> bool {
+/// Presses a key where it has something to do, and checks what comes of it. An action that is added needs a
+/// line here.
+fn check(action: Action, key: KeyEvent) {
     let mut seat = Seat::new((80, 24));
     seat.ui.run = match action {
         Action::Earlier | Action::Later | Action::Play => Kind::Replay,
-        _ => Kind::WithCommand,
+        Action::Command => Kind::WithCommand,
+        _ => Kind::Live,
     };
-    // Where each key has something to do.
     match action {
         Action::Up | Action::PageUp | Action::First => seat.ui.selected = 2,
-        Action::NextMatch | Action::PreviousMatch => seat.ui.search = "m".to_owned(),
+        Action::NextMatch | Action::PreviousMatch => seat.ui.search = "o".to_owned(),
         Action::Back => seat.ui.is_detailed = true,
-        Action::ShorterWindow => seat.ui.choice.window = Window::All,
-        Action::Show(View::Parents) => seat.ui.choice.view = View::Alive,
+        Action::Show(view) => seat.ui.choice.view = view.step(1),
         Action::OneContainer => {
-            let web = |row: &super::state::Row| row.name == "prefork.py";
-            seat.ui.selected = seat.table.rows.iter().position(web).unwrap();
+            let names = seat.names();
+            seat.ui.selected = names.iter().position(|name| *name == "prefork.py").unwrap();
         }
         _ => {}
     }
-    seat.ui.fit(&seat.table, 2);
-    let before = (seat.ui.clone(), seat.text());
-    let effect = seat.ui.act(action, &seat.table);
     seat.fit();
-    let after = (seat.ui.clone(), seat.text());
-    effect.is_some()
-        || before.1 != after.1
-        || before.0.choice != after.0.choice
-        || before.0.mode != after.0.mode
-        || before.0.selected != after.0.selected
-        || before.0.followed != after.0.followed
+    let last = seat.table.rows.len() - usize::from(!seat.table.rows.is_empty());
+    let effect = seat.hit(key);
+    let (ui, choice) = (&seat.ui, &seat.ui.choice);
+    let is_row = |row: &super::state::Row| row.pid == Some(3436);
+    let is_done = match action {
+        Action::Up => ui.selected == 1,
+        Action::Down => ui.selected == 1,
+        Action::PageUp | Action::First => ui.selected == 0,
+        Action::PageDown | Action::Last => ui.selected == last && last > 1,
+        Action::NextView => choice.view == View::Alive,
+        Action::PreviousView => choice.view == View::Timeline,
+        Action::Show(view) => choice.view == view,
+        Action::Details => ui.is_detailed,
+        Action::Back => !ui.is_detailed,
+        Action::Help => ui.mode == Mode::Help(0),
+        Action::Quit => effect == Some(Effect::Quit),
+        Action::Suspend => effect == Some(Effect::Suspend),
+        Action::Search => is_input(&ui.mode, Purpose::Search),
+        Action::NextMatch => ui.selected == 1,
+        Action::PreviousMatch => ui.selected == last,
+        Action::Filter => is_input(&ui.mode, Purpose::Filter),
+        Action::Follow => ui.followed.is_some(),
+        Action::OneContainer => choice.container == Some(web()),
+        Action::NextSort | Action::SortRight => choice.sort().column == Column::Why,
+        Action::SortLeft => choice.sort().column == Column::P99,
+        Action::Invert => choice.sort().is_inverted,
+        Action::Group => choice.grouping == Grouping::Command,
+        Action::Tree => choice.is_tree(),
+        Action::Threshold => choice.threshold == 10_000_000,
+        Action::LongerWindow => choice.window == Window::All,
+        Action::ShorterWindow => choice.window == Window::TenSeconds,
+        Action::WholeCommands => seat.text().contains("/usr/bin/python3"),
+        Action::Pause => effect == Some(Effect::Pause(true)) && ui.is_paused,
+        Action::Reset => effect == Some(Effect::Reset),
+        Action::Inspect => effect == Some(Effect::Inspect(3436)),
+        Action::Copy => matches!(effect, Some(Effect::Copy(row)) if is_row(&row)),
+        Action::Signal => effect == Some(Effect::Target(3436)),
+        Action::Record => effect == Some(Effect::Record),
+        Action::Page => effect == Some(Effect::Page),
+        Action::Export => matches!(effect, Some(Effect::Export(row)) if is_row(&row)),
+        Action::Command => ui.mode == Mode::Command,
+        Action::Earlier => effect == Some(Effect::Seek(-5_000_000_000)),
+        Action::Later => effect == Some(Effect::Seek(5_000_000_000)),
+        Action::Play => effect == Some(Effect::Play),
+    };
+    assert!(is_done, "{key:?}: {action:?}");
+}
+
+fn is_input(mode: &Mode, purpose: Purpose) -> bool {
+    matches!(mode, Mode::Input(input) if input.purpose == purpose)
 }
 
 #[test]
-fn every_key_of_the_help_screen_does_something() {
+fn every_key_of_the_help_screen_does_what_it_says() {
     for binding in SECTIONS.iter().flat_map(|section| section.bindings) {
-        for (.., action) in binding.keys {
-            assert!(does(*action), "{}: {action:?}", binding.shown);
+        for (code, modifiers, action) in binding.keys {
+            check(*action, KeyEvent::new(*code, *modifiers));
         }
+    }
+}
+
+#[test]
+fn the_help_screen_scrolls_and_every_other_key_closes_it() {
+    let mut seat = Seat::new((60, 15));
+    seat.type_in("?");
+    assert!(
+        seat.text().contains("any other key closes it"),
+        "{}",
+        seat.text()
+    );
+    let first = seat.text();
+    seat.press(KeyCode::Down);
+    assert_ne!(seat.text(), first);
+    for _ in 0..100 {
+        seat.press(KeyCode::PageDown);
+    }
+    let end = seat.text();
+    assert!(!end.contains("more"), "{end}");
+    // The way back is as long.
+    for _ in 0..10 {
+        seat.press(KeyCode::PageUp);
+    }
+    assert_eq!(seat.text(), first);
+    let others = SECTIONS.iter().flat_map(|section| section.bindings);
+    let others = others.flat_map(|binding| binding.keys);
+    for (code, modifiers, action) in others {
+        use Action::{Down, PageDown, PageUp, Quit, Suspend, Up};
+        // Ctrl-C and Ctrl-Z do what they do everywhere.
+        let is_ctrl = *modifiers == KeyModifiers::CONTROL && matches!(action, Quit | Suspend);
+        if matches!(action, Up | Down | PageUp | PageDown) || is_ctrl {
+            continue;
+        }
+        seat.ui.mode = Mode::Help(0);
+        seat.hit(KeyEvent::new(*code, *modifiers));
+        assert_eq!(seat.ui.mode, Mode::Table, "{code:?}");
+        assert_eq!(
+            seat.ui.choice,
+            Seat::new((60, 15)).ui.choice,
+            "it only closes"
+        );
     }
 }
 
@@ -524,12 +614,182 @@ fn the_help_screen_has_every_key() {
     let mut seat = Seat::new((60, 15));
     seat.type_in("?jjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjjj");
     assert!(
-        seat.text().contains("quit, and show the summary"),
+        seat.text().contains("notified late; tracer; the wait"),
         "{}",
         seat.text()
     );
     seat.type_in("x");
     assert_eq!(seat.ui.mode, Mode::Table);
+}
+
+/// The lines between the views and the table.
+fn restriction(seat: &Seat) -> String {
+    let area = Rect::new(0, 0, seat.size.0, seat.size.1);
+    let layout = view::layout(area, &seat.model, &seat.ui, &seat.table).unwrap();
+    let screen = seat.text();
+    let lines = screen.lines().skip(layout.header + 1);
+    let lines: Vec<_> = lines.take(layout.restriction).map(str::trim).collect();
+    lines.join(" ")
+}
+
+#[test]
+fn what_restricts_the_view_is_shown_at_every_size_with_the_key_that_lifts_it() {
+    for size in SIZES {
+        let mut seat = Seat::new(size);
+        assert_eq!(
+            restriction(&seat),
+            "1 row hidden: reaped within 1 ms (m changes)"
+        );
+        seat.ui.choice.threshold = 0;
+        seat.fit();
+        assert_eq!(restriction(&seat), "", "nothing restricts it");
+        seat.type_in("fparent~python zombie>1s\n");
+        let line = restriction(&seat);
+        assert_eq!(
+            line,
+            "4 rows hidden: filter parent~python zombie>1s (Esc clears)"
+        );
+        seat.type_in("/super\nmmm");
+        seat.ui.choice.container = Some(web());
+        seat.ui.choice.view = View::Parents;
+        seat.fit();
+        for view in View::ALL {
+            seat.ui.choice.view = view;
+            seat.fit();
+            for is_detailed in [false, true] {
+                seat.ui.is_detailed = is_detailed;
+                let line = restriction(&seat);
+                for (what, key) in [
+                    ("filter parent~py", "Esc"),
+                    ("container web", "c"),
+                    ("reaped within 100 ms", "m"),
+                    ("search 'super'", "Esc"),
+                ] {
+                    let part = line.split(what).nth(1);
+                    let part = part.unwrap_or_else(|| panic!("{size:?} {view:?} {what}: {line}"));
+                    let lift = part.split('(').nth(1).unwrap_or_default();
+                    let has_key = lift.split([')', ' ']).any(|word| word == key);
+                    assert!(has_key, "{size:?} {view:?} {what}: {line}");
+                }
+                assert!(!line.contains("…)"), "{line}");
+            }
+        }
+        seat.ui.is_detailed = false;
+        // One after the other is lifted.
+        seat.type_in("m");
+        seat.type_in("m");
+        for _ in 0..3 {
+            seat.press(KeyCode::Esc);
+        }
+        assert_eq!(seat.ui.choice.threshold, 0);
+        assert_eq!(restriction(&seat), "");
+    }
+}
+
+#[test]
+fn a_leak_that_was_just_reaped_is_not_hidden_as_a_quick_one() {
+    let mut seat = Seat::new((80, 24));
+    // Zombies from before the run are in no percentile.
+    for pid in 40_000..40_005 {
+        let zombie = Zombie {
+            ts: at(191_000),
+            pid,
+            ppid: Some(4711),
+            parent_comm: Some("leaker".into()),
+            zombie_ns: 600_000_000_000,
+            flags: vec![Flag::PreExisting],
+            ..fixtures::zombie()
+        };
+        seat.model.zombie(None, &zombie);
+    }
+    seat.fit();
+    assert!(seat.names().contains(&"leaker"), "{}", seat.text());
+    seat.ui.selected = seat
+        .names()
+        .iter()
+        .position(|name| *name == "leaker")
+        .unwrap();
+    seat.press(KeyCode::Enter);
+    let screen = seat.text();
+    assert!(
+        screen.contains("0 reaped, 0 autoreaped, 5 pre-existing reaped"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn a_replay_never_says_that_a_cause_is_not_known_yet() {
+    let mut seat = Seat::new((80, 24));
+    let (id, zombie) = alive(31_000, 5555, "silent", 90_000, 191_900);
+    let mut living = seat.model.living.clone();
+    living.insert(id, zombie);
+    seat.model.live(at(191_900), living);
+    for (run, row, panel) in [
+        (
+            Kind::Live,
+            "not examined yet",
+            "The cause is not known. Press i",
+        ),
+        (
+            Kind::Replay,
+            "not in the recording",
+            "The recording does not say why.",
+        ),
+    ] {
+        seat.ui.run = run;
+        for view in [View::Parents, View::Alive] {
+            seat.ui.choice.view = view;
+            seat.fit();
+            let rows = &seat.table.rows;
+            let is_silent =
+                |row: &super::state::Row| row.parent_process().is_some_and(|(pid, _)| pid == 5555);
+            seat.ui.selected = rows.iter().position(is_silent).unwrap();
+            seat.fit();
+            let screen = seat.text();
+            assert!(screen.contains(row), "{screen}");
+            assert!(screen.contains(panel), "{screen}");
+            assert!(run == Kind::Live || !screen.contains("yet"), "{screen}");
+        }
+    }
+    // What a recording found later is known from the start.
+    let (id, mut zombie) = alive(31_001, 5555, "silent", 90_000, 191_900);
+    zombie.cause = Some(Cause::NeverWaits);
+    zombie.cause_text = Some("it sleeps".into());
+    let mut living = seat.model.living.clone();
+    living.insert(id, zombie);
+    seat.model.live(at(191_900), living);
+    seat.ui.choice.view = View::Parents;
+    seat.fit();
+    assert!(
+        seat.text().contains("never-waits: it sleeps"),
+        "{}",
+        seat.text()
+    );
+}
+
+#[test]
+fn an_old_finding_says_how_old_it_is() {
+    let mut seat = Seat::new((80, 24));
+    assert!(!seat.text().contains("Examined"), "{}", seat.text());
+    let mut examined = |ms: i64| {
+        let zombie = Alive {
+            looked_at: Some(at(ms)),
+            cause: Some(Cause::ReapsLate),
+            cause_text: Some("it falls behind".into()),
+            ..alive(30_120, 3436, "python3", 0, 0).1
+        };
+        seat.model.diagnosed(&zombie);
+        seat.fit();
+        seat.text()
+    };
+    let screen = examined(170_000);
+    assert!(
+        screen.contains("it falls behind. (Examined 21 s ago.)"),
+        "{screen}"
+    );
+    let screen = examined(189_000);
+    assert!(screen.contains("it falls behind."), "{screen}");
+    assert!(!screen.contains("Examined"), "{screen}");
 }
 
 #[test]
@@ -773,7 +1033,7 @@ fn ctrl_c_quits_whatever_is_open() {
 
 #[test]
 fn the_mouse_selects_sorts_and_changes_views() {
-    use super::{state::Column, view::Target};
+    use super::view::Target;
     let mut seat = Seat::new((80, 24));
     let target = |seat: &Seat, x, y| {
         let scene = Scene {
@@ -787,15 +1047,17 @@ fn the_mouse_selects_sorts_and_changes_views() {
             zone: &TimeZone::UTC,
             has_color: false,
         };
-        view::target(&scene, ratatui::layout::Rect::new(0, 0, 80, 24), x, y)
+        view::target(&scene, Rect::new(0, 0, 80, 24), x, y)
     };
     assert_eq!(target(&seat, 2, 3), Some(Target::Tab(View::Parents)));
     assert_eq!(target(&seat, 13, 3), Some(Target::Tab(View::Alive)));
-    assert_eq!(target(&seat, 10, 6), Some(Target::Row(1)));
+    // One line says what is hidden.
+    assert_eq!(target(&seat, 10, 4), None);
+    assert_eq!(target(&seat, 10, 7), Some(Target::Row(1)));
     let screen = seat.text();
-    let heading = screen.lines().nth(4).unwrap();
+    let heading = screen.lines().nth(5).unwrap();
     let x = heading.chars().collect::<String>().find("OLDEST").unwrap() as u16;
-    let found = target(&seat, x, 4);
+    let found = target(&seat, x, 5);
     assert_eq!(found, Some(Target::Heading(Some(Column::Oldest))));
     seat.ui.click_heading(Column::Oldest);
     seat.fit();
@@ -817,7 +1079,7 @@ fn the_terminal_of_the_command_is_drawn_without_what_could_fool_ours() {
     let size = |number| std::num::NonZeroU16::new(number).unwrap();
     let mut command = vt100::Parser::new(size(20), size(80), 0);
     command.process(b"plain \x1b[31mred\x1b[m \xe2\x80\xae\x1b]0;title\x07\r\n\xe6\x97\xa5!");
-    let area = ratatui::layout::Rect::new(0, 0, 80, 24);
+    let area = Rect::new(0, 0, 80, 24);
     let draw = |has_color| {
         let mut buffer = Buffer::empty(area);
         let scene = Scene {

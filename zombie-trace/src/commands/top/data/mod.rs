@@ -4,9 +4,13 @@ mod model;
 mod parent;
 mod process;
 mod rolling;
+mod settled;
+mod time;
 mod timeline;
+mod times;
 
-pub(crate) use model::{Model, nanos};
+pub(crate) use model::Model;
 pub(crate) use parent::{Found, Parent};
 pub(crate) use process::{Lineage, Process};
 pub(crate) use rolling::{Rolling, Sums};
+pub(crate) use time::nanos;

@@ -1,6 +1,7 @@
 //! What is known of a run at a moment: every figure that a screen can show, bounded in memory.
 
 use std::{
+    borrow::Cow,
     collections::{HashSet, VecDeque},
     sync::Arc,
 };
@@ -11,16 +12,18 @@ use jiff::Timestamp;
 use super::{
     parent::{Found, Parent},
     process::Lineage,
-    rolling::{Reap, Rolling},
+    rolling::{Reap, Rolling, Sums},
+    settled::Settled,
+    time::nanos,
     timeline::Timeline,
 };
 use crate::{
-    aggregate::{ParentKey, Quantile, RunFacts, Samples},
+    aggregate::{ContainerSummary, ParentKey, Quantile, RunFacts, Samples, Summary},
     container::Container,
     kernel::Backend,
     lifecycle::TaskId,
     lifecycle::{Pids, Standing},
-    model::{Alive, Comm, Lost, Start, Zombie},
+    model::{Alive, Comm, FilterLine, Lost, Start, Zombie},
 };
 
 /// As many parents and as many commands are kept apart at the most.
@@ -68,6 +71,10 @@ pub(crate) struct Model {
     pub(crate) lists_autoreaped: bool,
     /// The ancestors of parents, as far as they were looked for.
     pub(crate) lineage: Arc<Lineage>,
+    /// The summary of a recorded run, once the moment is its end.
+    pub(crate) settled: Option<Arc<Settled>>,
+    /// What a recording lacks, in words.
+    pub(crate) gap: Option<Arc<str>>,
     /// Counts each change: what has the same number looks the same.
     pub(crate) version: u64,
 }
@@ -76,10 +83,6 @@ impl Default for Model {
     fn default() -> Self {
         Self::at(0)
     }
-}
-
-pub(crate) fn nanos(ts: Timestamp) -> i64 {
-    i64::try_from(ts.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 impl Model {
@@ -110,6 +113,8 @@ impl Model {
             times: Samples::default(),
             lists_autoreaped: false,
             lineage: Arc::default(),
+            settled: None,
+            gap: None,
             version: 0,
         }
     }
@@ -129,6 +134,7 @@ impl Model {
             start: Some(Arc::new(start.clone())),
             version: self.version + 1,
             lists_autoreaped: self.lists_autoreaped,
+            gap: self.gap.take(),
             ..Self::beginning(facts, nanos(start.ts))
         };
     }
@@ -230,6 +236,8 @@ impl Model {
             zombie_ns: self
                 .facts
                 .in_run(zombie.ts, zombie.zombie_ns, &zombie.flags),
+            lasted: zombie.zombie_ns,
+            is_pre_existing: zombie.pre_existing(),
             is_measured: self.facts.is_measured(zombie),
             phases: zombie.phases.as_ref(),
         };
@@ -263,6 +271,8 @@ impl Model {
         let reap = Reap {
             at,
             zombie_ns,
+            lasted: zombie_ns,
+            is_pre_existing: false,
             is_measured: true,
             phases: None,
         };
@@ -296,6 +306,18 @@ impl Model {
         let pids: HashSet<u32> = self.living.values().map(|alive| alive.pid).collect();
         self.found.retain(|pid, _| pids.contains(pid));
         self.count_living();
+        // A recording knows what was found later.
+        for alive in self.living.values() {
+            let Some(found) = Found::of_alive(alive) else {
+                continue;
+            };
+            if let Some(parent) = self.parents.get_mut(&(alive.ppid, alive.parent_comm))
+                && parent.cause().is_none()
+            {
+                parent.found(found.clone());
+            }
+            self.found.entry(alive.pid).or_insert(found);
+        }
     }
 
     fn count_living(&mut self) {
@@ -338,6 +360,55 @@ impl Model {
             parent.found(found.clone());
         }
         self.found.insert(alive.pid, found);
+    }
+
+    /// The run has ended with this summary.
+    pub(crate) fn settle(&mut self, summary: &Summary) {
+        self.version += 1;
+        for row in &summary.by_parent {
+            parent(&mut self.parents, (row.ppid, row.comm)).named(row.cmdline.as_deref());
+        }
+        for row in &summary.by_comm {
+            if let Some(comm) = row.comm {
+                command(&mut self.commands, comm);
+            }
+        }
+        let known = |row: &&ContainerSummary| !row.container.key().is_empty();
+        for row in summary.by_container.iter().filter(known) {
+            container(&mut self.containers, Some(&row.container));
+        }
+        self.settled = Some(Arc::new(summary.into()));
+    }
+
+    /// What everything in scope comes to in the last seconds, or in the whole run.
+    pub(crate) fn sums(&self, seconds: Option<i64>) -> Cow<'_, Sums> {
+        match (seconds, &self.settled) {
+            (Some(seconds), _) => self.all.last(self.now, seconds),
+            (None, None) => Cow::Borrowed(&self.all.total),
+            (None, Some(settled)) => Cow::Owned(Sums {
+                reaped: settled.counts.reaped,
+                autoreaped: settled.counts.autoreaped,
+                ..self.all.total.clone()
+            }),
+        }
+    }
+
+    /// How many zombies live.
+    pub(crate) fn alive(&self) -> u64 {
+        let settled = self.settled.as_ref().and_then(|settled| settled.alive);
+        settled.unwrap_or(self.living.len() as u64)
+    }
+
+    /// The age of the oldest living zombie.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        let settled = self.settled.as_ref().and_then(|settled| settled.oldest);
+        settled.or_else(|| self.living.values().map(|alive| self.age(alive)).max())
+    }
+
+    /// Which zombies a recording lists, if that is not all of them.
+    pub(crate) fn listed(&self) -> Option<&FilterLine> {
+        let filter = self.start.as_ref()?.filter.as_ref();
+        filter.filter(|filter| filter.leaves_out_zombies())
     }
 
     /// Something was lost.
@@ -401,17 +472,38 @@ impl Model {
 
     /// 99 % of the exact zombie times of the run do not exceed it; as in the summary.
     pub(crate) fn p99(&self) -> Option<u64> {
-        self.times.quantile(Quantile::P99)
+        match &self.settled {
+            Some(settled) => settled.times.p99,
+            None => self.times.quantile(Quantile::P99),
+        }
     }
 
     /// The longest exact zombie time of the run.
     pub(crate) fn longest(&self) -> Option<u64> {
-        self.times.max()
+        match &self.settled {
+            Some(settled) => settled.times.max,
+            None => self.times.max(),
+        }
     }
 
     /// How long the run has taken, ns.
     pub(crate) fn elapsed(&self) -> u64 {
         u64::try_from(self.now.saturating_sub(self.begin)).unwrap_or(0)
+    }
+
+    /// How many zombies lived that many seconds ago, at most [`SECONDS`].
+    pub(crate) fn alive_before(&self, seconds: i64) -> u64 {
+        let then = self.now.div_euclid(SECOND) - seconds;
+        let first = self.alive.front();
+        let known = self.alive.iter().take_while(|(second, _)| *second <= then);
+        known.last().or(first).map_or(0, |(_, count)| *count)
+    }
+
+    /// How many of the living zombies became one during the run.
+    pub(crate) fn alive_of_run(&self) -> u64 {
+        let elapsed = self.elapsed();
+        let living = self.living.values();
+        living.filter(|alive| self.age(alive) <= elapsed).count() as u64
     }
 
     /// Living zombies in each of the last seconds, the present one last.

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::rolling::Rolling;
+use super::{rolling::Rolling, time::nanos};
 use crate::{
     container::Container,
     model::{Alive, Cause, LanguageRuntime, Zombie},
@@ -20,6 +20,8 @@ pub(crate) struct Found {
     pub(crate) text: Option<Arc<str>>,
     pub(crate) advice: Option<Arc<str>>,
     pub(crate) runtime: Option<LanguageRuntime>,
+    /// When the parent was looked at, ns since the epoch.
+    pub(crate) looked_at: Option<i64>,
 }
 
 impl Found {
@@ -30,6 +32,7 @@ impl Found {
             text: alive.cause_text.clone(),
             advice: alive.advice.clone(),
             runtime: alive.runtime,
+            looked_at: alive.looked_at.map(nanos),
         })
     }
 
@@ -40,6 +43,7 @@ impl Found {
             text: zombie.cause_text.clone(),
             advice: None,
             runtime: None,
+            looked_at: zombie.looked_at.map(nanos),
         })
     }
 }
@@ -178,6 +182,7 @@ mod tests {
             text: None,
             advice: advice.map(Into::into),
             runtime: None,
+            looked_at: None,
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::{borrow::Cow, cmp::Ordering, collections::VecDeque};
 
-use crate::{aggregate::SparseHistogram, model::Phases};
+use super::times::Times;
+use crate::model::Phases;
 
 /// Seconds that are kept, the present one included.
 pub(crate) const KEPT: i64 = 60;
@@ -16,35 +17,50 @@ pub(crate) struct Reap<'a> {
     pub(crate) at: i64,
     /// How long it was a zombie inside the run, ns.
     pub(crate) zombie_ns: u64,
+    /// How long it was a zombie, also before the run, ns.
+    pub(crate) lasted: u64,
+    /// It was a zombie before the run.
+    pub(crate) is_pre_existing: bool,
     /// Its time belongs into percentiles.
     pub(crate) is_measured: bool,
     pub(crate) phases: Option<&'a Phases>,
 }
 
 /// What a stretch of time comes to.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Sums {
-    /// Zombies that were reaped.
+    /// Zombies of the run that were reaped.
     pub(crate) reaped: u64,
+    /// Pre-existing zombies that were reaped.
+    pub(crate) pre_existing: u64,
     /// Processes that the kernel released at once.
     pub(crate) autoreaped: u64,
     /// Zombie time of those that are gone, ns.
     pub(crate) zombie_ns: u64,
     /// The longest of the measured times, ns.
     pub(crate) max: u64,
+    /// The longest time of all, measured or not, ns.
+    pub(crate) longest: u64,
     /// How the zombie time is split, in the order of `Phase::ALL`, ns.
     pub(crate) phases: [u64; 5],
     /// The measured times.
-    pub(crate) times: SparseHistogram<4>,
+    pub(crate) times: Times,
+    /// The median and the 99th percentile, if a summary gives them.
+    pub(crate) given: Option<(Option<u64>, Option<u64>)>,
 }
 
 impl Sums {
     /// Takes in other sums.
     pub(crate) fn add(&mut self, other: &Self) {
-        self.reaped += other.reaped;
-        self.autoreaped += other.autoreaped;
+        self.reaped = self.reaped.saturating_add(other.reaped);
+        self.pre_existing = self.pre_existing.saturating_add(other.pre_existing);
+        self.autoreaped = self.autoreaped.saturating_add(other.autoreaped);
         self.zombie_ns = self.zombie_ns.saturating_add(other.zombie_ns);
         self.max = self.max.max(other.max);
+        self.longest = self.longest.max(other.longest);
+        // Nobody can put two percentiles together.
+        self.given = None;
         for (sum, more) in self.phases.iter_mut().zip(other.phases) {
             *sum = sum.saturating_add(more);
         }
@@ -54,6 +70,7 @@ impl Sums {
     /// Takes out other sums, which were taken in before. Nobody knows the longest time of the rest.
     fn subtract(&mut self, other: &Self) {
         self.reaped = self.reaped.saturating_sub(other.reaped);
+        self.pre_existing = self.pre_existing.saturating_sub(other.pre_existing);
         self.autoreaped = self.autoreaped.saturating_sub(other.autoreaped);
         self.zombie_ns = self.zombie_ns.saturating_sub(other.zombie_ns);
         for (sum, less) in self.phases.iter_mut().zip(other.phases) {
@@ -64,7 +81,11 @@ impl Sums {
 
     /// Takes in a zombie that is gone, without its time.
     fn count(&mut self, reap: &Reap<'_>) {
-        self.reaped += 1;
+        match reap.is_pre_existing {
+            true => self.pre_existing += 1,
+            false => self.reaped += 1,
+        }
+        self.longest = self.longest.max(reap.lasted);
         if reap.is_measured {
             self.max = self.max.max(reap.zombie_ns);
             self.times.record(reap.zombie_ns);
@@ -78,13 +99,35 @@ impl Sums {
 
     /// About how much memory it takes, with its share of what holds it.
     fn bytes(&self) -> usize {
-        size_of::<Self>() + 2 * size_of::<usize>() + 8 * self.times.buckets().count().max(4)
+        size_of::<Self>() + 2 * size_of::<usize>() + self.times.bytes()
+    }
+
+    /// The median of the measured times.
+    pub(crate) fn p50(&self) -> Option<u64> {
+        self.given
+            .map_or_else(|| self.permille(500), |(p50, _)| p50)
+    }
+
+    /// The measured time that 99 % of them do not exceed.
+    pub(crate) fn p99(&self) -> Option<u64> {
+        self.given
+            .map_or_else(|| self.permille(990), |(_, p99)| p99)
     }
 
     /// A percentile of the measured times, never above the longest.
-    pub(crate) fn permille(&self, permille: u64) -> Option<u64> {
+    fn permille(&self, permille: u64) -> Option<u64> {
         let time = self.times.permille(permille)?;
         Some(time.min(self.max))
+    }
+
+    /// The longest of the measured times.
+    pub(crate) fn longest_measured(&self) -> Option<u64> {
+        (self.max > 0 || self.times.count() > 0).then_some(self.max)
+    }
+
+    /// Something happened.
+    pub(crate) fn is_some(&self) -> bool {
+        self.reaped > 0 || self.pre_existing > 0 || self.autoreaped > 0
     }
 }
 
@@ -162,12 +205,13 @@ impl Rolling {
         {
             if let Some((_, sums)) = self.slots.pop_front() {
                 self.kept.subtract(&sums);
-                had_longest |= sums.max == self.kept.max;
+                had_longest |= sums.longest == self.kept.longest || sums.max == self.kept.max;
             }
         }
         if had_longest {
-            let longest = self.slots.iter().map(|(_, sums)| sums.max).max();
-            self.kept.max = longest.unwrap_or(0);
+            let left = || self.slots.iter().map(|(_, sums)| sums);
+            self.kept.max = left().map(|sums| sums.max).max().unwrap_or(0);
+            self.kept.longest = left().map(|sums| sums.longest).max().unwrap_or(0);
         }
     }
 
@@ -217,6 +261,8 @@ mod tests {
         Reap {
             at,
             zombie_ns,
+            lasted: zombie_ns,
+            is_pre_existing: false,
             is_measured: true,
             phases: None,
         }

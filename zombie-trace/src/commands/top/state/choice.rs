@@ -14,6 +14,9 @@ use crate::{
 /// Zombies that were reaped sooner can be left out: ns.
 const THRESHOLDS: [u64; 5] = [0, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
+/// What is left out at first.
+pub(crate) const DEFAULT_THRESHOLD: u64 = THRESHOLDS[1];
+
 /// Everything that decides which rows there are, and in which order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
@@ -65,7 +68,7 @@ impl Default for Choice {
             window: Window::default(),
             grouping: Grouping::default(),
             as_tree: false,
-            threshold: THRESHOLDS[1],
+            threshold: DEFAULT_THRESHOLD,
             filter: Expression::default(),
             listed: Filter::default(),
             container: None,

@@ -92,7 +92,7 @@ impl Column {
             (Self::Rate, _) => "REAP/S",
             (Self::P50, _) => "P50",
             (Self::P99, _) => "P99",
-            (Self::ZombieTime, _) => "ZOMBIE·s",
+            (Self::ZombieTime, _) => "AVG ALIVE",
             (Self::Where, _) => "WHERE",
             (Self::Why, _) => "WHY",
             (Self::Age, _) => "AGE",
@@ -115,7 +115,7 @@ impl Column {
             Self::Name => 14,
             Self::Alive => 6,
             Self::Oldest | Self::P50 | Self::P99 | Self::Age | Self::Zombie => 7,
-            Self::ZombieTime => 9,
+            Self::ZombieTime => 10,
             Self::Where => 10,
             Self::Why => 40,
             Self::Status => 12,
@@ -289,7 +289,7 @@ mod tests {
                 "OLDEST",
                 "REAP/S",
                 "P99",
-                "ZOMBIE·s",
+                "AVG ALIVE",
                 "WHERE",
                 "WHY"
             ]

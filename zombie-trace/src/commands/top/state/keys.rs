@@ -120,7 +120,7 @@ const fn bind(
 }
 
 /// Every key.
-pub(crate) const SECTIONS: [Section; 4] = [
+pub(crate) const SECTIONS: [Section; 5] = [
     Section {
         title: "Moving",
         bindings: &[
@@ -352,7 +352,28 @@ pub(crate) const SECTIONS: [Section; 4] = [
             ),
         ],
     },
+    Section {
+        title: "Columns",
+        bindings: &[
+            bind("!", "ALIVE is growing, or OLDEST is high", Always, &[]),
+            bind(
+                "AVG ALIVE",
+                "average number of zombies in the window",
+                Always,
+                &[],
+            ),
+            bind("WHERE", "what the zombies' time was spent on:", Always, &[]),
+            bind("  █ ▒", "parent not waiting; no CPU", Always, &[]),
+            bind("  ▓ ◆ ░", "notified late; tracer; the wait", Always, &[]),
+        ],
+    },
 ];
+
+/// How many lines the help screen has: titles, keys, and a blank line between two sections.
+pub(crate) fn help_lines(run: Kind) -> usize {
+    let bindings = SECTIONS.iter().flat_map(|section| section.bindings);
+    bindings.filter(|binding| is_now(binding, run)).count() + 2 * SECTIONS.len() - 1
+}
 
 /// What a key does; `None` if it does nothing.
 pub(crate) fn action(event: KeyEvent, run: Kind) -> Option<Action> {

@@ -10,7 +10,7 @@ mod tree;
 mod ui;
 mod view;
 
-pub(crate) use choice::Choice;
+pub(crate) use choice::{Choice, DEFAULT_THRESHOLD};
 pub(crate) use column::{Column, fitting};
 pub(crate) use keys::{Action, Kind, SECTIONS, is_now};
 pub(crate) use question::{Question, SIGNALS};

@@ -33,13 +33,15 @@ pub(crate) struct Figures {
     pub(crate) alive: u64,
     pub(crate) oldest: Option<u64>,
     pub(crate) reaped: u64,
+    /// Zombies from before the run that were reaped.
+    pub(crate) pre_existing: u64,
     pub(crate) autoreaped: u64,
     /// Reaped zombies per second.
     pub(crate) rate: f64,
     pub(crate) p50: Option<u64>,
     pub(crate) p99: Option<u64>,
     pub(crate) max: Option<u64>,
-    /// Zombie-seconds per second.
+    /// Zombie-seconds per second, which is the average number of living zombies.
     pub(crate) zombie_time: f64,
     /// How the zombie time is split, in the order of `Phase::ALL`, ns.
     pub(crate) phases: [u64; 5],
@@ -127,11 +129,20 @@ impl Row {
     pub(crate) fn why(&self) -> String {
         match &self.found {
             Some(found) => why(found, what_it_does),
-            // What its living zombies wait for nobody has looked at.
-            None if self.figures().is_some_and(|figures| figures.alive > 0) => "?".to_owned(),
+            None if self.lacks_cause() => String::new(),
             None if self.content == Content::Ancestor => String::new(),
             None => self.mostly(),
         }
+    }
+
+    /// It has living zombies, and nobody knows why.
+    pub(crate) fn lacks_cause(&self) -> bool {
+        let has_living = match &self.content {
+            Content::Group(figures) => figures.alive > 0,
+            Content::Living(..) => true,
+            Content::Reaped(_) | Content::Ancestor => false,
+        };
+        has_living && self.found.is_none()
     }
 
     /// The same, with the parent's name; empty if no cause was found.

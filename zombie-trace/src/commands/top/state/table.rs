@@ -11,7 +11,7 @@ use super::{
     view::{Grouping, View},
 };
 use crate::{
-    aggregate::ParentKey,
+    aggregate::{GroupSummary, ParentKey},
     commands::top::data::{Found, Model, Parent, Rolling, Sums, nanos},
     container::Container,
     filter::Subject,
@@ -28,6 +28,8 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
     /// Rows that a filter, a container or the threshold leaves out.
     pub(crate) hidden: usize,
+    /// Rows that the threshold leaves out, which are among the hidden ones.
+    pub(crate) quick: usize,
 }
 
 /// Living zombies, as much of them as a row adds up.
@@ -45,7 +47,7 @@ impl Living {
         let within = model.age_within(alive, window);
         self.count += 1;
         self.oldest = self.oldest.max(Some(model.age(alive)));
-        self.zombie_ns += within;
+        self.zombie_ns = self.zombie_ns.saturating_add(within);
         // What a zombie waits for now.
         let phase = match model.found(alive).map(|found| found.cause) {
             Some(Cause::HeldByTracer) => Phase::Tracer,
@@ -56,15 +58,15 @@ impl Living {
             .iter()
             .position(|other| *other == phase)
             .unwrap_or(0);
-        self.phases[at] += within;
+        self.phases[at] = self.phases[at].saturating_add(within);
     }
 
     fn merge(&mut self, other: &Self) {
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.oldest = self.oldest.max(other.oldest);
-        self.zombie_ns += other.zombie_ns;
+        self.zombie_ns = self.zombie_ns.saturating_add(other.zombie_ns);
         for (sum, more) in self.phases.iter_mut().zip(other.phases) {
-            *sum += more;
+            *sum = sum.saturating_add(more);
         }
     }
 }
@@ -103,8 +105,9 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
                 true => table.rows.push(row),
                 false => table.hidden += 1,
             }
+            table.quick += usize::from(is_quick);
         };
-    let mut quick = 0;
+    let (mut quick, mut unlisted) = (0, 0);
     match choice.view {
         View::Parents => quick = parents(model, choice, &mut add),
         View::Commands => commands(model, choice, &mut add),
@@ -134,8 +137,10 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
                     found,
                     content: Content::Living(Box::new(alive.clone()), age),
                 };
-                let is_left_out = !choice.listed.passes_alive(alive);
-                add(row, alive.container.as_ref(), subject, is_left_out);
+                match choice.listed.passes_alive(alive) {
+                    true => add(row, alive.container.as_ref(), subject, false),
+                    false => unlisted += 1,
+                }
             }
         }
         View::Reaps => {
@@ -157,8 +162,11 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
                     content: Content::Reaped(Arc::clone(zombie)),
                 };
                 // Autoreaped processes were never zombies: no threshold is about them.
-                let is_quick = zombie.zombie_ns < choice.threshold && !zombie.autoreaped()
-                    || !choice.listed.passes(zombie);
+                let is_quick = zombie.zombie_ns < choice.threshold && !zombie.autoreaped();
+                if !choice.listed.passes(zombie) {
+                    unlisted += 1;
+                    continue;
+                }
                 let subject = Subject {
                     parent_cmdline: cmdline(model, (zombie.ppid, zombie.parent_comm)),
                     ..Subject::from(&**zombie)
@@ -168,7 +176,8 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
         }
         View::Timeline => {}
     }
-    table.hidden += quick;
+    table.hidden += quick + unlisted;
+    table.quick += quick;
     let sort = choice.sort();
     table.rows.sort_by(|one, other| {
         let order = one.compare(other, sort.column);
@@ -201,11 +210,37 @@ fn window_ns(choice: &Choice) -> u64 {
         .map_or(u64::MAX, |seconds| seconds as u64 * 1_000_000_000)
 }
 
-fn sums<'a>(model: &Model, choice: &Choice, rolling: &'a Rolling) -> Cow<'a, Sums> {
-    match choice.window.seconds() {
-        Some(seconds) => rolling.last(model.now, seconds),
-        None => Cow::Borrowed(&rolling.total),
+/// What a row adds up to in the window. At the end of a recorded run, its summary counts what no line lists.
+fn sums<'a>(
+    model: &Model,
+    choice: &Choice,
+    rolling: &'a Rolling,
+    living: Living,
+    summed: Option<&GroupSummary>,
+) -> (Cow<'a, Sums>, Living) {
+    if let Some(seconds) = choice.window.seconds() {
+        return (rolling.last(model.now, seconds), living);
     }
+    let total = &rolling.total;
+    let Some(group) = summed else {
+        return (Cow::Borrowed(total), living);
+    };
+    let sums = Sums {
+        reaped: group.reaped,
+        autoreaped: group.autoreaped,
+        zombie_ns: group.zombie_time_ns.saturating_sub(living.zombie_ns),
+        max: group.max_ns.unwrap_or(0),
+        longest: total.longest.max(group.max_ns.unwrap_or(0)),
+        phases: group.phases.map_or(total.phases, |phases| phases.times()),
+        given: Some((group.p50_ns, group.p99_ns)),
+        ..total.clone()
+    };
+    let living = Living {
+        count: group.alive,
+        oldest: group.oldest_ns.or(living.oldest),
+        ..living
+    };
+    (Cow::Owned(sums), living)
 }
 
 /// Over how many seconds a rate is taken.
@@ -229,11 +264,12 @@ fn figures(model: &Model, choice: &Choice, sums: &Sums, living: &Living) -> Figu
         alive: living.count,
         oldest: living.oldest,
         reaped: sums.reaped,
+        pre_existing: sums.pre_existing,
         autoreaped: sums.autoreaped,
-        rate: sums.reaped as f64 / seconds,
-        p50: sums.permille(500),
-        p99: sums.permille(990),
-        max: (sums.times.count() > 0).then_some(sums.max),
+        rate: sums.reaped.saturating_add(sums.pre_existing) as f64 / seconds,
+        p50: sums.p50(),
+        p99: sums.p99(),
+        max: sums.longest_measured(),
         zombie_time: zombie_ns as f64 / 1e9 / seconds,
         phases,
         is_growing: false,
@@ -243,11 +279,12 @@ fn figures(model: &Model, choice: &Choice, sums: &Sums, living: &Living) -> Figu
 
 /// Nothing happened to it in the window, or nothing but quick reaps.
 fn is_quick(choice: &Choice, sums: &Sums, living: &Living) -> bool {
-    living.count == 0 && sums.max < choice.threshold
+    living.count == 0 && sums.longest < choice.threshold
 }
 
-fn is_silent(figures: &Figures) -> bool {
-    figures.alive == 0 && figures.reaped == 0 && figures.autoreaped == 0
+/// The longest zombie time of those that were reaped, exact or not.
+fn longest(sums: &Sums) -> Option<u64> {
+    (sums.reaped > 0 || sums.pre_existing > 0).then_some(sums.longest)
 }
 
 /// A row of the parents view in the making.
@@ -270,10 +307,12 @@ fn parents(model: &Model, choice: &Choice, add: Add<'_>) -> usize {
     }
     let mut quick = 0;
     let mut groups: HashMap<Key, Group<'_>> = HashMap::new();
+    let settled = model.settled.as_deref();
     for (key, parent) in &model.parents {
         let living = living.get(key).copied().unwrap_or_default();
-        let sums = sums(model, choice, &parent.rolling);
-        if living.count == 0 && sums.reaped == 0 && sums.autoreaped == 0 {
+        let summed = settled.and_then(|settled| settled.parents.get(key));
+        let (sums, living) = sums(model, choice, &parent.rolling, living, summed);
+        if living.count == 0 && !sums.is_some() {
             continue;
         }
         // Most of thousands of parents reap at once: they get no row.
@@ -352,7 +391,7 @@ fn parents(model: &Model, choice: &Choice, add: Add<'_>) -> usize {
             ppid: parent_key.0,
             parent: parent_key.1.as_ref().map(|comm| comm.to_str()),
             parent_cmdline: parent.cmdline(),
-            zombie_ns: figures.oldest.max(figures.max),
+            zombie_ns: figures.oldest.max(longest(&group.sums)),
             cause: parent.cause().map(|found| found.cause),
             container: parent.container.as_ref().map(Container::name),
             cgroup: parent.cgroup.as_deref(),
@@ -391,18 +430,20 @@ fn commands(model: &Model, choice: &Choice, add: Add<'_>) {
         .keys()
         .filter(|comm| !model.commands.contains_key(*comm));
     let new = new.map(|comm| (*comm, &nothing));
+    let settled = model.settled.as_deref();
     for (comm, rolling) in known.chain(new) {
         let (living, oldest) = living.get(&comm).copied().unwrap_or_default();
         let found = oldest.found();
-        let sums = sums(model, choice, rolling);
+        let summed = settled.and_then(|settled| settled.commands.get(&comm));
+        let (sums, living) = sums(model, choice, rolling, living, summed);
         let figures = figures(model, choice, &sums, &living);
-        if is_silent(&figures) {
+        if living.count == 0 && !sums.is_some() {
             continue;
         }
         let is_quick = is_quick(choice, &sums, &living);
         let subject = Subject {
             comm: Some(comm.to_str()),
-            zombie_ns: figures.oldest.max(figures.max),
+            zombie_ns: figures.oldest.max(longest(&sums)),
             cause: found.map(|found| found.cause),
             ..Subject::default()
         };
@@ -439,19 +480,21 @@ fn containers(model: &Model, choice: &Choice, add: Add<'_>) {
         .iter()
         .filter(|(key, _)| !model.containers.contains_key(*key));
     let new = new.map(|(key, (_, container, _))| (key, *container, &nothing));
+    let settled = model.settled.as_deref();
     for (key, container, rolling) in known.chain(new) {
         let alive = living.get(key);
         let found = alive.and_then(|(_, _, oldest)| oldest.found());
         let living = alive.map(|(living, ..)| *living).unwrap_or_default();
-        let sums = sums(model, choice, rolling);
+        let summed = settled.and_then(|settled| settled.containers.get(key));
+        let (sums, living) = sums(model, choice, rolling, living, summed);
         let figures = figures(model, choice, &sums, &living);
-        if is_silent(&figures) {
+        if living.count == 0 && !sums.is_some() {
             continue;
         }
         let is_quick = is_quick(choice, &sums, &living);
         let subject = Subject {
             container: Some(container.name()),
-            zombie_ns: figures.oldest.max(figures.max),
+            zombie_ns: figures.oldest.max(longest(&sums)),
             cause: found.map(|found| found.cause),
             ..Subject::default()
         };

@@ -159,12 +159,13 @@ impl Ui {
                 let answer = question.key(event.code);
                 return self.answered(answer);
             }
-            Mode::Help(first) => {
+            Mode::Help(_) => {
+                let page = self.page as isize;
                 match event.code {
-                    KeyCode::Down | KeyCode::Char('j') => *first += 1,
-                    KeyCode::Up | KeyCode::Char('k') => *first = first.saturating_sub(1),
-                    KeyCode::PageDown => *first += self.page,
-                    KeyCode::PageUp => *first = first.saturating_sub(self.page),
+                    KeyCode::Down | KeyCode::Char('j') => self.scroll_help(1),
+                    KeyCode::Up | KeyCode::Char('k') => self.scroll_help(-1),
+                    KeyCode::PageDown => self.scroll_help(page),
+                    KeyCode::PageUp => self.scroll_help(-page),
                     _ => self.mode = Mode::Table,
                 }
                 return None;
@@ -172,6 +173,23 @@ impl Ui {
             Mode::Table => {}
         }
         self.act(keys::action(event, self.run)?, table)
+    }
+
+    fn scroll_help(&mut self, by: isize) {
+        if let Mode::Help(first) = &mut self.mode {
+            let last = keys::help_lines(self.run).saturating_sub(self.page);
+            *first = first.saturating_add_signed(by).min(last);
+        }
+    }
+
+    /// The wheel was turned: a step up or down, in the help screen or in the table.
+    pub(crate) fn wheel(&mut self, action: Action, table: &Table) {
+        match (&self.mode, action) {
+            (Mode::Help(_), Action::Up) => self.scroll_help(-1),
+            (Mode::Help(_), _) => self.scroll_help(1),
+            (Mode::Table, _) => drop(self.act(action, table)),
+            _ => {}
+        }
     }
 
     fn answered(&mut self, answer: Answer) -> Option<Effect> {

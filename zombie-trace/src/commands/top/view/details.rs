@@ -1,15 +1,25 @@
 //! What is known about the selected row.
 
 use super::{
+    brief::brief,
     canvas::{Canvas, Look, bar},
     scene::Scene,
     table::PHASES,
 };
 use crate::{
-    commands::top::state::{Content, Figures, Row, phase},
+    commands::top::{
+        data::Found,
+        state::{Content, Figures, Kind, Row, phase},
+    },
     model::{Alive, Phase},
     text::{human, printable, status, visible},
 };
+
+const SECOND: u64 = 1_000_000_000;
+/// The age of a finding is shown from here on.
+const STALE: u64 = 5 * SECOND;
+/// Zombies of this age have been examined, or can't be.
+const EXAMINED: u64 = 3 * SECOND;
 
 /// Draws the finding and the advice, below a line that names the row.
 pub(super) fn panel(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
@@ -23,7 +33,7 @@ pub(super) fn panel(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     // What helps is cut last, but a line is left for the finding.
     let for_fix = fix.as_ref().map_or(0, |fix| canvas.lines_of(1, fix));
     let for_finding = room.saturating_sub(for_fix).max(1);
-    let used = canvas.paragraph(1, 1, &finding(row), for_finding, Look::Plain);
+    let used = canvas.paragraph(1, 1, &finding(row, scene), for_finding, Look::Plain);
     if let Some(fix) = fix {
         canvas.paragraph(1 + used, 1, &fix, room - used, Look::Heading);
     }
@@ -57,18 +67,22 @@ fn place(scene: &Scene<'_>, row: &Row) -> String {
 }
 
 /// What was found, as a sentence.
-fn finding(row: &Row) -> String {
-    if row.found.is_some() {
-        return match &row.content {
+fn finding(row: &Row, scene: &Scene<'_>) -> String {
+    if let Some(found) = &row.found {
+        let why = match &row.content {
             // Its title has named the parent.
-            Content::Group(_) if row.pid.is_some() => format!("{}.", row.why()),
-            _ => format!("{}.", row.whole_why()),
+            Content::Group(_) if row.pid.is_some() => row.why(),
+            _ => row.whole_why(),
+        };
+        return match age(found, scene.model.now) {
+            Some(age) => format!("{why}. (Examined {} ago.)", brief(age)),
+            None => format!("{why}."),
         };
     }
+    if row.lacks_cause() {
+        return no_cause(row, scene.ui.run).to_owned();
+    }
     match &row.content {
-        Content::Group(figures) if figures.alive > 0 => {
-            "The cause is not known yet: zombies are looked at when they are 1 s old.".to_owned()
-        }
         Content::Group(figures) => match (figures.p99, total(figures)) {
             (Some(p99), Some(longest)) => format!(
                 "It reaps its zombies: p99 {}. Most of their time: {}.",
@@ -76,12 +90,13 @@ fn finding(row: &Row) -> String {
                 phase(longest)
             ),
             (Some(p99), None) => format!("It reaps its zombies: p99 {}.", human(p99)),
+            (None, _) if figures.reaped > 0 || figures.pre_existing > 0 => {
+                "Its zombies were reaped; their exact times are not known.".to_owned()
+            }
             (None, _) => "None of its children was a zombie.".to_owned(),
         },
         Content::Ancestor => "Parents of zombies are among its descendants.".to_owned(),
-        Content::Living(..) => {
-            "The cause is not known yet: zombies are looked at when they are 1 s old.".to_owned()
-        }
+        Content::Living(..) => String::new(),
         Content::Reaped(zombie) => {
             let text = format!("It was a zombie for {}", human(zombie.zombie_ns));
             match zombie.phases {
@@ -89,6 +104,28 @@ fn finding(row: &Row) -> String {
                 None => format!("{text}."),
             }
         }
+    }
+}
+
+/// How long ago somebody looked, if things may have changed since, in whole seconds.
+fn age(found: &Found, now: i64) -> Option<u64> {
+    let age = u64::try_from(now.saturating_sub(found.looked_at?)).unwrap_or(0);
+    (age >= STALE).then_some(age / SECOND * SECOND)
+}
+
+/// Why nothing is known about living zombies, as a sentence.
+fn no_cause(row: &Row, run: Kind) -> &'static str {
+    let oldest = match &row.content {
+        Content::Group(figures) => figures.oldest,
+        Content::Living(_, age) => Some(*age),
+        Content::Reaped(_) | Content::Ancestor => None,
+    };
+    match run {
+        Kind::Replay => "The recording does not say why.",
+        _ if oldest.is_some_and(|oldest| oldest >= EXAMINED) => {
+            "The cause is not known. Press i to inspect the process."
+        }
+        _ => "The cause is not known yet: zombies are examined once they are 1 s old.",
     }
 }
 
@@ -111,7 +148,7 @@ pub(super) fn full(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     };
     canvas.rule(0, &title(row), &place(scene, row));
     let mut y = 1;
-    y += canvas.paragraph(y, 1, &finding(row), 4, Look::Plain);
+    y += canvas.paragraph(y, 1, &finding(row, scene), 4, Look::Plain);
     if let Some(fix) = fix(row) {
         y += canvas.paragraph(y, 1, &fix, 4, Look::Heading);
     }
@@ -140,7 +177,7 @@ pub(super) fn full(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
                 ),
                 (
                     "zombie",
-                    format!("{} ±{}", human(zombie.zombie_ns), human(zombie.error_ns)),
+                    format!("{} ±{}", human(zombie.zombie_ns), brief(zombie.error_ns)),
                 ),
                 ("how", zombie.how.as_str().to_owned()),
                 (
@@ -205,20 +242,24 @@ fn living(
 
 fn group(canvas: &mut Canvas<'_>, scene: &Scene<'_>, row: &Row, figures: &Figures, y: usize) {
     let time = |time: Option<u64>| time.map_or_else(|| "-".to_owned(), human);
-    let counts = format!(
-        "{} living, the oldest {}; {} reaped, {} autoreaped in the window",
-        figures.alive,
-        time(figures.oldest),
-        figures.reaped,
-        figures.autoreaped
+    let alive = match figures.oldest {
+        Some(oldest) => format!("{}, the oldest {}", figures.alive, human(oldest)),
+        None => figures.alive.to_string(),
+    };
+    let mut gone = format!(
+        "{} reaped, {} autoreaped",
+        figures.reaped, figures.autoreaped
     );
+    if figures.pre_existing > 0 {
+        gone += &format!(", {} pre-existing reaped", figures.pre_existing);
+    }
     let times = format!(
         "p50 {}, p99 {}, max {}",
         time(figures.p50),
         time(figures.p99),
         time(figures.max)
     );
-    let mut facts = vec![("zombies", counts), ("times", times)];
+    let mut facts = vec![("alive", alive), ("window", gone), ("times", times)];
     if let Some(cmdline) = scene
         .model
         .parents

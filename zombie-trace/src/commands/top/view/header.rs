@@ -1,8 +1,7 @@
 //! The lines at the top: how bad it is now, and whether it grows.
 
-use std::borrow::Cow;
-
 use super::{
+    brief::brief,
     canvas::{Canvas, Look, sparkline},
     scene::{Progress, Scene},
 };
@@ -19,6 +18,9 @@ use crate::{
 const TREND: usize = 10;
 /// How many seconds the small charts show at the most.
 const CHART: usize = 60;
+
+/// The whole names of all views need that.
+const WIDE: usize = 68;
 
 type Part = (String, Look);
 
@@ -60,24 +62,40 @@ fn run(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
         widths.sum::<usize>().saturating_sub(2)
     };
     let mut x = canvas.width().saturating_sub(width(&right));
-    let mut left = "zombie-trace".to_owned();
-    if let Some(start) = &model.start {
-        let host = start.host.as_deref().map(visible);
-        let backend = format!("{} ±{}", visible(&start.backend), human(model.error_ns()));
-        let scope = start.scope.as_ref().map(scope);
-        let facts = [
-            host,
-            Some(backend),
-            scope.map(|scope| format!("scope: {scope}")),
-        ];
-        left += "  ";
-        left += &facts.into_iter().flatten().collect::<Vec<_>>().join(" · ");
-    }
-    canvas.put_within(0, 0, &left, x.saturating_sub(2), Look::Plain);
-    canvas.put_within(0, 0, "zombie-trace", x.saturating_sub(2), Look::Heading);
+    let room = x.saturating_sub(2);
+    canvas.put_within(0, 0, &about(model, room), room, Look::Plain);
+    canvas.put_within(0, 0, "zombie-trace", room, Look::Heading);
     for (text, look) in right {
         x = canvas.put(x, 0, &text, look) + 2;
     }
+}
+
+/// The host, the backend and the scope. What does not fit is left out: half a number would be a wrong one.
+fn about(model: &Model, room: usize) -> String {
+    const NAME: &str = "zombie-trace";
+    let Some(start) = &model.start else {
+        return NAME.to_owned();
+    };
+    let host = start.host.as_deref().map(visible);
+    let backend = format!("{} ±{}", visible(&start.backend), brief(model.error_ns()));
+    let scope = start.scope.as_ref();
+    let scope = scope.map(|line| format!("scope: {}", self::scope(line)));
+    let text = |facts: &[&Option<String>]| {
+        let facts: Vec<_> = facts.iter().filter_map(|fact| fact.as_deref()).collect();
+        format!("{NAME}  {}", facts.join(" · "))
+    };
+    let backend = Some(backend);
+    let forms = [
+        text(&[&host, &backend, &scope]),
+        text(&[&host, &scope]),
+        text(&[&scope]),
+    ];
+    let last = forms[2].clone();
+    let mut forms = forms.into_iter();
+    // A long scope is cut.
+    forms
+        .find(|text| crate::text::escape::width(text) <= room)
+        .unwrap_or(last)
 }
 
 fn progress(scene: &Scene<'_>) -> Part {
@@ -135,21 +153,26 @@ fn scope(scope: &ScopeLine) -> String {
 
 fn figures(scene: &Scene<'_>) -> Vec<Part> {
     let (model, choice) = (scene.model, &scene.ui.choice);
-    let sums = match choice.window.seconds() {
-        Some(seconds) => model.all.last(model.now, seconds),
-        None => Cow::Borrowed(&model.all.total),
-    };
+    let sums = model.sums(choice.window.seconds());
     let seconds = seconds(model, choice);
-    let alive = model.living.len() as u64;
-    let then = model.alive_seconds(seconds as usize + 1)[0];
-    let ended = (sums.reaped + sums.autoreaped + alive).saturating_sub(then);
-    let oldest = model.living.values().map(|alive| model.age(alive)).max();
-    let (p99, max) = match choice.window.seconds() {
-        Some(_) => (
-            sums.permille(990),
-            (sums.times.count() > 0).then_some(sums.max),
-        ),
-        // As the summary has them.
+    let alive = model.alive();
+    let reaped = sums.reaped.saturating_add(sums.pre_existing);
+    let gone = reaped.saturating_add(sums.autoreaped);
+    let ended = match (choice.window.seconds(), &model.settled) {
+        (Some(_), _) => gone
+            .saturating_add(alive)
+            .saturating_sub(model.alive_before(seconds as i64)),
+        (None, Some(settled)) => settled.counts.exits,
+        (None, None) => gone
+            .saturating_sub(sums.pre_existing)
+            .saturating_add(model.alive_of_run()),
+    };
+    let oldest = model.oldest();
+    let window = choice.window.seconds();
+    let (p99, max) = match window.filter(|window| model.elapsed() >= *window as u64 * 1_000_000_000)
+    {
+        Some(_) => (sums.p99(), sums.longest_measured()),
+        // It is about the whole run: as the summary has them.
         None => (model.p99(), model.longest()),
     };
     let time = |name: &str, time: Option<u64>| {
@@ -166,7 +189,7 @@ fn figures(scene: &Scene<'_>) -> Vec<Part> {
             Look::Plain,
         ),
         (
-            format!("reaped {}/s", rate(sums.reaped as f64 / seconds)),
+            format!("reaped {}/s", rate(reaped as f64 / seconds)),
             Look::Plain,
         ),
         (format!("ALIVE {alive}{}", trend(model)), look),
@@ -213,7 +236,7 @@ fn charts(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
         x = canvas.put(x, 2, &format!("alive {alive}"), Look::Plain) + 2;
         let p99 = model.all.seconds(model.now, seconds as i64);
         // From 1 µs on, a step for each power of two.
-        let p99 = p99.map(|sums| sums.and_then(|sums| sums.permille(990)));
+        let p99 = p99.map(|sums| sums.and_then(|sums| sums.p99()));
         let p99: Vec<_> = p99
             .map(|time| u64::from(time.map_or(0, |time| (time / 1000 + 1).ilog2())))
             .collect();
@@ -231,19 +254,11 @@ fn quick(scene: &Scene<'_>) -> String {
     if choice.threshold == 0 {
         return String::new();
     }
-    let sums = match choice.window.seconds() {
-        Some(seconds) => model.all.last(model.now, seconds),
-        None => Cow::Borrowed(&model.all.total),
-    };
-    let below = sums
+    let count = model
+        .sums(choice.window.seconds())
         .times
-        .buckets()
-        .filter(|(range, _)| range.end <= choice.threshold);
-    let count: u64 = below.map(|(_, count)| count).sum();
-    format!(
-        "<{}: {count} reaped",
-        human(choice.threshold).replace(".00", "")
-    )
+        .below(choice.threshold);
+    format!("<{}: {count} reaped", brief(choice.threshold))
 }
 
 /// The names of the views, and what the table shows.
@@ -251,10 +266,10 @@ pub(super) fn tabs(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let choice = &scene.ui.choice;
     let mut x = 0;
     for view in View::ALL {
-        let number = view.index() + 1;
+        let text = tab(view, canvas.width());
         let (text, look) = match view == choice.view {
-            true => (format!("[{number} {}]", view.name()), Look::Selected),
-            false => (format!(" {number} {} ", view.name()), Look::Plain),
+            true => (format!("[{text}]"), Look::Selected),
+            false => (format!(" {text} "), Look::Plain),
         };
         x = canvas.put(x, 0, &text, look);
     }
@@ -266,17 +281,8 @@ pub(super) fn tabs(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
         parts.push("tree".to_owned());
     }
     parts.push(choice.window.name().to_owned());
-    if let Some(container) = &choice.container {
-        parts.push(format!("in {}", visible(container.name())));
-    }
-    if !choice.filter.is_empty() {
-        parts.push(format!("filter {}", visible(&choice.filter.to_string())));
-    }
     if scene.ui.followed.is_some() {
         parts.push("follow".to_owned());
-    }
-    if scene.table.hidden > 0 {
-        parts.push(format!("{} hidden", scene.table.hidden));
     }
     let room = canvas.width().saturating_sub(x + 1);
     let mut text = parts.join(" · ");
@@ -289,11 +295,22 @@ pub(super) fn tabs(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     }
 }
 
+/// The number and the name of a view. Those that are long are shortened where there is no room.
+fn tab(view: View, width: usize) -> String {
+    let name = match view.name() {
+        "Commands" if width < WIDE => "Comms",
+        "Containers" if width < WIDE => "Contain",
+        "Timeline" if width < WIDE => "Time",
+        name => name,
+    };
+    format!("{} {name}", view.index() + 1)
+}
+
 /// The view whose name stands at that column.
-pub(super) fn tab_at(x: usize) -> Option<View> {
+pub(super) fn tab_at(x: usize, width: usize) -> Option<View> {
     let mut end = 0;
     View::ALL.into_iter().find(|view| {
-        end += view.name().len() + "[1 ]".len();
+        end += tab(*view, width).len() + "[]".len();
         x < end
     })
 }

@@ -27,11 +27,11 @@ fn lines(sections: &[usize], run: Kind) -> Vec<(&'static str, &'static str)> {
 
 /// Draws it, from a line on.
 pub(super) fn draw(canvas: &mut Canvas<'_>, first: usize, run: Kind) {
-    canvas.rule(0, "Help", "any key closes it");
+    canvas.rule(0, "Help", "↑ ↓ scroll, any other key closes it");
     let width = canvas.width();
     let columns: &[&[usize]] = match width >= WIDE {
-        true => &[&[0, 1], &[2, 3]],
-        false => &[&[0, 1, 2, 3]],
+        true => &[&[0, 1, 4], &[2, 3]],
+        false => &[&[0, 1, 2, 3, 4]],
     };
     let each = width / columns.len();
     let room = canvas.height().saturating_sub(2);

@@ -10,6 +10,8 @@ pub(crate) const LEAST_HEIGHT: u16 = 15;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) header: usize,
+    /// What restricts the view.
+    pub(crate) restriction: usize,
     /// With its headings.
     pub(crate) table: usize,
     pub(crate) details: usize,
@@ -39,9 +41,19 @@ impl Layout {
         };
         Some(Self {
             header,
+            restriction: 0,
             details,
             table: height - header - details - 2,
         })
+    }
+
+    /// With lines for what restricts the view.
+    pub(crate) fn with_restriction(self, lines: usize) -> Self {
+        Self {
+            restriction: lines,
+            table: self.table - lines,
+            ..self
+        }
     }
 
     /// How many rows of a table fit.
@@ -54,9 +66,9 @@ impl Layout {
         u16::try_from(self.table + self.details).unwrap_or(u16::MAX)
     }
 
-    /// The first line below the tabs.
+    /// The first line of the table.
     pub(crate) fn body(&self) -> usize {
-        self.header + 1
+        self.header + 1 + self.restriction
     }
 
     /// The last line.
@@ -86,6 +98,9 @@ mod tests {
             let layout = Layout::of(80, height).unwrap();
             assert_eq!(layout.footer() + 1, usize::from(height));
             assert!(layout.rows() >= 5);
+            let restricted = layout.with_restriction(3);
+            assert_eq!(restricted.footer(), layout.footer());
+            assert_eq!(restricted.rows() + 3, layout.rows());
         }
         assert_eq!(Layout::of(59, 40), None);
         assert_eq!(Layout::of(80, 14), None);

@@ -1,11 +1,13 @@
 //! Drawing: a function of the scene.
 
+mod brief;
 mod canvas;
 mod command;
 mod details;
 mod header;
 mod help;
 mod layout;
+mod restriction;
 mod scene;
 mod table;
 mod timeline;
@@ -18,18 +20,27 @@ pub(crate) use self::{
     scene::{Progress, Scene},
 };
 use crate::{
-    commands::top::state::{Input, Kind, Mode, Purpose, Question, SIGNALS, View},
+    commands::top::{
+        data::Model,
+        state::{Input, Kind, Mode, Purpose, Question, SIGNALS, Table, Ui, View},
+    },
     text::visible,
 };
 
 /// Draws the whole screen.
 pub(crate) fn draw(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     let canvas = &mut Canvas::new(buffer, area, scene.has_color);
-    let Some(layout) = Layout::of(area.width, area.height) else {
+    let Some(layout) = layout(area, scene.model, scene.ui, scene.table) else {
         return too_small(canvas, area);
     };
     header::draw(&mut canvas.lines(0, layout.header), scene);
     header::tabs(&mut canvas.lines(layout.header, 1), scene);
+    if layout.restriction > 0 {
+        let lines = restriction::lines(scene.model, scene.ui, scene.table, canvas.width());
+        for (y, line) in (layout.header + 1..).zip(lines) {
+            canvas.put(1, y, &line, Look::Heading);
+        }
+    }
     let body = &mut canvas.lines(layout.body(), layout.table + layout.details);
     match &scene.ui.mode {
         Mode::Help(first) => help::draw(body, *first, scene.ui.run),
@@ -54,9 +65,19 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     footer(&mut canvas.lines(layout.footer(), 1), scene);
 }
 
+/// How the lines of the screen are used; `None` if there are too few.
+pub(crate) fn layout(area: Rect, model: &Model, ui: &Ui, table: &Table) -> Option<Layout> {
+    let layout = Layout::of(area.width, area.height)?;
+    if ui.mode == Mode::Command {
+        return Some(layout);
+    }
+    let lines = restriction::lines(model, ui, table, area.width.into());
+    Some(layout.with_restriction(lines.len()))
+}
+
 /// What a place on the screen is.
 pub(crate) fn target(scene: &Scene<'_>, area: Rect, x: u16, y: u16) -> Option<Target> {
-    let layout = Layout::of(area.width, area.height)?;
+    let layout = layout(area, scene.model, scene.ui, scene.table)?;
     if scene.ui.mode != Mode::Table || scene.ui.is_detailed {
         return None;
     }
@@ -66,7 +87,7 @@ pub(crate) fn target(scene: &Scene<'_>, area: Rect, x: u16, y: u16) -> Option<Ta
             let column = table::column_at(scene, area.width.into(), x.into())?;
             Some(Target::Heading(Some(column)))
         }
-        Target::Tabs => header::tab_at(x.into()).map(Target::Tab),
+        Target::Tabs => header::tab_at(x.into(), area.width.into()).map(Target::Tab),
         target => Some(target),
     }
 }

@@ -4,7 +4,7 @@ use super::{
     canvas::{Canvas, Look},
     scene::Scene,
 };
-use crate::commands::top::state::{Choice, Column, Content, Row, fitting};
+use crate::commands::top::state::{Choice, Column, Content, Kind, Row, View, fitting};
 
 /// A character for each phase, in the order of `Phase::ALL`.
 pub(super) const PHASES: [char; 5] = ['▓', '█', '▒', '◆', '░'];
@@ -57,6 +57,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
             };
             let text = match column {
                 Column::Where => split(row, width),
+                Column::Why if row.lacks_cause() => no_cause(scene.ui.run).to_owned(),
+                Column::Why => whole_words(row.why(), width),
                 column => row.text(column, scene.zone),
             };
             cell(canvas, column, x, line, width, &text, look);
@@ -129,19 +131,58 @@ fn split(row: &Row, width: usize) -> String {
     bar
 }
 
+/// The text, cut behind a word if it is too wide: half a number would be a wrong one.
+fn whole_words(text: String, columns: usize) -> String {
+    let width = crate::text::escape::width;
+    if width(&text) <= columns {
+        return text;
+    }
+    let ends = text.match_indices(' ').map(|(end, _)| &text[..end]);
+    // A number is nothing without its unit.
+    let ends_in_number = |start: &str| {
+        start
+            .rsplit(' ')
+            .next()
+            .is_some_and(|word| word.starts_with(|char: char| char.is_ascii_digit()))
+    };
+    let fitting = ends.filter(|start| width(start) < columns && !ends_in_number(start));
+    match fitting.last() {
+        Some(start) => format!("{}…", start.trim_end_matches([':', ',', ' '])),
+        None => text,
+    }
+}
+
+/// Why there is no cause of living zombies.
+fn no_cause(run: Kind) -> &'static str {
+    match run {
+        Kind::Replay => "not in the recording",
+        Kind::Live | Kind::WithCommand => "not examined yet",
+    }
+}
+
 fn nothing(scene: &Scene<'_>) -> String {
-    let choice = &scene.ui.choice;
-    match scene.table.hidden {
-        0 => match choice.view {
-            crate::commands::top::state::View::Alive => "No zombie lives.".to_owned(),
-            crate::commands::top::state::View::Containers => "No zombie in a container.".to_owned(),
-            _ => "No zombie yet.".to_owned(),
-        },
-        1 => {
-            "1 row is hidden by the threshold (m), the filter (f) or the container (c).".to_owned()
-        }
-        count => format!(
-            "{count} rows are hidden by the threshold (m), the filter (f) or the container (c)."
-        ),
+    // What hides them, and how to lift that, stands above the table.
+    match (scene.table.hidden, scene.ui.choice.view) {
+        (1, _) => "1 row is hidden.".to_owned(),
+        (2.., _) => format!("All {} rows are hidden.", scene.table.hidden),
+        (0, View::Alive) => "There are no living zombies.".to_owned(),
+        (0, View::Containers) => "No process has ended in a container.".to_owned(),
+        (0, View::Reaps) => "There are no reaped zombies to list.".to_owned(),
+        (0, _) => "No process has ended.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_is_cut() {
+        let cut = |columns| whole_words("never-waits: for 7.46 s it sleeps".to_owned(), columns);
+        assert_eq!(cut(33), "never-waits: for 7.46 s it sleeps");
+        assert_eq!(cut(32), "never-waits: for 7.46 s it…");
+        assert_eq!(cut(22), "never-waits: for…");
+        assert_eq!(cut(21), "never-waits: for…");
+        assert_eq!(cut(14), "never-waits…");
     }
 }
