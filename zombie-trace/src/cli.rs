@@ -37,9 +37,8 @@ Conditions of --fail-if, about all processes in scope:
   max, mean         the longest zombie time, and the mean
   zombie_time       the sum of the zombie times, as in zombie_time>10s
   count, rate       how many were reaped, in all and each second: rate<100/s
-  alive             how many processes ended in the run and are zombies still
-  oldest            the age of the oldest zombie at the end, even if it was
-                    there before the run: oldest>1m
+  alive             living zombies at the end, including pre-existing ones
+  oldest            the age of the oldest of them: oldest>1m
 
 Signals:
   Ctrl-C, SIGTERM and SIGHUP end a run within 5 s, with the summary. COMMAND

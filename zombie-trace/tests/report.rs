@@ -629,6 +629,30 @@ fn conditions_decide_the_status() {
 }
 
 #[test]
+fn a_condition_on_living_zombies_counts_pre_existing_ones() {
+    let files = Files::new();
+    let run = support::run(Vec::new(), support::alive(), None);
+    assert_eq!(run.summary.counts.alive, 1);
+    let whole = recording(&run);
+    files.write("run", &whole);
+    for (condition, said) in [
+        ("alive>1", "FAIL alive = 2 (limit 1)\n"),
+        ("alive>2", "PASS alive = 2 (limit 2)\n"),
+    ] {
+        let output = files.report(&["run", "--fail-if", condition]);
+        assert_eq!(stderr(&output), said);
+    }
+    // Without its end, nobody knows how many live there.
+    let lines = whole.lines().count();
+    let cut: Vec<_> = whole.lines().take(lines - 1).collect();
+    files.write("cut", cut.join("\n"));
+    let output = files.report(&["cut", "--fail-if", "alive>5"]);
+    assert_eq!(output.status.code(), Some(3));
+    let why = "FAIL alive can't be judged: the recording ends before the run's summary (limit 5)\n";
+    assert!(stderr(&output).ends_with(why), "{}", stderr(&output));
+}
+
+#[test]
 fn a_row_for_each_zombie() {
     let files = Files::new();
     files.write("run", recording(&support::eventful()));

@@ -608,6 +608,8 @@ mod tests {
         let parent = &summary.by_parent[0].group;
         assert_eq!((parent.reaped, parent.alive), (0, 1));
         assert_eq!(parent.oldest_ns, Some(480_000_000_000));
+        // It lives, although this run did not see its exit.
+        assert_eq!((summary.counts.alive, summary.living()), (0, 1));
     }
 
     #[test]

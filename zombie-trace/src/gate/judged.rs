@@ -40,7 +40,7 @@ impl Judged {
                     Metric::Percentile(_) | Metric::Max | Metric::Mean => {
                         "no exact times are known"
                     }
-                    _ => "the recording does not have it",
+                    _ => "the recording ends before the run's summary",
                 };
                 return format!("{metric} can't be judged: {why} {limit}");
             }
@@ -51,6 +51,9 @@ impl Judged {
             shown => shown,
         };
         match actual {
+            Value::Change(percent) if percent.is_infinite() => {
+                format!("{metric} rose from 0 {limit}")
+            }
             Value::Change(_) => format!("{metric} changed by {shown} {limit}"),
             _ => format!("{metric} = {shown} {limit}"),
         }
@@ -82,6 +85,10 @@ mod tests {
         assert_eq!(
             line("p99>+20%", Verdict::Holds(Value::Change(24.0))),
             "FAIL p99 changed by +24.0% (limit +20%)"
+        );
+        assert_eq!(
+            line("alive>+0%", Verdict::Holds(Value::Change(f64::INFINITY))),
+            "FAIL alive rose from 0 (limit +0%)"
         );
         assert_eq!(
             line("max>1s", Verdict::NoData),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     aggregate::{Aggregate, RunFacts, Samples, ZombieTimes},
     compare::Profile,
-    gate,
+    gate::Figures,
     kernel::Backend,
     model::{FilterLine, Lost, Start, Zombie},
     recording::{Identity, Line, Recording},
@@ -17,8 +17,8 @@ use crate::{
 
 /// A recorded run.
 pub(super) struct Run {
-    oldest_ns: Option<u64>,
-    zombie_time_ns: u64,
+    /// The summary's figures; `None` if the recording has no summary.
+    at_end: Option<Figures>,
     pub(super) profile: Profile,
     pub(super) identity: Identity,
     pub(super) start: Option<Start>,
@@ -175,8 +175,7 @@ impl Run {
                     .saturating_sub(counts.map_or(0, |counts| counts.lost.ring_full));
                 counted.saturating_sub(profile.count())
             }),
-            oldest_ns: summary.as_ref().and_then(|end| end.oldest_ns),
-            zombie_time_ns: summary.as_ref().map_or(0, |end| end.zombie_time_ns),
+            at_end: summary.as_deref().map(Figures::new),
             profile,
             starved,
             identity,
@@ -187,7 +186,7 @@ impl Run {
                 backend: start.as_ref().map(|start| start.backend.clone()),
                 command: start.as_ref().and_then(|start| start.command.clone()),
                 duration_ns,
-                alive: counts.map(|counts| counts.alive).or(alive),
+                alive: summary.as_ref().map(|end| end.living()).or(alive),
                 filtered: counts.map(|counts| counts.filtered.saturating_sub(counts.autoreaped)),
                 lost: counts.map_or(lost, |counts| counts.lost),
                 damaged: (!remarks.is_whole()).then(|| remarks.to_string()),
@@ -198,19 +197,17 @@ impl Run {
         })
     }
 
-    pub(super) fn figures(&self) -> gate::Figures {
+    pub(super) fn figures(&self) -> Figures {
         let (zombie_ns, times) = match self.about.single_zombies {
             true => (ZombieTimes::from(&self.times), Some(self.times.clone())),
             false => (self.profile.zombie_ns(), None),
         };
-        gate::Figures {
+        Figures {
             zombie_ns,
             times,
             count: zombie_ns.count,
-            alive: self.about.alive.unwrap_or(0),
-            oldest_ns: self.oldest_ns,
-            zombie_time_ns: self.zombie_time_ns,
             duration: Duration::from_nanos(self.about.duration_ns),
+            ..self.at_end.clone().unwrap_or_default()
         }
     }
 }

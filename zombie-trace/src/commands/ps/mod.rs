@@ -74,7 +74,7 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     let zombies = processes.iter().filter(|process| process.is_reapable());
     let ages = zombies.map(|process| process.alive.age_ns);
     let figures = Figures {
-        alive: ages.clone().count() as u64,
+        alive: Some(ages.clone().count() as u64),
         oldest_ns: ages.max(),
         ..Figures::default()
     };

@@ -359,6 +359,7 @@ impl ReportCollector {
             exits: counts.exits,
             reaped: counts.reaped,
             lost: counts.lost,
+            has_summary: run.summary.is_some(),
             complete: run.summary.is_some_and(|summary| summary.complete) && remarks.is_whole(),
             cut: remarks.cut.map(|cut| cut.to_string()),
             corrupt_lines: remarks.corrupt,

@@ -66,6 +66,9 @@ pub(crate) struct Run {
     pub(crate) listed: u64,
     /// A filter kept some zombies from being listed.
     pub(crate) is_filtered: bool,
+    /// The recording goes up to the end of the run.
+    #[serde(skip)]
+    pub(crate) has_summary: bool,
     #[serde(skip)]
     pub(crate) remarks: String,
 }

@@ -63,6 +63,10 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         times: report.times.clone(),
         ..Figures::new(&report.summary)
     };
+    let figures = match report.runs.iter().all(|run| run.has_summary) {
+        true => figures,
+        false => figures.without_end(),
+    };
     report.gates = args
         .gates
         .conditions()

@@ -131,7 +131,7 @@ fn counts(summary: &Summary, verdict: &Verdict, manner: &Manner) -> String {
     if counts.autoreaped > 0 {
         items.push(format!("{} autoreaped", counts.autoreaped));
     }
-    let all_living = living(summary);
+    let all_living = summary.living();
     let old_living = all_living
         .saturating_sub(counts.alive)
         .min(counts.pre_existing);
@@ -197,15 +197,6 @@ pub(crate) fn lost_statuses(summary: &Summary) -> Option<String> {
         ),
     };
     Some(format!("{failures}: {}", named.join(", ")))
-}
-
-/// All zombies that are left, also those from before the run.
-fn living(summary: &Summary) -> u64 {
-    let by_comm = summary.by_comm.iter().map(|row| row.group.alive);
-    let by_parent = summary.by_parent.iter().map(|row| row.group.alive);
-    let add = u64::saturating_add;
-    let sums = [by_comm.fold(0, add), by_parent.fold(0, add)];
-    sums.into_iter().fold(summary.counts.alive, u64::max)
 }
 
 /// Whose child the oldest zombie is.

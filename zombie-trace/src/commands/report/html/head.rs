@@ -136,7 +136,7 @@ fn tiles(report: &Report) -> Markup {
     let counts = &summary.counts;
     let time = |ns: Option<u64>| ns.map_or_else(|| "–".to_owned(), human);
     let tiles = [
-        ("alive", "Living zombies", grouped(counts.alive)),
+        ("alive", "Living zombies", grouped(summary.living())),
         ("oldest", "The oldest", time(summary.oldest_ns)),
         ("zombie-time", "Zombie time", human(summary.zombie_time_ns)),
         ("exits", "Exits", grouped(counts.exits)),
