@@ -48,6 +48,22 @@ impl<const B: u32> LogHistogram<B> {
     }
 }
 
+impl<const B: u32> LogHistogram<B> {
+    /// The same with one first bucket, from 0, of all that begin below `error`: nothing is known about
+    /// differences there.
+    pub(crate) fn buckets_from(&self, error: u64) -> Vec<(Range<u64>, u64)> {
+        let (fine, mut all): (Vec<_>, Vec<_>) = self
+            .buckets()
+            .partition(|(range, _)| range.start < error);
+        if let Some((last, _)) = fine.last() {
+            let count = fine.iter().map(|(_, count)| count);
+            let count = count.fold(0, |sum: u64, count| sum.saturating_add(*count));
+            all.insert(0, (0..last.end, count));
+        }
+        all
+    }
+}
+
 /// The same for few numbers: only the buckets that are not empty take memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SparseHistogram<const B: u32> {
@@ -99,7 +115,7 @@ impl<const B: u32> SparseHistogram<B> {
         self.counts.iter().map(|(_, count)| u64::from(*count)).sum()
     }
 
-    /// The middle of the bucket that holds the nearest-rank percentile of this many thousandths.
+    /// The nearest-rank percentile of this many thousandths, rounded up to the end of its bucket.
     pub(crate) fn permille(&self, permille: u64) -> Option<u64> {
         let rank = (self.count() * permille).div_ceil(1000).max(1);
         let mut seen = 0;
@@ -108,7 +124,7 @@ impl<const B: u32> SparseHistogram<B> {
             seen >= rank
         })?;
         let range = range(usize::from(*bucket), B);
-        Some(range.start.midpoint(range.end - 1))
+        Some(range.end - 1)
     }
 
     /// The range and count of each bucket that is not empty.
@@ -153,6 +169,22 @@ mod tests {
     }
 
     #[test]
+    fn one_bucket_is_below_the_error() {
+        let mut histogram = LogHistogram::<0>::default();
+        for value in [5, 17, 30, 40, 200] {
+            histogram.record(value);
+        }
+        let found = histogram.buckets_from(25);
+        assert_eq!(
+            found,
+            [(0..32, 3), (32..64, 1), (64..128, 0), (128..256, 1)]
+        );
+        let all: Vec<_> = histogram.buckets().collect();
+        assert_eq!(histogram.buckets_from(0), all);
+        assert_eq!(LogHistogram::<0>::default().buckets_from(25), []);
+    }
+
+    #[test]
     fn edges() {
         assert_eq!(buckets::<0>(&[0, 0, 1]), [(0..1, 2), (1..2, 1)]);
         assert_eq!(
@@ -182,12 +214,16 @@ mod tests {
         assert_eq!(sparse.count(), 100);
         for (permille, value) in [(0, 1), (10, 1), (500, 50), (990, 99), (1000, 100)] {
             let found = sparse.permille(permille).unwrap();
-            assert!(found.abs_diff(value) <= value / 16, "{permille}: {found}");
+            // Never below the true one.
+            assert!(
+                (value..=value + value / 16).contains(&found),
+                "{permille}: {found}"
+            );
         }
         let counts: u64 = sparse.buckets().map(|(_, count)| count).sum();
         assert_eq!(counts, 100);
         sparse.subtract(&other);
-        assert_eq!((sparse.count(), sparse.permille(1000)), (50, Some(50)));
+        assert_eq!((sparse.count(), sparse.permille(1000)), (50, Some(51)));
         assert!(sparse.buckets().all(|(_, count)| count > 0));
     }
 

@@ -1,5 +1,7 @@
 //! Counts, percentiles and histograms over a run. Pure.
 
+#[cfg(feature = "cli")]
+mod breakdown;
 mod by;
 mod by_container;
 #[cfg(test)]
@@ -17,6 +19,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+#[cfg(feature = "cli")]
+pub(crate) use breakdown::{Breakdown, MEANINGS, PARTS};
 pub use by::By;
 pub use group::GroupSummary;
 pub use interval::Interval;
@@ -224,6 +228,14 @@ impl Aggregate {
         self.zombie_time = self.zombie_time.saturating_add(time);
     }
 
+    /// Of zombies that were taken in, the zombie time is not `rounded` but `exact`.
+    pub(crate) fn correct_sum(&mut self, rounded: u128, exact: u128) {
+        self.times.correct_sum(rounded, exact);
+        let time = u128::from(self.zombie_time).saturating_sub(rounded);
+        let time = time.saturating_add(exact);
+        self.zombie_time = u64::try_from(time).unwrap_or(u64::MAX);
+    }
+
     /// Takes in a run that is summed up, whose zombies are not listed.
     pub fn summed(&mut self, other: &Summary) {
         for row in &other.by_parent {
@@ -310,6 +322,11 @@ impl Aggregate {
     /// Whether a zombie's time is in percentiles.
     pub fn is_measured(&self, zombie: &Zombie) -> bool {
         self.run.is_measured(zombie)
+    }
+
+    /// What an exact zombie time is exact to, in ns.
+    pub(crate) fn error_ns(&self) -> u64 {
+        self.run.error_ns
     }
 
     /// The zombie times that are exact.

@@ -151,6 +151,9 @@ pub struct RunFigures {
     pub oldest_ns: Option<u64>,
     /// How long they lasted.
     pub zombie_ns: ZombieTimes,
+    /// What a zombie time is exact to, in ns.
+    #[serde(skip)]
+    pub error_ns: u64,
 }
 
 /// How each figure has changed.
@@ -406,6 +409,7 @@ impl Estimates {
                     alive: None,
                     oldest_ns: None,
                     zombie_ns: times.summary(),
+                    error_ns: profile.error_ns,
                 }
             }),
             rate: runs.map(|(profile, times)| rate(times, &profile.spans)),

@@ -49,6 +49,8 @@ pub struct Profile {
     last_end_ns: Option<i64>,
     /// It has intervals, whose buckets are wider than steps.
     has_intervals: bool,
+    /// What a zombie time is exact to, in ns.
+    pub(super) error_ns: u64,
     /// Zombies that were not reaped; `None` if that is not known, as of a run without a summary.
     pub(super) lingering: Option<OfRun>,
 }
@@ -116,10 +118,10 @@ impl Profile {
         let block = self.unit(duration_ns);
         self.has_intervals = true;
         for &(start, end, count) in histogram {
-            let middle = start + end.saturating_sub(1).saturating_sub(start) / 2;
+            let last = end.saturating_sub(1).max(start);
             let count = count.min(MOST_ZOMBIES - self.in_buckets);
             self.in_buckets += count;
-            self.overall.add(block, scale::step(middle), count);
+            self.overall.add(block, scale::step(last), count);
         }
         if let (Some(min), Some(mean), Some(max)) = (times.min, times.mean, times.max) {
             let sum = u128::from(mean) * u128::from(times.count);
@@ -139,6 +141,11 @@ impl Profile {
     /// Takes in what only the summary has: the zombies that were not reaped.
     pub fn summary(&mut self, summary: &Summary) {
         self.lingering = Some(OfRun::new(summary));
+    }
+
+    /// What a zombie time is exact to, in ns.
+    pub fn exact_to(&mut self, error_ns: u64) {
+        self.error_ns = error_ns;
     }
 
     /// Whether a parent of this name has children in it.
@@ -252,8 +259,8 @@ impl Times {
         self.count
     }
 
-    /// Percentiles to half a per cent, as coarse as the buckets of intervals if there are only
-    /// those; the others exact.
+    /// Percentiles to a per cent, as coarse as the buckets of intervals if there are only those, and never
+    /// below the true ones; the others exact.
     pub(super) fn summary(&self) -> ZombieTimes {
         if self.count == 0 {
             return ZombieTimes::default();
@@ -272,7 +279,7 @@ impl Times {
                 seen += u128::from(**count);
                 seen >= rank
             })?;
-            Some((scale::middle(*step) as u64).clamp(self.min, self.max))
+            Some(scale::last(*step).clamp(self.min, self.max))
         };
         ZombieTimes {
             count: self.count,
@@ -342,7 +349,7 @@ mod tests {
             (times.p999, 999_000),
         ] {
             assert!(
-                found.unwrap().abs_diff(exact) <= exact / 200,
+                (exact..=exact + exact / 100).contains(&found.unwrap()),
                 "{found:?} {exact}"
             );
         }
@@ -404,7 +411,7 @@ mod tests {
         let summary = profile.overall.summary();
         assert_eq!(
             (summary.count, summary.p50, summary.max),
-            (9, Some(101), Some(400))
+            (9, Some(103), Some(400))
         );
         assert_eq!(summary.mean, Some(200));
     }

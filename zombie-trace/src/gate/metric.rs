@@ -61,6 +61,11 @@ impl Metric {
         }))
     }
 
+    /// Whether it is a zombie time, or a mean of zombie times.
+    pub(super) fn is_a_zombie_time(self) -> bool {
+        matches!(self, Self::Percentile(_) | Self::Max | Self::Mean)
+    }
+
     /// Whether it is about the zombies that were reaped, so that there must be one.
     pub(super) fn is_of_the_reaped(self) -> bool {
         match self {

@@ -24,6 +24,8 @@ pub(super) struct Run {
     pub(super) start: Option<Start>,
     pub(super) about: About,
     pub(super) starved: Starved,
+    /// What a zombie time is exact to, in ns.
+    pub(super) error_ns: u64,
     /// All exact zombie times.
     times: Samples,
     /// Zombies that the summary counts and no line has.
@@ -158,6 +160,7 @@ impl Run {
         let single_zombies = zombies.count() > 0 || intervals.count() == 0;
         let mut profile = if single_zombies { zombies } else { intervals };
         profile.end(duration_ns);
+        profile.exact_to(facts.error_ns);
         if let Some(summary) = &summary {
             profile.summary(summary);
         }
@@ -176,6 +179,7 @@ impl Run {
                 counted.saturating_sub(profile.count())
             }),
             at_end: summary.as_deref().map(Figures::new),
+            error_ns: facts.error_ns,
             profile,
             starved,
             identity,

@@ -78,7 +78,7 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
         oldest_ns: ages.max(),
         ..Figures::default()
     };
-    gates.conclude(|condition| condition.judge(&figures))
+    gates.conclude(0, |condition| condition.judge(&figures))
 }
 
 /// What [`run`] shows of the descendants of a process.

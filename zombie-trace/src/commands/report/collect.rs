@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::{
     Report, Run, TimesFrom,
-    breakdown::Breakdown,
     dots::{Dot, Dots},
     lanes::{Lanes, Row},
     still::Still,
@@ -15,7 +14,7 @@ use super::{
     worst::Worst,
 };
 use crate::{
-    aggregate::{Aggregate, ParentKey, RunFacts, Samples, Summary, ZombieTimes},
+    aggregate::{Aggregate, Breakdown, ParentKey, RunFacts, Samples, Summary, ZombieTimes},
     container::Container,
     filter::Filter,
     kernel::Backend,
@@ -239,9 +238,12 @@ impl ReportCollector {
         let ZombieTimes { min, max, .. } = interval.zombie_ns;
         let (min, max) = (min.unwrap_or(0), max.unwrap_or(u64::MAX));
         let last = interval.histogram.len().saturating_sub(1);
+        let mut rounded = 0_u128;
         for (index, &(lower, upper, count)) in interval.histogram.iter().enumerate() {
-            let typical = lower.midpoint(upper).clamp(min, max.max(min));
-            let mut record = |zombie_ns, count| {
+            // Rounded up: no percentile is below the true one.
+            let typical = upper.saturating_sub(1).max(lower).clamp(min, max.max(min));
+            let mut record = |zombie_ns: u64, count: u64| {
+                rounded += u128::from(zombie_ns) * u128::from(count);
                 self.aggregate.times(zombie_ns, count);
                 self.timeline.reaped(middle, zombie_ns, count);
             };
@@ -258,6 +260,10 @@ impl ReportCollector {
                 _ => record(typical, count),
             }
         }
+        // The mean is exact.
+        let times = &interval.zombie_ns;
+        let exact = u128::from(times.mean.unwrap_or(0)) * u128::from(times.count);
+        self.aggregate.correct_sum(rounded, exact);
     }
 
     /// The run has been read. Gives the zombies that are left, and when the run ended.

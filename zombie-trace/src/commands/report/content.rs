@@ -1,11 +1,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{
-    breakdown::Breakdown, dots::Dot, lanes::Lanes, timeline::Series, unended::Unended, worst::Long,
-};
+use super::{dots::Dot, lanes::Lanes, timeline::Series, unended::Unended, worst::Long};
 use crate::{
-    aggregate::{Samples, Summary},
+    aggregate::{Breakdown, Samples, Summary},
     gate::Judged,
     model::Lost,
 };

@@ -1,7 +1,6 @@
 //! `zombie-trace report`: shows recorded runs.
 
 mod args;
-mod breakdown;
 mod collect;
 mod content;
 mod csv;
@@ -74,6 +73,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         .map(|&condition| Judged {
             condition,
             verdict: condition.judge(&figures),
+            error_ns: report.error_ns,
         })
         .collect();
     write_page(args, &report)?;
@@ -83,7 +83,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
             written => written.context("cannot write to standard output")?,
         }
     }
-    gates.conclude(|condition| condition.judge(&figures))
+    gates.conclude(report.error_ns, |condition| condition.judge(&figures))
 }
 
 /// Reads the recordings and writes the files that are asked for, but nothing to standard output.

@@ -5,7 +5,6 @@ mod comparison;
 mod fit;
 mod flow;
 mod intervals;
-mod lifetime;
 mod lingering;
 mod look;
 mod notes;
@@ -141,6 +140,9 @@ impl<W: Medium> Text<W> {
 impl<W: Medium> Sink for Text<W> {
     fn start(&mut self, start: &Start) -> io::Result<()> {
         self.error_ns = error_of(&start.backend);
+        if let Some(intervals) = &mut self.intervals {
+            intervals.error_ns = self.error_ns;
+        }
         self.filter.clone_from(&start.filter);
         if let Some(table) = &self.table {
             self.out.write_all(table.header().as_bytes())?;

@@ -3,15 +3,14 @@
 use super::{
     Tables,
     columns::{Columns, more},
-    flow::wrap,
-    lifetime, parent,
+    flow::wrap, parent,
 };
 use crate::{
-    aggregate::{By, GroupSummary, Summary},
+    aggregate::{Breakdown, By, GroupSummary, Summary},
     model::Cause,
     text::{
         escape::{cut, escape},
-        human, printable,
+        human, lifetime, printable,
         style::{self, paint},
     },
 };
@@ -133,10 +132,9 @@ fn cells(ppid: String, name: String, group: &GroupSummary, error_ns: u64) -> [St
         lifetime::known(group.p50_ns, error_ns),
         lifetime::known(group.p99_ns, error_ns),
         human(group.zombie_time_ns),
-        group.phases.map_or_else(dash, |phases| {
-            let (phase, share) = phases.worst();
-            format!("{share} % {}", phase.as_str())
-        }),
+        Breakdown::of(group)
+            .largest()
+            .map_or_else(dash, |(part, share)| format!("{share:.0} % {part}")),
         group
             .cause
             .map_or_else(dash, |cause| cause.code().to_owned()),

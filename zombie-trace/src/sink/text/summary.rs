@@ -1,7 +1,6 @@
 use super::{
     Look, Tables,
-    flow::{hanging, wrap},
-    lifetime, parent,
+    flow::{hanging, wrap}, parent,
     ranking::ranking,
     verdict::{Verdict, verdict},
 };
@@ -10,7 +9,7 @@ use crate::{
     model::{FilterLine, Running},
     text::{
         escape::{cut, width},
-        human, printable,
+        human, lifetime, printable,
         style::{self, paint},
     },
 };
@@ -69,7 +68,7 @@ pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
         text += &times(summary, columns, manner);
         if !is_brief {
             text.push('\n');
-            text += &histogram(&summary.histogram, columns);
+            text += &histogram(&summary.histogram, manner.error_ns, columns);
         }
     }
     if let Some(lost) = lost_statuses(summary) {
@@ -270,8 +269,8 @@ fn times(summary: &Summary, columns: usize, manner: &Manner) -> String {
     paint(&title, style::HEADING, manner.look.color) + "\n" + &line(&worst) + &line(&rest)
 }
 
-fn histogram(histogram: &Log2Histogram, columns: usize) -> String {
-    let buckets: Vec<_> = histogram.buckets().collect();
+fn histogram(histogram: &Log2Histogram, error_ns: u64, columns: usize) -> String {
+    let buckets = histogram.buckets_from(error_ns);
     let largest = buckets.iter().map(|&(_, count)| count).max().unwrap_or(0);
     let digits = largest.to_string().len();
     let mut text = String::new();
@@ -281,8 +280,12 @@ fn histogram(histogram: &Log2Histogram, columns: usize) -> String {
             continue;
         }
         for (range, count) in run {
-            let (start, end) = (human(range.start), human(range.end));
-            let label = format!("  {start:>7} – {end:>7} {count:>digits$} ");
+            let end = human(range.end);
+            let start = match range.start {
+                0 => "        <".to_owned(),
+                start => format!("{:>7} –", human(start)),
+            };
+            let label = format!("  {start} {end:>7} {count:>digits$} ");
             let room = columns.saturating_sub(width(&label)).min(LONGEST_BAR);
             let line = label + &bar(*count, largest, room);
             text += line.trim_end();

@@ -1,9 +1,9 @@
 //! What a run comes to, in a sentence.
 
-use super::{lifetime, parent};
+use super::parent;
 use crate::{
-    aggregate::{ParentSummary, Summary},
-    text::{escape::cut, human},
+    aggregate::{Breakdown, ParentSummary, Summary},
+    text::{escape::cut, human, lifetime},
 };
 
 /// A zombie that has lingered for this long is worth a word. What is younger when the run ends is on its way
@@ -133,8 +133,8 @@ fn named(row: &ParentSummary) -> String {
 /// What was found, or else where most of the time went.
 fn why(row: &ParentSummary) -> Option<String> {
     found(row).or_else(|| {
-        let (phase, share) = row.group.phases?.worst();
-        Some(format!("{share} % {}", phase.as_str()))
+        let (part, share) = Breakdown::of(&row.group).largest()?;
+        Some(format!("{share:.0} % {part}"))
     })
 }
 

@@ -4,11 +4,8 @@ use maud::{Markup, html};
 
 use super::show::{grouped, shell_words};
 use crate::{
-    commands::report::{
-        Report, Run, TimesFrom,
-        breakdown::{MEANINGS, PARTS},
-        text::source,
-    },
+    aggregate::{MEANINGS, PARTS},
+    commands::report::{Report, Run, TimesFrom, text::source},
     model::Lost,
     sink::lost_statuses,
     text::{human, visible},
@@ -42,7 +39,7 @@ pub(super) fn lost(lost: &Lost) -> String {
 
 /// How many lasted how long.
 pub(super) fn histogram(report: &Report) -> Markup {
-    let buckets: Vec<_> = report.summary.histogram.buckets().collect();
+    let buckets = report.summary.histogram.buckets_from(report.error_ns);
     let Some(largest) = buckets.iter().map(|&(_, count)| count).max() else {
         return html! {};
     };
@@ -59,7 +56,10 @@ pub(super) fn histogram(report: &Report) -> Markup {
                         } @else {
                             @for (range, count) in run {
                                 tr {
-                                    th scope="row" { (human(range.start)) " – " (human(range.end)) }
+                                    th scope="row" {
+                                        @if range.start == 0 { "< " } @else { (human(range.start)) " – " }
+                                        (human(range.end))
+                                    }
                                     td.n { (grouped(*count)) }
                                     td {
                                         @if *count > 0 {
