@@ -87,6 +87,28 @@ Notes:
   reparented     its parent ended while it was a zombie
   traced         a debugger was attached to it
 
+Tables of the summary:
+  LIVING, OLDEST the living zombies, and the age of the oldest
+  REAPED         zombies that were reaped, without pre-existing ones
+  P50, P99       of their zombie times; of more than 64, rounded up by at most
+                 1 %
+  ZOMBIE TIME    the sum of the zombie times inside the run, those of living
+                 zombies included
+  MOSTLY         where most of that went: a phase (as in WHY above), not known,
+                 or not reaped (living zombies, and pre-existing ones)
+  WHY            the last cause that was found
+  A parent has a row for each of its command names: an exec starts a new row,
+  whose REAPED does not count what the process reaped before.
+
+Lines of -i:
+  SECONDS        when the interval ended, since the start of the run
+  EXITS/S        processes that ended, per second
+  REAPED         zombies that were reaped
+  AUTOREAP       processes that the kernel released at once
+  ALIVE          living zombies at its end, without pre-existing ones
+  P50 to MAX     of the zombie times of those that were reaped
+  LOST           processes that could not be reported
+
 Dying processes:
   A process that was killed or began to exit, and is no zombie after a second,
   has a line of its own, with the thread that is in the way of its end. No
@@ -378,9 +400,11 @@ fn tips(unexpected: &str, args: &[OsString]) -> Vec<String> {
 /// The name that is most like a mistyped one, if one is.
 fn similar<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const ALIKE: f64 = 0.8;
+    // In a short name, two letters in the wrong order are half of it.
+    let is_swapped = |name: &str| strsim::damerau_levenshtein(typed, name) == 1;
     names
         .map(|name| (strsim::jaro_winkler(typed, name), name))
-        .filter(|(alike, _)| *alike > ALIKE)
+        .filter(|(alike, name)| *alike > ALIKE || (typed.len() > 2 && is_swapped(name)))
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, name)| name)
 }
