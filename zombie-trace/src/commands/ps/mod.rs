@@ -60,6 +60,9 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
         dying,
         gap,
     } = &seen;
+    if gap.is_none() && processes.is_empty() && dying.is_empty() {
+        refuse_nobody(&args.scope)?;
+    }
     // That there is none is not known then.
     if gap.is_none() || !processes.is_empty() || !dying.is_empty() {
         let output = Output::stdout().context("cannot open standard output")?;
@@ -79,6 +82,22 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
         ..Figures::default()
     };
     gates.conclude(0, |condition| condition.judge(&figures))
+}
+
+/// Nothing was found: it must not look as if that were good, if it is about something that is not there.
+fn refuse_nobody(scope: &ScopeArgs) -> anyhow::Result<()> {
+    let wanted = [("--pid", &scope.pid), ("--ppid", &scope.ppid)];
+    let wanted = wanted
+        .iter()
+        .flat_map(|(option, pids)| pids.iter().map(move |pid| (*option, *pid)));
+    for (option, pid) in wanted.chain(scope.tree.map(|pid| ("--tree", pid))) {
+        if !proc::exists(pid.get()) {
+            bail!("{option} {pid}: there is no such process");
+        }
+    }
+    scope.warn_of_no_cgroup("");
+    scope.warn_of_no_container("");
+    Ok(())
 }
 
 /// What [`run`] shows of the descendants of a process.
