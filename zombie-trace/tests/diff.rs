@@ -460,7 +460,10 @@ fn a_new_leak_makes_it_worse() {
     let gate = diff(&clean, &leaks, &["--fail-if", "alive>+1000%"]);
     assert_eq!(gate.status.code(), Some(3), "{gate:?}");
     let told = String::from_utf8_lossy(&gate.stderr);
-    assert!(told.contains("FAIL alive rose from 0 (limit +1000%)"), "{told}");
+    assert!(
+        told.contains("FAIL alive rose from 0 (limit +1000%)"),
+        "{told}"
+    );
     // The runs' own `alive` leaves out pre-existing zombies. A gate counts them.
     let gate = diff(&clean, &leaks, &["--fail-if", "alive>66"]);
     let told = String::from_utf8_lossy(&gate.stderr);

@@ -33,6 +33,13 @@ impl<const B: u32> LogHistogram<B> {
         *sum = sum.saturating_add(count);
     }
 
+    /// Takes in another one's numbers.
+    pub fn merge(&mut self, other: &Self) {
+        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
+            *sum = sum.saturating_add(*count);
+        }
+    }
+
     /// The range and count of each bucket, from the first that is not empty to the last.
     ///
     /// The last bucket of all ends at 2⁶⁴−1, all others before the end of their range.
@@ -52,9 +59,8 @@ impl<const B: u32> LogHistogram<B> {
     /// The same with one first bucket, from 0, of all that begin below `error`: nothing is known about
     /// differences there.
     pub(crate) fn buckets_from(&self, error: u64) -> Vec<(Range<u64>, u64)> {
-        let (fine, mut all): (Vec<_>, Vec<_>) = self
-            .buckets()
-            .partition(|(range, _)| range.start < error);
+        let (fine, mut all): (Vec<_>, Vec<_>) =
+            self.buckets().partition(|(range, _)| range.start < error);
         if let Some((last, _)) = fine.last() {
             let count = fine.iter().map(|(_, count)| count);
             let count = count.fold(0, |sum: u64, count| sum.saturating_add(*count));

@@ -46,6 +46,9 @@ pub struct Summary {
     /// Zombies by why they lingered.
     #[serde(default)]
     pub by_cause: Vec<CauseSummary>,
+    /// The recording ends before the run's own summary: this is what it adds up to.
+    #[serde(skip)]
+    pub(crate) is_cut: bool,
     /// The zombie times in powers of two, in ns.
     #[serde(skip)]
     pub(crate) histogram: Log2Histogram,

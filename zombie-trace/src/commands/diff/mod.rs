@@ -56,7 +56,9 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     }
     let error_ns = base.error_ns.max(new.error_ns);
     let (base, new) = (base.figures(), new.figures());
-    gates.conclude(error_ns, |condition| judge(condition, &comparison, &base, &new))
+    gates.conclude(error_ns, |condition| {
+        judge(condition, &comparison, &base, &new)
+    })
 }
 
 fn write(

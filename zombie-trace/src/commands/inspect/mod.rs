@@ -502,7 +502,8 @@ fn about_reaping(text: &mut String, seen: &Reaping) {
     let times = &summary.zombie_ns;
     if let (Some(p50), Some(p99), Some(max)) = (times.p50, times.p99, times.max) {
         let times = [("p50", p50), ("p99", p99), ("max", max)];
-        let times = times.map(|(name, time)| format!("{name} {}", lifetime::exact(time, seen.error_ns)));
+        let times =
+            times.map(|(name, time)| format!("{name} {}", lifetime::exact(time, seen.error_ns)));
         line(text, "zombie time", &times.join("  "));
     }
     let parent = summary.by_parent.first();

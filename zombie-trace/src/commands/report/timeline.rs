@@ -332,7 +332,10 @@ mod tests {
         let column = &series.columns[0];
         let near = |value: Option<u64>, right: u64| {
             let value = value.unwrap();
-            assert!((right..=right + right / 6).contains(&value), "{value} {right}");
+            assert!(
+                (right..=right + right / 6).contains(&value),
+                "{value} {right}"
+            );
         };
         near(column.p50_ns, 500_000);
         near(column.p90_ns, 900_000);

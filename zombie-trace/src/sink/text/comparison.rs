@@ -240,10 +240,7 @@ impl Page {
         let mut text = paint(&cut(&title, self.columns), HEADING, self.color) + "\n";
         for ParentPair { comm, pair, .. } in parents.iter().take(MOST) {
             let (base, new) = (&pair.base.zombie_ns, &pair.new.zombie_ns);
-            let (old, now) = (
-                lasted(base.p50, &pair.base),
-                lasted(new.p50, &pair.new),
-            );
+            let (old, now) = (lasted(base.p50, &pair.base), lasted(new.p50, &pair.new));
             let (name, change) = (name(*comm), times(pair.changes.p50.ratio));
             let line = match self.is_wide() {
                 true => format!(

@@ -1,10 +1,7 @@
 use anstyle::Style;
 use jiff::tz::TimeZone;
 
-use super::{
-    fit::Column,
-    notes::notes,
-};
+use super::{fit::Column, notes::notes};
 use crate::{
     container::Container,
     model::{Alive, Cause, Comm, How, Zombie},

@@ -1,6 +1,7 @@
 use super::{
     Look, Tables,
-    flow::{hanging, wrap}, parent,
+    flow::{hanging, wrap},
+    parent,
     ranking::ranking,
     verdict::{Verdict, verdict},
 };
@@ -61,6 +62,8 @@ pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
         if !table.is_empty() {
             text.push('\n');
             text += &table;
+        } else if manner.tables.by == By::Container {
+            text += "\nno container in scope had a zombie\n";
         }
     }
     if summary.zombie_ns.count > 0 {
@@ -69,6 +72,9 @@ pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
         if !is_brief {
             text.push('\n');
             text += &histogram(&summary.histogram, manner.error_ns, columns);
+            if let Some(gap) = histogram_gap(summary) {
+                text += &hanging(&words(gap), " ", 2, 2, columns);
+            }
         }
     }
     if let Some(lost) = lost_statuses(summary) {
@@ -293,6 +299,24 @@ fn histogram(histogram: &Log2Histogram, error_ns: u64, columns: usize) -> String
         }
     }
     text
+}
+
+/// Why the histogram lacks zombies; `None` if it has all of them.
+pub(crate) fn histogram_gap(summary: &Summary) -> Option<String> {
+    let counts = summary.histogram.buckets().map(|(_, count)| count);
+    match counts.fold(0, u64::saturating_add) {
+        0 if summary.zombie_ns.count > 0 => {
+            Some("no histogram: the recording has no line for each zombie".to_owned())
+        }
+        count if count < summary.zombie_ns.count => Some(format!(
+            "the histogram has {count} of them: the recording has no lines for the others"
+        )),
+        _ => None,
+    }
+}
+
+fn words(text: String) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
 }
 
 /// A bar of at most `room` columns, in eighths of one; what is not 0 always shows.

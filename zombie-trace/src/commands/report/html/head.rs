@@ -59,7 +59,7 @@ fn sections(report: &Report) -> Vec<(&'static str, &'static str)> {
         (
             "distribution",
             "Distribution",
-            report.summary.histogram.buckets().next().is_some(),
+            report.summary.zombie_ns.count > 0,
         ),
         ("where-it-went", "Where it went", report.breakdown.is_some()),
         ("about", "About", true),

@@ -12,6 +12,7 @@ use crate::{
     aggregate::{Breakdown, GroupSummary},
     commands::report::{Report, verdict::who, worst::Long},
     container::Runtime,
+    sink::parent_name,
     text::{human, lifetime, status, visible},
 };
 
@@ -39,8 +40,10 @@ const FIGURES: [Title; 10] = [
 pub(super) fn parents(report: &Report) -> Markup {
     let parents = &report.summary.by_parent;
     let rows = parents.iter().map(|parent| {
-        let command = parent.cmdline.as_deref().filter(|line| !line.is_empty());
-        let command = command.map_or_else(|| name(parent.comm.as_ref()), visible);
+        let command = match (&parent.cmdline, &parent.comm) {
+            (None, None) => name(None),
+            (cmdline, comm) => parent_name(cmdline.as_deref(), comm.as_ref()),
+        };
         let cells = html! { (text("Parent", html! { (command) })) (pid("PID", parent.ppid)) };
         (cells, &parent.group)
     });
