@@ -113,6 +113,28 @@ fn a_run_compared_with_itself_is_warned_of() {
 }
 
 #[test]
+fn the_tracer_is_no_parent() {
+    let files = Files::new();
+    let recorded = |slower| {
+        let mut run = run(slower);
+        run.start.tracer_pid = 17;
+        run.start.ts += jiff::SignedDuration::from_secs(slower as i64);
+        for zombie in &mut run.zombies[..500] {
+            zombie.ppid = Some(17);
+            zombie.parent_comm = Some("zombie-trace".into());
+        }
+        files.record(&slower.to_string(), &run)
+    };
+    let [base, new] = [1.0, 2.0].map(recorded);
+    let found = json(&base, &new);
+    assert_eq!(found["overall"]["new"]["zombie_ns"]["count"], 2000);
+    let parents = found["by_parent"].as_array().unwrap();
+    let names: Vec<_> = parents.iter().map(|parent| &parent["comm"]).collect();
+    assert_eq!(names, ["bash"]);
+    assert_eq!(found["of_others"], 0);
+}
+
+#[test]
 fn lines_cut_from_the_middle_are_warned_of() {
     let files = Files::new();
     let base = files.record("base", &run(1.0));

@@ -92,6 +92,22 @@ impl Profile {
 
     /// Takes in a zombie that was reaped at a time, in ns since the epoch.
     pub fn zombie(&mut self, reaped_ns: i64, parent: Option<Comm>, zombie_ns: u64) {
+        let block = self.add(reaped_ns, zombie_ns);
+        if let Some(times) = self.parent(parent) {
+            times.add(block, scale::step(zombie_ns), 1);
+            times.extend(1, zombie_ns.into(), zombie_ns, zombie_ns);
+        } else {
+            self.of_others += 1;
+        }
+    }
+
+    /// The same for a child of the tracer, which is no parent in a comparison.
+    pub fn own_child(&mut self, reaped_ns: i64, zombie_ns: u64) {
+        self.add(reaped_ns, zombie_ns);
+    }
+
+    /// Gives the block that it belongs to.
+    fn add(&mut self, reaped_ns: i64, zombie_ns: u64) -> usize {
         let since = reaped_ns.saturating_sub(self.last_end_ns.unwrap_or(reaped_ns));
         let block = self.unit(u64::try_from(since).unwrap_or(0));
         self.last_end_ns = self.last_end_ns.max(Some(reaped_ns));
@@ -99,12 +115,7 @@ impl Profile {
         self.overall.add(block, step, 1);
         self.overall
             .extend(1, zombie_ns.into(), zombie_ns, zombie_ns);
-        if let Some(times) = self.parent(parent) {
-            times.add(block, step, 1);
-            times.extend(1, zombie_ns.into(), zombie_ns, zombie_ns);
-        } else {
-            self.of_others += 1;
-        }
+        block
     }
 
     /// Takes in an interval of a run of which single zombies are not known: `histogram` has the

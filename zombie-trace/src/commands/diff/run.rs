@@ -109,6 +109,8 @@ impl Run {
         let mut lost = Lost::default();
         let mut summary = None;
         let facts = facts(start.as_ref());
+        let tracer = start.as_ref().map(|start| start.tracer_pid);
+        let is_own = |ppid: Option<u32>| ppid.is_some() && ppid == tracer;
         let is_filtered = start
             .as_ref()
             .and_then(|start| start.filter.as_ref())
@@ -118,7 +120,11 @@ impl Run {
                 Line::Zombie(zombie) => {
                     last = last.max(Some(nanos(zombie.ts)));
                     if facts.is_measured(&zombie) {
-                        zombies.zombie(nanos(zombie.ts), zombie.parent_comm, zombie.zombie_ns);
+                        let (ts, zombie_ns) = (nanos(zombie.ts), zombie.zombie_ns);
+                        match is_own(zombie.ppid) {
+                            true => zombies.own_child(ts, zombie_ns),
+                            false => zombies.zombie(ts, zombie.parent_comm, zombie_ns),
+                        }
                         times.times(zombie.zombie_ns, 1);
                         // Those that a filter leaves out have no phases.
                         if !is_filtered {
@@ -132,7 +138,13 @@ impl Run {
                     for &(ago, parent, zombie_ns) in &unlisted.zombies {
                         let reaped = ts.saturating_sub_unsigned(ago);
                         let parent = unlisted.parents.get(parent);
-                        zombies.zombie(reaped, parent.and_then(|parent| parent.comm), zombie_ns);
+                        match is_own(parent.and_then(|parent| parent.ppid)) {
+                            true => zombies.own_child(reaped, zombie_ns),
+                            false => {
+                                let comm = parent.and_then(|parent| parent.comm);
+                                zombies.zombie(reaped, comm, zombie_ns);
+                            }
+                        }
                         times.times(zombie_ns, 1);
                     }
                 }

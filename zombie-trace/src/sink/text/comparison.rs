@@ -188,6 +188,8 @@ impl Page {
             let ratio = match (figure, pair.base.alive, pair.new.alive) {
                 // No factor makes something of nothing.
                 ("living", Some(0), Some(more @ 1..)) => format!("+{more}"),
+                // Nothing is known about a change below the error.
+                _ if base == new && new.starts_with('<') => "same".to_owned(),
                 _ => times(change.ratio),
             };
             let line = match self.is_wide() {
@@ -241,7 +243,11 @@ impl Page {
         for ParentPair { comm, pair, .. } in parents.iter().take(MOST) {
             let (base, new) = (&pair.base.zombie_ns, &pair.new.zombie_ns);
             let (old, now) = (lasted(base.p50, &pair.base), lasted(new.p50, &pair.new));
-            let (name, change) = (name(*comm), times(pair.changes.p50.ratio));
+            let name = name(*comm);
+            let change = match old == now && now.starts_with('<') {
+                true => "same".to_owned(),
+                false => times(pair.changes.p50.ratio),
+            };
             let line = match self.is_wide() {
                 true => format!(
                     "{} {:>8} {:>8} {:>8} {:>8} {change:>8}  ",

@@ -149,7 +149,11 @@ fn leak(summary: &Summary, leaking: &[&ParentSummary]) -> Verdict {
             1 => format!("1 living, {age} old"),
             count => format!("{count} living, the oldest {age}"),
         };
-        let found = found(row).map_or_else(String::new, |found| format!(": {found}"));
+        let found = match row.group.ended {
+            true => Some("it has ended, and nobody has reaped what it left".to_owned()),
+            false => found(row),
+        };
+        let found = found.map_or_else(String::new, |found| format!(": {found}"));
         format!("{} {living}{found}", self::named(row))
     });
     text += &each.collect::<Vec<_>>().join("; ");
@@ -401,6 +405,18 @@ mod tests {
         let now = text(&aggregate);
         assert!(now.contains("one per second"), "{now}");
         aggregate.zombie(&parent, true);
+        let mut leaves = aggregate.clone();
+        leaves.alive(&Alive {
+            ppid: Some(7),
+            parent_comm: child.parent_comm,
+            age_ns: 1_000_000_000,
+            ..alive()
+        });
+        let left = text(&leaves);
+        assert!(
+            left.ends_with(": it has ended, and nobody has reaped what it left"),
+            "{left}"
+        );
         let then = text(&aggregate);
         assert!(then.ends_with("(7) 2.00 s: signals-coalesced"), "{then}");
     }
