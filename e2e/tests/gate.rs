@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("gate::junit-unwritable", junit_unwritable),
         Test::new("gate::broken-pipe", broken_pipe).in_pid_namespace(),
         Test::new("gate::ps", ps),
+        Test::new("gate::pre-existing", pre_existing),
     ]
 }
 
@@ -294,6 +295,43 @@ fn ps() -> Outcome {
             ensure!(is_command == (code == 3 && format == "github"), "{stderr}");
         }
     }
+    puppet.obey("reap one")?;
+    puppet.obey("reap two").map(drop)
+}
+
+/// Zombies from before the run live at its end: in a run, in its recording, and for `ps`.
+fn pre_existing() -> Outcome {
+    let mut puppet = Puppet::start(Stdio::inherit())?;
+    puppet.obey("zombie one 0")?;
+    puppet.obey("zombie two 0")?;
+    let parent = puppet.pid().to_string();
+    let gates = ["--fail-if", "alive>1", "--fail-if", "oldest>1h"];
+    let said = ["FAIL alive = 2 (limit 1)", "PASS oldest = "];
+    let run = Tracer::json(["-q", "-P", &parent, "-d", "200ms"])
+        .args(gates)
+        .run()?;
+    run.expect_code(3)?;
+    self::said(&run, &said)?;
+    let summary = run.report()?;
+    let summary = summary.summary();
+    // The run did not see them exit.
+    ensure!(
+        summary["alive"] == 0 && summary["pre_existing"] == 2,
+        "{summary}"
+    );
+    let recording = context::fresh_path("gate.jsonl");
+    fs::write(&recording, &run.output).map_err(|error| error.to_string())?;
+    let report = Command::new(context::zombie_trace())
+        .arg("report")
+        .arg(&recording)
+        .args(gates)
+        .output()
+        .map_err(|error| error.to_string())?;
+    let stderr = String::from_utf8_lossy(&report.stderr).into_owned();
+    ensure!(
+        report.status.code() == Some(3) && stderr.starts_with(said[0]),
+        "{stderr}"
+    );
     puppet.obey("reap one")?;
     puppet.obey("reap two").map(drop)
 }

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("scope::cgroup-name", || cgroup(false)).unless(no_cgroup()),
         Test::new("scope::container-id", container_id).unless(no_cgroup()),
         Test::new("scope::container-host-name", container_host_name),
+        Test::new("scope::nobody-in-it", nobody_in_it),
+        Test::new("scope::empty-cgroup", empty_cgroup).unless(no_cgroup()),
         Test::new("scope::filters-count", filters_count),
         Test::new("scope::filter-comm", || {
             filter(&["-n", "odd*"], |truth| truth.role.starts_with("odd"))
@@ -382,4 +384,52 @@ fn all_counted(puppet: &Puppet, run: &Run) -> Outcome {
         report.summary()
     );
     Ok(())
+}
+
+/// What is not there is named: in a run it may come, in `ps` it can't.
+fn nobody_in_it() -> Outcome {
+    // No pid is as large as pid_max.
+    let pid_max =
+        fs::read_to_string("/proc/sys/kernel/pid_max").map_err(|error| error.to_string())?;
+    let nobody = pid_max.trim();
+    let run = Tracer::json(["-d", "100ms", "--container", "nosuch", "-P", nobody]).run()?;
+    run.expect_code(0)?;
+    for part in [
+        "--container nosuch: no container with this ID or name runs now; waiting for one"
+            .to_owned(),
+        format!("--ppid {nobody}: there is no such process now; waiting for it"),
+    ] {
+        ensure!(run.stderr.contains(&part), "{part}: {}", run.stderr);
+    }
+    for option in ["-p", "-P", "--tree"] {
+        let ps = Command::new(context::zombie_trace())
+            .args(["ps", option, nobody, "--fail-if", "alive>0"])
+            .output()
+            .map_err(|error| error.to_string())?;
+        let stderr = String::from_utf8_lossy(&ps.stderr);
+        ensure!(
+            ps.status.code() == Some(1) && stderr.contains(": there is no such process"),
+            "{option}: {ps:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Nothing can come of a cgroup that nobody is in.
+fn empty_cgroup() -> Outcome {
+    let mount = context::cgroup2_mount().expect("it is mounted");
+    let group = mount.join(format!("zombie-trace-empty-{}", std::process::id()));
+    fs::create_dir(&group).map_err(|error| error.to_string())?;
+    let path = group.display().to_string();
+    let found = || -> Outcome {
+        let run = Tracer::json(["-d", "100ms", "-c", &path]).run()?;
+        run.expect_code(0)?;
+        let said = format!("--cgroup {path}: no process runs in it now; waiting for one");
+        ensure!(run.stderr.contains(&said), "{}", run.stderr);
+        let run = Tracer::json(["-d", "100ms", "-c", "/"]).run()?;
+        ensure!(!run.stderr.contains("runs in it"), "{}", run.stderr);
+        Ok(())
+    }();
+    fs::remove_dir(&group).map_err(|error| error.to_string())?;
+    found
 }

@@ -37,9 +37,8 @@ Conditions of --fail-if, about all processes in scope:
   max, mean         the longest zombie time, and the mean
   zombie_time       the sum of the zombie times, as in zombie_time>10s
   count, rate       how many were reaped, in all and each second: rate<100/s
-  alive             how many processes ended in the run and are zombies still
-  oldest            the age of the oldest zombie at the end, even if it was
-                    there before the run: oldest>1m
+  alive             living zombies at the end, including pre-existing ones
+  oldest            the age of the oldest of them: oldest>1m
 
 Signals:
   Ctrl-C, SIGTERM and SIGHUP end a run within 5 s, with the summary. COMMAND
@@ -87,6 +86,28 @@ Notes:
   pre-existing   it was a zombie before the run started
   reparented     its parent ended while it was a zombie
   traced         a debugger was attached to it
+
+Tables of the summary:
+  LIVING, OLDEST the living zombies, and the age of the oldest
+  REAPED         zombies that were reaped, without pre-existing ones
+  P50, P99       of their zombie times; of more than 64, rounded up by at most
+                 1 %
+  ZOMBIE TIME    the sum of the zombie times inside the run, those of living
+                 zombies included
+  MOSTLY         where most of that went: a phase (as in WHY above), not known,
+                 or not reaped (living zombies, and pre-existing ones)
+  WHY            the last cause that was found
+  A parent has a row for each of its command names: an exec starts a new row,
+  whose REAPED does not count what the process reaped before.
+
+Lines of -i:
+  SECONDS        when the interval ended, since the start of the run
+  EXITS/S        processes that ended, per second
+  REAPED         zombies that were reaped
+  AUTOREAP       processes that the kernel released at once
+  ALIVE          living zombies at its end, without pre-existing ones
+  P50 to MAX     of the zombie times of those that were reaped
+  LOST           processes that could not be reported
 
 Dying processes:
   A process that was killed or began to exit, and is no zombie after a second,
@@ -379,9 +400,11 @@ fn tips(unexpected: &str, args: &[OsString]) -> Vec<String> {
 /// The name that is most like a mistyped one, if one is.
 fn similar<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const ALIKE: f64 = 0.8;
+    // In a short name, two letters in the wrong order are half of it.
+    let is_swapped = |name: &str| strsim::damerau_levenshtein(typed, name) == 1;
     names
         .map(|name| (strsim::jaro_winkler(typed, name), name))
-        .filter(|(alike, _)| *alike > ALIKE)
+        .filter(|(alike, name)| *alike > ALIKE || (typed.len() > 2 && is_swapped(name)))
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, name)| name)
 }

@@ -536,6 +536,40 @@ fn a_recording_has_the_options_of_a_run() {
 }
 
 #[test]
+fn an_output_is_what_its_name_says() {
+    for (args, message) in [
+        (
+            &["report", "a", "--html", "-"][..],
+            "--html -: it cannot be written to standard output: give a file",
+        ),
+        (&["report", "a", "--perfetto", "-"], "--perfetto -: "),
+        (
+            &["report", "a", "--fail-if", "alive>0", "--format", "junit=-"],
+            "--format junit=-: ",
+        ),
+        (&["record", "--html", "-"], "--html -: "),
+        (
+            &["-o", "x.jsonl.gz"],
+            "--output x.jsonl.gz: it would not be compressed as .gz says: zombie-trace compresses to .zst",
+        ),
+        (&["record", "-o", "x.xz"], "zombie-trace compresses to .zst"),
+        (
+            &["report", "a", "--html", "x.html.gz"],
+            "--html x.html.gz: it would not be compressed as .gz says: leave that out",
+        ),
+        (
+            &["report", "a", "--html", "x.html.zst"],
+            "--html x.html.zst: it is never compressed: give a name such as x.html",
+        ),
+    ] {
+        let args = [&["zombie-trace"], args].concat();
+        let error = Cli::from_args(args.iter().copied()).and_then(Cli::with_distinct_files);
+        let text = error.expect_err(&format!("{args:?}")).to_string();
+        assert!(text.contains(message), "{args:?}: {text}");
+    }
+}
+
+#[test]
 fn a_mistake_gets_a_tip_that_is_true() {
     for (args, tips) in [
         (
@@ -543,6 +577,7 @@ fn a_mistake_gets_a_tip_that_is_true() {
             &["did you mean 'zombie-trace report'?", "-- reprot"][..],
         ),
         (&["recrod"], &["did you mean 'zombie-trace record'?"]),
+        (&["tpo"], &["did you mean 'zombie-trace top'?"]),
         (&["dif", "a", "b"], &["did you mean 'zombie-trace diff'?"]),
         (&["monitor"], &["zombie-trace -i 1s", "-- monitor"]),
         (

@@ -113,6 +113,28 @@ fn a_run_compared_with_itself_is_warned_of() {
 }
 
 #[test]
+fn the_tracer_is_no_parent() {
+    let files = Files::new();
+    let recorded = |slower| {
+        let mut run = run(slower);
+        run.start.tracer_pid = 17;
+        run.start.ts += jiff::SignedDuration::from_secs(slower as i64);
+        for zombie in &mut run.zombies[..500] {
+            zombie.ppid = Some(17);
+            zombie.parent_comm = Some("zombie-trace".into());
+        }
+        files.record(&slower.to_string(), &run)
+    };
+    let [base, new] = [1.0, 2.0].map(recorded);
+    let found = json(&base, &new);
+    assert_eq!(found["overall"]["new"]["zombie_ns"]["count"], 2000);
+    let parents = found["by_parent"].as_array().unwrap();
+    let names: Vec<_> = parents.iter().map(|parent| &parent["comm"]).collect();
+    assert_eq!(names, ["bash"]);
+    assert_eq!(found["of_others"], 0);
+}
+
+#[test]
 fn lines_cut_from_the_middle_are_warned_of() {
     let files = Files::new();
     let base = files.record("base", &run(1.0));
@@ -458,11 +480,35 @@ fn a_new_leak_makes_it_worse() {
     assert_eq!(json(&leaks, &same)["verdict"], "no-difference");
     // From nothing to something is more than any change.
     let gate = diff(&clean, &leaks, &["--fail-if", "alive>+1000%"]);
-    assert_eq!(
-        gate.status.code(),
-        Some(0),
-        "of the summary's count, which is 0: {gate:?}"
+    assert_eq!(gate.status.code(), Some(3), "{gate:?}");
+    let told = String::from_utf8_lossy(&gate.stderr);
+    assert!(
+        told.contains("FAIL alive rose from 0 (limit +1000%)"),
+        "{told}"
     );
+    // The runs' own `alive` leaves out pre-existing zombies. A gate counts them.
+    let gate = diff(&clean, &leaks, &["--fail-if", "alive>66"]);
+    let told = String::from_utf8_lossy(&gate.stderr);
+    assert!(told.contains("FAIL alive = 67 (limit 66)"), "{told}");
+    assert_eq!(leak["new"]["alive"], found["new"]["alive"]);
+}
+
+#[test]
+fn a_recording_without_its_end_passes_no_gate_about_the_end() {
+    let files = Files::new();
+    let whole = String::from_utf8(recording(&run(1.0), true)).unwrap();
+    let (cut, _summary) = whole.trim_end().rsplit_once('\n').unwrap();
+    let [base, cut] = [
+        files.record("base", &run(1.0)),
+        files.write("cut", cut.as_bytes()),
+    ];
+    for condition in ["alive>0", "oldest>1s", "zombie_time>1h"] {
+        let gate = diff(&base, &cut, &["--fail-if", condition]);
+        assert_eq!(gate.status.code(), Some(3), "{condition}: {gate:?}");
+        let told = String::from_utf8_lossy(&gate.stderr);
+        let why = "can't be judged: the recording ends before the run's summary";
+        assert!(told.contains(why), "{told}");
+    }
 }
 
 #[test]

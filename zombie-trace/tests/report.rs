@@ -12,8 +12,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use support::Run;
-use zombie_trace::{Cause, How, internals::Json};
+use support::{Run, changed};
+use zombie_trace::{
+    Cause, FilterLine, How, Unlisted,
+    internals::{Json, Sink as _},
+};
 
 struct Files(tempfile::TempDir);
 
@@ -226,8 +229,13 @@ fn intervals_alone_are_enough() {
         ("mean", 2_000_000.0),
     ] {
         let value = times[percentile].as_f64().unwrap();
-        assert!((value - exact).abs() < exact / 32.0, "{percentile} {value}");
+        // Never below the true one.
+        assert!(
+            (exact..exact * (1.0 + 1.0 / 32.0)).contains(&value),
+            "{percentile} {value}"
+        );
     }
+    assert_eq!(cut["zombie_time_ns"], json!(20_000_000_000_u64));
     assert_eq!((&cut["exits"], &cut["alive"]), (&json!(10_000), &json!(10)));
     assert_eq!(cut["runs"][0]["times_from"], "intervals");
     let alive = cut["timeline"]["alive"].as_array().unwrap();
@@ -238,7 +246,10 @@ fn intervals_alone_are_enough() {
         r#""count":10000,"min":1,"mean":2,"p50":3,"p90":4,"p99":5,"p999":6,"max":7"#,
     );
     files.write("whole", start.to_owned() + &intervals + &summary);
-    assert_eq!(files.object(&["whole"])["zombie_ns"]["p99"], 5);
+    let whole = files.object(&["whole"]);
+    assert_eq!(whole["zombie_ns"]["p99"], 5);
+    // Its intervals do not count once more.
+    assert_eq!(whole["zombie_time_ns"], 0);
     // As has a summary alone.
     files.write("summary", start.to_owned() + &summary);
     let summary = files.object(&["summary"]);
@@ -626,6 +637,81 @@ fn conditions_decide_the_status() {
         files.report(&["run", "--fail-if", "p99>70"]).status.code(),
         Some(2)
     );
+}
+
+#[test]
+fn a_condition_on_living_zombies_counts_pre_existing_ones() {
+    let files = Files::new();
+    let run = support::run(Vec::new(), support::alive(), None);
+    assert_eq!(run.summary.counts.alive, 1);
+    let whole = recording(&run);
+    files.write("run", &whole);
+    for (condition, said) in [
+        ("alive>1", "FAIL alive = 2 (limit 1)\n"),
+        ("alive>2", "PASS alive = 2 (limit 2)\n"),
+    ] {
+        let output = files.report(&["run", "--fail-if", condition]);
+        assert_eq!(stderr(&output), said);
+    }
+    // Without its end, nobody knows how many live there.
+    let lines = whole.lines().count();
+    let cut: Vec<_> = whole.lines().take(lines - 1).collect();
+    files.write("cut", cut.join("\n"));
+    let output = files.report(&["cut", "--fail-if", "alive>5"]);
+    assert_eq!(output.status.code(), Some(3));
+    let why = "FAIL alive can't be judged: the recording ends before the run's summary (limit 5)\n";
+    assert!(stderr(&output).ends_with(why), "{}", stderr(&output));
+}
+
+#[test]
+fn a_filter_of_the_list_leaves_the_histogram_whole() {
+    let files = Files::new();
+    let run = support::calm();
+    files.write("all", recording(&run));
+    // As `-m` records it.
+    let mut listed = Vec::new();
+    let mut json = Json::new(&mut listed, true);
+    let mut start = run.start.clone();
+    start.filter = Some(changed(FilterLine::default(), |it| it.min_ns = 40_000));
+    json.start(&start).unwrap();
+    for zombie in &run.zombies {
+        if zombie.zombie_ns >= 40_000 {
+            json.zombie(zombie).unwrap();
+            continue;
+        }
+        let unlisted: Unlisted = support::from_json(json!({
+            "ts": zombie.ts,
+            "parents": [{"ppid": zombie.ppid, "comm": zombie.parent_comm}],
+            "zombies": [[0, 0, zombie.zombie_ns]],
+        }));
+        json.unlisted(&unlisted).unwrap();
+    }
+    json.summary(&run.summary).unwrap();
+    json.flush().unwrap();
+    files.write("some", &listed);
+    let [all, some] = ["all", "some"].map(|name| files.object(&[name])["histogram"].clone());
+    assert_eq!(all, some);
+    assert!(files.told(&["some"]).contains("< 32.8 µs"));
+    // A summary alone has none, and the report says so.
+    let listed = String::from_utf8(listed).unwrap();
+    let lines: Vec<_> = listed.lines().collect();
+    let ends = [lines[0], lines[lines.len() - 1]].join("\n");
+    files.write("ends", ends.replace("40000", "0"));
+    let text = files.told(&["ends", "--html", "page.html"]);
+    let gap = "no histogram: the recording has no line for each zombie";
+    assert!(text.contains(gap), "{text}");
+    assert!(files.read("page.html").contains(gap));
+}
+
+#[test]
+fn a_recording_that_has_only_begun_says_nothing_but_that() {
+    let files = Files::new();
+    let text = recording(&support::calm());
+    files.write("start", text.lines().next().unwrap());
+    let text = files.told(&["start"]);
+    let first = text.lines().next().unwrap();
+    assert_eq!(first, "the recording ends before the run's summary");
+    assert!(!text.contains("processes were lost"), "{text}");
 }
 
 #[test]

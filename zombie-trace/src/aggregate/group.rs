@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{phase_totals::PhaseTotals, samples::Samples};
-use crate::model::{Alive, Cause, Phases, Zombie, nine_digits};
+use crate::model::{Alive, Cause, Flag, Phases, Zombie, nine_digits};
 
 /// Most parents have few children, and there can be very many parents: a histogram, of some
 /// 10 KiB, is only for those that have many.
@@ -21,6 +21,9 @@ pub(super) struct Group {
     inexact: u64,
     autoreaped: u64,
     autoreaped_failed: u64,
+    reparented: u64,
+    /// It is a parent that has ended.
+    ended: bool,
     alive: u64,
     oldest: Option<u64>,
     zombie_time: u64,
@@ -71,6 +74,8 @@ impl Default for Group {
             inexact: 0,
             autoreaped: 0,
             autoreaped_failed: 0,
+            reparented: 0,
+            ended: false,
             alive: 0,
             oldest: None,
             zombie_time: 0,
@@ -92,6 +97,7 @@ impl Group {
             self.autoreaped_failed += u64::from(is_ours && zombie.failed());
             return;
         }
+        self.reparented += u64::from(zombie.flags.contains(&Flag::Reparented));
         self.zombie_time = self.zombie_time.saturating_add(in_run);
         self.found(zombie.cause, zombie.cause_text.as_ref(), zombie.looked_at);
         if zombie.pre_existing() {
@@ -104,6 +110,11 @@ impl Group {
             self.inexact += 1;
         }
         self.phases(zombie.phases.as_ref());
+    }
+
+    /// It is a parent, which has ended.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
     }
 
     /// Takes in an exact zombie time.
@@ -143,6 +154,7 @@ impl Group {
         add(&mut self.inexact, other.reaped);
         add(&mut self.autoreaped, other.autoreaped);
         add(&mut self.autoreaped_failed, other.autoreaped_failed);
+        add(&mut self.reparented, other.reparented);
         add(&mut self.alive, other.alive);
         add(&mut self.zombie_time, other.zombie_time_ns);
         add(&mut self.total, other.total_ns);
@@ -170,6 +182,7 @@ impl Group {
         add(&mut self.inexact, other.inexact);
         add(&mut self.autoreaped, other.autoreaped);
         add(&mut self.autoreaped_failed, other.autoreaped_failed);
+        add(&mut self.reparented, other.reparented);
         add(&mut self.alive, other.alive);
         add(&mut self.zombie_time, other.zombie_time);
         add(&mut self.total, other.total);
@@ -248,6 +261,8 @@ impl Group {
             reaped: self.reaped(),
             autoreaped: self.autoreaped,
             autoreaped_failed: self.autoreaped_failed,
+            reparented: self.reparented,
+            ended: self.ended || self.reparented > 0,
             p50_ns: p50,
             p99_ns: p99,
             max_ns: self.times.max().max(self.given.max()),
@@ -280,6 +295,9 @@ pub struct GroupSummary {
     /// How many of those failed (exit code other than 0, or killed), which their parent can't learn.
     #[serde(default)]
     pub autoreaped_failed: u64,
+    /// Zombies that their parent left when it ended, and that were reaped, including pre-existing ones.
+    #[serde(default)]
+    pub reparented: u64,
     /// The median of the exact zombie times, to two digits where there are many.
     pub p50_ns: Option<u64>,
     /// What 99 % of them do not exceed, to two digits where there are many.
@@ -298,6 +316,9 @@ pub struct GroupSummary {
     /// The same in words.
     #[serde(default)]
     pub cause_text: Option<Arc<str>>,
+    /// It is a parent that ended in the run, as far as that is known.
+    #[serde(skip)]
+    pub(crate) ended: bool,
     /// When that look was.
     #[serde(default, serialize_with = "nine_digits")]
     pub looked_at: Option<Timestamp>,

@@ -67,6 +67,13 @@ impl<K: Clone + Eq + Hash + Ord> Groups<K> {
         self.get(key).0.alive(alive, in_run);
     }
 
+    /// The process of that key has ended.
+    pub(super) fn end(&mut self, key: &K) {
+        if let Some(group) = self.groups.get_mut(key) {
+            group.end();
+        }
+    }
+
     /// How many have a histogram.
     #[cfg(test)]
     pub(super) fn histograms(&self) -> usize {

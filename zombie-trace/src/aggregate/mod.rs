@@ -1,5 +1,7 @@
 //! Counts, percentiles and histograms over a run. Pure.
 
+#[cfg(feature = "cli")]
+mod breakdown;
 mod by;
 mod by_container;
 #[cfg(test)]
@@ -17,6 +19,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+#[cfg(feature = "cli")]
+pub(crate) use breakdown::{Breakdown, MEANINGS, PARTS};
 pub use by::By;
 pub use group::GroupSummary;
 pub use interval::Interval;
@@ -154,6 +158,7 @@ impl Aggregate {
         }
         self.commands
             .zombie(&Some(zombie.comm), zombie, in_run, is_exact);
+        self.parents.end(&(Some(zombie.pid), Some(zombie.comm)));
         let is_new = zombie
             .ppid
             .is_none_or(|ppid| Some(ppid) != self.run.tracer_pid)
@@ -213,15 +218,29 @@ impl Aggregate {
     /// Takes in a zombie that a recording does not list: its parent and its exact time.
     pub fn unlisted(&mut self, parent: ParentKey, zombie_ns: u64) {
         self.times(zombie_ns, 1);
+        self.zombie_time(zombie_ns);
         self.parents.time(&parent, zombie_ns);
     }
 
-    /// Takes in so many zombies that lasted about so long, of parents that are not known apart.
+    /// Takes in the times of `count` zombies, which lasted about this long, but not their zombie time.
     pub fn times(&mut self, zombie_ns: u64, count: u64) {
         self.times.record_n(zombie_ns, count);
         self.histogram.record_n(zombie_ns, count);
-        let time = zombie_ns.saturating_mul(count);
-        self.zombie_time = self.zombie_time.saturating_add(time);
+    }
+
+    /// Of the times that were taken in, the sum is not `rounded` but `exact`.
+    pub(crate) fn correct_sum(&mut self, rounded: u128, exact: u128) {
+        self.times.correct_sum(rounded, exact);
+    }
+
+    /// Takes over how many zombies lasted how long, and nothing else.
+    pub(crate) fn merge_histogram(&mut self, other: &Self) {
+        self.histogram.merge(&other.histogram);
+    }
+
+    /// Takes in the zombie time of zombies about which nothing else is known.
+    pub(crate) fn zombie_time(&mut self, ns: u64) {
+        self.zombie_time = self.zombie_time.saturating_add(ns);
     }
 
     /// Takes in a run that is summed up, whose zombies are not listed.
@@ -303,6 +322,7 @@ impl Aggregate {
             by_comm: ranked(commands),
             by_container: self.containers.summary(),
             by_cause: ranked(causes),
+            is_cut: false,
             histogram: self.histogram.clone(),
         }
     }
@@ -310,6 +330,11 @@ impl Aggregate {
     /// Whether a zombie's time is in percentiles.
     pub fn is_measured(&self, zombie: &Zombie) -> bool {
         self.run.is_measured(zombie)
+    }
+
+    /// What an exact zombie time is exact to, in ns.
+    pub(crate) fn error_ns(&self) -> u64 {
+        self.run.error_ns
     }
 
     /// The zombie times that are exact.
@@ -608,6 +633,40 @@ mod tests {
         let parent = &summary.by_parent[0].group;
         assert_eq!((parent.reaped, parent.alive), (0, 1));
         assert_eq!(parent.oldest_ns, Some(480_000_000_000));
+        // It lives, although this run did not see its exit.
+        assert_eq!((summary.counts.alive, summary.living()), (0, 1));
+    }
+
+    #[test]
+    fn a_parent_that_ended_is_known() {
+        let mut aggregate = Aggregate::default();
+        let flags = vec![Flag::Reparented];
+        let left = Zombie {
+            ppid: Some(7),
+            flags,
+            ..zombie()
+        };
+        let parent = Zombie {
+            pid: 8,
+            comm: "bash".into(),
+            ppid: Some(1),
+            ..zombie()
+        };
+        let other = Zombie {
+            ppid: Some(8),
+            parent_comm: Some("bash".into()),
+            ..zombie()
+        };
+        for zombie in [&left, &other, &parent] {
+            aggregate.zombie(zombie, true);
+        }
+        let summary = summary(&aggregate);
+        let found = |ppid| {
+            let mut rows = summary.by_parent.iter();
+            let row = rows.find(|row| row.ppid == Some(ppid)).unwrap();
+            (row.group.ended, row.group.reparented)
+        };
+        assert_eq!([7, 8, 1].map(found), [(true, 1), (true, 0), (false, 0)]);
     }
 
     #[test]

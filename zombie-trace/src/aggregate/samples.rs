@@ -82,6 +82,11 @@ impl Samples {
             .expect("it grows by itself up to this");
     }
 
+    /// Of what was recorded, the sum is not `rounded` but `exact`.
+    pub(super) fn correct_sum(&mut self, rounded: u128, exact: u128) {
+        self.sum = self.sum.saturating_sub(rounded).saturating_add(exact);
+    }
+
     /// As a histogram, which it becomes.
     fn rounded(&mut self) -> &mut Histogram<u64> {
         if let Values::Exact(values) = &self.values {

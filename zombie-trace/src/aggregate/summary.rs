@@ -46,9 +46,25 @@ pub struct Summary {
     /// Zombies by why they lingered.
     #[serde(default)]
     pub by_cause: Vec<CauseSummary>,
+    /// The recording ends before the run's own summary: this is what it adds up to.
+    #[serde(skip)]
+    pub(crate) is_cut: bool,
     /// The zombie times in powers of two, in ns.
     #[serde(skip)]
     pub(crate) histogram: Log2Histogram,
+}
+
+impl Summary {
+    /// All living zombies of the scope at the end of the run. `counts.alive` leaves out the pre-existing
+    /// ones.
+    pub fn living(&self) -> u64 {
+        let by_comm = self.by_comm.iter().map(|row| row.group.alive);
+        let by_parent = self.by_parent.iter().map(|row| row.group.alive);
+        let add = u64::saturating_add;
+        // The tracer's own children are in no row of a parent, and old recordings have parents only.
+        let sums = [by_comm.fold(0, add), by_parent.fold(0, add)];
+        sums.into_iter().fold(self.counts.alive, u64::max)
+    }
 }
 
 /// How long processes were zombies, in ns; all but the count are `None` when that is 0.

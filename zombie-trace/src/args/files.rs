@@ -11,13 +11,15 @@ use std::{
 };
 
 use super::TuningArgs;
-use crate::gate::Format;
+use crate::{gate::Format, text};
 
 /// The files of a command line.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     inputs: Vec<Named>,
     outputs: Vec<Named>,
+    /// What is wrong with the name of an output.
+    problems: Vec<String>,
 }
 
 /// A file and the argument that names it.
@@ -50,7 +52,7 @@ impl Files {
     /// Adds the file of `--format junit=FILE`.
     pub(crate) fn format(&mut self, format: &Format) {
         if let Format::Junit(path) = format {
-            self.output("--format junit=", Some(path));
+            self.file("--format junit=", Some(path));
         }
     }
 
@@ -68,11 +70,42 @@ impl Files {
         });
     }
 
+    /// Adds a file that is written and can't be standard output.
+    pub(crate) fn file(&mut self, argument: &'static str, path: Option<&Path>) {
+        if path == Some(Path::new("-")) {
+            let space = if argument.ends_with('=') { "" } else { " " };
+            self.problems.push(format!(
+                "{argument}{space}-: it cannot be written to standard output: give a file"
+            ));
+            return;
+        }
+        self.output(argument, path);
+        if let Some(path) = path.filter(|path| path.extension() == Some(OsStr::new("zst"))) {
+            let plain = path.with_extension("");
+            self.problems.push(format!(
+                "{argument} {}: it is never compressed: give a name such as {}",
+                text::path(path),
+                text::path(&plain)
+            ));
+        }
+    }
+
     /// Adds a file that is written.
     pub(crate) fn output(&mut self, argument: &'static str, path: Option<&Path>) {
         let Some(path) = path.filter(|path| !is_stream(path)) else {
             return;
         };
+        if let Some(other) = path.extension().filter(|other| is_other_compression(other)) {
+            let advice = match argument {
+                "--html" | "--perfetto" => "leave that out",
+                _ => "zombie-trace compresses to .zst",
+            };
+            self.problems.push(format!(
+                "{argument} {}: it would not be compressed as .{} says: {advice}",
+                text::path(path),
+                other.display()
+            ));
+        }
         self.outputs.push(Named {
             argument,
             path: Some(path.to_owned()),
@@ -95,8 +128,12 @@ impl Files {
         }
     }
 
-    /// Two arguments name the same file, so one would overwrite the other.
+    /// Two arguments name the same file, so one would overwrite the other; or a name promises what the file
+    /// would not be.
     pub(crate) fn conflict(&self) -> Option<String> {
+        if let Some(problem) = self.problems.first() {
+            return Some(problem.clone());
+        }
         for (number, output) in self.outputs.iter().enumerate() {
             if let Some(input) = self.inputs.iter().find(|input| input.is(output)) {
                 return Some(format!(
@@ -167,6 +204,13 @@ impl Identity {
 }
 
 /// Standard output by one of its names.
+/// What other programs compress has such a name.
+fn is_other_compression(extension: &OsStr) -> bool {
+    ["gz", "bz2", "xz", "lz4"]
+        .iter()
+        .any(|other| extension == *other)
+}
+
 fn is_stream(path: &Path) -> bool {
     let streams = ["-", "/dev/stdout", "/dev/stderr"];
     streams

@@ -103,19 +103,8 @@ impl ScopeArgs {
             ),
             None => None,
         };
-        let mut known = CgroupPaths::new();
-        if !self.container.is_empty() {
-            known.add_containers();
-        }
-        for wanted in &self.container {
-            let mut paths = known.paths();
-            if wanted.is_id_begin() && !paths.any(|path| wanted.matches_path(path)) {
-                stderr::warn(&format!(
-                    "--container {}: no cgroup v2 is of such a container now; waiting for one",
-                    wanted.as_str()
-                ));
-            }
-        }
+        self.warn_of_no_cgroup("; waiting for one");
+        self.warn_of_no_container("; waiting for one");
         Ok(Scope {
             pids: self.pid.iter().map(|pid| warn("--pid", *pid)).collect(),
             ppids: self.ppid.iter().map(|pid| warn("--ppid", *pid)).collect(),
@@ -123,5 +112,42 @@ impl ScopeArgs {
             cgroup,
             containers: self.container.clone(),
         })
+    }
+
+    /// Warns if nothing runs in the cgroup.
+    pub(crate) fn warn_of_no_cgroup(&self, what_now: &str) {
+        if let Some(path) = self
+            .cgroup
+            .as_ref()
+            .filter(|path| !Cgroup::is_populated(path))
+        {
+            stderr::warn(&format!(
+                "--cgroup {}: no process runs in it now{what_now}",
+                text::path(path)
+            ));
+        }
+    }
+
+    /// Warns of each container that no cgroup v2 is of.
+    pub(crate) fn warn_of_no_container(&self, what_now: &str) {
+        let mut known = CgroupPaths::new();
+        if !self.container.is_empty() {
+            known.add_containers();
+        }
+        for wanted in &self.container {
+            let mut paths = known.paths();
+            if paths.any(|path| wanted.matches_path(path)) {
+                continue;
+            }
+            // A host name is known once a process of it ends.
+            let kinds = match wanted.is_id_begin() {
+                true => "ID",
+                false => "ID or name",
+            };
+            stderr::warn(&format!(
+                "--container {}: no container with this {kinds} runs now{what_now}",
+                wanted.as_str()
+            ));
+        }
     }
 }

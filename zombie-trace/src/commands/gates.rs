@@ -50,17 +50,23 @@ impl Gates {
         self.conditions.is_empty()
     }
 
-    /// Judges each of them, tells what has become of them, and gives whether any holds.
+    /// Judges each of them, reports it, and gives whether any holds. `error_ns`: what a zombie time is exact
+    /// to.
     ///
     /// # Errors
     /// The file of [`Format::Junit`] can't be written.
-    pub(crate) fn judge(self, verdict: impl Fn(Condition) -> Verdict) -> anyhow::Result<bool> {
+    pub(crate) fn judge(
+        self,
+        error_ns: u64,
+        verdict: impl Fn(Condition) -> Verdict,
+    ) -> anyhow::Result<bool> {
         let judged: Vec<_> = self
             .conditions
             .into_iter()
             .map(|condition| Judged {
                 condition,
                 verdict: verdict(condition),
+                error_ns,
             })
             .collect();
         let on_stderr = match self.format {
@@ -87,9 +93,10 @@ impl Gates {
     /// As [`judge`](Self::judge), with the option's name.
     pub(crate) fn conclude(
         self,
+        error_ns: u64,
         verdict: impl Fn(Condition) -> Verdict,
     ) -> anyhow::Result<ExitCode> {
-        Ok(match self.judge(verdict)? {
+        Ok(match self.judge(error_ns, verdict)? {
             true => ExitCode::ConditionHolds,
             false => ExitCode::Success,
         })

@@ -95,7 +95,7 @@ impl OfRun {
         let all = &mut of_run.all;
         all.zombie_time_ns = summary.zombie_time_ns;
         all.oldest_ns = summary.oldest_ns;
-        all.alive = all.alive.max(summary.counts.alive);
+        all.alive = summary.living();
         of_run
     }
 }

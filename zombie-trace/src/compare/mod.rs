@@ -151,6 +151,9 @@ pub struct RunFigures {
     pub oldest_ns: Option<u64>,
     /// How long they lasted.
     pub zombie_ns: ZombieTimes,
+    /// What a zombie time is exact to, in ns.
+    #[serde(skip)]
+    pub error_ns: u64,
 }
 
 /// How each figure has changed.
@@ -208,7 +211,12 @@ pub fn compare(base: &Profile, new: &Profile) -> Comparison {
     let overall = Estimates::new((base, &base.overall), (new, &new.overall));
     let living = Living::new(base, new);
     let none = Times::default();
-    // A single parent is the run as a whole once more.
+    // A single parent is the run as a whole once more, unless the tracer has a child as well.
+    let has_all = |profile: &Profile| {
+        let of_parents = profile.parents.values().map(Times::count);
+        of_parents.sum::<u64>() == profile.count()
+    };
+    let are_apart = |names: usize| names > 1 || !has_all(base) || !has_all(new);
     let names: HashSet<_> = base
         .parents
         .keys()
@@ -222,7 +230,7 @@ pub fn compare(base: &Profile, new: &Profile) -> Comparison {
     };
     let common: Vec<_> = names
         .iter()
-        .filter(|comm| names.len() > 1 && is_common(comm))
+        .filter(|comm| are_apart(names.len()) && is_common(comm))
         .map(|comm| {
             let [base_times, new_times] =
                 [base, new].map(|run| run.parents.get(comm).unwrap_or(&none));
@@ -406,6 +414,7 @@ impl Estimates {
                     alive: None,
                     oldest_ns: None,
                     zombie_ns: times.summary(),
+                    error_ns: profile.error_ns,
                 }
             }),
             rate: runs.map(|(profile, times)| rate(times, &profile.spans)),

@@ -25,6 +25,18 @@ pub(super) fn middle(step: u16) -> f64 {
     start + (width - 1.0) / 2.0
 }
 
+/// The largest whole number of a step.
+pub(super) fn last(step: u16) -> u64 {
+    let step = u64::from(step);
+    match (step / STEPS).checked_sub(1) {
+        None => step,
+        Some(octave) => {
+            let start = (STEPS + step % STEPS) << octave;
+            start + ((1 << octave) - 1)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,18 +45,21 @@ mod tests {
     fn small_numbers_are_exact() {
         for value in 0..2 * STEPS {
             assert_eq!(middle(step(value)), value as f64);
+            assert_eq!(last(step(value)), value);
         }
     }
 
     #[test]
     fn every_number_is_within_half_a_percent_of_its_step() {
         let mut value = 1_u64;
-        let mut last = 0;
+        let mut previous = 0;
         while value < u64::MAX / 2 {
             let error = (middle(step(value)) / value as f64 - 1.0).abs();
             assert!(error < 0.004, "{value}: {error}");
-            assert!(step(value) >= last, "{value}");
-            last = step(value);
+            assert!(step(value) >= previous, "{value}");
+            assert!(last(step(value)) >= value, "{value}");
+            assert_eq!(step(last(step(value))), step(value), "{value}");
+            previous = step(value);
             value += value / 300 + 1;
         }
         assert!(step(u64::MAX) < 8192);

@@ -60,7 +60,7 @@ impl Condition {
         match figures.get(self.metric) {
             _ if self.is_change() => Verdict::NoData,
             Some(actual) => self.compare(actual),
-            None if figures.count == 0 => Verdict::NoData,
+            None if figures.count == 0 && self.metric.is_of_the_reaped() => Verdict::NoData,
             None => Verdict::Unknown,
         }
     }
@@ -189,9 +189,9 @@ mod tests {
             },
             times: None,
             count: 200,
-            alive: 4,
+            alive: Some(4),
             oldest_ns: Some(7_000_000_000),
-            zombie_time_ns: 90_000_000_000,
+            zombie_time_ns: Some(90_000_000_000),
             duration: Duration::from_secs(20),
         }
     }
@@ -238,7 +238,10 @@ mod tests {
 
     #[test]
     fn what_is_not_known_does_not_hold() {
-        let empty = Figures::default();
+        let empty = Figures {
+            alive: Some(0),
+            ..Figures::default()
+        };
         for text in ["p50<1s", "max>0ns", "mean<1s", "rate<1/s"] {
             assert_eq!(holds(text, &empty), None, "{text}");
         }
@@ -248,11 +251,16 @@ mod tests {
         assert_eq!(holds("oldest>0s", &empty), Some(false));
         let unknown = Figures {
             count: 1,
-            alive: 1,
-            ..empty
+            alive: Some(1),
+            ..empty.clone()
         };
         for text in ["p95>1s", "oldest>1s"] {
             assert_eq!(condition(text).judge(&unknown), Verdict::Unknown);
+        }
+        // A recording without its end does not pass for one without zombies.
+        for text in ["alive>0", "alive<1", "oldest>1s", "zombie_time>1s"] {
+            let cut = empty.clone().without_end();
+            assert_eq!(condition(text).judge(&cut), Verdict::Unknown, "{text}");
         }
     }
 

@@ -12,12 +12,12 @@ pub struct Figures {
     pub times: Option<Samples>,
     /// How many zombies were reaped.
     pub count: u64,
-    /// How many zombies are left.
-    pub alive: u64,
+    /// Living zombies at the end, including pre-existing ones; `None` if their number is not known.
+    pub alive: Option<u64>,
     /// The age of the oldest of them, in ns; `None` if there is none.
     pub oldest_ns: Option<u64>,
-    /// The zombie time of all, in ns.
-    pub zombie_time_ns: u64,
+    /// The zombie time of all, in ns; `None` if it is not known.
+    pub zombie_time_ns: Option<u64>,
     /// How long the run lasted.
     pub duration: Duration,
 }
@@ -29,10 +29,20 @@ impl Figures {
             zombie_ns: summary.zombie_ns,
             times: None,
             count: summary.counts.reaped,
-            alive: summary.counts.alive,
+            alive: Some(summary.living()),
             oldest_ns: summary.oldest_ns,
-            zombie_time_ns: summary.zombie_time_ns,
+            zombie_time_ns: Some(summary.zombie_time_ns),
             duration: Duration::from_nanos(summary.duration_ns),
+        }
+    }
+
+    /// The same without what only the end of a run shows: it was not recorded.
+    pub fn without_end(self) -> Self {
+        Self {
+            alive: None,
+            oldest_ns: None,
+            zombie_time_ns: None,
+            ..self
         }
     }
 
@@ -50,11 +60,11 @@ impl Figures {
             Metric::Max => times.max,
             Metric::Mean => times.mean,
             // Where there is no zombie none is old.
-            Metric::Oldest if self.alive == 0 => Some(self.oldest_ns.unwrap_or(0)),
+            Metric::Oldest if self.alive == Some(0) => Some(self.oldest_ns.unwrap_or(0)),
             Metric::Oldest => self.oldest_ns,
-            Metric::ZombieTime => Some(self.zombie_time_ns),
+            Metric::ZombieTime => self.zombie_time_ns,
             Metric::Count => return Some(Value::Number(self.count)),
-            Metric::Alive => return Some(Value::Number(self.alive)),
+            Metric::Alive => return self.alive.map(Value::Number),
             Metric::Rate => {
                 let rate = self.count as f64 / self.duration.as_secs_f64();
                 return rate.is_finite().then_some(Value::Rate(rate));

@@ -137,6 +137,7 @@ mod tests {
         .map(|(condition, verdict)| Judged {
             condition: condition.parse().unwrap(),
             verdict,
+            error_ns: 0,
         })
         .to_vec()
     }

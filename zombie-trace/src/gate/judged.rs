@@ -1,4 +1,5 @@
-use super::{Comparison, Condition, Metric, Value, Verdict};
+use super::{Comparison, Condition, Value, Verdict};
+use crate::text::lifetime;
 
 /// A condition and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -7,6 +8,8 @@ pub struct Judged {
     pub condition: Condition,
     /// Whether it is.
     pub verdict: Verdict,
+    /// What a zombie time is exact to, in ns.
+    pub error_ns: u64,
 }
 
 impl Judged {
@@ -36,21 +39,25 @@ impl Judged {
             }
             Verdict::NoData => return format!("{metric}: no zombie was reaped {limit}"),
             Verdict::Unknown => {
-                let why = match metric {
-                    Metric::Percentile(_) | Metric::Max | Metric::Mean => {
-                        "no exact times are known"
-                    }
-                    _ => "the recording does not have it",
+                let why = match metric.is_a_zombie_time() {
+                    true => "no exact times are known",
+                    false => "the recording ends before the run's summary",
                 };
                 return format!("{metric} can't be judged: {why} {limit}");
             }
         };
         // To a few digits it can look like the limit that it is beyond.
-        let shown = match actual.human() {
-            shown if shown == self.condition.limit().human() => actual.spaced(),
-            shown => shown,
+        let shown = match (actual, actual.human()) {
+            (Value::Time(ns), _) if metric.is_a_zombie_time() && ns < self.error_ns => {
+                lifetime::exact(ns, self.error_ns)
+            }
+            (_, shown) if shown == self.condition.limit().human() => actual.spaced(),
+            (_, shown) => shown,
         };
         match actual {
+            Value::Change(percent) if percent.is_infinite() => {
+                format!("{metric} rose from 0 {limit}")
+            }
             Value::Change(_) => format!("{metric} changed by {shown} {limit}"),
             _ => format!("{metric} = {shown} {limit}"),
         }
@@ -63,7 +70,12 @@ mod tests {
 
     fn line(condition: &str, verdict: Verdict) -> String {
         let condition = condition.parse().unwrap();
-        Judged { condition, verdict }.line()
+        Judged {
+            condition,
+            verdict,
+            error_ns: 1_000,
+        }
+        .line()
     }
 
     #[test]
@@ -71,6 +83,12 @@ mod tests {
         let holds = |ns| line("p99>50ms", Verdict::Holds(Value::Time(ns)));
         assert_eq!(holds(200_000_000), "FAIL p99 = 200 ms (limit 50 ms)");
         assert_eq!(holds(50_000_001), "FAIL p99 = 50000001 ns (limit 50 ms)");
+        // A figure is no finer than its error.
+        assert_eq!(holds(999), "FAIL p99 = <1 µs (limit 50 ms)");
+        assert_eq!(
+            line("zombie_time>0ns", Verdict::Holds(Value::Time(999))),
+            "FAIL zombie_time = 999 ns (limit 0 ns)"
+        );
         assert_eq!(
             line("p99.95>1500ms", Verdict::DoesNotHold(Value::Time(1_000))),
             "PASS p99.95 = 1.00 µs (limit 1500 ms)"
@@ -82,6 +100,10 @@ mod tests {
         assert_eq!(
             line("p99>+20%", Verdict::Holds(Value::Change(24.0))),
             "FAIL p99 changed by +24.0% (limit +20%)"
+        );
+        assert_eq!(
+            line("alive>+0%", Verdict::Holds(Value::Change(f64::INFINITY))),
+            "FAIL alive rose from 0 (limit +0%)"
         );
         assert_eq!(
             line("max>1s", Verdict::NoData),

@@ -13,9 +13,9 @@ pub enum Metric {
     Mean,
     /// How many zombies were reaped.
     Count,
-    /// How many zombies are left.
+    /// Living zombies at the end, including pre-existing ones.
     Alive,
-    /// The age of the oldest zombie that is left.
+    /// The age of the oldest living zombie.
     Oldest,
     /// How many zombies were reaped each second.
     Rate,
@@ -59,6 +59,19 @@ impl Metric {
             "zombie_time" => Self::ZombieTime,
             _ => return Ok(None),
         }))
+    }
+
+    /// Whether it is a zombie time, or a mean of zombie times.
+    pub(super) fn is_a_zombie_time(self) -> bool {
+        matches!(self, Self::Percentile(_) | Self::Max | Self::Mean)
+    }
+
+    /// Whether it is about the zombies that were reaped, so that there must be one.
+    pub(super) fn is_of_the_reaped(self) -> bool {
+        match self {
+            Self::Percentile(_) | Self::Max | Self::Mean | Self::Count | Self::Rate => true,
+            Self::Alive | Self::Oldest | Self::ZombieTime => false,
+        }
     }
 
     /// Whether it is known of the zombies that exist now.

@@ -195,6 +195,17 @@ pub enum KernelError {
 }
 
 impl KernelError {
+    /// Whether another backend may work.
+    pub(crate) fn is_of_a_backend(&self) -> bool {
+        matches!(
+            self,
+            Self::NoKprobes
+                | Self::Tracefs { .. }
+                | Self::PerfParanoid { .. }
+                | Self::Refused { .. }
+        )
+    }
+
     /// The whole reason without a verifier's log, which is many lines long.
     pub fn in_a_line(&self) -> String {
         let mut parts = vec![first_line(self)];

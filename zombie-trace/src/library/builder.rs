@@ -19,7 +19,7 @@ use crate::{
 ///     .alive_after(Duration::from_millis(500))
 ///     .start()?
 ///     .finish()?;
-/// println!("{} zombies are left", summary.counts.alive);
+/// println!("{} zombies are living", summary.living());
 /// # Ok(())
 /// # }
 /// ```

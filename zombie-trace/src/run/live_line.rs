@@ -11,7 +11,7 @@ use terminal_size::terminal_size_of;
 use crate::{
     run::pipeline::SoFar,
     stderr,
-    text::{encode, human},
+    text::{encode, human, lifetime},
 };
 
 /// A narrower terminal gets no line.
@@ -111,7 +111,7 @@ fn line(so_far: &SoFar, columns: usize) -> String {
         format!("{} living", so_far.living),
     ];
     if let Some(p99) = so_far.p99_ns {
-        parts.push(format!("p99 {}", human(p99)));
+        parts.push(format!("p99 {}", lifetime::exact(p99, so_far.error_ns)));
     }
     while parts.len() > 1 && width(&parts) > columns {
         parts.pop();
@@ -137,6 +137,7 @@ mod tests {
             exits,
             living,
             p99_ns,
+            error_ns: 1000,
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Ending {
     pub complete: bool,
     /// How many forged notifications and reaps were ignored.
     pub suspicious: u64,
+    /// What a zombie time is exact to, in ns.
+    pub error_ns: u64,
     /// The exact zombie times.
     pub times: Samples,
     /// What was written at the end.
@@ -65,6 +67,8 @@ pub struct SoFar {
     pub living: u64,
     /// The 99th percentile of the zombie times.
     pub p99_ns: Option<u64>,
+    /// What a zombie time is exact to, in ns.
+    pub error_ns: u64,
 }
 
 /// Processes, and how long each has been something, in ns.
@@ -503,6 +507,7 @@ impl Pipeline {
             exits: Accounts::so_far(counters, existing).counts().exits,
             living: census.zombies.len() as u64,
             p99_ns: self.aggregate.exact_times().quantile(Quantile::P99),
+            error_ns: self.aggregate.error_ns(),
         }
     }
 
@@ -836,6 +841,7 @@ impl Pipeline {
             lost,
             complete: summary.complete,
             suspicious: counts.suspicious,
+            error_ns: self.aggregate.error_ns(),
             times: self.aggregate.exact_times().clone(),
             summary,
             running,

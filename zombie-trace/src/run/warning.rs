@@ -86,25 +86,36 @@ pub(crate) fn lost(loss: &NewLoss) -> Warning {
     let in_kernel = ring_full.saturating_sub(*unwritten);
     if in_kernel > 0 {
         advice.push(format!(
-            "{in_kernel} records: the ring buffer was full, raise --buffer"
+            "{}: the ring buffer was full, raise --buffer",
+            counted(in_kernel, "record", "records")
         ));
     }
     if *unwritten > 0 {
         advice.push(format!(
-            "{unwritten} records: the output is not read, or not fast enough"
+            "{}: the output is not read, or not fast enough",
+            counted(*unwritten, "record", "records")
         ));
     }
     if *map_full > 0 {
         advice.push(format!(
-            "{map_full} processes: too many at once, raise --max-zombies"
+            "{}: too many at once, raise --max-zombies",
+            counted(*map_full, "process", "processes")
         ));
     }
     if *missed > 0 {
-        advice.push(format!("{missed} processes: missed by the hooks"));
+        let missed = counted(*missed, "process", "processes");
+        advice.push(format!("{missed}: missed by the hooks"));
     }
     Warning {
         kind: WarningKind::Loss,
         text: format!("lost {}", advice.join("; ")),
+    }
+}
+
+fn counted(count: u64, one: &str, more: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {more}"),
     }
 }
 
@@ -137,7 +148,10 @@ pub(crate) fn overlooked(found: u64) -> Warning {
 pub(crate) fn undelivered(records: u64) -> Warning {
     Warning {
         kind: WarningKind::Undelivered,
-        text: format!("{records} records did not arrive before the end of the run"),
+        text: format!(
+            "{} did not arrive before the end of the run",
+            counted(records, "record", "records")
+        ),
     }
 }
 
@@ -220,6 +234,10 @@ mod tests {
         assert_eq!(
             lost(&loss(3, 3)).text(),
             "lost 3 records: the output is not read, or not fast enough"
+        );
+        assert_eq!(
+            lost(&loss(1, 0)).text(),
+            "lost 1 record: the ring buffer was full, raise --buffer"
         );
     }
 

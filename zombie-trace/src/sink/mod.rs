@@ -33,7 +33,7 @@ pub use self::{
 #[cfg(feature = "cli")]
 pub(crate) use self::{
     json::to_json,
-    text::{leaks, lost_statuses, verdict},
+    text::{histogram_gap, leaks, lost_statuses, parent_name, verdict},
 };
 #[cfg(feature = "serve")]
 pub use metrics::Metrics;

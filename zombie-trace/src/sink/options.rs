@@ -20,6 +20,8 @@ pub struct Options {
     pub tables: Tables,
     /// When text is coloured.
     pub color: ColorWhen,
+    /// What a zombie time is exact to, in ns, where no start comes that says so.
+    pub error_ns: u64,
 }
 
 /// The sink for these options.
@@ -45,6 +47,7 @@ pub fn new(options: Options, output: impl Medium + Send + 'static) -> Box<dyn Si
     Box::new(
         Text::new(output, look, table)
             .with_each(options.each)
+            .with_error(options.error_ns)
             .with_tables(options.tables),
     )
 }

@@ -20,6 +20,20 @@ impl Cgroup {
     /// From a directory of the cgroup v2 hierarchy, or from a path within it
     /// (`/system.slice/foo.service`), as /proc/PID/cgroup shows it.
     pub fn from_path(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            id: fs::metadata(Self::directory(path)?)?.ino(),
+        })
+    }
+
+    /// Whether a process runs in it or below it. Zombies do not.
+    pub fn is_populated(path: &Path) -> bool {
+        let events = Self::directory(path).map(|directory| directory.join("cgroup.events"));
+        let events = events.and_then(fs::read_to_string);
+        // The root has no such file.
+        !events.is_ok_and(|events| events.lines().any(|line| line == "populated 0"))
+    }
+
+    fn directory(path: &Path) -> io::Result<PathBuf> {
         let directory = if is_cgroup2(path) {
             path.to_owned()
         } else {
@@ -34,9 +48,7 @@ impl Cgroup {
             }
             within
         };
-        Ok(Self {
-            id: fs::metadata(directory)?.ino(),
-        })
+        Ok(directory)
     }
 }
 

@@ -6,6 +6,8 @@ mod color_when;
 mod command;
 mod duration;
 pub(crate) mod escape;
+#[cfg(feature = "cli")]
+pub(crate) mod lifetime;
 mod quoted;
 mod status;
 #[cfg(feature = "cli")]

@@ -28,7 +28,7 @@ impl TimeSpan {
 
     /// Parses a span that must not be 0.
     pub fn positive(text: &str) -> Result<Self, TimeSpanError> {
-        match text.parse()? {
+        match Self::or_zero(text)? {
             Self(0) => Err(TimeSpanError::Zero),
             span => Ok(span),
         }
@@ -188,6 +188,8 @@ mod tests {
     #[test]
     fn positive_refuses_zero() {
         assert_eq!(TimeSpan::positive("0ms"), Err(TimeSpanError::Zero));
+        // Not "needs a unit", as it is refused with one, too.
+        assert_eq!(TimeSpan::positive("0"), Err(TimeSpanError::Zero));
         assert_eq!(TimeSpan::positive("1ns"), Ok(TimeSpan(1)));
     }
 }

@@ -54,8 +54,11 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.context("cannot write to standard output")?,
     }
+    let error_ns = base.error_ns.max(new.error_ns);
     let (base, new) = (base.figures(), new.figures());
-    gates.conclude(|condition| judge(condition, &comparison, &base, &new))
+    gates.conclude(error_ns, |condition| {
+        judge(condition, &comparison, &base, &new)
+    })
 }
 
 fn write(

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     aggregate::{Aggregate, RunFacts, Samples, ZombieTimes},
     compare::Profile,
-    gate,
+    gate::Figures,
     kernel::Backend,
     model::{FilterLine, Lost, Start, Zombie},
     recording::{Identity, Line, Recording},
@@ -17,13 +17,15 @@ use crate::{
 
 /// A recorded run.
 pub(super) struct Run {
-    oldest_ns: Option<u64>,
-    zombie_time_ns: u64,
+    /// The summary's figures; `None` if the recording has no summary.
+    at_end: Option<Figures>,
     pub(super) profile: Profile,
     pub(super) identity: Identity,
     pub(super) start: Option<Start>,
     pub(super) about: About,
     pub(super) starved: Starved,
+    /// What a zombie time is exact to, in ns.
+    pub(super) error_ns: u64,
     /// All exact zombie times.
     times: Samples,
     /// Zombies that the summary counts and no line has.
@@ -107,6 +109,8 @@ impl Run {
         let mut lost = Lost::default();
         let mut summary = None;
         let facts = facts(start.as_ref());
+        let tracer = start.as_ref().map(|start| start.tracer_pid);
+        let is_own = |ppid: Option<u32>| ppid.is_some() && ppid == tracer;
         let is_filtered = start
             .as_ref()
             .and_then(|start| start.filter.as_ref())
@@ -116,7 +120,11 @@ impl Run {
                 Line::Zombie(zombie) => {
                     last = last.max(Some(nanos(zombie.ts)));
                     if facts.is_measured(&zombie) {
-                        zombies.zombie(nanos(zombie.ts), zombie.parent_comm, zombie.zombie_ns);
+                        let (ts, zombie_ns) = (nanos(zombie.ts), zombie.zombie_ns);
+                        match is_own(zombie.ppid) {
+                            true => zombies.own_child(ts, zombie_ns),
+                            false => zombies.zombie(ts, zombie.parent_comm, zombie_ns),
+                        }
                         times.times(zombie.zombie_ns, 1);
                         // Those that a filter leaves out have no phases.
                         if !is_filtered {
@@ -130,7 +138,13 @@ impl Run {
                     for &(ago, parent, zombie_ns) in &unlisted.zombies {
                         let reaped = ts.saturating_sub_unsigned(ago);
                         let parent = unlisted.parents.get(parent);
-                        zombies.zombie(reaped, parent.and_then(|parent| parent.comm), zombie_ns);
+                        match is_own(parent.and_then(|parent| parent.ppid)) {
+                            true => zombies.own_child(reaped, zombie_ns),
+                            false => {
+                                let comm = parent.and_then(|parent| parent.comm);
+                                zombies.zombie(reaped, comm, zombie_ns);
+                            }
+                        }
                         times.times(zombie_ns, 1);
                     }
                 }
@@ -158,6 +172,7 @@ impl Run {
         let single_zombies = zombies.count() > 0 || intervals.count() == 0;
         let mut profile = if single_zombies { zombies } else { intervals };
         profile.end(duration_ns);
+        profile.exact_to(facts.error_ns);
         if let Some(summary) = &summary {
             profile.summary(summary);
         }
@@ -175,8 +190,8 @@ impl Run {
                     .saturating_sub(counts.map_or(0, |counts| counts.lost.ring_full));
                 counted.saturating_sub(profile.count())
             }),
-            oldest_ns: summary.as_ref().and_then(|end| end.oldest_ns),
-            zombie_time_ns: summary.as_ref().map_or(0, |end| end.zombie_time_ns),
+            at_end: summary.as_deref().map(Figures::new),
+            error_ns: facts.error_ns,
             profile,
             starved,
             identity,
@@ -187,7 +202,7 @@ impl Run {
                 backend: start.as_ref().map(|start| start.backend.clone()),
                 command: start.as_ref().and_then(|start| start.command.clone()),
                 duration_ns,
-                alive: counts.map(|counts| counts.alive).or(alive),
+                alive: summary.as_ref().map(|end| end.living()).or(alive),
                 filtered: counts.map(|counts| counts.filtered.saturating_sub(counts.autoreaped)),
                 lost: counts.map_or(lost, |counts| counts.lost),
                 damaged: (!remarks.is_whole()).then(|| remarks.to_string()),
@@ -198,19 +213,17 @@ impl Run {
         })
     }
 
-    pub(super) fn figures(&self) -> gate::Figures {
+    pub(super) fn figures(&self) -> Figures {
         let (zombie_ns, times) = match self.about.single_zombies {
             true => (ZombieTimes::from(&self.times), Some(self.times.clone())),
             false => (self.profile.zombie_ns(), None),
         };
-        gate::Figures {
+        Figures {
             zombie_ns,
             times,
             count: zombie_ns.count,
-            alive: self.about.alive.unwrap_or(0),
-            oldest_ns: self.oldest_ns,
-            zombie_time_ns: self.zombie_time_ns,
             duration: Duration::from_nanos(self.about.duration_ns),
+            ..self.at_end.clone().unwrap_or_default()
         }
     }
 }

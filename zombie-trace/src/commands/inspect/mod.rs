@@ -19,6 +19,7 @@ use self::watch::{LISTED, Reaping, Watch};
 pub use args::InspectArgs;
 
 use crate::{
+    aggregate::Breakdown,
     cause::{self, Facts, ParentFacts, State, ThreadFacts, diagnose},
     container::{Container, Runtime},
     exit_code::ExitCode,
@@ -31,7 +32,7 @@ use crate::{
         proc::{self, Existing, Proc},
         wall_clock,
     },
-    text::{HEADING, encode, human, printable, time_of_day, visible, wrap},
+    text::{HEADING, encode, human, lifetime, printable, time_of_day, visible, wrap},
 };
 
 /// Of a command line this many characters are shown.
@@ -501,16 +502,13 @@ fn about_reaping(text: &mut String, seen: &Reaping) {
     let times = &summary.zombie_ns;
     if let (Some(p50), Some(p99), Some(max)) = (times.p50, times.p99, times.max) {
         let times = [("p50", p50), ("p99", p99), ("max", max)];
-        let times = times.map(|(name, time)| format!("{name} {}", human(time)));
+        let times =
+            times.map(|(name, time)| format!("{name} {}", lifetime::exact(time, seen.error_ns)));
         line(text, "zombie time", &times.join("  "));
     }
-    if let Some(phases) = summary
-        .by_parent
-        .first()
-        .and_then(|parent| parent.group.phases)
-    {
-        let (phase, share) = phases.worst();
-        line(text, "mostly", &format!("{share} % {}", phase.as_str()));
+    let parent = summary.by_parent.first();
+    if let Some((part, share)) = parent.and_then(|row| Breakdown::of(&row.group).largest()) {
+        line(text, "mostly", &format!("{share:.0} % {part}"));
     }
     let by_how: Vec<_> = seen
         .by_how
@@ -545,6 +543,6 @@ fn reap(zombie: &Zombie) -> String {
     }
     format!(
         "{time} {pid} ({name}) after {} by {how}",
-        human(zombie.zombie_ns)
+        lifetime::exact(zombie.zombie_ns, zombie.error_ns)
     )
 }

@@ -44,6 +44,8 @@ pub(super) struct Reaping {
     pub(super) alive: Vec<Alive>,
     /// When it reaped.
     pub(super) pace: Pace,
+    /// What a zombie time is exact to, in ns.
+    pub(super) error_ns: u64,
     /// What it came to.
     pub(super) summary: Option<Summary>,
 }
@@ -89,6 +91,7 @@ impl Watch {
             // At the end only: until then it is not asked why one is still there.
             let never = u64::MAX;
             let error_ns = tracer.backend().error_ns();
+            seen.lock().error_ns = error_ns;
             let sink = Box::new(seen.clone());
             Session::new(
                 Pipeline::new(error_ns, never, filter, sink, Box::new(ThisHost::new())),

@@ -15,7 +15,8 @@ Examples:
 Exit status:
   0  success, whether there are zombies or not
   1  /proc cannot be read, or hides processes (hidepid): what can be seen is
-     listed, and no condition is judged
+     listed, and no condition is judged; also if nothing is found and the
+     process of -p, -P or --tree does not exist
   2  invalid command line
   3  a condition of --fail-if holds
 

@@ -60,6 +60,9 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
         dying,
         gap,
     } = &seen;
+    if gap.is_none() && processes.is_empty() && dying.is_empty() {
+        refuse_nobody(&args.scope)?;
+    }
     // That there is none is not known then.
     if gap.is_none() || !processes.is_empty() || !dying.is_empty() {
         let output = Output::stdout().context("cannot open standard output")?;
@@ -74,11 +77,27 @@ pub fn run(args: &PsArgs) -> anyhow::Result<ExitCode> {
     let zombies = processes.iter().filter(|process| process.is_reapable());
     let ages = zombies.map(|process| process.alive.age_ns);
     let figures = Figures {
-        alive: ages.clone().count() as u64,
+        alive: Some(ages.clone().count() as u64),
         oldest_ns: ages.max(),
         ..Figures::default()
     };
-    gates.conclude(|condition| condition.judge(&figures))
+    gates.conclude(0, |condition| condition.judge(&figures))
+}
+
+/// Nothing was found: it must not look as if that were good, if it is about something that is not there.
+fn refuse_nobody(scope: &ScopeArgs) -> anyhow::Result<()> {
+    let wanted = [("--pid", &scope.pid), ("--ppid", &scope.ppid)];
+    let wanted = wanted
+        .iter()
+        .flat_map(|(option, pids)| pids.iter().map(move |pid| (*option, *pid)));
+    for (option, pid) in wanted.chain(scope.tree.map(|pid| ("--tree", pid))) {
+        if !proc::exists(pid.get()) {
+            bail!("{option} {pid}: there is no such process");
+        }
+    }
+    scope.warn_of_no_cgroup("");
+    scope.warn_of_no_container("");
+    Ok(())
 }
 
 /// What [`run`] shows of the descendants of a process.

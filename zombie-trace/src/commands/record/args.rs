@@ -80,7 +80,10 @@ impl RecordArgs {
         files.output("--output", self.output.as_deref());
         self.run.add_files(files);
         for (option, path) in self.files() {
-            files.output(option, Some(path));
+            match option {
+                "--csv" => files.output(option, Some(path)),
+                _ => files.file(option, Some(path)),
+            }
         }
     }
 

@@ -90,8 +90,8 @@ impl ReportArgs {
         for path in &self.files {
             files.input("FILE", Some(path));
         }
-        files.output("--html", self.html.as_deref());
-        files.output("--perfetto", self.perfetto.as_deref());
+        files.file("--html", self.html.as_deref());
+        files.file("--perfetto", self.perfetto.as_deref());
         files.output("--csv", self.csv.as_deref());
         self.gates.add_files(files);
     }

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::{
     Report, Run, TimesFrom,
-    breakdown::Breakdown,
     dots::{Dot, Dots},
     lanes::{Lanes, Row},
     still::Still,
@@ -15,7 +14,7 @@ use super::{
     worst::Worst,
 };
 use crate::{
-    aggregate::{Aggregate, ParentKey, RunFacts, Samples, Summary, ZombieTimes},
+    aggregate::{Aggregate, Breakdown, ParentKey, RunFacts, Samples, Summary, ZombieTimes},
     container::Container,
     filter::Filter,
     kernel::Backend,
@@ -64,6 +63,8 @@ pub(crate) struct RunCollector {
     counts: Counts,
     /// Those of the intervals.
     in_intervals: Counts,
+    /// The zombie time that the intervals add up to.
+    interval_time: u64,
     zombies: bool,
     intervals: bool,
     /// How many zombies are listed.
@@ -239,9 +240,13 @@ impl ReportCollector {
         let ZombieTimes { min, max, .. } = interval.zombie_ns;
         let (min, max) = (min.unwrap_or(0), max.unwrap_or(u64::MAX));
         let last = interval.histogram.len().saturating_sub(1);
+        let mut rounded = 0_u128;
         for (index, &(lower, upper, count)) in interval.histogram.iter().enumerate() {
-            let typical = lower.midpoint(upper).clamp(min, max.max(min));
-            let mut record = |zombie_ns, count| {
+            // Rounded up: no percentile is below the true one.
+            let typical = upper.saturating_sub(1).max(lower).clamp(min, max.max(min));
+            let mut record = |zombie_ns: u64, count: u64| {
+                let time = u128::from(zombie_ns) * u128::from(count);
+                rounded = rounded.saturating_add(time);
                 self.aggregate.times(zombie_ns, count);
                 self.timeline.reaped(middle, zombie_ns, count);
             };
@@ -258,6 +263,12 @@ impl ReportCollector {
                 _ => record(typical, count),
             }
         }
+        // The mean is exact.
+        let times = &interval.zombie_ns;
+        let exact = u128::from(times.mean.unwrap_or(0)) * u128::from(times.count);
+        self.aggregate.correct_sum(rounded, exact);
+        let exact = u64::try_from(exact).unwrap_or(u64::MAX);
+        run.interval_time = run.interval_time.saturating_add(exact);
     }
 
     /// The run has been read. Gives the zombies that are left, and when the run ended.
@@ -332,12 +343,16 @@ impl ReportCollector {
                 let ts = run.last.unwrap_or_default();
                 self.sum(&listed.summary(counts, ts, Duration::from_nanos(end)));
             }
-            (None, None) => {}
+            // The summary would have counted it.
+            (None, None) => self.aggregate.zombie_time(run.interval_time),
         }
         if let (Some(listed), Some(summary)) = (&run.filtered, &run.summary) {
             let times = listed.exact_times();
             match &mut self.filtered_times {
-                Some(all) if times.count() == summary.zombie_ns.count => all.merge(times),
+                Some(all) if times.count() == summary.zombie_ns.count => {
+                    all.merge(times);
+                    self.aggregate.merge_histogram(listed);
+                }
                 all => *all = None,
             }
         }
@@ -359,6 +374,7 @@ impl ReportCollector {
             exits: counts.exits,
             reaped: counts.reaped,
             lost: counts.lost,
+            has_summary: run.summary.is_some(),
             complete: run.summary.is_some_and(|summary| summary.complete) && remarks.is_whole(),
             cut: remarks.cut.map(|cut| cut.to_string()),
             corrupt_lines: remarks.corrupt,
@@ -416,6 +432,7 @@ impl ReportCollector {
             self.aggregate
                 .summary(self.counts, end, Duration::from_nanos(duration_ns));
         summary.complete = self.runs.iter().all(|run| run.complete);
+        summary.is_cut = self.runs.iter().any(|run| !run.has_summary);
         match (&*self.runs, &*self.summed) {
             // Exact, unlike what can be made of intervals.
             ([_], [times]) if times.count > 0 => summary.zombie_ns = *times,

@@ -1,11 +1,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{
-    breakdown::Breakdown, dots::Dot, lanes::Lanes, timeline::Series, unended::Unended, worst::Long,
-};
+use super::{dots::Dot, lanes::Lanes, timeline::Series, unended::Unended, worst::Long};
 use crate::{
-    aggregate::{Samples, Summary},
+    aggregate::{Breakdown, Samples, Summary},
     gate::Judged,
     model::Lost,
 };
@@ -66,6 +64,9 @@ pub(crate) struct Run {
     pub(crate) listed: u64,
     /// A filter kept some zombies from being listed.
     pub(crate) is_filtered: bool,
+    /// The recording goes up to the end of the run.
+    #[serde(skip)]
+    pub(crate) has_summary: bool,
     #[serde(skip)]
     pub(crate) remarks: String,
 }

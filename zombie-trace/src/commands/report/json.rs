@@ -3,9 +3,9 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{Report, Run, breakdown::Breakdown, timeline::Series, worst::Long};
+use super::{Report, Run, timeline::Series, worst::Long};
 use crate::{
-    aggregate::Summary,
+    aggregate::{Breakdown, Summary},
     gate::Judged,
     model::{Alive, Dying},
     sink::to_json,

@@ -1,7 +1,6 @@
 //! `zombie-trace report`: shows recorded runs.
 
 mod args;
-mod breakdown;
 mod collect;
 mod content;
 mod csv;
@@ -63,6 +62,10 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         times: report.times.clone(),
         ..Figures::new(&report.summary)
     };
+    let figures = match report.runs.iter().all(|run| run.has_summary) {
+        true => figures,
+        false => figures.without_end(),
+    };
     report.gates = args
         .gates
         .conditions()
@@ -70,6 +73,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         .map(|&condition| Judged {
             condition,
             verdict: condition.judge(&figures),
+            error_ns: report.error_ns,
         })
         .collect();
     write_page(args, &report)?;
@@ -79,7 +83,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
             written => written.context("cannot write to standard output")?,
         }
     }
-    gates.conclude(|condition| condition.judge(&figures))
+    gates.conclude(report.error_ns, |condition| condition.judge(&figures))
 }
 
 /// Reads the recordings and writes the files that are asked for, but nothing to standard output.

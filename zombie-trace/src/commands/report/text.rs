@@ -2,9 +2,9 @@ use std::io;
 
 use jiff::tz::TimeZone;
 
-use super::{Report, Run, TimesFrom, breakdown::PARTS, worst::Long};
+use super::{Report, Run, TimesFrom, worst::Long};
 use crate::{
-    aggregate::GroupSummary,
+    aggregate::{GroupSummary, PARTS},
     cause::general_advice,
     sink::{Look, Medium, Sink as _, Table, Tables, Text},
     text::{HEADING, human, paint, time_of_day, visible, wrap},

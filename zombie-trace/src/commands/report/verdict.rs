@@ -3,7 +3,7 @@
 use crate::{
     aggregate::{ParentSummary, Summary},
     model::Cause,
-    sink::{leaks, verdict},
+    sink::{leaks, parent_name, verdict},
     text::{escape::cut, visible},
 };
 
@@ -43,10 +43,15 @@ impl Verdict {
         let verdict = verdict(summary, error_ns);
         let parents = summary.by_parent.iter().filter(|parent| leaks(parent));
         let parents: Vec<_> = parents.collect();
-        let headline = match parents.len() {
-            0 => verdict.text,
-            1 => "1 parent leaves zombies".to_owned(),
-            count => format!("{count} parents leave zombies"),
+        let leave = match parents.len() {
+            0 => None,
+            1 => Some("1 parent leaves zombies".to_owned()),
+            count => Some(format!("{count} parents leave zombies")),
+        };
+        let headline = match (leave, verdict.left) {
+            (None, _) => verdict.text,
+            (Some(leave), None) => leave,
+            (Some(leave), Some(left)) => format!("{leave}; {left}"),
         };
         Self {
             is_good: verdict.is_calm,
@@ -72,12 +77,8 @@ impl Leak {
 
 /// A parent by its command line, which tells one python3 from another, and its pid.
 pub(crate) fn who(parent: &ParentSummary) -> String {
-    let name = parent
-        .cmdline
-        .as_deref()
-        .filter(|cmdline| !cmdline.is_empty())
-        .map(visible)
-        .or_else(|| parent.comm.map(|comm| visible(&comm.to_str())));
+    let known = parent.cmdline.is_some() || parent.comm.is_some();
+    let name = known.then(|| parent_name(parent.cmdline.as_deref(), parent.comm.as_ref()));
     match (name, parent.ppid) {
         (Some(name), Some(pid)) => format!("{} ({pid})", cut(&name, LONGEST_NAME)),
         (Some(name), None) => cut(&name, LONGEST_NAME).into_owned(),

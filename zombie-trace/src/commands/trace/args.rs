@@ -238,6 +238,7 @@ impl TraceArgs {
             tables: self.run.tables.into(),
             each: self.each,
             color: self.run.color.when,
+            error_ns: 0,
         }
     }
 

@@ -267,6 +267,7 @@ async fn show_summary(
     let options = sink::Options {
         summary_only: true,
         color: args.color.when,
+        error_ns: ending.error_ns,
         ..sink::Options::default()
     };
     let mut text = sink::new(options, queue);
@@ -354,7 +355,7 @@ fn conclude(
             times: Some(ending.times.clone()),
             ..Figures::new(&ending.summary)
         };
-        match gates.judge(|condition| condition.judge(&figures)) {
+        match gates.judge(ending.error_ns, |condition| condition.judge(&figures)) {
             Ok(holds) => condition_holds = holds,
             Err(error) => failures.push(error),
         }

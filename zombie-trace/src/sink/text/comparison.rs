@@ -4,13 +4,13 @@ use super::Look;
 use crate::{
     compare::{
         Change, Comparison, Lingering, LingeringPair, Needed, Pair, ParentCount, ParentPair,
-        Verdict,
+        RunFigures, Verdict,
     },
     model::Comm,
     text::{
         command,
         escape::{cut, escape, width},
-        human,
+        human, lifetime,
         style::{BAD, GOOD, HEADING, PLAIN, paint},
         wrap,
     },
@@ -140,6 +140,8 @@ impl Page {
         let time = |ns: Option<u64>| ns.map_or_else(unknown, human);
         let (base, new) = (&pair.base, &pair.new);
         let (old, now) = (&base.zombie_ns, &new.zombie_ns);
+        let was = |ns| lasted(ns, base);
+        let is = |ns| lasted(ns, new);
         let changes = &pair.changes;
         let mut rows = vec![
             (
@@ -149,10 +151,10 @@ impl Page {
                 &changes.count,
             ),
             ("rate", rate(base.rate), rate(new.rate), &changes.rate),
-            ("p50", time(old.p50), time(now.p50), &changes.p50),
-            ("p90", time(old.p90), time(now.p90), &changes.p90),
-            ("p99", time(old.p99), time(now.p99), &changes.p99),
-            ("max", time(old.max), time(now.max), &changes.max),
+            ("p50", was(old.p50), is(now.p50), &changes.p50),
+            ("p90", was(old.p90), is(now.p90), &changes.p90),
+            ("p99", was(old.p99), is(now.p99), &changes.p99),
+            ("max", was(old.max), is(now.max), &changes.max),
         ];
         if base.zombie_time_ns.is_some() || new.zombie_time_ns.is_some() {
             rows.push((
@@ -186,6 +188,8 @@ impl Page {
             let ratio = match (figure, pair.base.alive, pair.new.alive) {
                 // No factor makes something of nothing.
                 ("living", Some(0), Some(more @ 1..)) => format!("+{more}"),
+                // Nothing is known about a change below the error.
+                _ if base == new && new.starts_with('<') => "same".to_owned(),
                 _ => times(change.ratio),
             };
             let line = match self.is_wide() {
@@ -238,18 +242,22 @@ impl Page {
         let mut text = paint(&cut(&title, self.columns), HEADING, self.color) + "\n";
         for ParentPair { comm, pair, .. } in parents.iter().take(MOST) {
             let (base, new) = (&pair.base.zombie_ns, &pair.new.zombie_ns);
-            let time = |ns: Option<u64>| ns.map_or_else(unknown, human);
-            let (name, change) = (name(*comm), times(pair.changes.p50.ratio));
+            let (old, now) = (lasted(base.p50, &pair.base), lasted(new.p50, &pair.new));
+            let name = name(*comm);
+            let change = match old == now && now.starts_with('<') {
+                true => "same".to_owned(),
+                false => times(pair.changes.p50.ratio),
+            };
             let line = match self.is_wide() {
                 true => format!(
                     "{} {:>8} {:>8} {:>8} {:>8} {change:>8}  ",
                     padded(&name, 15),
                     base.count,
                     new.count,
-                    time(base.p50),
-                    time(new.p50),
+                    old,
+                    now,
                 ),
-                false => format!("{}{:>8} {change:>8}  ", padded(&name, 13), time(new.p50)),
+                false => format!("{}{:>8} {change:>8}  ", padded(&name, 13), now),
             };
             text += &self.judged(&line, Some(pair.verdict));
         }
@@ -306,6 +314,11 @@ impl Page {
         }
         wrap(&text, Some(self.columns)) + "\n"
     }
+}
+
+/// A zombie time of one of the runs.
+fn lasted(ns: Option<u64>, run: &RunFigures) -> String {
+    ns.map_or_else(unknown, |ns| lifetime::exact(ns, run.error_ns))
 }
 
 fn percentiles(pair: &Pair) -> impl Iterator<Item = (&'static str, &Change)> {

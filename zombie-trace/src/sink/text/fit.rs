@@ -108,13 +108,7 @@ pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<Slot> {
     let mut slots: Vec<_> = columns
         .map(|column| slot((column, column.fair())))
         .collect();
-    for column in [
-        Column::Notes,
-        Column::Reaper,
-        Column::How,
-        Column::Why,
-        Column::Parent,
-    ] {
+    for column in [Column::Notes, Column::Reaper, Column::How] {
         if total(&slots) > width {
             slots.retain(|slot| slot.column != column);
         }
@@ -124,7 +118,8 @@ pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<Slot> {
             .iter_mut()
             .for_each(|slot| slot.width = slot.column.least());
     }
-    for column in [Column::Status, Column::Ppid] {
+    // At 80 columns the cause is there, whatever else goes.
+    for column in [Column::Parent, Column::Why, Column::Status, Column::Ppid] {
         if total(&slots) > width {
             slots.retain(|slot| slot.column != column);
         }
@@ -196,6 +191,16 @@ mod tests {
         use Column::{Comm, Pid, Ppid, Status, Time, Zombie};
         assert_eq!(columns(40, false), [Pid, Comm, Ppid, Status, Zombie]);
         assert_eq!(columns(40, true), [Time, Pid, Comm, Zombie]);
+    }
+
+    #[test]
+    fn the_cause_is_there_at_80_columns() {
+        for timestamps in [false, true] {
+            assert!(
+                columns(80, timestamps).contains(&Column::Why),
+                "{timestamps}"
+            );
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::Look;
 use crate::{
     aggregate::Interval,
     text::{
-        human,
+        lifetime,
         style::{self, paint},
     },
 };
@@ -14,6 +14,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Intervals {
     look: Look,
+    /// What a zombie time is exact to, in ns.
+    pub(super) error_ns: u64,
     /// Where the time of day is shown, and not the seconds since the begin.
     zone: Option<TimeZone>,
     columns: Vec<Column>,
@@ -87,10 +89,10 @@ impl Column {
         }
     }
 
-    fn cell(self, interval: &Interval, zone: Option<&TimeZone>) -> (String, Style) {
+    fn cell(self, interval: &Interval, zone: Option<&TimeZone>, error_ns: u64) -> (String, Style) {
         let times = &interval.zombie_ns;
         let time = |ns: Option<u64>| match ns {
-            Some(ns) => (human(ns), style::of_zombie(ns)),
+            Some(ns) => (lifetime::exact(ns, error_ns), style::of_zombie(ns)),
             None => ("-".to_owned(), style::DIM),
         };
         let text = match self {
@@ -129,6 +131,7 @@ impl Intervals {
         Self {
             columns: columns(look.width, zone.is_some()),
             look,
+            error_ns: 0,
             zone,
             screen: screen(rows),
             lines: 0,
@@ -158,7 +161,7 @@ impl Intervals {
             self.lines = 0;
         }
         self.lines += 1;
-        text + &self.row(|column| column.cell(interval, self.zone.as_ref()))
+        text + &self.row(|column| column.cell(interval, self.zone.as_ref(), self.error_ns))
     }
 
     fn row(&self, cell: impl Fn(Column) -> (String, Style)) -> String {

@@ -5,7 +5,6 @@ mod comparison;
 mod fit;
 mod flow;
 mod intervals;
-mod lifetime;
 mod lingering;
 mod look;
 mod notes;
@@ -26,8 +25,9 @@ use jiff::Timestamp;
 pub use comparison::comparison;
 pub use intervals::Intervals;
 pub use look::Look;
+pub(crate) use parent::name as parent_name;
 pub use processes::{Process, dying_table, process_table};
-pub(crate) use summary::lost_statuses;
+pub(crate) use summary::{histogram_gap, lost_statuses};
 pub use table::Table;
 pub use tables::Tables;
 pub(crate) use verdict::{leaks, verdict};
@@ -141,6 +141,9 @@ impl<W: Medium> Text<W> {
 impl<W: Medium> Sink for Text<W> {
     fn start(&mut self, start: &Start) -> io::Result<()> {
         self.error_ns = error_of(&start.backend);
+        if let Some(intervals) = &mut self.intervals {
+            intervals.error_ns = self.error_ns;
+        }
         self.filter.clone_from(&start.filter);
         if let Some(table) = &self.table {
             self.out.write_all(table.header().as_bytes())?;

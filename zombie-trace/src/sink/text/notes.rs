@@ -1,4 +1,7 @@
-use crate::{model::Flag, text::human};
+use crate::{
+    model::Flag,
+    text::{human, lifetime::is_approximate},
+};
 
 /// What is special about a record, in short; with the error if the time is not exact.
 pub(super) fn notes(flags: &[Flag], error_ns: u64) -> String {
@@ -9,11 +12,6 @@ pub(super) fn notes(flags: &[Flag], error_ns: u64) -> String {
         .chain(flags)
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// Whether the zombie time is not exact.
-pub(super) fn is_approximate(flags: &[Flag]) -> bool {
-    flags.contains(&Flag::ApproximateStart) || flags.contains(&Flag::BoundedEnd)
 }
 
 fn short(flag: Flag) -> &'static str {

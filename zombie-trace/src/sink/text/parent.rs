@@ -6,8 +6,8 @@ use crate::{
     text::{escape::escape, printable},
 };
 
-/// Its command line, or else its command name.
-pub(super) fn name(cmdline: Option<&str>, comm: Option<&Comm>) -> String {
+/// Its command line, or else its command name. Line breaks, tabs and rows of spaces are one space.
+pub(crate) fn name(cmdline: Option<&str>, comm: Option<&Comm>) -> String {
     // A script can be an argument: its line breaks say nothing here.
     let words = cmdline.map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
     match (words.filter(|line| !line.is_empty()), comm) {

@@ -3,15 +3,15 @@
 use super::{
     Tables,
     columns::{Columns, more},
-    flow::wrap,
-    lifetime, parent,
+    flow::{hanging, wrap},
+    parent,
 };
 use crate::{
-    aggregate::{By, GroupSummary, Summary},
+    aggregate::{Breakdown, By, GroupSummary, ParentSummary, Summary},
     model::Cause,
     text::{
         escape::{cut, escape},
-        human, printable,
+        human, lifetime, printable,
         style::{self, paint},
     },
 };
@@ -49,17 +49,58 @@ pub(super) fn ranking(
     color: bool,
 ) -> String {
     let (title, noun, all) = rows(summary, tables.by, error_ns);
-    if all.is_empty() {
+    let others = others(summary, tables.by).filter(|group| is_worth_a_row(group));
+    if all.is_empty() && others.is_none() {
         return String::new();
     }
     let heading = format!("{title}, by zombie time");
     let mut text = paint(&heading, style::HEADING, color) + "\n";
     let shown = &all[..all.len().min(tables.rows())];
-    text += &match columns {
-        Some(columns) if columns < LEAST_WIDTH => stacked(shown, tables.by, columns),
-        _ => table(shown, tables.by, columns, color),
+    if !shown.is_empty() {
+        text += &match columns {
+            Some(columns) if columns < LEAST_WIDTH => stacked(shown, tables.by, columns),
+            _ => table(shown, tables.by, columns, color),
+        };
+    }
+    let Some(others) = others else {
+        return text + &more(all.len() - shown.len(), noun);
     };
-    text + &more(all.len() - shown.len(), noun)
+    let more = match all.len() - shown.len() {
+        0 => format!("… and {noun}s"),
+        1 => format!("… and 1 more {noun}, and those"),
+        count => format!("… and {count} more {noun}s, and those"),
+    };
+    let line = format!("{more} not known or not kept apart:");
+    let mut words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+    words.extend([
+        format!("{} living,", others.alive),
+        format!("{} reaped,", others.reaped),
+        "zombie time".to_owned(),
+        human(others.zombie_time_ns),
+    ]);
+    text + &hanging(&words, " ", 2, 4, columns.unwrap_or(usize::MAX))
+}
+
+/// Those that are not kept apart, in one row.
+fn others(summary: &Summary, by: By) -> Option<&GroupSummary> {
+    match by {
+        By::Pid => {
+            let mut rows = summary.by_parent.iter();
+            let row = rows.find(|row| (row.ppid, row.comm) == (None, None));
+            row.map(|row| &row.group)
+        }
+        By::Comm => {
+            let row = summary.by_comm.iter().find(|row| row.comm.is_none());
+            row.map(|row| &row.group)
+        }
+        By::Container => {
+            let mut rows = summary.by_container.iter();
+            let row = rows.find(|row| row.container.key().is_empty());
+            row.map(|row| &row.group)
+        }
+        // Those whose cause was not determined have that in common.
+        By::Cause => None,
+    }
 }
 
 fn rows(summary: &Summary, by: By, error_ns: u64) -> (&'static str, &'static str, Vec<Row>) {
@@ -68,7 +109,8 @@ fn rows(summary: &Summary, by: By, error_ns: u64) -> (&'static str, &'static str
     };
     let (title, noun, rows): (_, _, Vec<(bool, Row)>) = match by {
         By::Pid => {
-            let rows = summary.by_parent.iter().map(|one| {
+            let known = |one: &&ParentSummary| (one.ppid, one.comm) != (None, None);
+            let rows = summary.by_parent.iter().filter(known).map(|one| {
                 let ppid = one
                     .ppid
                     .map_or_else(|| "?".to_owned(), |pid| pid.to_string());
@@ -80,20 +122,19 @@ fn rows(summary: &Summary, by: By, error_ns: u64) -> (&'static str, &'static str
             ("parents", "parent", rows.collect())
         }
         By::Comm => {
-            let rows = summary.by_comm.iter().map(|one| {
-                let name = one
-                    .comm
-                    .as_ref()
-                    .map_or_else(|| "others".to_owned(), printable);
-                (
+            let rows = summary.by_comm.iter().filter_map(|one| {
+                let name = printable(one.comm.as_ref()?);
+                Some((
                     is_worth_a_row(&one.group),
                     row(String::new(), name, &one.group),
-                )
+                ))
             });
             ("commands", "command", rows.collect())
         }
         By::Container => {
-            let rows = summary.by_container.iter().map(|one| {
+            let rows = summary.by_container.iter();
+            let rows = rows.filter(|one| !one.container.key().is_empty());
+            let rows = rows.map(|one| {
                 let name = escape(one.container.name()).into_owned();
                 (
                     is_worth_a_row(&one.group),
@@ -133,10 +174,9 @@ fn cells(ppid: String, name: String, group: &GroupSummary, error_ns: u64) -> [St
         lifetime::known(group.p50_ns, error_ns),
         lifetime::known(group.p99_ns, error_ns),
         human(group.zombie_time_ns),
-        group.phases.map_or_else(dash, |phases| {
-            let (phase, share) = phases.worst();
-            format!("{share} % {}", phase.as_str())
-        }),
+        Breakdown::of(group)
+            .largest()
+            .map_or_else(dash, |(part, share)| format!("{share:.0} % {part}")),
         group
             .cause
             .map_or_else(dash, |cause| cause.code().to_owned()),
@@ -227,7 +267,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        aggregate::{Aggregate, ParentSummary, PhaseTotals},
+        aggregate::{Aggregate, PhaseTotals},
         model::Counts,
         text::escape::width,
     };
@@ -300,6 +340,21 @@ mod tests {
         assert_eq!(parents(10).lines().count(), 12);
         assert!(parents(11).ends_with("  … and 1 more parent\n"));
         assert!(parents(1010).ends_with("  … and 1000 more parents\n"));
+        // Whoever is not kept apart is no parent among others.
+        let others = ParentSummary {
+            ppid: None,
+            comm: None,
+            cmdline: None,
+            ..parent(0)
+        };
+        let with_others = |n| {
+            let rows = [vec![others.clone()], vec![parent(1); n]].concat();
+            shown(&summary(rows), By::Pid, Some(120))
+        };
+        let sum = "not known or not kept apart: 99999 living, 1234567 reaped, zombie time 1m40s\n";
+        assert!(with_others(10).ends_with(&format!("  … and parents {sum}")));
+        assert!(with_others(12).ends_with(&format!("  … and 2 more parents, and those {sum}")));
+        assert!(!with_others(3).contains('?'));
     }
 
     #[test]

@@ -1,15 +1,11 @@
 use anstyle::Style;
 use jiff::tz::TimeZone;
 
-use super::{
-    fit::Column,
-    lifetime,
-    notes::{is_approximate, notes},
-};
+use super::{fit::Column, notes::notes};
 use crate::{
     container::Container,
     model::{Alive, Cause, Comm, How, Zombie},
-    text::{escape::escape, human, status, style, time_of_day},
+    text::{escape::escape, human, lifetime, status, style, time_of_day},
 };
 
 /// Something to show in each column.
@@ -37,10 +33,8 @@ impl Row for Zombie {
             Column::Zombie => {
                 let time = if self.autoreaped() {
                     "-".to_owned()
-                } else if is_approximate(&self.flags) {
-                    lifetime::inexact(self.zombie_ns, self.error_ns)
                 } else {
-                    lifetime::exact(self.zombie_ns, self.error_ns)
+                    lifetime::of(self)
                 };
                 (time, style::of_zombie(self.zombie_ns))
             }

@@ -1,7 +1,7 @@
 use super::{
     Look, Tables,
     flow::{hanging, wrap},
-    lifetime, parent,
+    parent,
     ranking::ranking,
     verdict::{Verdict, verdict},
 };
@@ -10,7 +10,7 @@ use crate::{
     model::{FilterLine, Running},
     text::{
         escape::{cut, width},
-        human, printable,
+        human, lifetime, printable,
         style::{self, paint},
     },
 };
@@ -62,6 +62,8 @@ pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
         if !table.is_empty() {
             text.push('\n');
             text += &table;
+        } else if manner.tables.by == By::Container {
+            text += "\nno container in scope had a zombie\n";
         }
     }
     if summary.zombie_ns.count > 0 {
@@ -69,7 +71,10 @@ pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
         text += &times(summary, columns, manner);
         if !is_brief {
             text.push('\n');
-            text += &histogram(&summary.histogram, columns);
+            text += &histogram(&summary.histogram, manner.error_ns, columns);
+            if let Some(gap) = histogram_gap(summary) {
+                text += &hanging(&words(gap), " ", 2, 2, columns);
+            }
         }
     }
     if let Some(lost) = lost_statuses(summary) {
@@ -131,7 +136,7 @@ fn counts(summary: &Summary, verdict: &Verdict, manner: &Manner) -> String {
     if counts.autoreaped > 0 {
         items.push(format!("{} autoreaped", counts.autoreaped));
     }
-    let all_living = living(summary);
+    let all_living = summary.living();
     let old_living = all_living
         .saturating_sub(counts.alive)
         .min(counts.pre_existing);
@@ -197,15 +202,6 @@ pub(crate) fn lost_statuses(summary: &Summary) -> Option<String> {
         ),
     };
     Some(format!("{failures}: {}", named.join(", ")))
-}
-
-/// All zombies that are left, also those from before the run.
-fn living(summary: &Summary) -> u64 {
-    let by_comm = summary.by_comm.iter().map(|row| row.group.alive);
-    let by_parent = summary.by_parent.iter().map(|row| row.group.alive);
-    let add = u64::saturating_add;
-    let sums = [by_comm.fold(0, add), by_parent.fold(0, add)];
-    sums.into_iter().fold(summary.counts.alive, u64::max)
 }
 
 /// Whose child the oldest zombie is.
@@ -279,8 +275,8 @@ fn times(summary: &Summary, columns: usize, manner: &Manner) -> String {
     paint(&title, style::HEADING, manner.look.color) + "\n" + &line(&worst) + &line(&rest)
 }
 
-fn histogram(histogram: &Log2Histogram, columns: usize) -> String {
-    let buckets: Vec<_> = histogram.buckets().collect();
+fn histogram(histogram: &Log2Histogram, error_ns: u64, columns: usize) -> String {
+    let buckets = histogram.buckets_from(error_ns);
     let largest = buckets.iter().map(|&(_, count)| count).max().unwrap_or(0);
     let digits = largest.to_string().len();
     let mut text = String::new();
@@ -290,8 +286,12 @@ fn histogram(histogram: &Log2Histogram, columns: usize) -> String {
             continue;
         }
         for (range, count) in run {
-            let (start, end) = (human(range.start), human(range.end));
-            let label = format!("  {start:>7} – {end:>7} {count:>digits$} ");
+            let end = human(range.end);
+            let start = match range.start {
+                0 => "        <".to_owned(),
+                start => format!("{:>7} –", human(start)),
+            };
+            let label = format!("  {start} {end:>7} {count:>digits$} ");
             let room = columns.saturating_sub(width(&label)).min(LONGEST_BAR);
             let line = label + &bar(*count, largest, room);
             text += line.trim_end();
@@ -299,6 +299,24 @@ fn histogram(histogram: &Log2Histogram, columns: usize) -> String {
         }
     }
     text
+}
+
+/// Why the histogram lacks zombies; `None` if it has all of them.
+pub(crate) fn histogram_gap(summary: &Summary) -> Option<String> {
+    let counts = summary.histogram.buckets().map(|(_, count)| count);
+    match counts.fold(0, u64::saturating_add) {
+        0 if summary.zombie_ns.count > 0 => {
+            Some("no histogram: the recording has no line for each zombie".to_owned())
+        }
+        count if count < summary.zombie_ns.count => Some(format!(
+            "the histogram has {count} of them: the recording has no lines for the others"
+        )),
+        _ => None,
+    }
+}
+
+fn words(text: String) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
 }
 
 /// A bar of at most `room` columns, in eighths of one; what is not 0 always shows.

@@ -1,9 +1,9 @@
 //! What a run comes to, in a sentence.
 
-use super::{lifetime, parent};
+use super::parent;
 use crate::{
-    aggregate::{ParentSummary, Summary},
-    text::{escape::cut, human},
+    aggregate::{Breakdown, ParentSummary, Summary},
+    text::{escape::cut, human, lifetime},
 };
 
 /// A zombie that has lingered for this long is worth a word. What is younger when the run ends is on its way
@@ -13,6 +13,8 @@ const WORTH_A_WORD: u64 = 100_000_000;
 const NAMED: usize = 3;
 /// A command line is cut to so many columns.
 const LONGEST_NAME: usize = 60;
+/// What is said of a recording without a summary.
+const CUT: &str = "the recording ends before the run's summary";
 
 /// What a run comes to.
 pub(crate) struct Verdict {
@@ -22,6 +24,8 @@ pub(crate) struct Verdict {
     pub(crate) is_calm: bool,
     /// The sentence names the oldest living zombie's age.
     pub(crate) names_oldest: bool,
+    /// The part of the sentence about parents that left zombies when they ended.
+    pub(crate) left: Option<String>,
 }
 
 /// `error_ns`: what a zombie time is exact to.
@@ -30,6 +34,7 @@ pub(crate) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
     if !leaking.is_empty() {
         return leak(summary, &leaking);
     }
+    let left = left(summary);
     let counts = &summary.counts;
     let is_slow = summary.zombie_ns.max >= Some(WORTH_A_WORD);
     let ended = [counts.exits, counts.pre_existing];
@@ -40,7 +45,14 @@ pub(crate) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
         counts.pre_existing,
     ];
     // Not by their sums: in a recording they can be beyond all numbers.
-    let mut text = if ended == [0; 2] {
+    let mut text = if ended == [0; 2] && summary.is_cut {
+        return Verdict {
+            text: CUT.to_owned(),
+            is_calm: false,
+            names_oldest: false,
+            left: None,
+        };
+    } else if ended == [0; 2] {
         "no process ended".to_owned()
     } else if zombies == [0; 4] {
         match summary.complete {
@@ -50,7 +62,12 @@ pub(crate) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
     } else {
         reaped(summary, error_ns)
     };
-    if is_slow && let Some(worst) = summary.by_parent.first() {
+    if let Some(left) = &left {
+        text = match counts.alive {
+            0 => left.clone(),
+            _ => format!("{text}; {left}"),
+        };
+    } else if is_slow && let Some(worst) = summary.by_parent.first() {
         text += &format!(
             "; most zombie time: {} {}",
             named(worst),
@@ -60,19 +77,64 @@ pub(crate) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
             text += &format!(": {why}");
         }
     }
-    if !summary.complete {
-        text += "; some processes were lost";
+    if let Some(gap) = gap(summary) {
+        text += &format!("; {gap}");
     }
     Verdict {
         text,
-        is_calm: !is_slow && summary.complete && counts.suspicious == 0,
+        is_calm: !is_slow && left.is_none() && summary.complete && counts.suspicious == 0,
         names_oldest: false,
+        left,
+    }
+}
+
+/// What the summary lacks; `None` if it is complete.
+fn gap(summary: &Summary) -> Option<&'static str> {
+    if !summary.counts.lost.is_none() {
+        Some("some processes were lost")
+    } else if summary.is_cut {
+        Some(CUT)
+    } else {
+        (!summary.complete).then_some("the recording is not whole")
     }
 }
 
 /// Whether it leaves zombies, and not only the last one for a moment.
 pub(crate) fn leaks(row: &ParentSummary) -> bool {
     row.group.alive > 0 && row.group.oldest_ns >= Some(WORTH_A_WORD)
+}
+
+/// Whether it left zombies when it ended, and some of its zombies were not only there for a moment.
+fn left_behind(row: &ParentSummary) -> bool {
+    let longest = row.group.max_ns.unwrap_or(row.group.zombie_time_ns);
+    row.group.reparented > 0 && longest >= WORTH_A_WORD && !leaks(row)
+}
+
+/// Which parents left zombies when they ended, so that somebody else reaped them; `None` if there is no such
+/// parent.
+fn left(summary: &Summary) -> Option<String> {
+    let rows = summary.by_parent.iter().filter(|row| left_behind(row));
+    let rows: Vec<_> = rows.collect();
+    let start = match rows.len() {
+        0 => return None,
+        1 => "1 parent left zombies when it ended".to_owned(),
+        count => format!("{count} parents left zombies when they ended"),
+    };
+    let each = rows.iter().take(NAMED).map(|row| {
+        let why = row.group.cause.map(|cause| format!(" ({})", cause.code()));
+        format!(
+            "{} left {}, zombie time {}{}",
+            named(row),
+            row.group.reparented,
+            human(row.group.zombie_time_ns),
+            why.unwrap_or_default()
+        )
+    });
+    let mut text = format!("{start}: {}", each.collect::<Vec<_>>().join("; "));
+    if rows.len() > NAMED {
+        text += &format!("; and {} more", rows.len() - NAMED);
+    }
+    Some(text + "; init or a subreaper reaped them")
 }
 
 fn leak(summary: &Summary, leaking: &[&ParentSummary]) -> Verdict {
@@ -87,15 +149,23 @@ fn leak(summary: &Summary, leaking: &[&ParentSummary]) -> Verdict {
             1 => format!("1 living, {age} old"),
             count => format!("{count} living, the oldest {age}"),
         };
-        let found = found(row).map_or_else(String::new, |found| format!(": {found}"));
+        let found = match row.group.ended {
+            true => Some("it has ended, and nobody has reaped what it left".to_owned()),
+            false => found(row),
+        };
+        let found = found.map_or_else(String::new, |found| format!(": {found}"));
         format!("{} {living}{found}", self::named(row))
     });
     text += &each.collect::<Vec<_>>().join("; ");
     if leaking.len() > NAMED {
         text += &format!("; and {} more", leaking.len() - NAMED);
     }
-    if !summary.complete {
-        text += "; some processes were lost";
+    let left = left(summary);
+    if let Some(left) = &left {
+        text += &format!("; {left}");
+    }
+    if let Some(gap) = gap(summary) {
+        text += &format!("; {gap}");
     }
     Verdict {
         text,
@@ -103,6 +173,7 @@ fn leak(summary: &Summary, leaking: &[&ParentSummary]) -> Verdict {
         names_oldest: named
             .iter()
             .any(|row| row.group.oldest_ns == summary.oldest_ns),
+        left,
     }
 }
 
@@ -132,9 +203,14 @@ fn named(row: &ParentSummary) -> String {
 
 /// What was found, or else where most of the time went.
 fn why(row: &ParentSummary) -> Option<String> {
-    found(row).or_else(|| {
-        let (phase, share) = row.group.phases?.worst();
-        Some(format!("{share} % {}", phase.as_str()))
+    // What was found is in the present tense.
+    let found = match row.group.ended {
+        true => row.group.cause.map(|cause| cause.code().to_owned()),
+        false => found(row),
+    };
+    found.or_else(|| {
+        let (part, share) = Breakdown::of(&row.group).largest()?;
+        Some(format!("{share:.0} % {part}"))
     })
 }
 
@@ -156,7 +232,7 @@ mod tests {
     use crate::{
         aggregate::Aggregate,
         model::{
-            Alive, Cause, Counts, Lost, Zombie,
+            Alive, Cause, Counts, Flag, Lost, Zombie,
             fixtures::{alive, zombie},
         },
     };
@@ -227,6 +303,27 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_that_is_cut_is_not_called_lossy() {
+        let empty = Aggregate::default();
+        let of = |aggregate: &Aggregate, exits| {
+            let counts = Counts {
+                exits,
+                reaped: exits,
+                ..Counts::default()
+            };
+            let time = Duration::from_secs(10);
+            let mut summary = aggregate.summary(counts, Timestamp::UNIX_EPOCH, time);
+            (summary.complete, summary.is_cut) = (false, true);
+            verdict(&summary, 1000)
+        };
+        assert_eq!(of(&empty, 0).text, CUT);
+        let mut some = Aggregate::default();
+        some.zombie(&zombie(), true);
+        let text = of(&some, 1).text;
+        assert!(text.ends_with(&format!("; {CUT}")), "{text}");
+    }
+
+    #[test]
     fn late_reapers_are_named() {
         let late = run(&[2_000_000_000], &[], 0);
         assert!(
@@ -236,6 +333,92 @@ mod tests {
             late.text
         );
         assert!(!late.is_calm);
+    }
+
+    #[test]
+    fn parents_that_left_zombies_when_they_ended() {
+        let mut aggregate = Aggregate::default();
+        for (ppid, zombie_ns) in [(7, 6_000_000_000), (7, 6_000_000_000), (8, 30_000)] {
+            aggregate.zombie(
+                &Zombie {
+                    ppid: Some(ppid),
+                    zombie_ns,
+                    flags: vec![Flag::Reparented],
+                    cause: Some(Cause::SignalsCoalesced),
+                    cause_text: Some("the parent 7 (bash) reaps one per second".into()),
+                    ..zombie()
+                },
+                true,
+            );
+        }
+        let of = |alive| {
+            let counts = Counts {
+                exits: 3 + alive,
+                reaped: 3,
+                alive,
+                ..Counts::default()
+            };
+            let time = Duration::from_secs(10);
+            let summary = aggregate.summary(counts, Timestamp::UNIX_EPOCH, time);
+            verdict(&summary, 1000)
+        };
+        let left = "1 parent left zombies when it ended: bash (7) left 2, zombie time 12.0 s \
+                    (signals-coalesced); init or a subreaper reaped them";
+        let verdict = of(0);
+        // The other one's was gone at once.
+        assert_eq!(verdict.text, left);
+        assert!(!verdict.is_calm);
+        assert_eq!(verdict.left.as_deref(), Some(left));
+        let young = of(1).text;
+        assert_eq!(
+            young,
+            format!("every zombie but the last was reaped, p99 6.00 s; {left}")
+        );
+    }
+
+    #[test]
+    fn a_parent_that_ended_is_not_spoken_of_in_the_present() {
+        let mut aggregate = Aggregate::default();
+        let child = Zombie {
+            ppid: Some(7),
+            zombie_ns: 2_000_000_000,
+            cause: Some(Cause::SignalsCoalesced),
+            cause_text: Some("the parent 7 (bash) reaps one per second".into()),
+            ..zombie()
+        };
+        let parent = Zombie {
+            pid: 7,
+            comm: child.parent_comm.unwrap(),
+            ..zombie()
+        };
+        let text = |aggregate: &Aggregate| {
+            let counts = Counts {
+                exits: 2,
+                reaped: 2,
+                ..Counts::default()
+            };
+            let time = Duration::from_secs(10);
+            let summary = aggregate.summary(counts, Timestamp::UNIX_EPOCH, time);
+            verdict(&summary, 1000).text
+        };
+        aggregate.zombie(&child, true);
+        let now = text(&aggregate);
+        assert!(now.contains("one per second"), "{now}");
+        aggregate.zombie(&parent, true);
+        let mut leaves = aggregate.clone();
+        leaves.alive(&Alive {
+            ppid: Some(7),
+            parent_comm: child.parent_comm,
+            age_ns: 1_000_000_000,
+            ..alive()
+        });
+        let left = text(&leaves);
+        assert!(
+            left.ends_with(": it has ended, and nobody has reaped what it left"),
+            "{left}"
+        );
+        let then = text(&aggregate);
+        assert!(then.ends_with("(7) 2.00 s: signals-coalesced"), "{then}");
     }
 
     #[test]

@@ -45,6 +45,8 @@ struct Data<'a> {
     /// The width of a column, and how many there are.
     column: u64,
     columns: usize,
+    /// What a zombie time is exact to, in ns.
+    error: u64,
     /// Binary logarithms of the shortest and longest duration in the chart.
     scale: Option<(f64, f64)>,
     texts: &'a [String],
@@ -103,6 +105,7 @@ pub(super) fn json(report: &Report) -> String {
         length: report.timeline.duration_ns,
         column: report.lanes.width(),
         columns: all.len(),
+        error: report.error_ns,
         scale: scale(report),
         texts: &texts.texts,
         dots,

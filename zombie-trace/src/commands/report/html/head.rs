@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cause::general_advice,
     commands::report::{Report, lanes::Row, text::source, verdict::Verdict},
-    text::{human, visible},
+    text::{human, lifetime, visible},
 };
 
 pub(super) fn head(report: &Report) -> Markup {
@@ -59,7 +59,7 @@ fn sections(report: &Report) -> Vec<(&'static str, &'static str)> {
         (
             "distribution",
             "Distribution",
-            report.summary.histogram.buckets().next().is_some(),
+            report.summary.zombie_ns.count > 0,
         ),
         ("where-it-went", "Where it went", report.breakdown.is_some()),
         ("about", "About", true),
@@ -135,17 +135,20 @@ fn tiles(report: &Report) -> Markup {
     let times = &summary.zombie_ns;
     let counts = &summary.counts;
     let time = |ns: Option<u64>| ns.map_or_else(|| "–".to_owned(), human);
+    let lasted = |ns: Option<u64>| {
+        ns.map_or_else(|| "–".to_owned(), |ns| lifetime::exact(ns, report.error_ns))
+    };
     let tiles = [
-        ("alive", "Living zombies", grouped(counts.alive)),
+        ("alive", "Living zombies", grouped(summary.living())),
         ("oldest", "The oldest", time(summary.oldest_ns)),
         ("zombie-time", "Zombie time", human(summary.zombie_time_ns)),
         ("exits", "Exits", grouped(counts.exits)),
         ("reaped", "Reaped", grouped(counts.reaped)),
-        ("p50", "Median", time(times.p50)),
-        ("p90", "p90", time(times.p90)),
-        ("p99", "p99", time(times.p99)),
-        ("p999", "p99.9", time(times.p999)),
-        ("max", "Longest reaped", time(times.max)),
+        ("p50", "Median", lasted(times.p50)),
+        ("p90", "p90", lasted(times.p90)),
+        ("p99", "p99", lasted(times.p99)),
+        ("p999", "p99.9", lasted(times.p999)),
+        ("max", "Longest reaped", lasted(times.max)),
     ];
     html! {
         dl.tiles {

@@ -19,6 +19,8 @@ const human = ns => {
   if (hours < 1) return `${minutes}m${two(seconds % 60)}s`;
   return hours < 100 ? `${hours}h${two(minutes % 60)}m` : `${Math.floor(hours / 24)}d${two(hours % 24)}h`;
 };
+// A zombie time, no finer than its error.
+const lasted = ns => ns < data.error ? `<${human(data.error).replace(/\.0+ /, " ")}` : human(ns);
 const grouped = number => String(number).replace(/\B(?=(\d{3})+$)/g, ",");
 
 // Sorts a table by the column whose heading is pressed: numbers largest first, then the other way.
@@ -93,7 +95,7 @@ function apply() {
       inPart = sums.time > 0 || sums.reaped > 0;
       set(cells[0], sums.living, grouped(sums.living));
       set(cells[1], sums.reaped, grouped(sums.reaped));
-      set(cells[2], sums.max || undefined, sums.max ? human(sums.max) : "–");
+      set(cells[2], sums.max || undefined, sums.max ? lasted(sums.max) : "–");
       set(cells[3], sums.time, human(sums.time));
     } else if (lane) {
       cells.forEach((cell, number) => set(cell, ...whole[number]));
@@ -162,7 +164,7 @@ function hide() {
 const PHASES = ["notify", "not waiting", "run queue", "tracer", "reap"];
 const describe = dot => [
   `${dot.comm} (${dot.pid}), ${dot.status}`,
-  dot.how ? `zombie for ${human(dot.time)}, reaped at ${human(dot.end)}` : `living, a zombie for ${human(dot.time)}`,
+  dot.how ? `zombie for ${lasted(dot.time)}, reaped at ${human(dot.end)}` : `living, a zombie for ${human(dot.time)}`,
   `parent: ${commandLines.get(String(dot.ppid)) ?? dot.parent} (${dot.ppid ?? "?"})`,
   ...(dot.how ? [`reaped by ${dot.reaper}, ${dot.how}`] : []),
   ...(dot.cause ? [`cause: ${dot.cause}`] : []),

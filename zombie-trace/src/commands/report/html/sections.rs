@@ -4,13 +4,10 @@ use maud::{Markup, html};
 
 use super::show::{grouped, shell_words};
 use crate::{
-    commands::report::{
-        Report, Run, TimesFrom,
-        breakdown::{MEANINGS, PARTS},
-        text::source,
-    },
+    aggregate::{MEANINGS, PARTS},
+    commands::report::{Report, Run, TimesFrom, text::source},
     model::Lost,
-    sink::lost_statuses,
+    sink::{histogram_gap, lost_statuses},
     text::{human, visible},
 };
 
@@ -42,15 +39,18 @@ pub(super) fn lost(lost: &Lost) -> String {
 
 /// How many lasted how long.
 pub(super) fn histogram(report: &Report) -> Markup {
-    let buckets: Vec<_> = report.summary.histogram.buckets().collect();
-    let Some(largest) = buckets.iter().map(|&(_, count)| count).max() else {
+    let buckets = report.summary.histogram.buckets_from(report.error_ns);
+    let gap = histogram_gap(&report.summary);
+    if buckets.is_empty() && gap.is_none() {
         return html! {};
-    };
+    }
+    let largest = buckets.iter().map(|&(_, count)| count).max().unwrap_or(0);
     let share = |count: u64| count as f64 * 100.0 / largest.max(1) as f64;
     let gaps = buckets.chunk_by(|(_, a), (_, b)| (*a == 0) == (*b == 0));
     html! {
         section.whole {
             (heading("distribution", "Distribution of zombie times"))
+            @if let Some(gap) = gap { p.soft { (gap) "." } }
             table.histogram #histogram {
                 tbody {
                     @for run in gaps {
@@ -59,7 +59,10 @@ pub(super) fn histogram(report: &Report) -> Markup {
                         } @else {
                             @for (range, count) in run {
                                 tr {
-                                    th scope="row" { (human(range.start)) " – " (human(range.end)) }
+                                    th scope="row" {
+                                        @if range.start == 0 { "< " } @else { (human(range.start)) " – " }
+                                        (human(range.end))
+                                    }
                                     td.n { (grouped(*count)) }
                                     td {
                                         @if *count > 0 {

@@ -9,10 +9,11 @@ use super::{
     show::{grouped, name},
 };
 use crate::{
-    aggregate::GroupSummary,
-    commands::report::{Report, breakdown::Breakdown, verdict::who, worst::Long},
+    aggregate::{Breakdown, GroupSummary},
+    commands::report::{Report, verdict::who, worst::Long},
     container::Runtime,
-    text::{human, status, visible},
+    sink::parent_name,
+    text::{human, lifetime, status, visible},
 };
 
 /// More rows are not shown: the page stays small.
@@ -39,8 +40,10 @@ const FIGURES: [Title; 10] = [
 pub(super) fn parents(report: &Report) -> Markup {
     let parents = &report.summary.by_parent;
     let rows = parents.iter().map(|parent| {
-        let command = parent.cmdline.as_deref().filter(|line| !line.is_empty());
-        let command = command.map_or_else(|| name(parent.comm.as_ref()), visible);
+        let command = match (&parent.cmdline, &parent.comm) {
+            (None, None) => name(None),
+            (cmdline, comm) => parent_name(cmdline.as_deref(), comm.as_ref()),
+        };
         let cells = html! { (text("Parent", html! { (command) })) (pid("PID", parent.ppid)) };
         (cells, &parent.group)
     });
@@ -50,6 +53,7 @@ pub(super) fn parents(report: &Report) -> Markup {
         &[("Parent", false), ("PID", true)],
         rows,
         parents.len(),
+        report.error_ns,
     )
 }
 
@@ -66,6 +70,7 @@ pub(super) fn commands(report: &Report) -> Markup {
         &[("Command", false)],
         rows,
         names.len(),
+        report.error_ns,
     )
 }
 
@@ -96,6 +101,7 @@ pub(super) fn containers(report: &Report) -> Markup {
         ],
         rows,
         containers.len(),
+        report.error_ns,
     )
 }
 
@@ -118,6 +124,7 @@ pub(super) fn causes(report: &Report) -> Markup {
         &[("Cause", false)],
         rows,
         causes.len(),
+        report.error_ns,
     )
 }
 
@@ -163,7 +170,7 @@ pub(super) fn longest(report: &Report) -> Markup {
         let begin = end.map(|end| (end - i128::from(zombie.time_ns())).max(0));
         html! {
             tr .living[matches!(zombie, Long::Alive(_))] data-b=[begin] data-e=[end] {
-                (time("Zombie for", Some(zombie.time_ns())))
+                (zombie_for(zombie))
                 (text("Command", html! { (name(Some(&comm))) }))
                 (pid("PID", Some(pid_)))
                 (text("Parent", html! { (of_parent(report, ppid, parent.as_ref())) }))
@@ -190,6 +197,15 @@ pub(super) fn longest(report: &Report) -> Markup {
     )
 }
 
+/// How long it was a zombie, no more exactly than that is known.
+fn zombie_for(zombie: &Long) -> Markup {
+    let text = match zombie {
+        Long::Zombie(zombie) => lifetime::of(zombie),
+        Long::Alive(alive) => human(alive.age_ns),
+    };
+    html! { td.n data-l="Zombie for" data-v=(zombie.time_ns()) { (text) } }
+}
+
 /// The parent's command line, or its name.
 fn of_parent(report: &Report, ppid: Option<u32>, comm: Option<&crate::model::Comm>) -> String {
     let rows = &report.summary.by_parent;
@@ -212,6 +228,7 @@ fn groups<'a>(
     first: &[Title],
     rows: impl Iterator<Item = (Markup, &'a GroupSummary)>,
     count: usize,
+    error_ns: u64,
 ) -> Markup {
     let titles: Vec<_> = first.iter().copied().chain(FIGURES).collect();
     let rows = rows
@@ -219,14 +236,15 @@ fn groups<'a>(
         .enumerate()
         .map(|(index, (cells, group))| {
             html! {
-                tr data-r=(index) .living[group.alive > 0] { (cells) (figures(group)) }
+                tr data-r=(index) .living[group.alive > 0] { (cells) (figures(group, error_ns)) }
             }
         });
     let rows: Vec<_> = rows.collect();
     table(ids, about, &titles, "Zombie time", &rows, count)
 }
 
-fn figures(group: &GroupSummary) -> Markup {
+/// `error_ns`: what a zombie time is exact to.
+fn figures(group: &GroupSummary, error_ns: u64) -> Markup {
     let most = Breakdown::of(group).largest();
     html! {
         td.n.f-living .none[group.alive == 0] data-l="Living" data-v=(group.alive) { (grouped(group.alive)) }
@@ -237,10 +255,10 @@ fn figures(group: &GroupSummary) -> Markup {
             (most.map_or_else(|| "–".to_owned(), |(part, share)| format!("{share:.0} % {part}")))
         }
         td.n.f-reaped data-l="Reaped" data-v=(group.reaped) { (grouped(group.reaped)) }
-        (time("p50", group.p50_ns))
-        (time("p99", group.p99_ns))
+        (lasted("p50", group.p50_ns, error_ns))
+        (lasted("p99", group.p99_ns, error_ns))
         td.n.f-max .none[group.max_ns.is_none()] data-l="Longest" data-v=[group.max_ns] {
-            (group.max_ns.map_or_else(|| "–".to_owned(), human))
+            (group.max_ns.map_or_else(|| "–".to_owned(), |ns| lifetime::exact(ns, error_ns)))
         }
         td.n .none[group.autoreaped == 0] data-l="Autoreaped" data-v=(group.autoreaped) { (grouped(group.autoreaped)) }
     }
@@ -320,6 +338,15 @@ fn pid(label: &str, pid: Option<u32>) -> Markup {
     html! {
         td.n .none[pid.is_none()] data-l=(label) data-v=[pid] {
             (pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string()))
+        }
+    }
+}
+
+/// A zombie time, no finer than its error.
+fn lasted(label: &str, ns: Option<u64>, error_ns: u64) -> Markup {
+    html! {
+        td.n .none[ns.is_none()] data-l=(label) data-v=[ns] {
+            (ns.map_or_else(|| "–".to_owned(), |ns| lifetime::exact(ns, error_ns)))
         }
     }
 }

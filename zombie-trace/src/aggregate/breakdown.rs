@@ -2,10 +2,8 @@
 
 use serde::Serialize;
 
-use crate::{
-    aggregate::GroupSummary,
-    model::{Phase, longest},
-};
+use super::GroupSummary;
+use crate::model::{Phase, longest};
 
 /// The parts of the zombie time of some processes, in ns. They add up to all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -17,7 +15,7 @@ pub(crate) struct Breakdown {
     pub(crate) reap_ns: u64,
     /// Zombies that were reaped, but whose phases are not known.
     pub(crate) unknown_ns: u64,
-    /// Zombies that are living, or that were there before the run.
+    /// Living zombies, and pre-existing ones.
     pub(crate) unreaped_ns: u64,
 }
 
@@ -40,7 +38,7 @@ pub(crate) const MEANINGS: [&str; 7] = [
     "a debugger held it",
     "waking up, and the wait itself",
     "reaped without a wait that was seen",
-    "living zombies, and those from before the run",
+    "living zombies, and pre-existing ones",
 ];
 
 impl Breakdown {
