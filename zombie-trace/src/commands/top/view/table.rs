@@ -145,8 +145,8 @@ fn whole_words(text: String, columns: usize) -> String {
             .next()
             .is_some_and(|word| word.starts_with(|char: char| char.is_ascii_digit()))
     };
-    let fitting = ends.filter(|start| width(start) < columns && !ends_in_number(start));
-    match fitting.last() {
+    let mut fitting = ends.filter(|start| width(start) < columns && !ends_in_number(start));
+    match fitting.next_back() {
         Some(start) => format!("{}…", start.trim_end_matches([':', ',', ' '])),
         None => text,
     }
