@@ -262,7 +262,7 @@ impl Group {
             autoreaped: self.autoreaped,
             autoreaped_failed: self.autoreaped_failed,
             reparented: self.reparented,
-            ended: self.ended || self.reparented > 0,
+            ended: self.ended,
             p50_ns: p50,
             p99_ns: p99,
             max_ns: self.times.max().max(self.given.max()),
@@ -298,9 +298,9 @@ pub struct GroupSummary {
     /// Zombies that their parent left when it ended, and that were reaped, including pre-existing ones.
     #[serde(default)]
     pub reparented: u64,
-    /// The median of the exact zombie times, to two digits where there are many.
+    /// The median of the exact zombie times; rounded up by at most 1 % where there are many.
     pub p50_ns: Option<u64>,
-    /// What 99 % of them do not exceed, to two digits where there are many.
+    /// What 99 % of them do not exceed; rounded up likewise.
     pub p99_ns: Option<u64>,
     /// The longest of them.
     pub max_ns: Option<u64>,
@@ -316,7 +316,7 @@ pub struct GroupSummary {
     /// The same in words.
     #[serde(default)]
     pub cause_text: Option<Arc<str>>,
-    /// It is a parent that ended in the run, as far as that is known.
+    /// It is a parent whose own end was seen.
     #[serde(skip)]
     pub(crate) ended: bool,
     /// When that look was.

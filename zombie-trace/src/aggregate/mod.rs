@@ -666,7 +666,7 @@ mod tests {
             let row = rows.find(|row| row.ppid == Some(ppid)).unwrap();
             (row.group.ended, row.group.reparented)
         };
-        assert_eq!([7, 8, 1].map(found), [(true, 1), (true, 0), (false, 0)]);
+        assert_eq!([7, 8, 1].map(found), [(false, 1), (true, 0), (false, 0)]);
     }
 
     #[test]

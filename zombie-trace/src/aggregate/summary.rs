@@ -69,7 +69,7 @@ impl Summary {
 
 /// How long processes were zombies, in ns; all but the count are `None` when that is 0.
 ///
-/// Percentiles are exact for a few thousand zombies, and to three digits beyond.
+/// Percentiles are exact for a few thousand zombies, and rounded up by at most 0.1 % beyond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ZombieTimes {

@@ -204,7 +204,7 @@ fn named(row: &ParentSummary) -> String {
 /// What was found, or else where most of the time went.
 fn why(row: &ParentSummary) -> Option<String> {
     // What was found is in the present tense.
-    let found = match row.group.ended {
+    let found = match row.group.ended || row.group.reparented > 0 {
         true => row.group.cause.map(|cause| cause.code().to_owned()),
         false => found(row),
     };
