@@ -303,6 +303,7 @@ impl Aggregate {
             by_comm: ranked(commands),
             by_container: self.containers.summary(),
             by_cause: ranked(causes),
+            stacks: None,
             histogram: self.histogram.clone(),
         }
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     CauseSummary, CommSummary, ContainerSummary, Log2Histogram, ParentSummary, samples::Samples,
 };
-use crate::model::Counts;
+use crate::model::{Counts, StackTotals};
 
 /// The end of a run: the JSON object `summary` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct Summary {
     /// Zombies by why they lingered.
     #[serde(default)]
     pub by_cause: Vec<CauseSummary>,
+    /// How well samples of parents cover the run; `None` if none were asked for.
+    #[serde(default)]
+    pub stacks: Option<StackTotals>,
     /// The zombie times in powers of two, in ns.
     #[serde(skip)]
     pub(crate) histogram: Log2Histogram,

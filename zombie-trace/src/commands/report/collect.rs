@@ -155,6 +155,12 @@ impl ReportCollector {
                 run.counts.lost += loss.lost;
             }
             Line::Interval(interval) => self.interval(run, interval),
+            Line::Stack(stack) => {
+                run.at(stack.ts);
+            }
+            Line::Doing(doing) => {
+                run.at(doing.ts);
+            }
             Line::Summary(summary) => {
                 run.at(summary.ts);
                 run.summary = Some(summary.clone());

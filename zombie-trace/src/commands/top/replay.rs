@@ -119,6 +119,8 @@ fn time_of(line: &Line) -> Option<i64> {
         Line::Unlisted(unlisted) => Some(nanos(unlisted.ts)),
         Line::Loss(loss) => Some(nanos(loss.ts)),
         Line::Interval(interval) => Some(nanos(interval.ts)),
+        Line::Stack(stack) => Some(nanos(stack.ts)),
+        Line::Doing(doing) => Some(nanos(doing.ts)),
         Line::Summary(summary) => Some(nanos(summary.ts)),
     }
 }
@@ -379,7 +381,7 @@ fn take_in(model: &mut Model, line: &Line) {
                 model.named((row.ppid, row.comm), row.cmdline.as_deref());
             }
         }
-        Line::Dying(_) | Line::Interval(_) => {}
+        Line::Dying(_) | Line::Interval(_) | Line::Stack(_) | Line::Doing(_) => {}
     }
 }
 
