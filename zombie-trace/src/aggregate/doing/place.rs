@@ -5,11 +5,14 @@ use std::{borrow::Cow, cmp::Reverse};
 use foldhash::HashMap;
 
 use super::{
-    ParentDid, Weight, WeightedStack,
     names::{call, qualified, qualified_name},
     runtime_code::{is_in_library, is_runtime_code},
+    stacks::{ParentDid, Weight, WeightedStack, WhatParentsDid},
 };
-use crate::model::{Frame, ThreadState};
+use crate::{
+    aggregate::Summary,
+    model::{Frame, ThreadState},
+};
 
 /// A place in a program, where it was while zombies waited.
 #[derive(Clone, Debug)]
@@ -33,13 +36,20 @@ impl Place<'_> {
         &self.function
     }
 
+    /// `sup.c:14`, if it is known.
+    pub(crate) fn source(&self) -> Option<String> {
+        let file = self.file?.to_owned();
+        Some(
+            self.line
+                .map_or(file.clone(), |line| format!("{file}:{line}")),
+        )
+    }
+
     /// `write_journal (sup.c:14)`.
     pub(crate) fn name(&self) -> String {
-        let name = &self.function;
-        match (self.file, self.line) {
-            (Some(file), Some(line)) => format!("{name} ({file}:{line})"),
-            (Some(file), None) => format!("{name} ({file})"),
-            (None, _) => name.clone().into_owned(),
+        match self.source() {
+            Some(source) => format!("{} ({source})", self.function),
+            None => self.function.clone().into_owned(),
         }
     }
 
@@ -59,7 +69,7 @@ impl Place<'_> {
         for frame in own.callers() {
             let name = short_name(frame);
             // Recursion is shown once.
-            if callers.last() == Some(&name) {
+            if callers.last().unwrap_or(&self.function) == &name {
                 continue;
             }
             if callers.len() == most {
@@ -93,6 +103,25 @@ pub(crate) fn places<'a>(did: &'a ParentDid<'_>) -> Vec<Place<'a>> {
     }
     places.sort_by_key(|place| Reverse(place.weight.zombie_ns));
     places
+}
+
+/// Writes into the rows of parents where most of their sampled zombie time went.
+pub fn name_places(did: &WhatParentsDid, summary: &mut Summary) {
+    for row in &mut summary.by_parent {
+        let did = did.of_parent(&(row.ppid, row.comm));
+        row.place = did.and_then(|did| main_place(&did)).map(Into::into);
+    }
+}
+
+/// `97 % blocked in fsync at write_journal (sup.c:14)`; `None` if no place has half of the time.
+fn main_place(did: &ParentDid<'_>) -> Option<String> {
+    let places = places(did);
+    let place = places.first()?;
+    let (part, all) = (place.weight.zombie_ns, did.weight.zombie_ns);
+    let (part, all) = (u128::from(part), u128::from(all.max(1)));
+    let share = (part * 200 + all) / (all * 2);
+    (part * 2 >= all && place.function != UNKNOWN)
+        .then(|| format!("{share} % {} at {}", place.action(), place.name()))
 }
 
 /// The frames of a stack, and which of them is the innermost in the program's own code.
@@ -144,7 +173,7 @@ fn place<'a>(stack: &'a WeightedStack<'_>) -> Place<'a> {
     }
 }
 
-pub(super) const UNKNOWN: &str = "[unknown]";
+const UNKNOWN: &str = "[unknown]";
 
 /// The function, or where it is: `sup+0x1234` without a symbol.
 pub(crate) fn frame_name(frame: &Frame) -> String {
@@ -279,10 +308,10 @@ mod tests {
     }
 
     #[test]
-    fn recursion_is_one_caller() {
+    fn recursion_is_shown_once() {
         let frames = std::iter::repeat_n(own("fib"), 200);
         let (name, _, callers) = only_place(frames.chain([own("main")]).collect());
-        assert_eq!((&*name, callers.join(" ")), ("fib", "fib main".to_owned()));
+        assert_eq!((&*name, callers), ("fib", vec!["main".to_owned()]));
     }
 
     #[test]
@@ -321,6 +350,49 @@ mod tests {
             }
         );
         assert_eq!(places[0].callers(5), (vec!["append".into()], false));
+    }
+
+    #[test]
+    fn a_parent_has_a_place_if_most_of_its_time_went_there() {
+        let ts = Timestamp::UNIX_EPOCH;
+        let stack = |id, name| Stack::new(ts, id, vec![own(name)], false);
+        let stacks = [stack(1, "zip"), stack(2, "write"), stack(3, "wait")];
+        let doing = |ppid, stack, zombie_ns| Doing {
+            ts,
+            ppid,
+            parent_comm: Some("sup".into()),
+            tid: ppid,
+            state: ThreadState::Blocked,
+            stack,
+            zombie_ns,
+            samples: 1,
+        };
+        let did = WhatParentsDid::of(
+            &stacks,
+            &[
+                doing(7, 1, 80),
+                doing(7, 2, 20),
+                doing(8, 1, 49),
+                doing(8, 2, 31),
+                doing(8, 3, 20),
+            ],
+        );
+        let mut summary = crate::aggregate::Aggregate::default().summary(
+            crate::model::Counts::default(),
+            Timestamp::UNIX_EPOCH,
+            std::time::Duration::from_secs(1),
+        );
+        summary.by_parent = [7, 8, 9]
+            .map(|ppid| crate::aggregate::ParentSummary {
+                ppid: Some(ppid),
+                comm: Some("sup".into()),
+                ..Default::default()
+            })
+            .to_vec();
+        name_places(&did, &mut summary);
+        let places = summary.by_parent.iter().map(|row| row.place.as_deref());
+        let places: Vec<_> = places.collect();
+        assert_eq!(places, [Some("80 % blocked at zip"), None, None]);
     }
 
     #[test]

@@ -15,7 +15,10 @@ use super::{
     worst::Worst,
 };
 use crate::{
-    aggregate::{Aggregate, ParentKey, RunFacts, Samples, Summary, WhatParentsDid, ZombieTimes},
+    aggregate::{
+        Aggregate, ParentKey, RunFacts, Samples, Summary, WhatParentsDid, ZombieTimes,
+        doing::name_places,
+    },
     container::Container,
     filter::Filter,
     kernel::Backend,
@@ -433,7 +436,7 @@ impl ReportCollector {
             self.aggregate
                 .summary(self.counts, end, Duration::from_nanos(duration_ns));
         summary.stacks = self.stacks;
-        self.did.name_places(&mut summary);
+        name_places(&self.did, &mut summary);
         summary.complete = self.runs.iter().all(|run| run.complete);
         match (&*self.runs, &*self.summed) {
             // Exact, unlike what can be made of intervals.

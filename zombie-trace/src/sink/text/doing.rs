@@ -1,6 +1,6 @@
 //! What parents did instead of reaping: for each, the places where most zombie time went.
 
-use super::{flow::hanging, parent};
+use super::{Look, flow::hanging, lifetime, parent};
 use crate::{
     aggregate::{
         Summary, WhatParentsDid,
@@ -14,8 +14,6 @@ use crate::{
     },
 };
 
-use super::look::Look;
-
 /// This many parents have places, and this many places each.
 const PARENTS: usize = 5;
 const PLACES: usize = 5;
@@ -23,6 +21,7 @@ const PLACES: usize = 5;
 const CALLERS: usize = 4;
 /// Names are cut to this many columns: those of templates have no limit.
 const LONGEST_NAME: usize = 60;
+const LONGEST_SOURCE: usize = 30;
 
 /// The section, without lines wider than `look.width`; nothing if no samples were asked for.
 pub(super) fn section(
@@ -36,7 +35,7 @@ pub(super) fn section(
         return String::new();
     }
     let columns = look.width.unwrap_or(usize::MAX);
-    let title = "what parents did instead of reaping, by zombie time";
+    let title = "what parents did instead of reaping";
     let mut text = paint(&cut(title, columns), style::HEADING, look.color) + "\n";
     let shown = &parents[..parents.len().min(most_parents).min(PARENTS)];
     for did in shown {
@@ -87,7 +86,11 @@ fn one(summary: &Summary, did: &ParentDid<'_>, columns: usize) -> String {
 /// line can end.
 fn items(share: &str, place: &Place<'_>) -> Vec<String> {
     let name = |text: &str| cut(&escape(text), LONGEST_NAME).into_owned();
-    let mut items = vec![format!("{share}  {},", name(&place.name()))];
+    let source = place.source().map_or_else(String::new, |source| {
+        format!(" ({})", cut(&escape(&source), LONGEST_SOURCE))
+    });
+    let function = name(place.function());
+    let mut items = vec![format!("{share}  {function}{source},")];
     items.extend(name(&place.action()).split(' ').map(str::to_owned));
     let (callers, more) = place.callers(CALLERS);
     items.extend(callers.iter().map(|caller| format!("← {}", name(caller))));
@@ -108,7 +111,7 @@ pub(crate) fn share(part: u64, all: u64) -> String {
 
 /// How far the samples can be relied on.
 pub(crate) fn coverage(totals: &StackTotals) -> String {
-    let after = human(totals.after_ns);
+    let after = lifetime::round(totals.after_ns);
     let tried = [totals.samples, totals.moved, totals.failed];
     if tried == [0; 3] {
         return match totals.due_ns {

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::{frame_names, parent_name};
+use super::names::{frame_names, parent_name};
 use crate::{aggregate::WhatParentsDid, text::visible};
 
 /// Two lines can have the same frames: in another state, or on other source lines. Readers add them up.

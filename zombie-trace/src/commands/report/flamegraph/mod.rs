@@ -1,6 +1,7 @@
 //! `--flamegraph FILE`: the stacks of parents, as widths in zombie time.
 
 mod folded;
+mod names;
 mod speedscope;
 mod svg;
 mod tree;
@@ -14,8 +15,6 @@ use anyhow::{Context as _, bail, ensure};
 
 use super::Report;
 use crate::{
-    aggregate::{ParentKey, doing::frame_name},
-    model::{Frame, ThreadState},
     system::{Access, NewFile},
     text::{human, visible},
 };
@@ -91,38 +90,6 @@ fn check(report: &Report) -> anyhow::Result<()> {
     bail!("{files} {has} no stacks: no parent could be sampled");
 }
 
-/// What a parent is called: `sup (4242)`.
-fn parent_name(parent: &ParentKey) -> String {
-    let (ppid, comm) = parent;
-    match (comm, ppid) {
-        (Some(comm), Some(ppid)) => format!("{} ({ppid})", comm.to_str()),
-        (Some(comm), None) => comm.to_str().into_owned(),
-        (None, Some(ppid)) => format!("({ppid})"),
-        (None, None) => "other parents".to_owned(),
-    }
-}
-
-/// Stands for the callers that are not known.
-const TRUNCATED: &str = "[truncated]";
-
-/// What the frames of a stack are called, outermost first.
-fn frame_names<'a>(
-    frames: &'a [&Frame],
-    is_truncated: bool,
-) -> impl Iterator<Item = (String, Option<&'a Frame>)> {
-    let missing = is_truncated.then(|| (TRUNCATED.to_owned(), None));
-    let frames = frames.iter().rev();
-    let frames = frames.map(|frame| (frame_name(frame), Some(*frame)));
-    missing.into_iter().chain(frames)
-}
-
-/// In the order in which the legend has them.
-const STATES: [ThreadState; 3] = [
-    ThreadState::Blocked,
-    ThreadState::Runnable,
-    ThreadState::Running,
-];
-
 #[cfg(test)]
 pub(super) mod tests {
     use jiff::Timestamp;
@@ -130,7 +97,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         aggregate::WhatParentsDid,
-        model::{Doing, Stack},
+        model::{Doing, Frame, Stack, ThreadState},
     };
 
     fn written(write: impl FnOnce(&WhatParentsDid, &mut Vec<u8>) -> std::io::Result<()>) -> String {

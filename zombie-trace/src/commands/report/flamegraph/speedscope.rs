@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use foldhash::HashMap;
 use serde::Serialize;
 
-use super::{frame_names, parent_name};
+use super::names::{frame_names, parent_name};
 use crate::{aggregate::WhatParentsDid, sink::to_json, text::visible};
 
 #[derive(Serialize)]

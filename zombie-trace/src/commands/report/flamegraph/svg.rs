@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use maud::{Markup, PreEscaped, Render, html};
 
 use super::{
-    STATES,
+    names::STATES,
     tree::{Node, tree},
 };
 use crate::{
@@ -173,11 +173,11 @@ pub(super) fn write(did: &WhatParentsDid, out: &mut impl Write) -> io::Result<()
             title { "What parents did instead of reaping" }
             style { @for style in STYLE { (PreEscaped(style)) } (PreEscaped(PICTURE_STYLE)) }
             rect.ground width="100%" height="100%" {}
-            text.head x="8" y="18" { "What parents did instead of reaping: widths are zombie time" }
+            text.head x="8" y="18" { "What parents did instead of reaping" }
             text.soft x="8" y="36" {
                 tspan.blocked { "■" } " blocked  "
                 tspan.runnable { "■" } " runnable  "
-                tspan.running { "■" } " running"
+                tspan.running { "■" } " running, by zombie time"
             }
             text.soft.search x="100%" dx="-8" y="36" text-anchor="end" tabindex="0" role="button" { "search" }
             svg.flame x="0" y=(HEAD) width="100%" height=(graph.height()) { (graph) }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use foldhash::{HashMap, HashSet};
 
-use super::{STATES, frame_names, parent_name};
+use super::names::{STATES, frame_names, parent_name};
 use crate::aggregate::{
     WhatParentsDid,
     doing::{ParentDid, Weight},

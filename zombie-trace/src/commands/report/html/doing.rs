@@ -66,7 +66,8 @@ pub(super) fn places_of_parents(report: &Report) -> Markup {
             ("instead", "places", "What parents did instead of reaping"),
             &about,
             &TITLES,
-            "Zombie time",
+            // By parent, and then by zombie time.
+            "",
             &rows,
             rows.len(),
         ))
