@@ -80,6 +80,8 @@ macro_rules! for_each_stack_offset {
             required TASK_ON_CPU: "task_struct.on_cpu";
             required TASK_NVCSW: "task_struct.nvcsw";
             required TASK_NIVCSW: "task_struct.nivcsw";
+            required TASK_RUN: "task_struct.se.sum_exec_runtime";
+            optional TASK_RUN_DELAY: "task_struct.sched_info.run_delay";
             required TASK_START_BOOTTIME: "task_struct.start_boottime", "task_struct.real_start_time";
             required TASK_MM: "task_struct.mm";
             required MM_MAP_COUNT: "mm_struct.map_count";

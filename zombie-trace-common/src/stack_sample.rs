@@ -30,6 +30,11 @@ pub struct StackSample {
     pub exec_vm: u64,
     /// `nvcsw + nivcsw`: how often it had been switched away from.
     pub switches: u64,
+    /// `se.sum_exec_runtime`: how long it has run, ns.
+    pub run: u64,
+    /// `sched_info.run_delay`: how long it has waited for a CPU, ns; `u64::MAX` if the kernel does not
+    /// count that.
+    pub run_delay: u64,
     /// The address of the first byte of `stack`.
     pub stack_start: u64,
     /// The user registers, as the architecture's structure has them.
@@ -50,7 +55,7 @@ pub struct StackSample {
     pub stack: [u8; STACK_LEN],
 }
 
-const _: () = assert!(size_of::<StackSample>() == (7 + REGISTERS_LEN) * 8 + 6 * 4 + STACK_LEN);
+const _: () = assert!(size_of::<StackSample>() == (9 + REGISTERS_LEN) * 8 + 6 * 4 + STACK_LEN);
 const _: () = assert!(align_of::<StackSample>() == 8);
 
 /// Values of [`StackSample::verdict`].

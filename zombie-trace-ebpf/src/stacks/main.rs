@@ -180,6 +180,11 @@ unsafe fn describe(sample: *mut StackSample, task: *const u8) {
         (*sample).tgid = read(task, &TASK_TGID);
         (*sample).state = read(task, &TASK_STATE);
         (*sample).switches = switches(task);
+        (*sample).run = read(task, &TASK_RUN);
+        (*sample).run_delay = match TASK_RUN_DELAY.load() {
+            MISSING => u64::MAX,
+            _ => read(task, &TASK_RUN_DELAY),
+        };
         (*sample).stack_start = 0;
         (*sample).stack_len = 0;
     }

@@ -1,6 +1,7 @@
 //! What the threads of parents do while their zombies wait: samples of their stacks, weighted by zombie
 //! time. Nothing is asked of the sampled process, and nothing stops it.
 
+mod account;
 mod mappings;
 mod module;
 mod process;

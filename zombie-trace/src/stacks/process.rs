@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Read as _, Write as _},
     os::{
         fd::AsRawFd as _,
         unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
@@ -16,7 +16,10 @@ use std::{
 use caps::Capability;
 use nix::{
     libc,
-    sys::resource::{Resource, getrlimit},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        resource::{Resource, getrlimit},
+    },
 };
 use zombie_trace_common::StackSample;
 
@@ -112,15 +115,22 @@ impl Modules {
         if let Some(known) = self.vdso {
             return known;
         }
-        let module = own_vdso().and_then(|bytes| Module::of_bytes(&bytes));
-        let number = module.map(|mut module| {
+        let number = own_vdso().and_then(|bytes| {
+            let mut module = Module::of_bytes(&bytes)?;
             module.path = Some(VDSO.into());
+            module.file = memory_file(&bytes).ok();
             self.list.push(module);
-            self.list.len() - 1
+            Some(self.list.len() - 1)
         });
         self.vdso = Some(number);
         number
     }
+}
+
+fn memory_file(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("vdso", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    Ok(file)
 }
 
 fn own_vdso() -> Option<Vec<u8>> {
@@ -248,7 +258,6 @@ impl Process {
 }
 
 fn maps(pid: u32) -> io::Result<Vec<u8>> {
-    use std::io::Read as _;
     let mut text = Vec::new();
     let file = File::open(format!("/proc/{pid}/maps"))?;
     file.take(LONGEST_MAPS).read_to_end(&mut text)?;

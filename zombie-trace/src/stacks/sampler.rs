@@ -10,13 +10,14 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use zombie_trace_common::{StackSample, verdict};
 
 use super::{
+    account::{Account, Times},
     module::Module,
     process::{Modules, Processes},
     symbol::Symbol,
@@ -36,8 +37,11 @@ const MOST_AT_A_TIME: usize = 64;
 /// A thread that moves while it is copied gets as many chances.
 const ATTEMPTS: u32 = 3;
 
-/// A running thread gets its sample within this time, or not at all.
-const RUNNING_PATIENCE: Duration = Duration::from_secs(1);
+/// Threads that have run are no longer watched when nothing was asked for this long.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// As many samples of a running thread are used between two looks.
+const MOST_RUNNING: usize = 8;
 
 /// Threads that could have been sampled and were not yet.
 const MOST_PENDING: usize = 4096;
@@ -110,7 +114,7 @@ impl Sampler {
             processes: Processes::default(),
             tally: Tally::default(),
             passed_over: HashMap::new(),
-            owed: HashMap::new(),
+            accounts: HashMap::new(),
             moved: 0,
             failed: 0,
         };
@@ -176,14 +180,6 @@ impl Sampler {
     }
 }
 
-/// Zombie time of a thread that was seen running, for which there is no stack yet.
-#[derive(Clone, Copy, Debug)]
-struct Owed {
-    thread: Thread,
-    zombie_ns: u64,
-    since: Instant,
-}
-
 /// What the thread has.
 struct Work {
     programs: StackPrograms,
@@ -194,7 +190,7 @@ struct Work {
     /// The zombie time of threads for which there was no time, by process and thread.
     passed_over: HashMap<(u32, u32), u64>,
     /// By the thread's id in the initial pid namespace.
-    owed: HashMap<u32, Owed>,
+    accounts: HashMap<u32, (Thread, Account)>,
     moved: u64,
     failed: u64,
 }
@@ -203,7 +199,7 @@ impl Work {
     fn run(mut self, inbox: &Receiver<Message>, outcome: &SyncSender<Sampled>) {
         loop {
             let begin = thread_cpu_time();
-            match inbox.recv_timeout(RUNNING_PATIENCE) {
+            match inbox.recv_timeout(WATCH) {
                 Ok(Message::Sample(wanted)) => self.sample(wanted),
                 Ok(Message::Finish { ts, deadline }) => {
                     self.take_running();
@@ -222,7 +218,6 @@ impl Work {
     }
 
     fn sample(&mut self, mut wanted: Vec<Sample>) {
-        self.take_running();
         let tids: HashSet<u32> = wanted.iter().map(|one| one.tid).collect();
         self.programs.watch_only(|tid| tids.contains(&tid));
         for one in &mut wanted {
@@ -238,6 +233,11 @@ impl Work {
         for one in wanted {
             self.sample_one(one);
         }
+        // They are from the time that has just been charged for.
+        self.take_running();
+        if self.accounts.len() > MOST_PENDING {
+            self.accounts.clear();
+        }
     }
 
     fn sample_one(&mut self, wanted: Sample) {
@@ -246,6 +246,7 @@ impl Work {
             comm: wanted.comm,
             tid: wanted.tid,
         };
+        let mut charge = Some(wanted.zombie_ns);
         let mut last = verdict::UNREADABLE;
         for _ in 0..ATTEMPTS {
             let sample = match self.programs.sample(wanted.tid) {
@@ -257,20 +258,31 @@ impl Work {
                 }
             };
             last = sample.verdict;
-            match last {
-                verdict::WHOLE => {
-                    let state = match sample.state {
-                        0 => ThreadState::Runnable,
-                        _ => ThreadState::Blocked,
-                    };
-                    self.add(thread, state, &sample, wanted.zombie_ns);
+            let state = match (last, sample.state) {
+                (verdict::RUNNING, _) => Some(ThreadState::Running),
+                (verdict::WHOLE, 0) => Some(ThreadState::Runnable),
+                (verdict::WHOLE, _) => Some(ThreadState::Blocked),
+                _ => None,
+            };
+            let (_, account) = self.accounts.entry(sample.tid).or_default();
+            if let Some(zombie_ns) = charge.take() {
+                account.charge(zombie_ns, Times::of(&sample), state);
+            }
+            let (runs, due) = (account.runs(), state.map(|state| account.due(state)));
+            self.accounts.entry(sample.tid).or_default().0 = thread;
+            if runs {
+                self.watch(thread);
+            }
+            match (last, state) {
+                (verdict::WHOLE, Some(state)) => {
+                    if self.add(thread, state, &sample, due.unwrap_or(0)) {
+                        self.pay(sample.tid, state);
+                    }
                     return;
                 }
-                verdict::RUNNING => {
-                    self.owe(thread, sample.tid, wanted.zombie_ns);
-                    return;
-                }
-                verdict::MOVED => {}
+                // The clock of its own perf event will sample it.
+                (verdict::RUNNING, _) => return,
+                (verdict::MOVED, _) => {}
                 _ => break,
             }
         }
@@ -280,17 +292,9 @@ impl Work {
         }
     }
 
-    /// The clock of its own perf event will sample it.
-    fn owe(&mut self, thread: Thread, tid: u32, zombie_ns: u64) {
+    fn watch(&mut self, thread: Thread) {
         match self.programs.watch(thread.tid) {
-            Ok(true) => {
-                let owed = self.owed.entry(tid).or_insert(Owed {
-                    thread,
-                    zombie_ns: 0,
-                    since: Instant::now(),
-                });
-                owed.zombie_ns = owed.zombie_ns.saturating_add(zombie_ns);
-            }
+            Ok(true) => {}
             Ok(false) => self.failed += 1,
             Err(error) => {
                 log::debug!("cannot watch thread {}: {error}", thread.tid);
@@ -299,34 +303,55 @@ impl Work {
         }
     }
 
-    fn take_running(&mut self) {
-        while let Some(sample) = self.programs.running() {
-            // One sample is enough for each time that it was seen running.
-            let Some(owed) = self.owed.remove(&sample.tid) else {
-                continue;
-            };
-            match sample.verdict {
-                verdict::WHOLE => {
-                    self.add(owed.thread, ThreadState::Running, &sample, owed.zombie_ns);
-                }
-                _ => self.failed += 1,
-            }
+    fn pay(&mut self, tid: u32, state: ThreadState) {
+        if let Some((_, account)) = self.accounts.get_mut(&tid) {
+            account.paid(state);
         }
-        let before = self.owed.len();
-        self.owed
-            .retain(|_, owed| owed.since.elapsed() < RUNNING_PATIENCE);
-        self.failed += (before - self.owed.len()) as u64;
     }
 
-    fn add(&mut self, thread: Thread, state: ThreadState, sample: &StackSample, zombie_ns: u64) {
+    /// Takes in the samples of threads that ran, which share the zombie time in which they did.
+    fn take_running(&mut self) {
+        let mut samples: HashMap<u32, Vec<Box<StackSample>>> = HashMap::new();
+        while let Some(sample) = self.programs.running() {
+            let of_thread = samples.entry(sample.tid).or_default();
+            if sample.verdict == verdict::WHOLE && of_thread.len() < MOST_RUNNING {
+                of_thread.push(sample);
+            }
+        }
+        for (tid, samples) in samples {
+            let Some((thread, account)) = self.accounts.get(&tid) else {
+                continue;
+            };
+            let (thread, due) = (*thread, account.due(ThreadState::Running));
+            let share = due / (samples.len() as u64).max(1);
+            if share == 0 {
+                continue;
+            }
+            for sample in &samples {
+                self.add(thread, ThreadState::Running, sample, share);
+            }
+            self.pay(tid, ThreadState::Running);
+        }
+    }
+
+    /// Gives whether the sample could be used.
+    fn add(
+        &mut self,
+        thread: Thread,
+        state: ThreadState,
+        sample: &StackSample,
+        zombie_ns: u64,
+    ) -> bool {
         match self.processes.code(&mut self.modules, thread.ppid, sample) {
             Ok(mut code) => {
                 let walked = walk(sample, &mut code);
                 self.tally.add(thread, state, walked, zombie_ns);
+                true
             }
             Err(error) => {
                 log::debug!("process {}: {error}", thread.ppid);
                 self.failed += 1;
+                false
             }
         }
     }

@@ -96,13 +96,16 @@ fn confine(module: &File) -> anyhow::Result<()> {
 
 fn restrict_files(module: &File) -> Result<(), RulesetError> {
     let abi = ABI::V6;
-    Ruleset::default()
-        .handle_access(AccessFs::from_all(abi))?
-        .handle_access(AccessNet::from_all(abi))?
-        .scope(Scope::from_all(abi))?
-        .create()?
-        .add_rule(PathBeneath::new(module, AccessFs::ReadFile))?
-        .restrict_self()?;
+    let ruleset = || -> Result<_, RulesetError> {
+        Ruleset::default()
+            .handle_access(AccessFs::from_all(abi))?
+            .handle_access(AccessNet::from_all(abi))?
+            .scope(Scope::from_all(abi))?
+            .create()
+    };
+    // A file in memory has no place to make a rule for, and needs none.
+    let with_module = ruleset()?.add_rule(PathBeneath::new(module, AccessFs::ReadFile));
+    with_module.or_else(|_| ruleset())?.restrict_self()?;
     Ok(())
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Walked {
 }
 
 /// Whose sample it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Thread {
     pub(super) ppid: u32,
     pub(super) comm: Option<Comm>,
