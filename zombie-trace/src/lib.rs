@@ -126,6 +126,8 @@ pub mod program;
 mod recording;
 mod run;
 mod sink;
+#[cfg(feature = "stacks")]
+mod stacks;
 #[cfg(feature = "cli")]
 mod stderr;
 mod system;

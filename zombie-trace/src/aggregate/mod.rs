@@ -273,6 +273,11 @@ impl Aggregate {
         }
     }
 
+    /// The part of a zombie's time up to `ts` that lies in the run.
+    pub fn in_run(&self, ts: Timestamp, time: u64, flags: &[Flag]) -> u64 {
+        self.run.in_run(ts, time, flags)
+    }
+
     /// The end of the run, at `ts`, after `duration`.
     pub fn summary(&self, counts: Counts, ts: Timestamp, duration: Duration) -> Summary {
         let parents = self.parents.iter().map(|((ppid, comm), group)| {

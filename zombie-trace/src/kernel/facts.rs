@@ -9,6 +9,8 @@ use std::{
 use aya::Endianness;
 use zombie_trace_common::MISSING;
 
+#[cfg(feature = "stacks")]
+use super::btf::BtfError;
 use super::{KernelError, btf::Btf, offsets};
 use crate::system::{ForeignKernel, Machine, OURS, Release, confinement};
 
@@ -25,6 +27,12 @@ pub(super) struct KernelTypes {
     pub(super) btf: aya::Btf,
     offsets: Vec<(&'static str, u32)>,
     exit_args: Option<usize>,
+    /// For the programs that copy stacks.
+    #[cfg(feature = "stacks")]
+    pub(super) stack_offsets: Result<Vec<(&'static str, u32)>, BtfError>,
+    /// A task iterator can be about a single thread (6.1 and later).
+    #[cfg(feature = "stacks")]
+    pub(super) iterates_one_thread: bool,
 }
 
 impl KernelTypes {
@@ -45,6 +53,10 @@ impl KernelTypes {
             path: path.to_owned(),
             bytes: bytes.len(),
             offsets: offsets::resolve(&types).map_err(in_btf)?,
+            #[cfg(feature = "stacks")]
+            stack_offsets: offsets::resolve_for_stacks(&types),
+            #[cfg(feature = "stacks")]
+            iterates_one_thread: types.offset("bpf_iter_link_info.task.tid").is_ok(),
             exit_args: types.tracepoint_args("sched_process_exit"),
             btf: aya::Btf::parse(&bytes, Endianness::default())
                 .map_err(|error| KernelError::refused("its own BTF", error))?,

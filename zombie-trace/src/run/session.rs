@@ -17,6 +17,8 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 
 use zombie_trace_common::{Counters, SnapshotEntry};
 
+#[cfg(feature = "stacks")]
+use crate::run::sampling::{Sampling, StackOptions, StackSource};
 use crate::{
     cause::{HandlerHistory, History},
     kernel::{Adopted, KernelError, RecordSource, Scope, Tracer, decode::Event},
@@ -72,6 +74,10 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// How long to wait for programs that were under way when the table was frozen.
 const DELIVERY: Duration = Duration::from_millis(500);
+
+/// What is left of the time for the end once the names of functions have been looked up.
+#[cfg(feature = "stacks")]
+const AFTER_NAMES: Duration = Duration::from_millis(500);
 
 /// How long /proc may take to say why zombies linger.
 const DIAGNOSIS: Duration = Duration::from_secs(2);
@@ -132,6 +138,9 @@ pub(crate) struct Session<K = Tracer, R = RecordSource> {
     seen_until: u64,
     /// Descendants that may have been overlooked at the start.
     overlooked: u64,
+    /// What parents do is sampled.
+    #[cfg(feature = "stacks")]
+    sampling: Option<Sampling>,
     /// When all of it has to be over, once somebody has said stop.
     end: Option<Deadline>,
 }
@@ -191,6 +200,8 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             received: 0,
             seen_until,
             overlooked: unsettled,
+            #[cfg(feature = "stacks")]
+            sampling: None,
             end: None,
         })
     }
@@ -226,6 +237,23 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     pub(crate) fn observed_by(self, observer: Observer) -> Self {
         Self {
             observer: Some(observer),
+            ..self
+        }
+    }
+
+    /// Samples what parents do, or says why it can't.
+    #[cfg(feature = "stacks")]
+    pub(crate) fn sampling(
+        self,
+        options: StackOptions,
+        source: anyhow::Result<Box<dyn StackSource>>,
+    ) -> Self {
+        let pipeline = self.pipeline.sampling(options.totals());
+        let source = source.inspect_err(|error| (self.warn)(&warning::no_stacks(error)));
+        let sampling = |source| Sampling::new(options, source, pipeline.now());
+        Self {
+            sampling: source.ok().map(sampling),
+            pipeline,
             ..self
         }
     }
@@ -273,6 +301,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         let mut next_look = Instant::now();
         let mut next_for_unended = next_look;
         loop {
+            let next_sample = self.next_sample();
             tokio::select! {
                 filled = self.source.filled() => {
                     filled.context("cannot wait for the ring buffer")?;
@@ -294,6 +323,9 @@ impl<K: KernelSide, R: Records> Session<K, R> {
                         next_look = now + self.report_alive()? * LOOK_SHARE;
                     }
                     self.check_reader()?;
+                }
+                () = until(next_sample) => {
+                    self.sample()?;
                 }
                 () = passed(&mut self.interval) => {
                     // The last one is reported at the end.
@@ -344,6 +376,66 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         }
         Ok(self.pipeline.end_batch()?)
     }
+
+    /// When parents are to be looked at again, if they are sampled.
+    #[cfg(feature = "stacks")]
+    fn next_sample(&self) -> Option<Instant> {
+        let sampling = self.sampling.as_ref();
+        sampling.map(|sampling| Instant::from_std(sampling.next()))
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    fn next_sample(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Asks for a sample of the parents whose zombies have waited for long enough.
+    #[cfg(feature = "stacks")]
+    fn sample(&mut self) -> Result<(), Trouble> {
+        let begin = thread_cpu_time();
+        let Some(mut sampling) = self.sampling.take() else {
+            return Ok(());
+        };
+        let counters = self.tracer.counters();
+        if accounts::known(&counters) > 0 && sampling.known(&counters).is_none() {
+            sampling.listed(counters, self.tracer.list()?);
+        }
+        let existing = sampling.known(&counters).unwrap_or_default();
+        let (now, wanted) = self.pipeline.wanted(existing, sampling.options.after_ns());
+        let took = thread_cpu_time().saturating_sub(begin);
+        sampling.look(now, wanted, took);
+        self.sampling = Some(sampling);
+        Ok(())
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    fn sample(&mut self) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    /// Waits for what the samples come to, and hands it on.
+    #[cfg(feature = "stacks")]
+    async fn finish_sampling(&mut self, mut deadline: Deadline, is_urgent: &impl Fn() -> bool) {
+        let Some(mut sampling) = self.sampling.take() else {
+            return;
+        };
+        // The rest of the end needs some time, too.
+        let names_by = deadline.sooner(AFTER_NAMES);
+        let ts = self.pipeline.timestamp();
+        loop {
+            match sampling.finish(ts, names_by) {
+                Ok(Some(sampled)) => return self.pipeline.sampled(sampled),
+                Ok(None) if deadline.has_passed() => {
+                    return (self.warn)(&warning::samples_late());
+                }
+                Ok(None) => deadline = wait(deadline, is_urgent).await,
+                Err(_) => return (self.warn)(&warning::samples_late()),
+            }
+        }
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    async fn finish_sampling(&mut self, _: Deadline, _: &impl Fn() -> bool) {}
 
     fn report_interval(&mut self) -> Result<(), Trouble> {
         self.drain(BATCH)?;
@@ -521,8 +613,10 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     pub(crate) async fn finish(&mut self, is_urgent: impl Fn() -> bool) -> Result<Ending, Trouble> {
         // If nobody has said stop, this end has a limit of its own.
         let deadline = self.end.unwrap_or_else(|| Deadline::after(END));
-        let remains = self.settle(deadline, is_urgent).await?;
+        let remains = self.settle(deadline, &is_urgent).await?;
         self.tracer.flush_log();
+        // Not before nothing is counted any more: it starts processes.
+        self.finish_sampling(deadline, &is_urgent).await;
         let looked = self.look_for_unended(true)?;
         let unended = looked.as_ref().zip(self.proc.as_ref());
         let unended = unended.map(|((seen, exits), proc)| (proc, &**seen, exits));
@@ -540,7 +634,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     async fn settle(
         &mut self,
         mut deadline: Deadline,
-        is_urgent: impl Fn() -> bool,
+        is_urgent: &impl Fn() -> bool,
     ) -> Result<Remains, Trouble> {
         self.tracer.close();
         let patience = deadline.or_after(SETTLE);
@@ -552,13 +646,13 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             if settled || patience.min(deadline).has_passed() {
                 break;
             }
-            deadline = wait(deadline, &is_urgent).await;
+            deadline = wait(deadline, is_urgent).await;
         }
         self.tracer.freeze();
         let patience = deadline.or_after(DELIVERY);
         let mut remains = loop {
             // The programs that were under way are through soon.
-            deadline = wait(deadline, &is_urgent).await;
+            deadline = wait(deadline, is_urgent).await;
             let (remains, balanced) = self.take_stock()?;
             if balanced || patience.min(deadline).has_passed() {
                 break remains;

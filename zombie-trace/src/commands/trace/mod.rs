@@ -33,6 +33,12 @@ use crate::{
     stderr::{self, say},
     system::deadline::Deadline,
 };
+#[cfg(feature = "stacks")]
+use crate::{
+    kernel::{KernelError, StackPrograms},
+    run::sampling::StackSource,
+    stacks::Sampler,
+};
 
 /// What a run writes, and where.
 pub(crate) struct Plan<'a> {
@@ -133,10 +139,10 @@ async fn trace(
         scope.tree = Some(std::process::id());
     }
     // The verifier may take its time: whoever does not want to wait for it gets away.
-    let tracer = tokio::select! {
+    let (tracer, programs) = tokio::select! {
         biased;
         stop = signals.stop(false) => return Ok(Finished::before_it_began(stop.exit_code())),
-        tracer = attach_aside(args, scope.clone())? => tracer?,
+        attached = attach_aside(args, scope.clone())? => attached?,
     };
     let (mut destination, output) = Destination::open(&plan.target)?;
     let gates = Gates::open(&args.gates)?;
@@ -148,6 +154,7 @@ async fn trace(
     if !args.quiet {
         say(&notice::attached(backend));
     }
+    session = sampling(session, args, programs);
 
     if let Some(line) = live_line {
         session = session.observed_by(Box::new(move |so_far| line.show(so_far)));
@@ -405,19 +412,49 @@ fn explained(trouble: Trouble, destination: &Destination) -> anyhow::Error {
     }
 }
 
-/// As [`attach`], in a thread of its own.
+/// The programs that copy stacks, if they were asked for.
+#[cfg(feature = "stacks")]
+type Programs = Option<Result<StackPrograms, KernelError>>;
+#[cfg(not(feature = "stacks"))]
+type Programs = ();
+
+#[cfg(feature = "stacks")]
+fn sampling(session: Session, args: &RunArgs, programs: Programs) -> Session {
+    let Some((options, programs)) = args.stacks.options().zip(programs) else {
+        return session;
+    };
+    let start = |programs| Sampler::start(programs).context("cannot start a thread");
+    let source = programs.map_err(anyhow::Error::from).and_then(start);
+    let source = source.map(|sampler| Box::new(sampler) as Box<dyn StackSource>);
+    session.sampling(options, source)
+}
+
+#[cfg(not(feature = "stacks"))]
+fn sampling(session: Session, _: &RunArgs, (): Programs) -> Session {
+    session
+}
+
+/// As [`attach`], in a thread of its own, and the programs that copy stacks.
 fn attach_aside(
     args: &RunArgs,
     scope: Scope,
-) -> anyhow::Result<impl Future<Output = anyhow::Result<Tracer>> + use<>> {
+) -> anyhow::Result<impl Future<Output = anyhow::Result<(Tracer, Programs)>> + use<>> {
     let config = args.tuning.config(scope, args.verbose > 1);
     let explain = !args.quiet && args.verbose > 0;
+    #[cfg(feature = "stacks")]
+    let copies_stacks = args.stacks.options().is_some();
     let (sender, receiver) = oneshot::channel();
     thread::Builder::new()
         .name("attach".into())
         .spawn(move || {
             // If nobody receives it any more, the program is about to end.
-            let _ = sender.send(attach(&config, explain));
+            let _ = sender.send(attach(&config, explain).map(|tracer| {
+                #[cfg(feature = "stacks")]
+                let programs = copies_stacks.then(|| StackPrograms::load(config.btf.as_deref()));
+                #[cfg(not(feature = "stacks"))]
+                let programs = ();
+                (tracer, programs)
+            }));
         })
         .context("cannot start a thread")?;
     Ok(async { receiver.await.context("loading has failed")? })
