@@ -14,7 +14,10 @@ use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 #[cfg(feature = "stacks")]
 use crate::run::sampling::{Wanted, wanted};
 use crate::{
-    aggregate::{Aggregate, ParentKey, Quantile, RunFacts, Samples, Summary},
+    aggregate::{
+        Aggregate, ParentKey, Quantile, RunFacts, Samples, Summary, WhatParentsDid,
+        doing::name_places,
+    },
     cause::{History, ReapHistory},
     filter::Filter,
     kernel::{Scope, decode::Event},
@@ -898,6 +901,8 @@ impl Pipeline {
         let mut summary = self.aggregate.summary(counts, ts, self.elapsed(now));
         if let Some(sampled) = self.sampled.take() {
             self.sink.doing(&sampled.stacks, &sampled.doing)?;
+            let did = WhatParentsDid::of(&sampled.stacks, &sampled.doing);
+            name_places(&did, &mut summary);
             summary.stacks = Some(StackTotals {
                 due_ns: self.due_for_samples,
                 ..sampled.totals
