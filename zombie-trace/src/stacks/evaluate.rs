@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use zombie_trace_common::StackSample;
 
 use super::{
+    account::Shares,
     module::Module,
     process::{Modules, Processes},
     symbol::Symbol,
@@ -42,14 +43,16 @@ pub(super) struct Copied {
     pub(super) thread: Thread,
     pub(super) state: ThreadState,
     pub(super) sample: Box<StackSample>,
-    /// The zombie time that it stands for.
-    pub(super) zombie_ns: u64,
+    /// How much it counts among those of its thread in this state.
+    pub(super) weight: u64,
 }
 
 /// What one look has brought.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) copied: Vec<Copied>,
+    /// The zombie time since the last look, by thread.
+    pub(super) charged: Vec<(Thread, Shares)>,
     /// Threads that moved while they were copied.
     pub(super) moved: u64,
     /// Threads that could not be read.
@@ -107,12 +110,15 @@ impl Evaluation {
     pub(super) fn take(&mut self, batch: Batch) {
         self.moved += batch.moved;
         self.failed += batch.failed;
+        for (thread, shares) in batch.charged {
+            self.tally.charge(thread, shares);
+        }
         for one in batch.copied {
             let (ppid, sample) = (one.thread.ppid, &one.sample);
             match self.processes.code(&mut self.modules, ppid, sample) {
                 Ok(mut code) => {
                     let walked = walk(sample, &mut code);
-                    self.tally.add(one.thread, one.state, walked, one.zombie_ns);
+                    self.tally.add(one.thread, one.state, walked, one.weight);
                 }
                 Err(error) => {
                     log::debug!("process {ppid}: {error}");
@@ -147,16 +153,19 @@ impl Evaluation {
             zombie_ns: sum.zombie_ns,
             samples: sum.samples,
         });
-        let total = self.tally.total();
+        let sums = activities.iter().map(|(_, sum)| sum);
+        let (samples, covered_ns) = sums.fold((0_u64, 0_u64), |(samples, ns), sum| {
+            (samples + sum.samples, ns.saturating_add(sum.zombie_ns))
+        });
         Sampled {
             stacks,
             doing: doing.collect(),
             counts: StackTotals {
-                samples: total.samples,
+                samples,
                 moved: self.moved,
                 failed: self.failed,
                 truncated: self.tally.truncated,
-                covered_ns: total.zombie_ns,
+                covered_ns,
                 ..StackTotals::default()
             },
         }

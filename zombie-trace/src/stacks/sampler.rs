@@ -143,7 +143,7 @@ impl Work {
             }
             let begin = (Instant::now(), thread_cpu_time());
             let batch = self.look();
-            let is_empty = batch.copied.is_empty() && batch.moved + batch.failed == 0;
+            let is_empty = batch.charged.is_empty() && batch.moved + batch.failed == 0;
             if !is_empty && self.batches.send(batch).is_err() {
                 return;
             }
@@ -225,7 +225,8 @@ impl Work {
             let (owner, account) = self.accounts.entry(sample.tid).or_default();
             *owner = thread;
             if let Some(zombie_ns) = charge.take() {
-                account.charge(zombie_ns, Times::of(&sample), state);
+                let shares = account.charge(zombie_ns, Times::of(&sample), state);
+                batch.charged.push((thread, shares));
             }
             if account.runs() {
                 batch.failed += u64::from(!watch(&mut self.programs, thread.tid));
@@ -236,9 +237,8 @@ impl Work {
                         thread,
                         state,
                         sample,
-                        zombie_ns: account.due(state),
+                        weight: zombie_ns,
                     });
-                    account.paid(state);
                     return;
                 }
                 // The clock of its own perf event samples it.
@@ -266,19 +266,17 @@ impl Work {
             let Some((thread, account)) = self.accounts.get_mut(&tid) else {
                 continue;
             };
-            let due = account.due(ThreadState::Running);
-            let share = due / (samples.len() as u64).max(1);
-            if share == 0 {
+            let weight = account.take_running() / (samples.len() as u64).max(1);
+            if weight == 0 {
                 continue;
             }
-            account.paid(ThreadState::Running);
             batch
                 .copied
                 .extend(samples.into_iter().map(|sample| Copied {
                     thread: *thread,
                     state: ThreadState::Running,
                     sample,
-                    zombie_ns: share,
+                    weight,
                 }));
         }
     }
