@@ -1,5 +1,6 @@
 //! Every line of `--json` against docs/schema, and lines that the schema must refuse.
 
+mod sampled;
 mod support;
 
 use std::{fs, path::Path};
@@ -87,7 +88,12 @@ fn line(kind: &str) -> Value {
 #[test]
 fn every_line_is_valid() {
     let schema = schema();
-    for run in [support::eventful(), support::calm(), support::empty()] {
+    for run in [
+        support::eventful(),
+        support::calm(),
+        support::empty(),
+        sampled::sampled(),
+    ] {
         for line in lines(&run) {
             assert!(schema.is_valid(&line), "{line}");
         }

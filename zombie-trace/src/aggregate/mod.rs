@@ -2,6 +2,7 @@
 
 mod by;
 mod by_container;
+pub(crate) mod doing;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod group;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use by::By;
+pub use doing::WhatParentsDid;
 pub use group::GroupSummary;
 pub use interval::Interval;
 pub(crate) use log_histogram::SparseHistogram;
@@ -284,6 +286,7 @@ impl Aggregate {
                 ppid,
                 comm,
                 cmdline,
+                place: None,
                 group: group.summary(),
             }
         });

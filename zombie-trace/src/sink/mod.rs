@@ -33,7 +33,7 @@ pub use self::{
 #[cfg(feature = "cli")]
 pub(crate) use self::{
     json::to_json,
-    text::{leaks, lost_statuses, verdict},
+    text::{coverage, leaks, lost_statuses, share, verdict},
 };
 #[cfg(feature = "serve")]
 pub use metrics::Metrics;

@@ -15,11 +15,14 @@ use super::{
     worst::Worst,
 };
 use crate::{
-    aggregate::{Aggregate, ParentKey, RunFacts, Samples, Summary, ZombieTimes},
+    aggregate::{
+        Aggregate, ParentKey, RunFacts, Samples, Summary, WhatParentsDid, ZombieTimes,
+        doing::name_places,
+    },
     container::Container,
     filter::Filter,
     kernel::Backend,
-    model::{Alive, Cause, Comm, Counts, FilterLine, Lost, Start, Unlisted, Zombie},
+    model::{Alive, Cause, Comm, Counts, FilterLine, Lost, StackTotals, Start, Unlisted, Zombie},
     recording::{Line, RecordedInterval, Recording},
 };
 
@@ -40,6 +43,9 @@ pub(crate) struct ReportCollector {
     lanes: Lanes,
     dots: Dots,
     unended: Unended,
+    did: WhatParentsDid,
+    /// How well samples cover the runs.
+    stacks: Option<StackTotals>,
     worst: Worst,
     runs: Vec<Run>,
     /// Of the least exact run, in ns.
@@ -82,6 +88,8 @@ impl Default for ReportCollector {
             lanes: Default::default(),
             dots: Default::default(),
             unended: Default::default(),
+            did: Default::default(),
+            stacks: None,
             worst: Default::default(),
             runs: Default::default(),
             error_ns: Default::default(),
@@ -114,6 +122,7 @@ impl ReportCollector {
             tracer_pid: start.map(|start| start.tracer_pid),
         };
         self.aggregate.next_run(facts);
+        self.did.next_run();
         self.error_ns = self.error_ns.max(facts.error_ns);
         let is_filtered = start
             .and_then(|start| start.filter.as_ref())
@@ -157,9 +166,11 @@ impl ReportCollector {
             Line::Interval(interval) => self.interval(run, interval),
             Line::Stack(stack) => {
                 run.at(stack.ts);
+                self.did.stack(stack);
             }
             Line::Doing(doing) => {
                 run.at(doing.ts);
+                self.did.doing(doing);
             }
             Line::Summary(summary) => {
                 run.at(summary.ts);
@@ -347,6 +358,9 @@ impl ReportCollector {
                 all => *all = None,
             }
         }
+        if let Some(totals) = run.summary.as_ref().and_then(|summary| summary.stacks) {
+            *self.stacks.get_or_insert_default() += totals;
+        }
         self.counts += counts;
         self.end = self.end.max(run.last);
         self.runs.push(Run {
@@ -421,6 +435,8 @@ impl ReportCollector {
         let mut summary =
             self.aggregate
                 .summary(self.counts, end, Duration::from_nanos(duration_ns));
+        summary.stacks = self.stacks;
+        name_places(&self.did, &mut summary);
         summary.complete = self.runs.iter().all(|run| run.complete);
         match (&*self.runs, &*self.summed) {
             // Exact, unlike what can be made of intervals.
@@ -443,6 +459,7 @@ impl ReportCollector {
             lanes: self.lanes,
             dots: self.dots.into_dots(),
             unended: self.unended,
+            did: self.did,
             timeline: self.timeline.series(),
             runs: self.runs,
             summary,

@@ -5,7 +5,7 @@ use super::{
     breakdown::Breakdown, dots::Dot, lanes::Lanes, timeline::Series, unended::Unended, worst::Long,
 };
 use crate::{
-    aggregate::{Samples, Summary},
+    aggregate::{Samples, Summary, WhatParentsDid},
     gate::Judged,
     model::Lost,
 };
@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) dots: Vec<Dot>,
     /// Processes that did not come to their end.
     pub(crate) unended: Unended,
+    /// What parents did while zombies waited for them.
+    pub(crate) did: WhatParentsDid,
     /// What was read.
     pub(crate) runs: Vec<Run>,
 }

@@ -3,7 +3,10 @@
 use super::{lifetime, parent};
 use crate::{
     aggregate::{ParentSummary, Summary},
-    text::{escape::cut, human},
+    text::{
+        escape::{cut, escape},
+        human,
+    },
 };
 
 /// A zombie that has lingered for this long is worth a word. What is younger when the run ends is on its way
@@ -133,17 +136,28 @@ fn named(row: &ParentSummary) -> String {
 /// What was found, or else where most of the time went.
 fn why(row: &ParentSummary) -> Option<String> {
     found(row).or_else(|| {
-        let (phase, share) = row.group.phases?.worst();
-        Some(format!("{share} % {}", phase.as_str()))
+        let phase = row.group.phases.map(|phases| {
+            let (phase, share) = phases.worst();
+            format!("{share} % {}", phase.as_str())
+        });
+        with_place(phase, row)
     })
+}
+
+/// With where its code was most of the time.
+fn with_place(text: Option<String>, row: &ParentSummary) -> Option<String> {
+    let place = row.place.as_deref().map(|place| escape(place).into_owned());
+    let parts: Vec<_> = text.into_iter().chain(place).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// What was found at the last look, in words.
 fn found(row: &ParentSummary) -> Option<String> {
-    match (&row.group.cause_text, row.group.cause) {
-        (Some(text), _) => Some(parent::finding(text, row.ppid, row.comm.as_ref())),
-        (None, cause) => cause.map(|cause| cause.code().to_owned()),
-    }
+    let text = match (&row.group.cause_text, row.group.cause) {
+        (Some(text), _) => parent::finding(text, row.ppid, row.comm.as_ref()),
+        (None, cause) => cause?.code().to_owned(),
+    };
+    with_place(Some(text), row)
 }
 
 #[cfg(test)]
