@@ -6,6 +6,8 @@ use std::{
     io::{self, Read as _},
     os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
     path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use aya::{
@@ -20,9 +22,12 @@ use aya::{
 };
 use nix::libc;
 use zerocopy::FromBytes as _;
-use zombie_trace_common::StackSample;
+use zombie_trace_common::{Counters, SnapshotEntry, StackSample};
 
-use super::{KernelError, capability::LockedMemory, facts::KernelTypes};
+use super::{
+    KernelError, Tracer, capability::LockedMemory, counters, decode, facts::KernelTypes,
+    mapping::Mapping,
+};
 use crate::system::{OURS, Release};
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("ZOMBIE_TRACE_STACKS_OBJECT"));
@@ -103,7 +108,7 @@ impl StackPrograms {
     pub fn sample(&mut self, tid: u32) -> io::Result<Option<Box<StackSample>>> {
         let program = iterator(&mut self.ebpf).map_err(io::Error::other)?;
         let program = program.fd().map_err(io::Error::other)?;
-        let mut walk = walk_one(program.as_fd().as_raw_fd(), tid)?;
+        let mut walk = walk(program.as_fd().as_raw_fd(), tid)?;
         match walk.read_exact(&mut self.buffer) {
             Ok(()) => Ok(StackSample::read_from_bytes(&self.buffer)
                 .ok()
@@ -159,6 +164,58 @@ impl StackPrograms {
     }
 }
 
+/// Lists zombies beside the tracer.
+pub struct ZombieList {
+    program: OwnedFd,
+    counters: Arc<Mapping<Counters>>,
+    /// What the last walk has found, when, and with which counters.
+    last: Option<(Counters, Instant, Vec<SnapshotEntry>)>,
+}
+
+impl Tracer {
+    /// For another thread.
+    ///
+    /// # Errors
+    /// There can be no other descriptor.
+    pub fn zombie_list(&self) -> io::Result<ZombieList> {
+        let program = self
+            .ebpf
+            .program("list_tasks")
+            .ok_or(io::ErrorKind::NotFound)?;
+        let program = program.fd().map_err(io::Error::other)?;
+        Ok(ZombieList {
+            program: program.as_fd().try_clone_to_owned()?,
+            counters: Arc::clone(&self.counters),
+            last: None,
+        })
+    }
+}
+
+impl ZombieList {
+    /// The zombies and dying processes that are known and still in the kernel's task list. The last list is
+    /// used again while no process has come or gone. `is_empty` says by the counters whether there is none.
+    ///
+    /// # Errors
+    /// The kernel refuses to walk.
+    pub fn read(&mut self, is_empty: impl Fn(&Counters) -> bool) -> io::Result<&[SnapshotEntry]> {
+        /// A parent can end unseen, and leave its zombies to another one.
+        const HOLDS: Duration = Duration::from_secs(1);
+        let counters = counters::sum(self.counters.values());
+        if is_empty(&counters) {
+            return Ok(&[]);
+        }
+        let holds =
+            |(then, at, _): &(Counters, Instant, _)| *then == counters && at.elapsed() < HOLDS;
+        if !self.last.as_ref().is_some_and(holds) {
+            let mut bytes = Vec::new();
+            walk(self.program.as_raw_fd(), 0)?.read_to_end(&mut bytes)?;
+            let entries = decode::snapshot(&bytes).map_err(io::Error::other)?;
+            self.last = Some((counters, Instant::now(), entries));
+        }
+        Ok(self.last.as_ref().map_or(&[], |(.., entries)| entries))
+    }
+}
+
 fn iterator(ebpf: &mut Ebpf) -> Result<&mut Iter, KernelError> {
     ebpf.program_mut("thread_stack")
         .ok_or_else(|| KernelError::refused("iter.s/task thread_stack", "the object lacks it"))?
@@ -195,8 +252,8 @@ struct TaskInfo {
     pid_fd: u32,
 }
 
-/// An iterator over one thread, which aya can't make.
-fn walk_one(program: RawFd, tid: u32) -> io::Result<File> {
+/// An iterator over one thread, which aya can't make, or over all if `tid` is 0.
+fn walk(program: RawFd, tid: u32) -> io::Result<File> {
     const BPF_LINK_CREATE: libc::c_long = 28;
     const BPF_ITER_CREATE: libc::c_long = 33;
     const BPF_TRACE_ITER: u32 = 28;
@@ -207,9 +264,15 @@ fn walk_one(program: RawFd, tid: u32) -> io::Result<File> {
     let create = LinkCreate {
         program: program.cast_unsigned(),
         attach_type: BPF_TRACE_ITER,
-        iter_info: (&raw const info).addr() as u64,
-        iter_info_len: size_of::<TaskInfo>() as u32,
         ..LinkCreate::default()
+    };
+    let create = match tid {
+        0 => create,
+        _ => LinkCreate {
+            iter_info: (&raw const info).addr() as u64,
+            iter_info_len: size_of::<TaskInfo>() as u32,
+            ..create
+        },
     };
     let link = bpf(BPF_LINK_CREATE, &create)?;
     let iterate = [link.as_raw_fd().cast_unsigned(), 0];

@@ -11,8 +11,6 @@ use std::{
 
 use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
-#[cfg(feature = "stacks")]
-use crate::run::sampling::{Wanted, wanted};
 use crate::{
     aggregate::{
         Aggregate, ParentKey, Quantile, RunFacts, Samples, Summary, WhatParentsDid,
@@ -285,23 +283,10 @@ impl Pipeline {
         }
     }
 
-    /// What the samples come to.
+    /// What the samples come to; their zombie time is known here.
     #[cfg(feature = "stacks")]
     pub(crate) fn sampled(&mut self, sampled: Sampled) {
         self.sampled = Some(sampled);
-    }
-
-    /// The threads that made the zombies among these that are older than this. Gives the monotonic clock,
-    /// too (ns).
-    #[cfg(feature = "stacks")]
-    pub(crate) fn wanted(&self, existing: &[SnapshotEntry], after_ns: u64) -> (u64, Vec<Wanted>) {
-        let now = self.host.now();
-        let own = self.host.own_pid();
-        let zombies = existing.iter().filter(|entry| {
-            accounts::is_zombie(entry) && (own.is_none() || own != Some(entry.now.ppid))
-        });
-        let ages = zombies.map(|entry| (entry, self.lifecycle.age(&entry.record, now).0));
-        (now, wanted(ages, after_ns))
     }
 
     /// The end of a run as a time of the day.

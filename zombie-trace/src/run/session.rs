@@ -17,8 +17,6 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 
 use zombie_trace_common::{Counters, SnapshotEntry};
 
-#[cfg(feature = "stacks")]
-use crate::run::sampling::{Sampling, StackOptions, StackSource};
 use crate::{
     cause::{HandlerHistory, History},
     kernel::{Adopted, KernelError, RecordSource, Scope, Tracer, decode::Event},
@@ -40,6 +38,8 @@ use crate::{
         scheduling, thread_cpu_time,
     },
 };
+#[cfg(feature = "stacks")]
+use crate::{model::StackTotals, run::sampling::StackSource};
 
 /// Waits for a moment, but not beyond the deadline. Gives the deadline, which is now once it is urgent.
 async fn wait(deadline: Deadline, is_urgent: &impl Fn() -> bool) -> Deadline {
@@ -140,7 +140,7 @@ pub(crate) struct Session<K = Tracer, R = RecordSource> {
     overlooked: u64,
     /// What parents do is sampled.
     #[cfg(feature = "stacks")]
-    sampling: Option<Sampling>,
+    sampling: Option<Box<dyn StackSource>>,
     /// When all of it has to be over, once somebody has said stop.
     end: Option<Deadline>,
 }
@@ -241,19 +241,17 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         }
     }
 
-    /// Samples what parents do, or says why it can't.
+    /// Samples what parents do, as the totals say, or says why it can't.
     #[cfg(feature = "stacks")]
     pub(crate) fn sampling(
         self,
-        options: StackOptions,
+        totals: StackTotals,
         source: anyhow::Result<Box<dyn StackSource>>,
     ) -> Self {
-        let pipeline = self.pipeline.sampling(options.totals());
         let source = source.inspect_err(|error| (self.warn)(&warning::no_stacks(error)));
-        let sampling = |source| Sampling::new(options, source, pipeline.now());
         Self {
-            sampling: source.ok().map(sampling),
-            pipeline,
+            sampling: source.ok(),
+            pipeline: self.pipeline.sampling(totals),
             ..self
         }
     }
@@ -301,7 +299,6 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         let mut next_look = Instant::now();
         let mut next_for_unended = next_look;
         loop {
-            let next_sample = self.next_sample();
             tokio::select! {
                 filled = self.source.filled() => {
                     filled.context("cannot wait for the ring buffer")?;
@@ -323,9 +320,6 @@ impl<K: KernelSide, R: Records> Session<K, R> {
                         next_look = now + self.report_alive()? * LOOK_SHARE;
                     }
                     self.check_reader()?;
-                }
-                () = until(next_sample) => {
-                    self.sample()?;
                 }
                 () = passed(&mut self.interval) => {
                     // The last one is reported at the end.
@@ -375,42 +369,6 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             }
         }
         Ok(self.pipeline.end_batch()?)
-    }
-
-    /// When parents are to be looked at again, if they are sampled.
-    #[cfg(feature = "stacks")]
-    fn next_sample(&self) -> Option<Instant> {
-        let sampling = self.sampling.as_ref();
-        sampling.map(|sampling| Instant::from_std(sampling.next()))
-    }
-
-    #[cfg(not(feature = "stacks"))]
-    fn next_sample(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Asks for a sample of the parents whose zombies have waited for long enough.
-    #[cfg(feature = "stacks")]
-    fn sample(&mut self) -> Result<(), Trouble> {
-        let begin = thread_cpu_time();
-        let Some(mut sampling) = self.sampling.take() else {
-            return Ok(());
-        };
-        let counters = self.tracer.counters();
-        if accounts::known(&counters) > 0 && sampling.known(&counters).is_none() {
-            sampling.listed(counters, self.tracer.list()?);
-        }
-        let existing = sampling.known(&counters).unwrap_or_default();
-        let (now, wanted) = self.pipeline.wanted(existing, sampling.options.after_ns());
-        let took = thread_cpu_time().saturating_sub(begin);
-        sampling.look(now, wanted, took);
-        self.sampling = Some(sampling);
-        Ok(())
-    }
-
-    #[cfg(not(feature = "stacks"))]
-    fn sample(&mut self) -> Result<(), Trouble> {
-        Ok(())
     }
 
     /// Waits for what the samples come to, and hands it on.

@@ -2,6 +2,7 @@
 //! time. Nothing is asked of the sampled process, and nothing stops it.
 
 mod account;
+mod evaluate;
 mod mappings;
 mod module;
 mod process;
@@ -13,5 +14,7 @@ pub(crate) mod symbolizer;
 mod tally;
 mod unwind;
 mod walk;
+mod wanted;
 
-pub(crate) use sampler::{Sample, Sampled, Sampler};
+pub(crate) use evaluate::Sampled;
+pub(crate) use sampler::Sampler;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::account::Shares;
 use crate::model::{Comm, ThreadState};
 
 /// Distinct stacks that are kept. Later ones are counted as a truncated stack without frames.
@@ -54,20 +55,22 @@ pub(super) struct Sum {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     stacks: HashMap<Walked, usize>,
+    /// By what was sampled: the weights of samples, which only matter among those of one state.
     sums: HashMap<Activity, Sum>,
+    /// What the samples of each thread stand for together.
+    shares: HashMap<Thread, Shares>,
     /// How many stacks are truncated, by sample.
     pub(super) truncated: u64,
 }
 
 impl Tally {
-    /// Takes in a sample that stands for this much zombie time.
-    pub(super) fn add(
-        &mut self,
-        thread: Thread,
-        state: ThreadState,
-        walked: Walked,
-        zombie_ns: u64,
-    ) {
+    /// Zombies have waited while a thread was in these states.
+    pub(super) fn charge(&mut self, thread: Thread, shares: Shares) {
+        *self.shares.entry(thread).or_default() += shares;
+    }
+
+    /// Takes in a sample of this weight: it stands for a part of what the thread's state is charged with.
+    pub(super) fn add(&mut self, thread: Thread, state: ThreadState, walked: Walked, weight: u64) {
         self.truncated += u64::from(walked.truncated);
         let walked = match self.stacks.len() < MOST_STACKS || self.stacks.contains_key(&walked) {
             true => walked,
@@ -84,23 +87,30 @@ impl Tally {
             stack,
         };
         let sum = self.sums.entry(activity).or_default();
-        sum.zombie_ns = sum.zombie_ns.saturating_add(zombie_ns);
+        sum.zombie_ns = sum.zombie_ns.saturating_add(weight);
         sum.samples += 1;
     }
 
-    /// All samples and the zombie time that they stand for.
-    pub(super) fn total(&self) -> Sum {
-        let mut total = Sum::default();
-        for sum in self.sums.values() {
-            total.zombie_ns = total.zombie_ns.saturating_add(sum.zombie_ns);
-            total.samples += sum.samples;
-        }
-        total
-    }
-
-    /// What threads did, the most zombie time first.
+    /// What threads did, and the zombie time that it stands for; the most comes first.
     pub(super) fn activities(&self) -> Vec<(Activity, Sum)> {
-        let mut all: Vec<_> = self.sums.iter().map(|(key, sum)| (*key, *sum)).collect();
+        let mut weights: HashMap<(Thread, ThreadState), u128> = HashMap::new();
+        for (activity, sum) in &self.sums {
+            let key = (activity.thread, activity.state);
+            *weights.entry(key).or_default() += u128::from(sum.zombie_ns);
+        }
+        let scaled = |activity: &Activity, sum: &Sum| {
+            let shares = self.shares.get(&activity.thread).copied();
+            let due = shares.unwrap_or_default().get(activity.state);
+            let all = weights.get(&(activity.thread, activity.state));
+            let part = u128::from(due) * u128::from(sum.zombie_ns);
+            let part = part / all.copied().unwrap_or(0).max(1);
+            Sum {
+                zombie_ns: u64::try_from(part).unwrap_or(due),
+                samples: sum.samples,
+            }
+        };
+        let all = self.sums.iter();
+        let mut all: Vec<_> = all.map(|(key, sum)| (*key, scaled(key, sum))).collect();
         all.sort_by_key(|(key, sum)| {
             let Thread { ppid, tid, .. } = key.thread;
             (std::cmp::Reverse(sum.zombie_ns), ppid, tid, key.stack)
@@ -140,14 +150,21 @@ mod tests {
     #[test]
     fn the_most_zombie_time_comes_first() {
         let mut tally = Tally::default();
-        for (address, state, zombie_ns) in [
+        let shares = |running, runnable, blocked| Shares {
+            blocked,
+            runnable,
+            running,
+        };
+        tally.charge(SUP, shares(40, 5, 0));
+        tally.charge(SUP, shares(30, 0, 60));
+        for (address, state, weight) in [
             (1, ThreadState::Blocked, 10),
-            (2, ThreadState::Running, 70),
+            (2, ThreadState::Running, 7),
             (1, ThreadState::Blocked, 20),
-            (1, ThreadState::Runnable, 5),
-            (3, ThreadState::Blocked, 0),
+            (1, ThreadState::Runnable, 500),
+            (3, ThreadState::Blocked, 10),
         ] {
-            tally.add(SUP, state, stack(address), zombie_ns);
+            tally.add(SUP, state, stack(address), weight);
         }
         let activities = tally.activities();
         let of = |index: usize| {
@@ -155,18 +172,25 @@ mod tests {
             (activity.stack, activity.state, sum.zombie_ns, sum.samples)
         };
         assert_eq!(of(0), (1, ThreadState::Running, 70, 1));
-        assert_eq!(of(1), (0, ThreadState::Blocked, 30, 2));
-        assert_eq!(of(2), (0, ThreadState::Runnable, 5, 1));
+        assert_eq!(of(1), (0, ThreadState::Blocked, 45, 2));
+        assert_eq!(of(2), (2, ThreadState::Blocked, 15, 1));
+        assert_eq!(of(3), (0, ThreadState::Runnable, 5, 1));
         assert_eq!(activities.len(), 4);
         assert_eq!(tally.stacks(), [&stack(1), &stack(2), &stack(3)]);
-        let total = tally.total();
-        assert_eq!((total.zombie_ns, total.samples), (105, 5));
         assert_eq!(tally.truncated, 1);
     }
 
     #[test]
     fn the_number_of_stacks_is_bounded() {
         let mut tally = Tally::default();
+        let blocked = MOST_STACKS as u64 + 1100;
+        tally.charge(
+            SUP,
+            Shares {
+                blocked,
+                ..Shares::default()
+            },
+        );
         for address in 0..MOST_STACKS as u64 + 100 {
             tally.add(SUP, ThreadState::Blocked, stack(address + 10), 1);
         }

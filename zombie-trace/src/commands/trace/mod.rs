@@ -36,8 +36,8 @@ use crate::{
 #[cfg(feature = "stacks")]
 use crate::{
     kernel::{KernelError, StackPrograms},
-    run::sampling::StackSource,
-    stacks::Sampler,
+    model::StackTotals,
+    run::sampling::{self, StackSource},
 };
 
 /// What a run writes, and where.
@@ -149,12 +149,13 @@ async fn trace(
     let backend = tracer.backend();
     let start = start_line(&plan, &tracer);
     let live_line = plan.live_line.take();
+    let source = source(args, &tracer, programs);
     let mut session = begin(&mut plan, tracer, &scope, output)?;
     session.warn_of_hidden();
     if !args.quiet {
         say(&notice::attached(backend));
     }
-    session = sampling(session, args, programs);
+    session = sampling_from(session, source);
 
     if let Some(line) = live_line {
         session = session.observed_by(Box::new(move |so_far| line.show(so_far)));
@@ -418,19 +419,35 @@ type Programs = Option<Result<StackPrograms, KernelError>>;
 #[cfg(not(feature = "stacks"))]
 type Programs = ();
 
+/// What samples, if that was asked for.
 #[cfg(feature = "stacks")]
-fn sampling(session: Session, args: &RunArgs, programs: Programs) -> Session {
-    let Some((options, programs)) = args.stacks.options().zip(programs) else {
-        return session;
-    };
-    let start = |programs| Sampler::start(programs).context("cannot start a thread");
+type Source = Option<(StackTotals, anyhow::Result<Box<dyn StackSource>>)>;
+#[cfg(not(feature = "stacks"))]
+type Source = ();
+
+#[cfg(feature = "stacks")]
+fn source(args: &RunArgs, tracer: &Tracer, programs: Programs) -> Source {
+    let (options, programs) = args.stacks.options().zip(programs)?;
+    let totals = options.totals();
+    let start =
+        |programs| sampling::start(tracer, programs, totals).context("cannot start the sampler");
     let source = programs.map_err(anyhow::Error::from).and_then(start);
-    let source = source.map(|sampler| Box::new(sampler) as Box<dyn StackSource>);
-    session.sampling(options, source)
+    Some((totals, source))
 }
 
 #[cfg(not(feature = "stacks"))]
-fn sampling(session: Session, _: &RunArgs, (): Programs) -> Session {
+fn source(_: &RunArgs, _: &Tracer, (): Programs) -> Source {}
+
+#[cfg(feature = "stacks")]
+fn sampling_from(session: Session, source: Source) -> Session {
+    match source {
+        Some((totals, source)) => session.sampling(totals, source),
+        None => session,
+    }
+}
+
+#[cfg(not(feature = "stacks"))]
+fn sampling_from(session: Session, (): Source) -> Session {
     session
 }
 
