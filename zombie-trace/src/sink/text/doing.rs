@@ -4,7 +4,7 @@ use super::{Look, flow::hanging, lifetime, parent};
 use crate::{
     aggregate::{
         Summary, WhatParentsDid,
-        doing::{ParentDid, Place, places},
+        doing::{ParentDid, Place, places, share},
     },
     model::StackTotals,
     text::{
@@ -98,15 +98,6 @@ fn items(share: &str, place: &Place<'_>) -> Vec<String> {
         items.push("← …".to_owned());
     }
     items
-}
-
-/// In percent, rounded; what is not 0 is not shown as 0.
-pub(crate) fn share(part: u64, all: u64) -> String {
-    let (part, all) = (u128::from(part), u128::from(all.max(1)));
-    match (part * 200 + all) / (all * 2) {
-        0 if part > 0 => "<1".to_owned(),
-        share => share.min(100).to_string(),
-    }
 }
 
 /// How far the samples can be relied on.
