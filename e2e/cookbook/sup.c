@@ -65,6 +65,8 @@ static void run_round(void)
 {
 	for (int job = 0; job < JOBS; job++) {
 		if (fork() == 0) {
+			close(journal);
+			close(queue[1]);
 			pause_ms(10);
 			_exit(0);
 		}
@@ -85,11 +87,8 @@ int main(int argc, char **argv)
 		close(ends[0]);
 		close(queue[0]);
 		close(queue[1]);
-		if (fork() == 0)
-			serve_journal(ends[1]);
-		_exit(0);
+		serve_journal(ends[1]);
 	}
-	wait(NULL);
 	close(ends[1]);
 	journal = ends[0];
 	if (has_thread && pthread_create(&thread, NULL, write_queue, NULL) != 0)
@@ -98,5 +97,10 @@ int main(int argc, char **argv)
 		run_round();
 		pause_ms(ROUND_MS);
 	}
+	close(queue[1]);
+	if (has_thread)
+		pthread_join(thread, NULL);
+	close(journal);
+	wait(NULL);
 	return 0;
 }

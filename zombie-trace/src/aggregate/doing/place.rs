@@ -6,7 +6,7 @@ use foldhash::HashMap;
 
 use super::{
     names::{call, qualified, qualified_name},
-    runtime_code::{is_in_library, is_runtime_code},
+    runtime_code::{is_runtime_code, is_static},
     stacks::{ParentDid, Weight, WeightedStack, WhatParentsDid},
 };
 use crate::{
@@ -143,7 +143,7 @@ struct Own<'a> {
 impl<'a> Own<'a> {
     fn of(stack: &'a WeightedStack<'_>) -> Self {
         let frames = &*stack.frames;
-        let is_static = !frames.iter().any(|frame| is_in_library(frame));
+        let is_static = is_static(frames);
         let mut all = frames.iter();
         Self {
             frames,

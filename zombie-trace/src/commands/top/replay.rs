@@ -465,9 +465,7 @@ impl Source for Replay {
         match request {
             Request::Seek(by) => {
                 let sought = self.seek(self.model.now + by);
-                sought
-                    .err()
-                    .map(|error| crate::text::visible(&format!("{error:#}")))
+                sought.err().map(|error| visible(&format!("{error:#}")))
             }
             Request::Play => {
                 self.playing = match self.playing {
@@ -500,7 +498,7 @@ mod tests {
     use super::*;
     use crate::{
         commands::top::state::{Choice, Window, table},
-        model::{Counts, Start, fixtures},
+        model::{Counts, Doing, Frame, Stack, Start, ThreadState, fixtures},
         sink::{Json, Output, Sink as _},
     };
 
@@ -652,6 +650,40 @@ mod tests {
         assert!(
             format!("{error:#}").contains("it lists no zombies"),
             "{error:#}"
+        );
+    }
+
+    #[test]
+    fn parents_have_the_places_of_the_whole_recording() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.jsonl");
+        let mut sink = Json::new(
+            Output::file(&path, File::create(&path).unwrap()).unwrap(),
+            true,
+        );
+        sink.start(&fixtures::start()).unwrap();
+        sink.zombie(&fixtures::zombie()).unwrap();
+        let ts = fixtures::start().ts;
+        let frames = ["write_journal", "run\x1b[2J", "main"];
+        let frames = frames.map(|name| Frame::default().with_function(name));
+        let stack = Stack::new(ts, 1, frames.to_vec(), false);
+        let doing = Doing {
+            ts,
+            ppid: 4242,
+            parent_comm: Some("bash".into()),
+            tid: 4242,
+            state: ThreadState::Running,
+            stack: 1,
+            zombie_ns: 1000,
+            samples: 1,
+        };
+        sink.doing(&[stack], &[doing]).unwrap();
+        sink.end().unwrap();
+        let replay = Replay::open(&path, false).unwrap();
+        let places = &replay.model.places[&(Some(4242), Some("bash".into()))];
+        assert_eq!(
+            *places,
+            [r"100 %  write_journal, running ← run\x1b[2J ← main"]
         );
     }
 }
