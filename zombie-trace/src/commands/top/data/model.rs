@@ -132,6 +132,7 @@ impl Model {
             start: Some(Arc::new(start.clone())),
             version: self.version + 1,
             lists_autoreaped: self.lists_autoreaped,
+            places: Arc::clone(&self.places),
             ..Self::beginning(facts, nanos(start.ts))
         };
     }
