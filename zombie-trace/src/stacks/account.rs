@@ -44,6 +44,11 @@ pub(super) struct Shares {
 }
 
 impl Shares {
+    /// A single sample.
+    pub(super) fn one(state: ThreadState) -> Self {
+        Self::all_in(state, 1)
+    }
+
     fn all_in(state: ThreadState, zombie_ns: u64) -> Self {
         let mut shares = Self::default();
         *shares.of(state) = zombie_ns;

@@ -151,3 +151,57 @@ fn inflate(data: &[u8], size: u64) -> io::Result<Vec<u8>> {
         .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn this_program() -> (Vec<u8>, Module) {
+        let bytes = std::fs::read("/proc/self/exe").unwrap();
+        let module = Module::of_bytes(&bytes).unwrap();
+        (bytes, module)
+    }
+
+    #[test]
+    fn code_has_an_address_and_a_table() {
+        let (_, module) = this_program();
+        assert!(!module.tables.is_empty());
+        let segment = module.segments[0];
+        assert_eq!(module.address(segment.offset), Some(segment.address));
+        let last = segment.offset + segment.size - 1;
+        assert_eq!(
+            module.address(last),
+            Some(segment.address + segment.size - 1)
+        );
+        assert_eq!(module.address(last + 1), None);
+        assert_eq!(module.address(u64::MAX), None);
+        let file = File::open("/proc/self/exe").unwrap();
+        let same = Module::of_file(&file).unwrap();
+        assert_eq!(same.segments, module.segments);
+        assert_eq!(same.build_id, module.build_id);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_is_read_or_refused() {
+        let (bytes, _) = this_program();
+        for length in [
+            0,
+            1,
+            16,
+            63,
+            64,
+            100,
+            1000,
+            4096,
+            bytes.len() / 2,
+            bytes.len() - 1,
+        ] {
+            let _ = Module::of_bytes(&bytes[..length]);
+        }
+        for at in 0..64 {
+            let mut header = bytes[..bytes.len().min(1 << 16)].to_vec();
+            header[at] ^= 0xff;
+            let _ = Module::of_bytes(&header);
+        }
+    }
+}

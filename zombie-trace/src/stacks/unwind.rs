@@ -317,3 +317,137 @@ impl Frame<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use zombie_trace_common::REGISTERS_LEN;
+
+    use super::*;
+    use crate::stacks::registers::X86_64;
+
+    const STACK: u64 = 0x7000;
+    const RBP: u16 = 6;
+
+    /// An entry of `.debug_frame`: its length, and its bytes.
+    fn entry(body: &[u8]) -> Vec<u8> {
+        let padding = (4 - body.len() % 4) % 4;
+        let length = (body.len() + padding) as u32;
+        [&length.to_le_bytes(), body, &vec![0; padding]].concat()
+    }
+
+    /// A function at 0x1000, of 0x100 bytes, that pushes rbp with its first instruction. Another one at
+    /// 0x2000 has no caller.
+    fn section() -> Vec<u8> {
+        // CIE: version 4, no augmentation, 8-byte addresses, factors 1 and -8, return address in 16;
+        // CFA = rsp + 8, return address at CFA - 8.
+        let cie = [
+            0xff, 0xff, 0xff, 0xff, 4, 0, 8, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x90, 1,
+        ];
+        let function = |start: u64, program: &[u8]| {
+            let cie = 0_u32;
+            let numbers = [start.to_le_bytes(), 0x100_u64.to_le_bytes()].concat();
+            entry(&[&cie.to_le_bytes()[..], &numbers, program].concat())
+        };
+        // One byte on: CFA = rsp + 16, rbp at CFA - 16.
+        let pushes = function(0x1000, &[0x41, 0x0e, 16, 0x86, 2]);
+        // The return address is undefined.
+        let outermost = function(0x2000, &[0x07, 16]);
+        [entry(&cie), outermost, pushes].concat()
+    }
+
+    fn table() -> Table {
+        let entries = Section {
+            bytes: section(),
+            address: 0,
+        };
+        Table::debug(entries, 0)
+    }
+
+    fn registers(ip: u64) -> Registers {
+        let mut kernel = [0; REGISTERS_LEN];
+        kernel[16] = ip;
+        kernel[19] = STACK;
+        kernel[4] = 77;
+        Registers::of(&X86_64, &kernel)
+    }
+
+    fn step(at: u64, words: &[u64]) -> (Option<Step>, Registers) {
+        let mut registers = registers(at);
+        let memory = |address: u64| {
+            let at = address.checked_sub(STACK)? / 8;
+            words.get(usize::try_from(at).ok()?).copied()
+        };
+        let found = table().step(&X86_64, at, &mut registers, true, &memory);
+        (found, registers)
+    }
+
+    const CALLER: Option<Step> = Some(Step::Caller { interrupted: false });
+
+    #[test]
+    fn the_caller_is_where_the_tables_say() {
+        let (found, caller) = step(0x1000, &[0x5555]);
+        assert_eq!((found, caller.ip), (CALLER, 0x5555));
+        assert_eq!(caller.stack_pointer(&X86_64), Some(STACK + 8));
+        assert_eq!(caller.get(RBP), Some(77));
+        let (found, caller) = step(0x1001, &[88, 0x6666]);
+        assert_eq!((found, caller.ip), (CALLER, 0x6666));
+        assert_eq!(caller.stack_pointer(&X86_64), Some(STACK + 16));
+        assert_eq!(caller.get(RBP), Some(88));
+        // Whatever the callee has left in there.
+        assert_eq!(caller.get(0), None);
+    }
+
+    #[test]
+    fn what_was_not_copied_is_not_guessed() {
+        assert_eq!(step(0x1001, &[88]).0, Some(Step::Lost));
+        assert_eq!(step(0x1001, &[]).0, Some(Step::Lost));
+        // The caller is known without it.
+        let (found, caller) = step(0x10ff, &[88, 0x6666]);
+        assert_eq!((found, caller.ip), (CALLER, 0x6666));
+    }
+
+    #[test]
+    fn a_stack_ends_where_there_is_no_caller() {
+        assert_eq!(step(0x2000, &[0x5555]).0, Some(Step::Outermost));
+        assert_eq!(step(0x1000, &[0]).0, Some(Step::Outermost));
+    }
+
+    #[test]
+    fn code_without_an_entry_is_not_unwound() {
+        for at in [0, 0xfff, 0x1100, 0x1fff, 0x2100, u64::MAX] {
+            assert_eq!(step(at, &[0x5555]).0, None, "{at:#x}");
+        }
+    }
+
+    #[test]
+    fn a_stack_pointer_at_the_end_of_all_addresses() {
+        let mut kernel = [u64::MAX; REGISTERS_LEN];
+        kernel[16] = 0x1001;
+        let mut registers = Registers::of(&X86_64, &kernel);
+        let found = table().step(&X86_64, 0x1001, &mut registers, true, &|_| Some(0x5555));
+        assert_eq!(found, Some(Step::Lost));
+    }
+
+    proptest! {
+        #[test]
+        fn rubbish_is_no_danger(
+            noise in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            at in 0x0fff..0x2102_u64,
+            word in any::<u64>(),
+        ) {
+            let mut bytes = section();
+            for (index, byte) in noise {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let memory = |_: u64| Some(word);
+            for table in [
+                Table::debug(Section { bytes: bytes.clone(), address: 0 }, 0),
+                Table::eh(Section { bytes: bytes.clone(), address: 0x10 }, Some(Section { bytes, address: 0 }), 0, 0),
+            ] {
+                let _ = table.step(&X86_64, at, &mut registers(at), true, &memory);
+            }
+        }
+    }
+}
