@@ -1,5 +1,5 @@
-//! Refuses targets that the eBPF programs do not support, and chooses the eBPF object to embed: the
-//! committed one, or the one that `ZOMBIE_TRACE_BPF_OBJECT` names.
+//! Refuses targets that the eBPF programs do not support, and chooses the eBPF objects to embed: the
+//! committed ones, or those that `ZOMBIE_TRACE_BPF_OBJECT` and `ZOMBIE_TRACE_STACKS_OBJECT` name.
 
 use std::{env, path::PathBuf};
 
@@ -13,16 +13,17 @@ fn main() {
     ) {
         println!("cargo::error={reason}");
     }
-    println!("cargo::rerun-if-env-changed=ZOMBIE_TRACE_BPF_OBJECT");
     // Not by `env!`: a target directory can outlive a move of the sources.
     let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(PathBuf::new, PathBuf::from);
-    let object = env::var_os("ZOMBIE_TRACE_BPF_OBJECT")
-        .map_or_else(|| package.join("bpf/zombie-trace.bpf.o"), PathBuf::from);
-    println!("cargo::rerun-if-changed={}", object.display());
-    println!(
-        "cargo::rustc-env=ZOMBIE_TRACE_BPF_OBJECT={}",
-        object.display()
-    );
+    for (variable, file) in [
+        ("ZOMBIE_TRACE_BPF_OBJECT", "bpf/zombie-trace.bpf.o"),
+        ("ZOMBIE_TRACE_STACKS_OBJECT", "bpf/stacks.bpf.o"),
+    ] {
+        println!("cargo::rerun-if-env-changed={variable}");
+        let object = env::var_os(variable).map_or_else(|| package.join(file), PathBuf::from);
+        println!("cargo::rerun-if-changed={}", object.display());
+        println!("cargo::rustc-env={variable}={}", object.display());
+    }
 }
 
 /// Why a target can't be built for, if it can't. On another architecture the build would succeed, and

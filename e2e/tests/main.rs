@@ -52,6 +52,7 @@ mod serve;
 mod shell;
 mod sight;
 mod signals;
+mod stacks;
 mod terminal;
 mod test_case;
 mod text;
@@ -111,6 +112,7 @@ fn tests() -> Vec<Test> {
         ending::tests(),
         sealed::tests(),
         signals::tests(),
+        stacks::tests(),
         terminal::tests(),
         text::tests(),
         output::tests(),
@@ -128,6 +130,10 @@ fn tests() -> Vec<Test> {
 fn main() -> ExitCode {
     if env::var_os(runtime::TOKIO).is_some() {
         runtime::tokio_parent();
+    }
+    if let Ok(seconds) = env::var(stacks::PARENT) {
+        stacks::parent(&seconds);
+        return ExitCode::SUCCESS;
     }
     take_signals_as_usual();
     if test_case::is_one() {

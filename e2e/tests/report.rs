@@ -67,6 +67,16 @@ const ALIVE: &[&str] = &[
     "flags",
 ];
 const UNLISTED: &[&str] = &["parents", "zombies"];
+const STACK: &[&str] = &["id", "truncated", "frames"];
+const DOING: &[&str] = &[
+    "ppid",
+    "parent_comm",
+    "tid",
+    "state",
+    "stack",
+    "zombie_ns",
+    "samples",
+];
 const LOSS: &[&str] = &["ring_full", "map_full", "missed"];
 const INTERVAL: &[&str] = &[
     "duration_ns",
@@ -216,6 +226,8 @@ fn check_shape(line: &Value) -> Result<(), String> {
         Some("interval") => INTERVAL,
         Some("summary") => SUMMARY,
         Some("unlisted") => UNLISTED,
+        Some("stack") => STACK,
+        Some("doing") => DOING,
         _ => return Err(format!("unknown type: {line}")),
     };
     let missing: Vec<_> = keys
@@ -244,6 +256,8 @@ fn check_shape(line: &Value) -> Result<(), String> {
             "filtered",
         ],
         Some("unlisted") => &[],
+        Some("stack") => &["id"],
+        Some("doing") => &["ppid", "tid", "stack", "zombie_ns", "samples"],
         _ => LOSS,
     };
     for key in known {

@@ -40,9 +40,9 @@ struct Cli {
 enum Task {
     /// Make this machine ready: eBPF toolchain, bpf-linker, what the tests need
     Setup,
-    /// Rebuild the committed eBPF object and its provenance
+    /// Rebuild the committed eBPF objects and their provenance
     BuildEbpf(ebpf::BuildArgs),
-    /// Prove that the committed eBPF object is what the source gives
+    /// Prove that the committed eBPF objects are what the source gives
     CheckEbpf,
     /// Build zombie-trace and run it as root
     Run {

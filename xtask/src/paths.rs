@@ -32,12 +32,12 @@ pub(crate) fn ebpf_crate() -> PathBuf {
     root().join("zombie-trace-ebpf")
 }
 
-/// The committed eBPF object.
-pub(crate) fn committed_object() -> PathBuf {
-    root().join("zombie-trace/bpf/zombie-trace.bpf.o")
+/// The folder of the committed eBPF objects.
+pub(crate) fn committed_objects() -> PathBuf {
+    root().join("zombie-trace/bpf")
 }
 
-/// What the committed eBPF object was made from, and with which tools.
+/// What the committed eBPF objects were made from, and with which tools.
 pub(crate) fn provenance() -> PathBuf {
     root().join("zombie-trace/bpf/provenance.toml")
 }

@@ -15,6 +15,7 @@ mod place;
 mod record;
 pub mod scope;
 mod snapshot;
+mod stack_sample;
 mod state;
 
 pub use control::{Control, stage};
@@ -25,6 +26,9 @@ pub use offsets::MISSING;
 pub use place::{CGROUP_PATH_LEN, HOST_NAME_LEN, HostName, NewCgroup};
 pub use record::{COMM_LEN, Record, flags, how};
 pub use snapshot::{ClockSample, SnapshotEntry, TaskNow};
+pub use stack_sample::{
+    RED_ZONE, REGISTERS_LEN, STACK_LEN, STACK_PAGE, STACK_PAGES, StackSample, verdict,
+};
 pub use state::{ALIAS_LEVELS, Alias, MAX_SLOTS, TaskState};
 
 #[cfg(feature = "user")]

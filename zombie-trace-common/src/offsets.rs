@@ -69,5 +69,27 @@ macro_rules! for_each_offset {
     };
 }
 
+/// The same for the programs that copy stacks, which are an object of their own.
+#[macro_export]
+macro_rules! for_each_stack_offset {
+    ($callback:ident) => {
+        $callback! {
+            required TASK_PID: "task_struct.pid";
+            required TASK_TGID: "task_struct.tgid";
+            required TASK_STATE: "task_struct.__state", "task_struct.state";
+            required TASK_ON_CPU: "task_struct.on_cpu";
+            required TASK_NVCSW: "task_struct.nvcsw";
+            required TASK_NIVCSW: "task_struct.nivcsw";
+            required TASK_RUN: "task_struct.se.sum_exec_runtime";
+            optional TASK_RUN_DELAY: "task_struct.sched_info.run_delay";
+            required TASK_START_BOOTTIME: "task_struct.start_boottime", "task_struct.real_start_time";
+            required TASK_MM: "task_struct.mm";
+            required MM_MAP_COUNT: "mm_struct.map_count";
+            required MM_TOTAL_VM: "mm_struct.total_vm";
+            required MM_EXEC_VM: "mm_struct.exec_vm";
+        }
+    };
+}
+
 /// The value of an offset global whose field this kernel does not have.
 pub const MISSING: u32 = u32::MAX;

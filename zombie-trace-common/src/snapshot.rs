@@ -49,9 +49,13 @@ pub struct TaskNow {
     /// 0 if no thread of its real parent waits for any child (`signal->wait_chldexit` is empty, see
     /// do_wait, kernel/exit.c); 1 if one does, or if that can't be seen.
     pub parent_waits: u32,
+    /// The thread of its real parent that made it, or that has inherited it; 0 if it can't be seen.
+    pub parent_tid: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<TaskNow>() == 40);
+const _: () = assert!(size_of::<TaskNow>() == 48);
 
 /// The reader of a snapshot, seen from the kernel: relates its CPU's run-queue clock to
 /// `CLOCK_MONOTONIC`.

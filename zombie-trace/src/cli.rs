@@ -462,6 +462,12 @@ mod tests {
             let text = conflict(&[&["diff", &new, &run], &gate[..], &[&junit(same)]].concat());
             assert!(text.unwrap().contains(" NEW "));
         }
+        let picture = path("a.svg");
+        symlink(&run, &picture).unwrap();
+        assert_eq!(
+            conflict(&["report", &run, "--flamegraph", &picture]).unwrap(),
+            format!("--flamegraph {picture} would overwrite FILE {run}: give another file")
+        );
         assert_eq!(
             conflict(&["report", &run, "--html", &new, "--csv", &dotted]).unwrap(),
             format!("--html {new} and --csv {dotted} are the same file: give each its own")

@@ -126,6 +126,8 @@ pub mod program;
 mod recording;
 mod run;
 mod sink;
+#[cfg(feature = "stacks")]
+mod stacks;
 #[cfg(feature = "cli")]
 mod stderr;
 mod system;
@@ -143,8 +145,9 @@ pub use self::{
     kernel::Backend,
     library::{Error, ErrorKind, Event, Result, Scope, Stopper, Trace, TraceBuilder},
     model::{
-        Alive, Cause, Comm, Counts, Dying, DyingThread, FilterLine, Flag, How, LanguageRuntime,
-        Loss, Lost, Phase, Phases, SCHEMA, ScopeLine, Start, Unlisted, UnlistedParent, Zombie,
+        Alive, Cause, Comm, Counts, Doing, Dying, DyingThread, FilterLine, Flag, Frame, How,
+        LanguageRuntime, Loss, Lost, Phase, Phases, SCHEMA, ScopeLine, Stack, StackTotals, Start,
+        ThreadState, Unlisted, UnlistedParent, Zombie,
     },
     recording::{Cut, Line, Missing, RecordedInterval, Recording, RecordingError, Remarks},
     run::warning::{Warning, WarningKind},

@@ -8,6 +8,8 @@ use crate::commands::serve;
 use crate::commands::top;
 #[cfg(feature = "report")]
 use crate::commands::{record, report};
+#[cfg(feature = "stacks")]
+use crate::stacks::symbolizer;
 use crate::{
     cli::{Cli, Task},
     commands::{completions, demo, diff, doctor, inspect, ps, trace},
@@ -23,6 +25,10 @@ use jiff::Timestamp;
 
 /// Does what the command line asks for, and gives the exit status.
 pub fn main() -> ExitCode {
+    #[cfg(feature = "stacks")]
+    if let Some(code) = symbolizer::main() {
+        return code;
+    }
     text::use_locale();
     let cli = match Cli::from_args(env::args_os()).and_then(Cli::with_distinct_files) {
         Ok(cli) => cli,

@@ -449,6 +449,21 @@ fn no_secret_of_a_url_is_repeated() {
 }
 
 #[test]
+fn the_name_of_a_flame_graph_chooses_the_format() {
+    for name in ["a.svg", "b/a.folded", "a.speedscope.json"] {
+        accepted(&["report", "run", "--flamegraph", name]);
+    }
+    for name in ["a", "a.json", "a.png", "a.svg.gz", "-", ""] {
+        let message = parse(&["report", "run", "--flamegraph", name])
+            .unwrap_err()
+            .to_string();
+        for part in ["--flamegraph", ".svg, .folded or .speedscope.json"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}
+
+#[test]
 fn an_error_shows_the_usage_of_the_command_concerned() {
     for (args, usage) in [
         (

@@ -4,6 +4,7 @@
 //! `ZOMBIE_TRACE_FUZZ_SEED` the seed of the first; the next ones follow. A failure names the command
 //! that repeats it.
 
+mod sampled;
 mod support;
 
 use std::{
@@ -54,6 +55,7 @@ fn samples() -> Vec<String> {
         intervals,
         summary,
         recording(&support::empty()),
+        recording(&sampled::sampled()),
     ]
 }
 
@@ -265,6 +267,9 @@ fn recordings_that_were_tampered_with() {
         for args in [
             &["report", "run"][..],
             &[&["report", "run"], &files[..]].concat(),
+            &["report", "run", "--flamegraph", "a.svg"],
+            &["report", "run", "--flamegraph", "a.folded"],
+            &["report", "run", "--flamegraph", "a.speedscope.json"],
             &["diff", "base", "run"],
         ] {
             if let Some(problem) = problem(&limited(path, args)) {
@@ -285,7 +290,7 @@ fn recordings_that_were_made_to_do_harm() {
     let path = directory.path();
     let samples = samples();
     let [eventful, calm, intervals, ..] = &*samples else {
-        unreachable!("there are five samples")
+        unreachable!("there are six samples")
     };
     fs::write(path.join("base"), calm).unwrap();
     let line_of = |kind: &str| {
@@ -365,6 +370,51 @@ fn recordings_that_were_made_to_do_harm() {
         &mut (0..70_000).map(|pid| text(alive, pid, &path_of)),
     );
     after_start("containers", &mut (0..60_000).map(container));
+    let sampled = &samples[5];
+    let sampled_line = |kind: &str| {
+        let kind = format!("{{\"type\":\"{kind}\"");
+        let mut lines = sampled.split_inclusive('\n');
+        lines.find(|line| line.starts_with(&kind)).unwrap()
+    };
+    let (stack, doing) = (sampled_line("stack"), sampled_line("doing"));
+    let (before, frames) = stack.split_once("\"frames\":[").unwrap();
+    let (frame, _) = frames.split_once('}').unwrap();
+    let frame = format!("{frame}}}");
+    let of_frames = |id: u32, frames: &[String]| {
+        let before = before.replace("\"id\":0", &format!("\"id\":{id}"));
+        format!("{before}\"frames\":[{}]}}\n", frames.join(","))
+    };
+    let named = |name: &str| frame.replace("fsync", name);
+    let of_stack = |ppid: u32, id: u32| {
+        doing
+            .replace("\"ppid\":4242", &format!("\"ppid\":{ppid}"))
+            .replace("\"stack\":0", &format!("\"stack\":{id}"))
+    };
+    after_start(
+        "doings",
+        &mut (0..1_000_000).map(|id| of_stack(id % 9000 + 1, id)),
+    );
+    let huge = of_frames(0, &[named(&"x".repeat(10 << 20))]);
+    after_start("huge-name", &mut [huge, of_stack(1, 0)].into_iter());
+    let hostile = "<script>;\\u001b[2J\\u202e".repeat(30);
+    after_start(
+        "stacks",
+        &mut (0..30_000).flat_map(|id| {
+            let frames: Vec<_> = (0..20)
+                .map(|depth| named(&format!("{hostile}{id}.{depth}")))
+                .collect();
+            [of_frames(id, &frames), of_stack(id % 7 + 1, id)]
+        }),
+    );
+    after_start(
+        "deep",
+        &mut (0..400).flat_map(|id| {
+            let frames: Vec<_> = (0..3000)
+                .map(|depth| named(&format!("{}", depth * id)))
+                .collect();
+            [of_frames(id, &frames), of_stack(1, id)]
+        }),
+    );
     // Sums of these are beyond all numbers.
     let with_most = |text: &str, keys: &[&str]| {
         keys.iter().fold(text.to_owned(), |text, key| {
@@ -387,11 +437,16 @@ fn recordings_that_were_made_to_do_harm() {
         "map_full",
         "missed",
         "zombie_time_ns",
+        "zombie_ns",
+        "samples",
+        "covered_ns",
+        "due_ns",
     ];
     for (name, recording) in [
         ("eventful", eventful),
         ("empty", &samples[4]),
         ("in-intervals", intervals),
+        ("sampled", sampled),
     ] {
         file(name, &mut [with_most(recording, &counts)].into_iter());
     }
@@ -408,6 +463,11 @@ fn recordings_that_were_made_to_do_harm() {
         "alive",
         "containers",
         "summary",
+        "sampled",
+        "doings",
+        "huge-name",
+        "stacks",
+        "deep",
     ] {
         for args in [
             &["report", file][..],
@@ -420,6 +480,9 @@ fn recordings_that_were_made_to_do_harm() {
                 "--perfetto",
                 "trace",
             ],
+            &["report", file, "--flamegraph", "a.svg"],
+            &["report", file, "--flamegraph", "a.folded"],
+            &["report", file, "--flamegraph", "a.speedscope.json"],
             &["diff", "base", file],
         ] {
             if let Some(problem) = problem(&limited(path, args)) {

@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test golden` writes them anew: look at what changes.
 
+mod sampled;
 mod support;
 
 use std::{env, fs, path::Path};
@@ -97,6 +98,7 @@ fn summary_at_every_width() {
         ("leak", leak()),
         ("calm", support::calm()),
         ("pre-existing", pre_existing()),
+        ("sampled", sampled::sampled()),
     ] {
         for width in [40, 80, 120, 200] {
             check(
@@ -277,6 +279,7 @@ fn no_line_of_text_is_too_wide() {
         support::empty(),
         leak(),
         pre_existing(),
+        sampled::sampled(),
     ] {
         for width in 40..=130 {
             for line in text(&run, Some(width), false, true).lines() {

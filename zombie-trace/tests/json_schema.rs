@@ -1,5 +1,6 @@
 //! Every line of `--json` against docs/schema, and lines that the schema must refuse.
 
+mod sampled;
 mod support;
 
 use std::{fs, path::Path};
@@ -8,12 +9,13 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use support::Run;
 use zombie_trace::{
-    Dying, Unlisted,
+    Doing, Dying, Stack, Unlisted,
     internals::{Json, Sink as _},
 };
 
-const KINDS: [&str; 8] = [
-    "start", "zombie", "unlisted", "alive", "dying", "loss", "interval", "summary",
+const KINDS: [&str; 10] = [
+    "start", "zombie", "unlisted", "alive", "dying", "loss", "interval", "stack", "doing",
+    "summary",
 ];
 
 fn schema() -> Validator {
@@ -45,6 +47,32 @@ fn lines(run: &Run) -> Vec<Value> {
         "threads": [{"tid": 123, "comm": "worker", "state": "D", "wchan": "fuse_wait_answer"}],
     }));
     json.dying(&dying).unwrap();
+    let stack: Stack = support::from_json(json!({
+        "ts": run.start.ts,
+        "id": 1,
+        "truncated": false,
+        "frames": [
+            {
+                "function": "write_journal", "file": "sup.c", "line": 14, "module": "/usr/bin/sup",
+                "build_id": "8f3c", "offset": 4660, "inlined": false,
+            },
+            {
+                "function": null, "file": null, "line": null, "module": null, "build_id": null,
+                "offset": null, "inlined": false,
+            },
+        ],
+    }));
+    let doing: Doing = support::from_json(json!({
+        "ts": run.start.ts,
+        "ppid": 4242,
+        "parent_comm": "sup",
+        "tid": 4243,
+        "state": "blocked",
+        "stack": 1,
+        "zombie_ns": 1_000_000_000,
+        "samples": 19,
+    }));
+    json.doing(&[stack], &[doing]).unwrap();
     json.flush().unwrap();
     let text = String::from_utf8(out).unwrap();
     text.lines()
@@ -60,7 +88,12 @@ fn line(kind: &str) -> Value {
 #[test]
 fn every_line_is_valid() {
     let schema = schema();
-    for run in [support::eventful(), support::calm(), support::empty()] {
+    for run in [
+        support::eventful(),
+        support::calm(),
+        support::empty(),
+        sampled::sampled(),
+    ] {
         for line in lines(&run) {
             assert!(schema.is_valid(&line), "{line}");
         }
@@ -145,6 +178,13 @@ fn wrong_values_are_refused() {
             "threads",
             json!([{ "tid": 1, "comm": "a", "state": "sleeps" }]),
         ),
+        ("stack", "id", json!(-1)),
+        ("stack", "truncated", Value::Null),
+        ("stack", "frames", json!([{ "function": "main" }])),
+        ("doing", "state", json!("parked")),
+        ("doing", "stack", Value::Null),
+        ("doing", "samples", json!(0)),
+        ("summary", "stacks", json!({ "hz": 19 })),
         ("start", "schema", json!(2)),
         ("start", "command", json!("make")),
         ("start", "command", json!([])),

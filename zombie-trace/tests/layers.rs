@@ -13,13 +13,14 @@ use syn::{
 };
 
 /// The top-level modules of this crate, from the top to the bottom. A module may import those below it.
-const LAYERS: [&str; 23] = [
+const LAYERS: [&str; 24] = [
     "program",
     "cli",
     "commands",
     "args",
     "library",
     "run",
+    "stacks",
     "recording",
     "sink",
     "kernel",

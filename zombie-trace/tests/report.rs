@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test report` writes the files in tests/golden anew.
 
+mod sampled;
 mod support;
 
 use std::{
@@ -763,6 +764,152 @@ fn a_trace_of_every_process() {
     let named = |name: &str| events.iter().filter(|event| event["name"] == name).count();
     // One of six was autoreaped, and two are left.
     assert_eq!((named("zombie"), named("process_name")), (7, 2));
+}
+
+#[test]
+fn a_flame_graph_in_each_format() {
+    let files = Files::new();
+    files.write("run", recording(&sampled::sampled()));
+    for name in ["a.svg", "a.folded", "a.speedscope.json"] {
+        files.told(&["run", "--flamegraph", name]);
+    }
+    let svg = files.read("a.svg");
+    let picture = roxmltree::Document::parse(&svg).unwrap();
+    let titles = picture
+        .descendants()
+        .filter(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "title")));
+    let titles: Vec<_> = titles.filter_map(|node| node.text()).collect();
+    for title in [
+        "sup (4242): 3.79 s, 100 % of all, 79 samples",
+        "write_journal (/home/me/sup/sup.c:14): 2.10 s, 55 % of sup (4242), 43 samples, blocked",
+    ] {
+        let (start, rest) = title.split_once(", ").unwrap();
+        assert!(
+            titles.iter().any(|one| one.starts_with(start)),
+            "{title}: {titles:#?}"
+        );
+        assert!(!rest.is_empty());
+    }
+    assert!(!svg.contains("<script>alert") && !svg.contains('\x1b') && !svg.contains('\u{202e}'));
+    let folded = files.read("a.folded");
+    let total: u64 = folded
+        .lines()
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
+        .sum();
+    assert_eq!(total, 5_010_000);
+    assert!(
+        folded.contains("sup (4242);main;run_job;flush_state;write_journal;fsync 2100000\n"),
+        "{folded}"
+    );
+    assert_eq!(folded.lines().count(), 7);
+    let profiles: Value = serde_json::from_str(&files.read("a.speedscope.json")).unwrap();
+    let names = profiles["profiles"].as_array().unwrap().iter();
+    let names: Vec<_> = names
+        .map(|profile| profile["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["sup (4242)", "server (4300)", "app (4400)"]);
+}
+
+#[test]
+fn a_flame_graph_needs_stacks() {
+    let files = Files::new();
+    files.write("run", recording(&support::calm()));
+    let mut unsampled = support::calm();
+    unsampled.summary.stacks = support::from_json(json!({
+        "hz": 19, "after_ns": 10_000_000, "samples": 0, "moved": 0, "failed": 0, "truncated": 0,
+        "covered_ns": 0, "due_ns": 0,
+    }));
+    files.write("young", recording(&unsampled));
+    for (args, expected) in [
+        (
+            &["run"][..],
+            "zombie-trace: run has no stacks: record with --stacks\n",
+        ),
+        (
+            &["run", "young"],
+            "run, young have no stacks: no zombie was older than 10.0 ms",
+        ),
+        (
+            &["young"],
+            "young has no stacks: no zombie was older than 10.0 ms; record with a shorter --stacks-after\n",
+        ),
+    ] {
+        files.write("old.svg", "old");
+        let output = files.report(&[args, &["--flamegraph", "old.svg"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(
+            stderr(&output).contains(expected),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert_eq!(files.read("old.svg"), "old");
+    }
+    files.write("sampled", recording(&sampled::sampled()));
+    let output = files.report(&["sampled", "--flamegraph", "no/where.svg"]);
+    assert!(
+        stderr(&output).contains("cannot write to --flamegraph no/where.svg"),
+        "{}",
+        stderr(&output)
+    );
+    std::os::unix::fs::symlink(files.path("young"), files.path("link.svg")).unwrap();
+    let output = files.report(&["sampled", "--flamegraph", "link.svg"]);
+    assert!(
+        stderr(&output).contains("symbolic link"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn the_page_shows_what_parents_did() {
+    let files = Files::new();
+    files.write("run", recording(&sampled::sampled()));
+    files.told(&["run", "--html", "page.html"]);
+    let page = files.read("page.html");
+    let (_, table) = page.split_once("id=\"places\"").unwrap();
+    let (table, _) = table.split_once("</table>").unwrap();
+    for cell in [
+        "write_journal (sup.c:14)",
+        "blocked in fsync",
+        "55 %",
+        "flush_state ← run_job ← main",
+    ] {
+        assert!(table.contains(cell), "{cell}: {table}");
+    }
+    // The data, the page's script and the graph's.
+    assert_eq!(page.matches("<script").count(), 3);
+    assert!(!page.contains("alert(1)</script>") && !page.contains("http:"));
+    assert!(page.len() < 200_000, "{} bytes", page.len());
+    // Without stacks, none of it.
+    files.write("calm", recording(&support::calm()));
+    files.told(&["calm", "--html", "page.html"]);
+    assert!(!files.read("page.html").contains("flame"));
+}
+
+#[test]
+fn what_parents_did_is_in_text_and_json() {
+    let files = Files::new();
+    files.write("run", recording(&sampled::sampled()));
+    check("report-sampled.txt", &files.told(&["run"]));
+    let object = files.object(&["run"]);
+    assert_eq!(object["stacks"]["samples"], 107);
+    let place = &object["doing"][0]["places"][0];
+    assert_eq!(
+        *place,
+        json!({
+            "function": "write_journal", "file": "sup.c", "line": 14, "state": "blocked", "call": "fsync",
+            "callers": ["flush_state", "run_job", "main"],
+            "zombie_ns": 2_100_000_000_u64, "samples": 43,
+        })
+    );
+    assert_eq!(
+        object["by_parent"][0]["place"],
+        "55 % blocked in fsync at write_journal (sup.c:14)"
+    );
+    // Two runs of the same parents.
+    let both = files.object(&["run", "run"]);
+    assert_eq!(both["doing"][0]["places"][0]["samples"], 86);
+    assert_eq!(both["stacks"]["covered_ns"], 10_020_000_000_u64);
 }
 
 #[test]

@@ -12,30 +12,33 @@ use super::provenance::Provenance;
 use super::rustflags::RUSTFLAGS;
 use super::toolchain::{CoreLibrary, path_with, source_prefix};
 use super::tools::{self, Tools};
-use super::{TARGET, object, rustc_wrapper};
+use super::{Built, OBJECTS, TARGET, object, rustc_wrapper};
 use crate::paths;
 use crate::process::run;
 
 /// The options of `cargo xtask build-ebpf`.
 #[derive(clap::Args)]
 pub(crate) struct BuildArgs {
-    /// Write the object there and leave the committed one alone
-    #[arg(long, value_name = "FILE")]
+    /// Write the objects to this folder and leave the committed ones alone
+    #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
 
-/// Makes the object and says with what; writes the provenance too unless it goes elsewhere.
+/// Makes the objects and says with what; writes the provenance too unless they go elsewhere.
 pub(crate) fn build_committed(args: &BuildArgs) -> Result<()> {
     let tools = tools::find()?;
     println!("rustc       {}", tools.toolchain);
     println!("bpf-linker  {}", tools.linker);
-    let bytes = build(&tools, &paths::ebpf_crate().join("target"))?;
-    let out = args.out.clone().unwrap_or_else(paths::committed_object);
-    write(&out, &bytes)?;
-    if args.out.is_none() {
-        Provenance::of(&bytes, &tools.toolchain, &tools.linker)?.write()?;
+    let built = build(&tools, &paths::ebpf_crate().join("target"))?;
+    let folder = args.out.clone().unwrap_or_else(paths::committed_objects);
+    for (object, bytes) in OBJECTS.iter().zip(&built) {
+        let out = folder.join(object.file);
+        write(&out, bytes)?;
+        println!("object      {} bytes: {}", bytes.len(), out.display());
     }
-    println!("object      {} bytes: {}", bytes.len(), out.display());
+    if args.out.is_none() {
+        Provenance::of(&built, &tools.toolchain, &tools.linker)?.write()?;
+    }
     Ok(())
 }
 
@@ -48,8 +51,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Builds the object in that target directory and gives its stripped bytes.
-pub(crate) fn build(tools: &Tools, target_dir: &Path) -> Result<Vec<u8>> {
+/// Builds the objects in that target directory and gives their stripped bytes.
+pub(crate) fn build(tools: &Tools, target_dir: &Path) -> Result<Built> {
     let core_sources = source_prefix(&tools.toolchain);
     if core_sources.starts_with('/') && Path::new(&core_sources).exists() {
         bail!(
@@ -79,11 +82,19 @@ pub(crate) fn build(tools: &Tools, target_dir: &Path) -> Result<Vec<u8>> {
     rustc_wrapper::install(&mut command);
     run(&mut command)?;
 
-    let linked = target_dir.join(TARGET).join("release/zombie-trace");
-    let bytes = fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
+    let linked = target_dir.join(TARGET).join("release");
+    let mut built = Built::default();
+    for (object, bytes) in OBJECTS.iter().zip(&mut built) {
+        *bytes = stripped(&linked.join(object.binary), &core_sources)?;
+    }
+    Ok(built)
+}
+
+fn stripped(linked: &Path, core_sources: &str) -> Result<Vec<u8>> {
+    let bytes = fs::read(linked).with_context(|| format!("cannot read {}", linked.display()))?;
     let stripped =
         object::strip(&bytes).with_context(|| format!("cannot strip {}", linked.display()))?;
-    if let Some(path) = object::absolute_path(&stripped, &core_sources)? {
+    if let Some(path) = object::absolute_path(&stripped, core_sources)? {
         bail!("the object would hold the path {path}, which differs between machines");
     }
     Ok(stripped)

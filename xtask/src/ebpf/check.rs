@@ -1,12 +1,13 @@
-//! `cargo xtask check-ebpf`: is the committed object what the source gives?
+//! `cargo xtask check-ebpf`: are the committed objects what the source gives?
 
+use std::ffi::OsStr;
 use std::fs;
 
 use anyhow::{Context, Result, bail};
 
 use super::provenance::Provenance;
 use super::tools::{self, Tools};
-use super::{build, sources};
+use super::{Built, OBJECTS, build, sources};
 use crate::{e2e, paths};
 
 /// What could be proved; that something is wrong is an error instead.
@@ -32,9 +33,11 @@ pub(crate) fn check() -> Result<()> {
 
 /// Checks the committed object.
 pub(crate) fn verdict() -> Result<Verdict> {
-    let committed_path = paths::committed_object();
-    let committed = fs::read(&committed_path)
-        .with_context(|| format!("cannot read {}", committed_path.display()))?;
+    let mut committed = Built::default();
+    for (object, bytes) in OBJECTS.iter().zip(&mut committed) {
+        let path = paths::committed_objects().join(object.file);
+        *bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    }
     let provenance = Provenance::read()?;
     check_digests(&committed, &provenance)?;
     println!("committed:  {}", provenance.tools());
@@ -50,41 +53,43 @@ pub(crate) fn verdict() -> Result<Verdict> {
     );
 
     if rebuilt == committed {
-        println!("the rebuilt object is the committed one");
+        println!("the rebuilt objects are the committed ones");
         return Ok(Verdict::Same);
     }
     if provenance.is_made_with(&tools.toolchain, &tools.linker) {
         bail!(
-            "the source gives another object than the committed one: run `cargo xtask build-ebpf` \
+            "the source gives other objects than the committed ones: run `cargo xtask build-ebpf` \
              and commit the result"
         );
     }
     println!(
         "other tools than the recorded ones give other bytes, which proves nothing: running the \
-         end-to-end tests with the rebuilt object"
+         end-to-end tests with the rebuilt objects"
     );
     test_with(&rebuilt)
 }
 
-fn check_digests(committed: &[u8], provenance: &Provenance) -> Result<()> {
-    if sources::sha256(committed) != provenance.object.sha256 {
-        bail!(
-            "{} is not the object that provenance.toml describes: run `cargo xtask build-ebpf` \
-             and commit both files",
-            paths::committed_object().display()
-        );
+fn check_digests(committed: &Built, provenance: &Provenance) -> Result<()> {
+    for (object, bytes) in OBJECTS.iter().zip(committed) {
+        if provenance.objects.sha256.get(object.file) != Some(&sources::sha256(bytes)) {
+            bail!(
+                "{} is not the object that provenance.toml describes: run `cargo xtask \
+                 build-ebpf` and commit the result",
+                paths::committed_objects().join(object.file).display()
+            );
+        }
     }
-    if sources::digest(paths::root())? != provenance.object.sources_sha256 {
+    if sources::digest(paths::root())? != provenance.objects.sources_sha256 {
         bail!(
-            "the committed object is stale: zombie-trace-ebpf or zombie-trace-common changed \
-             after it was made; run `cargo xtask build-ebpf` and commit the result"
+            "the committed objects are stale: zombie-trace-ebpf or zombie-trace-common changed \
+             after they were made; run `cargo xtask build-ebpf` and commit the result"
         );
     }
     Ok(())
 }
 
-/// Builds the object in a folder where nothing was built before.
-fn rebuild(tools: &Tools) -> Result<Vec<u8>> {
+/// Builds the objects in a folder where nothing was built before.
+fn rebuild(tools: &Tools) -> Result<Built> {
     let folder = paths::target_dir().join("check-ebpf");
     if folder.exists() {
         fs::remove_dir_all(&folder)
@@ -95,20 +100,21 @@ fn rebuild(tools: &Tools) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Runs the end-to-end tests with this object. They are built apart, so that no build that embeds
-/// it is mistaken for the usual one.
-fn test_with(rebuilt: &[u8]) -> Result<Verdict> {
+/// Runs the end-to-end tests with these objects. They are built apart, so that no build that embeds
+/// them is mistaken for the usual one.
+fn test_with(rebuilt: &Built) -> Result<Verdict> {
     let folder = paths::target_dir().join("rebuilt-ebpf");
-    let file = folder.join("zombie-trace.bpf.o");
-    build::write(&file, rebuilt)?;
-    let envs = [
-        ("ZOMBIE_TRACE_BPF_OBJECT", file.as_os_str()),
-        ("CARGO_TARGET_DIR", folder.as_os_str()),
-    ];
+    let files = OBJECTS.map(|object| (object.variable, folder.join(object.file)));
+    for ((_, file), bytes) in files.iter().zip(rebuilt) {
+        build::write(file, bytes)?;
+    }
+    let files = files.iter();
+    let mut envs: Vec<(&str, &OsStr)> = files.map(|(name, file)| (*name, file.as_ref())).collect();
+    envs.push(("CARGO_TARGET_DIR", folder.as_ref()));
     Ok(match e2e::outcome(&envs, &[], false)? {
         e2e::Outcome::Passed => Verdict::OtherToolsPassed,
         e2e::Outcome::Skipped(reason) => Verdict::OtherToolsUntested(format!(
-            "the object rebuilt with other tools is untested: {reason}"
+            "the objects rebuilt with other tools are untested: {reason}"
         )),
     })
 }

@@ -21,3 +21,31 @@ pub(crate) use sources::sha256;
 
 /// The target that the eBPF programs are compiled for.
 const TARGET: &str = "bpfel-unknown-none";
+
+/// An eBPF object: one for each binary of the crate `zombie-trace-ebpf`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Object {
+    /// The name of the binary.
+    pub(crate) binary: &'static str,
+    /// The name of the object's file.
+    pub(crate) file: &'static str,
+    /// The variable that makes a build of zombie-trace embed another file.
+    pub(crate) variable: &'static str,
+}
+
+/// All of them.
+pub(crate) const OBJECTS: [Object; 2] = [
+    Object {
+        binary: "zombie-trace",
+        file: "zombie-trace.bpf.o",
+        variable: "ZOMBIE_TRACE_BPF_OBJECT",
+    },
+    Object {
+        binary: "stacks",
+        file: "stacks.bpf.o",
+        variable: "ZOMBIE_TRACE_STACKS_OBJECT",
+    },
+];
+
+/// The bytes of each of [`OBJECTS`].
+pub(crate) type Built = [Vec<u8>; OBJECTS.len()];

@@ -1,5 +1,6 @@
-//! What an eBPF object was made from, and with which tools.
+//! What the eBPF objects were made from, and with which tools.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result};
@@ -9,10 +10,11 @@ use super::linker::Linker;
 use super::rustflags::RUSTFLAGS;
 use super::sources;
 use super::toolchain::{CoreLibrary, RustcVersion, Toolchain};
+use super::{Built, OBJECTS};
 use crate::paths;
 
 const HEADING: &str = "\
-# Where zombie-trace.bpf.o comes from. Written by `cargo xtask build-ebpf`, proved by
+# Where the eBPF objects come from. Written by `cargo xtask build-ebpf`, proved by
 # `cargo xtask check-ebpf`. See ARCHITECTURE.md.
 
 ";
@@ -20,21 +22,21 @@ const HEADING: &str = "\
 /// The content of `provenance.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Provenance {
-    pub(crate) object: ObjectFacts,
+    pub(crate) objects: ObjectFacts,
     pub(crate) rustc: RustcFacts,
     #[serde(rename = "bpf-linker")]
     pub(crate) linker: LinkerFacts,
 }
 
-/// The object and its sources.
+/// The objects and their sources.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ObjectFacts {
-    /// The SHA-256 of the object.
-    pub(crate) sha256: String,
     /// The SHA-256 over zombie-trace-ebpf and zombie-trace-common, names and contents.
     pub(crate) sources_sha256: String,
     /// The flags of rustc, without the path remappings.
     pub(crate) rustflags: Vec<String>,
+    /// The SHA-256 of each object, by the name of its file.
+    pub(crate) sha256: BTreeMap<String, String>,
 }
 
 /// The compiler.
@@ -55,13 +57,17 @@ pub(crate) struct LinkerFacts {
 }
 
 impl Provenance {
-    /// Describes an object that was just made.
-    pub(crate) fn of(object: &[u8], toolchain: &Toolchain, linker: &Linker) -> Result<Self> {
+    /// Describes objects that were just made.
+    pub(crate) fn of(built: &Built, toolchain: &Toolchain, linker: &Linker) -> Result<Self> {
         Ok(Self {
-            object: ObjectFacts {
-                sha256: sources::sha256(object),
+            objects: ObjectFacts {
                 sources_sha256: sources::digest(paths::root())?,
                 rustflags: RUSTFLAGS.map(String::from).to_vec(),
+                sha256: OBJECTS
+                    .iter()
+                    .zip(built)
+                    .map(|(object, bytes)| (object.file.to_owned(), sources::sha256(bytes)))
+                    .collect(),
             },
             rustc: RustcFacts {
                 version: toolchain.version.clone(),
@@ -124,10 +130,10 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read() {
         let provenance = Provenance {
-            object: ObjectFacts {
-                sha256: "00ff".into(),
+            objects: ObjectFacts {
                 sources_sha256: "ff00".into(),
                 rustflags: RUSTFLAGS.map(String::from).to_vec(),
+                sha256: [("stacks.bpf.o".to_owned(), "00ff".to_owned())].into(),
             },
             rustc: RustcFacts {
                 version: RustcVersion {

@@ -182,7 +182,8 @@ fn list(iteration: *const TaskIteration, leader: Task<Typed>) {
     let Some(state) = entry::find(leader) else {
         return;
     };
-    let parent = Task::<Probed>::probed(leader.real_parent().address()).group_leader();
+    let parent_thread = Task::<Probed>::probed(leader.real_parent().address());
+    let parent = parent_thread.group_leader();
     let now = TaskNow {
         exec_start: leader.exec_start(),
         cpu: leader.cpu(),
@@ -194,6 +195,8 @@ fn list(iteration: *const TaskIteration, leader: Task<Typed>) {
         // SAFETY: `state` is a map value.
         relation: unsafe { relation::to_parent(state, parent) },
         parent_waits: u32::from(parent.may_wait()),
+        parent_tid: scope::visible_tid(parent_thread),
+        reserved: 0,
     };
     // A `SnapshotEntry`, in two parts: it has no room on the stack. If the second finds no room in
     // the reader's buffer, the kernel drops the first, too, and comes again (bpf_seq_read,

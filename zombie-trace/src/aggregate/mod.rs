@@ -4,6 +4,7 @@
 mod breakdown;
 mod by;
 mod by_container;
+pub(crate) mod doing;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod group;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 #[cfg(feature = "cli")]
 pub(crate) use breakdown::{Breakdown, MEANINGS, PARTS};
 pub use by::By;
+pub use doing::WhatParentsDid;
 pub use group::GroupSummary;
 pub use interval::Interval;
 pub(crate) use log_histogram::SparseHistogram;
@@ -290,6 +292,11 @@ impl Aggregate {
         }
     }
 
+    /// The part of a zombie's time up to `ts` that lies in the run.
+    pub fn in_run(&self, ts: Timestamp, time: u64, flags: &[Flag]) -> u64 {
+        self.run.in_run(ts, time, flags)
+    }
+
     /// The end of the run, at `ts`, after `duration`.
     pub fn summary(&self, counts: Counts, ts: Timestamp, duration: Duration) -> Summary {
         let parents = self.parents.iter().map(|((ppid, comm), group)| {
@@ -298,6 +305,7 @@ impl Aggregate {
                 ppid,
                 comm,
                 cmdline,
+                place: None,
                 group: group.summary(),
             }
         });
@@ -323,6 +331,7 @@ impl Aggregate {
             by_container: self.containers.summary(),
             by_cause: ranked(causes),
             is_cut: false,
+            stacks: None,
             histogram: self.histogram.clone(),
         }
     }

@@ -21,6 +21,10 @@ pub struct ParentSummary {
     /// Its command line, from `/proc/PID/cmdline`; `None` if it was gone before it could be read.
     #[serde(default)]
     pub cmdline: Option<Arc<str>>,
+    /// Where its code was for most of the sampled zombie time, in plain words; `None` without samples, or if
+    /// no place has as much as half of it.
+    #[serde(default)]
+    pub place: Option<Arc<str>>,
     /// What they have in common.
     #[serde(flatten)]
     pub group: GroupSummary,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     CauseSummary, CommSummary, ContainerSummary, Log2Histogram, ParentSummary, samples::Samples,
 };
-use crate::model::Counts;
+use crate::model::{Counts, StackTotals};
 
 /// The end of a run: the JSON object `summary` but for its `type` and `ts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,9 @@ pub struct Summary {
     /// The recording ends before the run's own summary: this is what it adds up to.
     #[serde(skip)]
     pub(crate) is_cut: bool,
+    /// How well samples of parents cover the run; `None` if none were asked for.
+    #[serde(default)]
+    pub stacks: Option<StackTotals>,
     /// The zombie times in powers of two, in ns.
     #[serde(skip)]
     pub(crate) histogram: Log2Histogram,

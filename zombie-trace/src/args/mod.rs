@@ -7,6 +7,8 @@ mod files;
 mod filter;
 mod gate;
 mod scope;
+#[cfg(feature = "stacks")]
+mod stacks;
 mod table;
 mod tuning;
 pub(crate) mod user;
@@ -18,5 +20,7 @@ pub(crate) use files::Files;
 pub use filter::FilterArgs;
 pub use gate::{Conditions, GateArgs, OfARun, OfNow, OfRecordings, OfTwoRuns};
 pub use scope::ScopeArgs;
+#[cfg(feature = "stacks")]
+pub use stacks::StackArgs;
 pub use table::TableArgs;
 pub use tuning::TuningArgs;

@@ -118,7 +118,7 @@ impl<'a> Btf<'a> {
             let entry = btf.entry(at)?;
             btf.offsets.push(at as u32);
             match entry.kind {
-                kind::STRUCT => {
+                kind::STRUCT | kind::UNION => {
                     btf.structs.entry(btf.name(entry.name)).or_insert(id);
                 }
                 kind::TYPEDEF => {

@@ -54,6 +54,14 @@ pub enum KernelError {
         /// What it lacks.
         source: Box<KernelError>,
     },
+    /// The kernel has no iterator that could copy the stack of one thread.
+    #[error(
+        "kernel {release} cannot copy the stack of another thread: --stacks needs Linux 6.1 or later"
+    )]
+    NoStacks {
+        /// `uname -r`.
+        release: String,
+    },
     /// The kernel was built without BTF.
     #[error(
         "this kernel has no BTF type information ({} is missing): it needs CONFIG_DEBUG_INFO_BTF=y, \

@@ -9,6 +9,8 @@ use std::{
 use aya::Endianness;
 use zombie_trace_common::MISSING;
 
+#[cfg(feature = "stacks")]
+use super::btf::BtfError;
 use super::{KernelError, btf::Btf, offsets, trial};
 use crate::system::{ForeignKernel, Machine, OURS, confinement};
 
@@ -29,6 +31,12 @@ pub(super) struct KernelTypes {
     has_preemptible_tracepoints: bool,
     /// Maps and programs count against RLIMIT_MEMLOCK.
     pub(super) counts_locked_memory: bool,
+    /// For the programs that copy stacks.
+    #[cfg(feature = "stacks")]
+    pub(super) stack_offsets: Result<Vec<(&'static str, u32)>, BtfError>,
+    /// A task iterator can be about a single thread (6.1 and later).
+    #[cfg(feature = "stacks")]
+    pub(super) iterates_one_thread: bool,
 }
 
 impl KernelTypes {
@@ -49,6 +57,10 @@ impl KernelTypes {
             path: path.to_owned(),
             bytes: bytes.len(),
             offsets: offsets::resolve(&types).map_err(in_btf)?,
+            #[cfg(feature = "stacks")]
+            stack_offsets: offsets::resolve_for_stacks(&types),
+            #[cfg(feature = "stacks")]
+            iterates_one_thread: types.offset("bpf_iter_link_info.task.tid").is_ok(),
             exit_args: types.tracepoint_args("sched_process_exit"),
             has_task_pt_regs: types.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs"),
             has_preemptible_tracepoints: types.offset_in_bits(OF_7_2).is_ok(),

@@ -21,6 +21,8 @@ mod ring_buffer;
 mod scope;
 mod sealed;
 mod slots;
+#[cfg(feature = "stacks")]
+mod stacks;
 mod tracefs;
 mod tracer;
 mod trial;
@@ -33,4 +35,6 @@ pub use examination::{BackendCheck, BtfCheck, Examination};
 pub use iterate::Adopted;
 pub use ring_buffer::RecordSource;
 pub use scope::Scope;
+#[cfg(feature = "stacks")]
+pub use stacks::StackPrograms;
 pub use tracer::Tracer;

@@ -27,12 +27,25 @@ macro_rules! fields {
 
 const FIELDS: &[Field] = zombie_trace_common::for_each_offset!(fields);
 
+#[cfg(feature = "stacks")]
+const STACK_FIELDS: &[Field] = zombie_trace_common::for_each_stack_offset!(fields);
+
 /// The offsets of all fields that the programs read, by name of their global.
 ///
 /// A required field that no alternative path leads to is an error that names it; an optional one
 /// is [`MISSING`].
 pub(super) fn resolve(btf: &Btf<'_>) -> Result<Vec<(&'static str, u32)>, BtfError> {
-    FIELDS
+    resolve_all(btf, FIELDS)
+}
+
+/// The same for the programs that copy stacks.
+#[cfg(feature = "stacks")]
+pub(super) fn resolve_for_stacks(btf: &Btf<'_>) -> Result<Vec<(&'static str, u32)>, BtfError> {
+    resolve_all(btf, STACK_FIELDS)
+}
+
+fn resolve_all(btf: &Btf<'_>, fields: &[Field]) -> Result<Vec<(&'static str, u32)>, BtfError> {
+    fields
         .iter()
         .map(|field| {
             let mut first_error = None;

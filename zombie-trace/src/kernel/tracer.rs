@@ -1,4 +1,4 @@
-use std::thread;
+use std::{sync::Arc, thread};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -20,7 +20,7 @@ use crate::system::{Release, check_machine};
 /// The programs, live in the kernel until this is dropped or the process ends.
 pub struct Tracer {
     pub(super) ebpf: Ebpf,
-    counters: Mapping<Counters>,
+    pub(super) counters: Arc<Mapping<Counters>>,
     handlers: Mapping<HandlerRuns>,
     control: Setting<Control>,
     map_bytes: u64,
@@ -69,7 +69,7 @@ impl Tracer {
         } else {
             None
         };
-        let counters = share(&ebpf, "COUNTERS", possible_cpus()?)?;
+        let counters = Arc::new(share(&ebpf, "COUNTERS", possible_cpus()?)?);
         let handlers = share(&ebpf, "HANDLERS", HANDLERS_LEN as usize)?;
         let control = Setting::new(array(&ebpf, "CONTROL")?.fd())
             .map_err(|error| KernelError::io("map CONTROL", error.into()))?;

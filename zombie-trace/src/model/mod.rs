@@ -12,6 +12,7 @@ mod language_runtime;
 mod line;
 mod phases;
 mod place;
+mod stack;
 mod zombie;
 
 pub use alive::Alive;
@@ -24,6 +25,7 @@ pub use language_runtime::LanguageRuntime;
 pub use line::{FilterLine, Loss, Running, ScopeLine, Start, Unlisted, UnlistedParent};
 pub use phases::{Phase, Phases, longest};
 pub use place::Place;
+pub use stack::{Doing, Frame, Stack, StackTotals, ThreadState};
 pub use zombie::{How, Zombie};
 
 /// Writes a time with nine digits, as in all lines.

@@ -5,7 +5,7 @@ use serde::{Deserialize, de};
 
 use crate::{
     aggregate::{Summary, ZombieTimes},
-    model::{Alive, Dying, Loss, Lost, SCHEMA, Start, Unlisted, Zombie},
+    model::{Alive, Doing, Dying, Loss, Lost, SCHEMA, Stack, Start, Unlisted, Zombie},
 };
 
 /// A line of a recording.
@@ -26,6 +26,10 @@ pub enum Line {
     Loss(Loss),
     /// What an interval of the run was like.
     Interval(RecordedInterval),
+    /// A call stack that a [`Doing`] refers to.
+    Stack(Stack),
+    /// What a parent did while zombies waited for it.
+    Doing(Doing),
     /// The run ends.
     Summary(Box<Summary>),
 }
@@ -74,6 +78,9 @@ struct FormatVersion {
 /// at most 4 KiB, which JSON can make 24. A summary is longer: it lists parents.
 const LONGEST_RECORD: usize = 64 << 10;
 
+/// A stack has many frames, with a few names each.
+const LONGEST_STACK: usize = 4 << 20;
+
 /// Why a line can't be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LineError {
@@ -94,7 +101,7 @@ impl From<serde_json::Error> for LineError {
 /// A line without its newline; `None` if its type is not known, as of a newer version.
 pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, LineError> {
     let kind = kind(line)?;
-    if line.len() > LONGEST_RECORD && is_short(&kind) {
+    if line.len() > longest(&kind) {
         return Err(LineError::TooLong);
     }
     Ok(Some(match &*kind {
@@ -103,6 +110,8 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, LineError> {
         "dying" => Line::Dying(serde_json::from_slice(line)?),
         "unlisted" => Line::Unlisted(serde_json::from_slice(line)?),
         "loss" => Line::Loss(serde_json::from_slice(line)?),
+        "stack" => Line::Stack(serde_json::from_slice(line)?),
+        "doing" => Line::Doing(serde_json::from_slice(line)?),
         "interval" => Line::Interval(serde_json::from_slice(line)?),
         "summary" => Line::Summary(serde_json::from_slice(line)?),
         "start" => {
@@ -122,9 +131,13 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, LineError> {
     }))
 }
 
-/// A line of this type is about one process or one loss.
-fn is_short(kind: &str) -> bool {
-    matches!(kind, "zombie" | "alive" | "dying" | "unlisted" | "loss")
+/// The bytes that a line of this type may have.
+fn longest(kind: &str) -> usize {
+    match kind {
+        "zombie" | "alive" | "dying" | "unlisted" | "loss" | "doing" => LONGEST_RECORD,
+        "stack" => LONGEST_STACK,
+        _ => usize::MAX,
+    }
 }
 
 /// The type of a line: zombie-trace writes it first, but it may stand anywhere.

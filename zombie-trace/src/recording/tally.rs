@@ -148,7 +148,7 @@ impl Tally {
                 self.alive.1 += u64::from(self.alive.0 == Some(alive.ts));
             }
             // How many of them a run writes is not in its summary.
-            Line::Unlisted(_) | Line::Dying(_) => {}
+            Line::Unlisted(_) | Line::Dying(_) | Line::Stack(_) | Line::Doing(_) => {}
             Line::Loss(loss) => self.lost += loss.lost,
             Line::Interval(interval) => {
                 let ended = interval.reaped.saturating_add(interval.autoreaped);

@@ -246,6 +246,57 @@ fn lines_about_one_process_are_bounded() {
     }
 }
 
+const STACK: &str = r#"{"type":"stack","ts":"2026-01-02T03:04:17Z","id":7,"truncated":true,"frames":[{"function":"write_journal","file":"sup.c","line":14,"module":"/usr/bin/sup","build_id":"8f3c","offset":4660,"inlined":false}]}
+"#;
+const DOING: &str = r#"{"type":"doing","ts":"2026-01-02T03:04:17Z","ppid":4242,"parent_comm":"sup","tid":4243,"state":"blocked","stack":7,"zombie_ns":1000,"samples":3}
+"#;
+
+#[test]
+fn stacks_are_read_as_they_were_written() {
+    let (lines, remarks) = read(START.to_owned() + STACK + DOING + SUMMARY);
+    assert!(remarks.is_whole(), "{remarks}");
+    let [_, Line::Stack(stack), Line::Doing(doing), _] = &*lines else {
+        panic!("{lines:?}");
+    };
+    let mut out = Vec::new();
+    Json::new(&mut out, true)
+        .doing(std::slice::from_ref(stack), std::slice::from_ref(doing))
+        .unwrap();
+    let nine_digits = |line: &str| line.replace("17Z", "17.000000000Z");
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        nine_digits(STACK) + &nine_digits(DOING)
+    );
+}
+
+#[test]
+fn damaged_stacks_are_counted_and_left_out() {
+    let no_frames = STACK.replace("\"frames\":[{", "\"frames\":[1,{");
+    let no_stack = DOING.replace("\"stack\":7", "\"stack\":-7");
+    let (lines, remarks) = read(START.to_owned() + &no_frames + DOING + &no_stack + SUMMARY);
+    assert_eq!((lines.len(), remarks.corrupt), (3, 2));
+    // What a later version adds is no damage.
+    let newer =
+        STACK.replace("\"id\":7", "\"id\":7,\"cpu\":3") + &DOING.replace("blocked", "parked");
+    let (lines, remarks) = read(START.to_owned() + &newer + SUMMARY);
+    assert_eq!((lines.len(), remarks.corrupt), (4, 0));
+}
+
+#[test]
+fn stacks_are_bounded() {
+    let huge = STACK.replace("write_journal", &"x".repeat(10 << 20));
+    let (lines, remarks) = read(START.to_owned() + &huge + DOING + SUMMARY);
+    assert_eq!((lines.len(), remarks.first_too_long), (3, Some(2)));
+    let long = STACK.replace("write_journal", &"x".repeat(1 << 20));
+    let (lines, remarks) = read(START.to_owned() + &long + DOING + SUMMARY);
+    assert_eq!((lines.len(), remarks.corrupt), (4, 0));
+    let Line::Stack(stack) = &lines[1] else {
+        panic!("{lines:?}");
+    };
+    let function = stack.frames[0].function.as_deref().unwrap();
+    assert!(function.len() < 2000 && function.ends_with('…'));
+}
+
 #[test]
 fn a_long_command_is_cut() {
     let argument = "x".repeat(50_000);

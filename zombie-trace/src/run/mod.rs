@@ -21,6 +21,8 @@ pub(crate) mod live_line;
 #[cfg(feature = "cli")]
 pub(crate) mod notice;
 pub(crate) mod pipeline;
+#[cfg(feature = "stacks")]
+pub(crate) mod sampling;
 pub(crate) mod session;
 #[cfg(feature = "cli")]
 pub(crate) mod signals;

@@ -12,7 +12,10 @@ use std::{
 use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
 use crate::{
-    aggregate::{Aggregate, ParentKey, Quantile, RunFacts, Samples, Summary},
+    aggregate::{
+        Aggregate, ParentKey, Quantile, RunFacts, Samples, Summary, WhatParentsDid,
+        doing::name_places,
+    },
     cause::{History, ReapHistory},
     filter::Filter,
     kernel::{Scope, decode::Event},
@@ -20,7 +23,10 @@ use crate::{
         Lifecycle, Lingering, LingeringParent, Overdue, Pids, Reap, Reaping, RunQueueClocks,
         Standing, TaskId, Unended, WallClock, foreign,
     },
-    model::{Alive, Cause, Comm, Counts, Diagnosis, Dying, Loss, Lost, Running, Start, Zombie},
+    model::{
+        Alive, Cause, Comm, Counts, Diagnosis, Doing, Dying, Flag, Loss, Lost, Running, Stack,
+        StackTotals, Start, Zombie,
+    },
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
@@ -54,6 +60,19 @@ pub struct Ending {
     pub dying: Vec<Dying>,
     /// Processes whose main thread alone has ended.
     pub leader_ended: Vec<Alive>,
+    /// What samples of parents come to, if any were asked for.
+    pub sampled: Option<Sampled>,
+}
+
+/// What samples of parents come to.
+#[derive(Clone, Debug, Default)]
+pub struct Sampled {
+    /// Distinct stacks.
+    pub stacks: Vec<Stack>,
+    /// What threads did, the most zombie time first.
+    pub doing: Vec<Doing>,
+    /// How well the samples cover the run.
+    pub totals: StackTotals,
 }
 
 /// How a run is going.
@@ -181,6 +200,10 @@ pub struct Pipeline {
     sees_reaps: Sees,
     /// Lines that the output had no room for.
     unwritten: u64,
+    /// What parents did, if that was sampled.
+    sampled: Option<Sampled>,
+    /// The zombie time of zombies since they were old enough for samples of their parents, in ns.
+    due_for_samples: u64,
     /// What the `loss` lines have reported.
     reported: Lost,
     /// What [`NewLoss`] has reported.
@@ -229,6 +252,8 @@ impl Pipeline {
             unlisted: Unlistings::default(),
             pre_existing: 0,
             unwritten: 0,
+            sampled: None,
+            due_for_samples: 0,
             reported: Lost::default(),
             warned: NewLoss {
                 lost: Lost::default(),
@@ -249,6 +274,39 @@ impl Pipeline {
         Self {
             most_of_a_parent,
             ..self
+        }
+    }
+
+    /// What parents do is sampled, as these totals say.
+    #[cfg(feature = "stacks")]
+    pub(crate) fn sampling(self, totals: StackTotals) -> Self {
+        Self {
+            sampled: Some(Sampled {
+                totals,
+                ..Sampled::default()
+            }),
+            ..self
+        }
+    }
+
+    /// What the samples come to; their zombie time is known here.
+    #[cfg(feature = "stacks")]
+    pub(crate) fn sampled(&mut self, sampled: Sampled) {
+        self.sampled = Some(sampled);
+    }
+
+    /// The end of a run as a time of the day.
+    #[cfg(feature = "stacks")]
+    pub(crate) fn timestamp(&self) -> jiff::Timestamp {
+        self.wall.timestamp(self.host.now())
+    }
+
+    /// A zombie of this age was one until `ts`: samples of its parent should stand for its time.
+    fn count_due(&mut self, ts: jiff::Timestamp, age_ns: u64, flags: &[Flag]) {
+        if let Some(sampled) = &self.sampled {
+            let old = age_ns.saturating_sub(sampled.totals.after_ns);
+            let due = old.min(self.aggregate.in_run(ts, age_ns, flags));
+            self.due_for_samples = self.due_for_samples.saturating_add(due);
         }
     }
 
@@ -306,6 +364,9 @@ impl Pipeline {
             .lifecycle
             .zombie(record, &self.wall, place)
             .because(found.as_ref().map(|found| &found.diagnosis));
+        if !zombie.autoreaped() {
+            self.count_due(zombie.ts, zombie.zombie_ns, &zombie.flags);
+        }
         let listing = self.filter.listing(&zombie);
         if self.aggregate.zombie(&zombie, !listing.is_filtered()) {
             self.name_parent((zombie.ppid, zombie.parent_comm));
@@ -805,6 +866,7 @@ impl Pipeline {
             let diagnoses = if inherited { &none } else { &remains.diagnoses };
             let alive = self.explained(counted, diagnoses);
             self.aggregate.alive(&alive);
+            self.count_due(alive.ts, alive.age_ns, &alive.flags);
             self.name_parent((alive.ppid, alive.parent_comm));
             if self.filter.passes_alive(&alive) && !self.lacks_room() {
                 self.sink.alive(&alive)?;
@@ -828,7 +890,17 @@ impl Pipeline {
         let lost = self.new_loss(counts.lost);
         self.end_interval(counts, now)?;
         let ts = self.wall.timestamp(now);
-        let summary = self.aggregate.summary(counts, ts, self.elapsed(now));
+        let mut summary = self.aggregate.summary(counts, ts, self.elapsed(now));
+        let sampled = self.sampled.take();
+        if let Some(sampled) = &sampled {
+            self.sink.doing(&sampled.stacks, &sampled.doing)?;
+            let did = WhatParentsDid::of(&sampled.stacks, &sampled.doing);
+            name_places(&did, &mut summary);
+            summary.stacks = Some(StackTotals {
+                due_ns: self.due_for_samples,
+                ..sampled.totals
+            });
+        }
         self.sink.summary(&summary)?;
         let running = remains.running.iter().map(|process| Running {
             pid: process.pid,
@@ -847,6 +919,7 @@ impl Pipeline {
             running,
             dying: dying_left,
             leader_ended,
+            sampled,
         })
     }
 }

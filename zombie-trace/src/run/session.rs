@@ -38,6 +38,8 @@ use crate::{
         scheduling, thread_cpu_time,
     },
 };
+#[cfg(feature = "stacks")]
+use crate::{model::StackTotals, run::sampling::StackSource};
 
 /// Waits for a moment, but not beyond the deadline. Gives the deadline, which is now once it is urgent.
 async fn wait(deadline: Deadline, is_urgent: &impl Fn() -> bool) -> Deadline {
@@ -72,6 +74,10 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// How long to wait for programs that were under way when the table was frozen.
 const DELIVERY: Duration = Duration::from_millis(500);
+
+/// What is left of the time for the end once the names of functions have been looked up.
+#[cfg(feature = "stacks")]
+const AFTER_NAMES: Duration = Duration::from_millis(500);
 
 /// How long /proc may take to say why zombies linger.
 const DIAGNOSIS: Duration = Duration::from_secs(2);
@@ -132,6 +138,9 @@ pub(crate) struct Session<K = Tracer, R = RecordSource> {
     seen_until: u64,
     /// Descendants that may have been overlooked at the start.
     overlooked: u64,
+    /// What parents do is sampled.
+    #[cfg(feature = "stacks")]
+    sampling: Option<Box<dyn StackSource>>,
     /// When all of it has to be over, once somebody has said stop.
     end: Option<Deadline>,
 }
@@ -191,6 +200,8 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             received: 0,
             seen_until,
             overlooked: unsettled,
+            #[cfg(feature = "stacks")]
+            sampling: None,
             end: None,
         })
     }
@@ -226,6 +237,21 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     pub(crate) fn observed_by(self, observer: Observer) -> Self {
         Self {
             observer: Some(observer),
+            ..self
+        }
+    }
+
+    /// Samples what parents do, as the totals say, or says why it can't.
+    #[cfg(feature = "stacks")]
+    pub(crate) fn sampling(
+        self,
+        totals: StackTotals,
+        source: anyhow::Result<Box<dyn StackSource>>,
+    ) -> Self {
+        let source = source.inspect_err(|error| (self.warn)(&warning::no_stacks(error)));
+        Self {
+            sampling: source.ok(),
+            pipeline: self.pipeline.sampling(totals),
             ..self
         }
     }
@@ -344,6 +370,30 @@ impl<K: KernelSide, R: Records> Session<K, R> {
         }
         Ok(self.pipeline.end_batch()?)
     }
+
+    /// Waits for what the samples come to, and hands it on.
+    #[cfg(feature = "stacks")]
+    async fn finish_sampling(&mut self, mut deadline: Deadline, is_urgent: &impl Fn() -> bool) {
+        let Some(mut sampling) = self.sampling.take() else {
+            return;
+        };
+        // The rest of the end needs some time, too.
+        let names_by = deadline.sooner(AFTER_NAMES);
+        let ts = self.pipeline.timestamp();
+        loop {
+            match sampling.finish(ts, names_by) {
+                Ok(Some(sampled)) => return self.pipeline.sampled(sampled),
+                Ok(None) if deadline.has_passed() => {
+                    return (self.warn)(&warning::samples_late());
+                }
+                Ok(None) => deadline = wait(deadline, is_urgent).await,
+                Err(_) => return (self.warn)(&warning::samples_late()),
+            }
+        }
+    }
+
+    #[cfg(not(feature = "stacks"))]
+    async fn finish_sampling(&mut self, _: Deadline, _: &impl Fn() -> bool) {}
 
     fn report_interval(&mut self) -> Result<(), Trouble> {
         self.drain(BATCH)?;
@@ -521,8 +571,10 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     pub(crate) async fn finish(&mut self, is_urgent: impl Fn() -> bool) -> Result<Ending, Trouble> {
         // If nobody has said stop, this end has a limit of its own.
         let deadline = self.end.unwrap_or_else(|| Deadline::after(END));
-        let remains = self.settle(deadline, is_urgent).await?;
+        let remains = self.settle(deadline, &is_urgent).await?;
         self.tracer.flush_log();
+        // Not before nothing is counted any more: it starts processes.
+        self.finish_sampling(deadline, &is_urgent).await;
         let looked = self.look_for_unended(true)?;
         let unended = looked.as_ref().zip(self.proc.as_ref());
         let unended = unended.map(|((seen, exits), proc)| (proc, &**seen, exits));
@@ -540,7 +592,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     async fn settle(
         &mut self,
         mut deadline: Deadline,
-        is_urgent: impl Fn() -> bool,
+        is_urgent: &impl Fn() -> bool,
     ) -> Result<Remains, Trouble> {
         self.tracer.close();
         let patience = deadline.or_after(SETTLE);
@@ -552,13 +604,13 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             if settled || patience.min(deadline).has_passed() {
                 break;
             }
-            deadline = wait(deadline, &is_urgent).await;
+            deadline = wait(deadline, is_urgent).await;
         }
         self.tracer.freeze();
         let patience = deadline.or_after(DELIVERY);
         let mut remains = loop {
             // The programs that were under way are through soon.
-            deadline = wait(deadline, &is_urgent).await;
+            deadline = wait(deadline, is_urgent).await;
             let (remains, balanced) = self.take_stock()?;
             if balanced || patience.min(deadline).has_passed() {
                 break remains;

@@ -36,6 +36,8 @@ pub enum WarningKind {
     Forged,
     /// Processes or records were lost.
     Loss,
+    /// What parents did could not be sampled.
+    NoStacks,
     /// Records did not arrive before the end of the run.
     Undelivered,
 }
@@ -63,6 +65,26 @@ pub(crate) fn no_causes(error: &ProcError) -> Warning {
     Warning {
         kind: WarningKind::CausesHidden,
         text: format!("no causes: {error}"),
+    }
+}
+
+/// Stacks were asked for, and can't be copied.
+#[cfg(feature = "stacks")]
+pub(crate) fn no_stacks(error: &anyhow::Error) -> Warning {
+    Warning {
+        kind: WarningKind::NoStacks,
+        text: format!("no stacks: {}", crate::text::visible(&format!("{error:#}"))),
+    }
+}
+
+/// The thread that samples has not answered.
+#[cfg(feature = "stacks")]
+pub(crate) fn samples_late() -> Warning {
+    Warning {
+        kind: WarningKind::NoStacks,
+        text: "no stacks: the sampler did not finish in time, as it waits for the memory or a \
+               file of a sampled process"
+            .to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::ser::{CompactFormatter, Formatter};
 use super::{Medium, Sink};
 use crate::{
     aggregate::{Interval, Summary},
-    model::{Alive, Dying, Loss, SCHEMA, Start, Unlisted, Zombie},
+    model::{Alive, Doing, Dying, Loss, SCHEMA, Stack, Start, Unlisted, Zombie},
 };
 
 /// Writes an object, with all control and format characters in strings escaped. JSON requires that
@@ -141,6 +141,16 @@ impl<W: Medium> Sink for Json<W> {
 
     fn interval(&mut self, interval: &Interval) -> io::Result<()> {
         self.write("interval", interval.ts, interval)
+    }
+
+    fn doing(&mut self, stacks: &[Stack], doing: &[Doing]) -> io::Result<()> {
+        for stack in stacks {
+            self.write("stack", stack.ts, stack)?;
+        }
+        for doing in doing {
+            self.write("doing", doing.ts, doing)?;
+        }
+        Ok(())
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {

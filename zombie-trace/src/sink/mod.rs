@@ -33,7 +33,7 @@ pub use self::{
 #[cfg(feature = "cli")]
 pub(crate) use self::{
     json::to_json,
-    text::{histogram_gap, leaks, lost_statuses, parent_name, verdict},
+    text::{coverage, histogram_gap, leaks, lost_statuses, parent_name, verdict},
 };
 #[cfg(feature = "serve")]
 pub use metrics::Metrics;
@@ -43,7 +43,7 @@ pub(crate) use watched::Watched;
 use crate::{
     aggregate::{Interval, ParentKey, Summary},
     lifecycle::{LingeringParent, Standing, TaskId},
-    model::{Alive, Dying, Loss, Running, Start, Unlisted, Zombie},
+    model::{Alive, Doing, Dying, Loss, Running, Stack, Start, Unlisted, Zombie},
 };
 
 /// Takes the results of a run, in order.
@@ -100,6 +100,11 @@ pub trait Sink {
     fn loss(&mut self, loss: &Loss) -> io::Result<()>;
     /// An interval ends. A sink may have no use for it.
     fn interval(&mut self, _interval: &Interval) -> io::Result<()> {
+        Ok(())
+    }
+    /// What parents did while zombies waited for them, the most zombie time first, and the stacks that these
+    /// refer to. Once, right before the summary.
+    fn doing(&mut self, _stacks: &[Stack], _doing: &[Doing]) -> io::Result<()> {
         Ok(())
     }
     /// The run ends.

@@ -4,7 +4,7 @@ use super::Sink;
 use crate::{
     aggregate::{Interval, ParentKey, Summary},
     lifecycle::{LingeringParent, Standing, TaskId},
-    model::{Alive, Dying, Loss, Running, Start, Unlisted, Zombie},
+    model::{Alive, Doing, Dying, Loss, Running, Stack, Start, Unlisted, Zombie},
 };
 
 /// Two sinks: what comes goes to the watcher, and then to the output.
@@ -88,6 +88,10 @@ impl Sink for Watched {
 
     fn interval(&mut self, interval: &Interval) -> io::Result<()> {
         self.both(|sink| sink.interval(interval))
+    }
+
+    fn doing(&mut self, stacks: &[Stack], doing: &[Doing]) -> io::Result<()> {
+        self.both(|sink| sink.doing(stacks, doing))
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {

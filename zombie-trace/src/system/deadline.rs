@@ -21,6 +21,12 @@ impl Deadline {
         self.min(Self::after(limit))
     }
 
+    /// The same, so much sooner.
+    #[cfg(feature = "stacks")]
+    pub fn sooner(self, by: Duration) -> Self {
+        Self(self.0.checked_sub(by).unwrap_or(self.0))
+    }
+
     /// Whether it has passed.
     pub fn has_passed(self) -> bool {
         self.left().is_zero()

@@ -26,9 +26,21 @@ pub fn restore() {
     }
 }
 
+/// From now on this thread runs when it is time, whoever runs then. It must need little of it. Without the
+/// privilege for that, it is scheduled as any other.
+#[cfg(feature = "stacks")]
+pub fn be_on_time() {
+    let _ = set_with(libc::SCHED_RR, 1) || set(libc::SCHED_OTHER);
+}
+
 fn set(policy: libc::c_int) -> bool {
+    set_with(policy, 0)
+}
+
+fn set_with(policy: libc::c_int, priority: libc::c_int) -> bool {
     // SAFETY: plain data, for which zero is a value.
-    let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameters.sched_priority = priority;
     // SAFETY: `parameters` is valid.
     unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) == 0 }
 }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use zombie_trace::{
-    Alive, Backend, Container, Counts, FilterLine, Flag, How, Loss, Lost, Runtime, ScopeLine,
-    Start, Summary, Zombie,
+    Alive, Backend, Container, Counts, Doing, FilterLine, Flag, How, Loss, Lost, Runtime,
+    ScopeLine, Stack, Start, Summary, Zombie,
     internals::{Aggregate, Filter, Interval, RunFacts, Sink},
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Run {
     pub(crate) alive: Vec<Alive>,
     pub(crate) loss: Option<Loss>,
     pub(crate) intervals: Vec<Interval>,
+    pub(crate) stacks: Vec<Stack>,
+    pub(crate) doing: Vec<Doing>,
     pub(crate) summary: Summary,
 }
 
@@ -50,6 +52,9 @@ impl Run {
         }
         for interval in &self.intervals {
             sink.interval(interval).unwrap();
+        }
+        if self.summary.stacks.is_some() {
+            sink.doing(&self.stacks, &self.doing).unwrap();
         }
         sink.summary(&self.summary).unwrap();
         sink.flush().unwrap();
@@ -160,11 +165,13 @@ pub(crate) fn run(zombies: Vec<Zombie>, alive: Vec<Alive>, loss: Option<Loss>) -
         alive,
         loss,
         intervals,
+        stacks: Vec::new(),
+        doing: Vec::new(),
         summary: aggregate.summary(counts, ts(12), Duration::from_millis(12_345)),
     }
 }
 
-fn ts(second: i64) -> Timestamp {
+pub(crate) fn ts(second: i64) -> Timestamp {
     Timestamp::new(1_767_323_045 + second, 123_456_789).unwrap()
 }
 

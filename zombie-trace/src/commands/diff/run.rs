@@ -159,7 +159,11 @@ impl Run {
                 }
                 Line::Loss(loss) => lost += loss.lost,
                 Line::Summary(end) => summary = Some(end),
-                Line::Start(_) | Line::Alive(_) | Line::Dying(_) => {}
+                Line::Start(_)
+                | Line::Alive(_)
+                | Line::Dying(_)
+                | Line::Stack(_)
+                | Line::Doing(_) => {}
             }
         }
         let remarks = recording.remarks();

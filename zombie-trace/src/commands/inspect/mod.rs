@@ -2,6 +2,8 @@
 
 mod args;
 mod pace;
+#[cfg(feature = "stacks")]
+mod stacks;
 pub(crate) mod threads;
 mod watch;
 
@@ -303,6 +305,8 @@ fn about_parent(
         zombies => format!("{zombies} zombies"),
     };
     line(text, "children", &format!("{living} alive, {zombies}"));
+    #[cfg(feature = "stacks")]
+    stacks::add(text, parent);
 }
 
 /// What shows more, for the shell.

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::flamegraph::file as flamegraph_file;
 use crate::{
     args::{ColorArgs, Files, GateArgs, OfRecordings, TableArgs},
     filter::Expression,
@@ -13,6 +14,7 @@ Examples:
   zombie-trace report run.zst --html run.html
   zombie-trace report run.zst --by cause --top 3
   zombie-trace report run.zst --perfetto run.json
+  zombie-trace report run.zst --flamegraph run.svg
   zombie-trace report run.zst --csv - | sort -t, -k12n | tail
   zombie-trace report run.zst --filter 'parent~nginx zombie>10ms'
   zombie-trace report --fail-if 'p99>50ms' host*.zst
@@ -47,6 +49,14 @@ pub struct ReportArgs {
     /// Write a trace for Perfetto's UI (ui.perfetto.dev)
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub perfetto: Option<PathBuf>,
+
+    /// Draw what parents did instead of reaping, as widths in zombie time
+    ///
+    /// The recording must have been made with --stacks. The name decides the format: .svg is a
+    /// picture for a browser; .folded is for flame graph tools, with counts in zombie-microseconds;
+    /// .speedscope.json is for speedscope (www.speedscope.app).
+    #[arg(long, value_name = "FILE", value_parser = flamegraph_file, help_heading = "Output")]
+    pub flamegraph: Option<PathBuf>,
 
     /// Write one row per zombie; '-' to stdout, instead of text
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -92,6 +102,7 @@ impl ReportArgs {
         }
         files.file("--html", self.html.as_deref());
         files.file("--perfetto", self.perfetto.as_deref());
+        files.file("--flamegraph", self.flamegraph.as_deref());
         files.output("--csv", self.csv.as_deref());
         self.gates.add_files(files);
     }

@@ -14,11 +14,14 @@ use super::{
     worst::Worst,
 };
 use crate::{
-    aggregate::{Aggregate, Breakdown, ParentKey, RunFacts, Samples, Summary, ZombieTimes},
+    aggregate::{
+        Aggregate, Breakdown, ParentKey, RunFacts, Samples, Summary, WhatParentsDid, ZombieTimes,
+        doing::name_places,
+    },
     container::Container,
     filter::Filter,
     kernel::Backend,
-    model::{Alive, Cause, Comm, Counts, FilterLine, Lost, Start, Unlisted, Zombie},
+    model::{Alive, Cause, Comm, Counts, FilterLine, Lost, StackTotals, Start, Unlisted, Zombie},
     recording::{Line, RecordedInterval, Recording},
 };
 
@@ -39,6 +42,9 @@ pub(crate) struct ReportCollector {
     lanes: Lanes,
     dots: Dots,
     unended: Unended,
+    did: WhatParentsDid,
+    /// How well samples cover the runs.
+    stacks: Option<StackTotals>,
     worst: Worst,
     runs: Vec<Run>,
     /// Of the least exact run, in ns.
@@ -83,6 +89,8 @@ impl Default for ReportCollector {
             lanes: Default::default(),
             dots: Default::default(),
             unended: Default::default(),
+            did: Default::default(),
+            stacks: None,
             worst: Default::default(),
             runs: Default::default(),
             error_ns: Default::default(),
@@ -115,6 +123,7 @@ impl ReportCollector {
             tracer_pid: start.map(|start| start.tracer_pid),
         };
         self.aggregate.next_run(facts);
+        self.did.next_run();
         self.error_ns = self.error_ns.max(facts.error_ns);
         let is_filtered = start
             .and_then(|start| start.filter.as_ref())
@@ -156,6 +165,14 @@ impl ReportCollector {
                 run.counts.lost += loss.lost;
             }
             Line::Interval(interval) => self.interval(run, interval),
+            Line::Stack(stack) => {
+                run.at(stack.ts);
+                self.did.stack(stack);
+            }
+            Line::Doing(doing) => {
+                run.at(doing.ts);
+                self.did.doing(doing);
+            }
             Line::Summary(summary) => {
                 run.at(summary.ts);
                 run.summary = Some(summary.clone());
@@ -356,6 +373,9 @@ impl ReportCollector {
                 all => *all = None,
             }
         }
+        if let Some(totals) = run.summary.as_ref().and_then(|summary| summary.stacks) {
+            *self.stacks.get_or_insert_default() += totals;
+        }
         self.counts += counts;
         self.end = self.end.max(run.last);
         self.runs.push(Run {
@@ -431,6 +451,8 @@ impl ReportCollector {
         let mut summary =
             self.aggregate
                 .summary(self.counts, end, Duration::from_nanos(duration_ns));
+        summary.stacks = self.stacks;
+        name_places(&self.did, &mut summary);
         summary.complete = self.runs.iter().all(|run| run.complete);
         summary.is_cut = self.runs.iter().any(|run| !run.has_summary);
         match (&*self.runs, &*self.summed) {
@@ -454,6 +476,7 @@ impl ReportCollector {
             lanes: self.lanes,
             dots: self.dots.into_dots(),
             unended: self.unended,
+            did: self.did,
             timeline: self.timeline.series(),
             runs: self.runs,
             summary,

@@ -3,7 +3,7 @@ use serde::Serialize;
 
 use super::{dots::Dot, lanes::Lanes, timeline::Series, unended::Unended, worst::Long};
 use crate::{
-    aggregate::{Breakdown, Samples, Summary},
+    aggregate::{Breakdown, Samples, Summary, WhatParentsDid},
     gate::Judged,
     model::Lost,
 };
@@ -33,6 +33,8 @@ pub(crate) struct Report {
     pub(crate) dots: Vec<Dot>,
     /// Processes that did not come to their end.
     pub(crate) unended: Unended,
+    /// What parents did while zombies waited for them.
+    pub(crate) did: WhatParentsDid,
     /// What was read.
     pub(crate) runs: Vec<Run>,
 }

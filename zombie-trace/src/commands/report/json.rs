@@ -1,13 +1,16 @@
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::{Report, Run, timeline::Series, worst::Long};
 use crate::{
-    aggregate::{Breakdown, Summary},
+    aggregate::{Breakdown, Summary, doing},
     gate::Judged,
-    model::{Alive, Dying},
+    model::{Alive, Comm, Dying},
     sink::to_json,
 };
 
@@ -30,6 +33,8 @@ struct Object<'a> {
     dying: Vec<Dated<'a, Dying>>,
     /// Processes whose main thread alone has ended.
     leader_ended: Vec<Dated<'a, Alive>>,
+    /// What parents did while zombies waited for them.
+    doing: Vec<ParentDid<'a>>,
     gates: Vec<Gate>,
     timeline: &'a Series,
     runs: &'a [Run],
@@ -43,6 +48,36 @@ struct Dated<'a, T> {
     #[serde(flatten)]
     line: &'a T,
 }
+
+/// Where one parent was, most zombie time first.
+#[derive(Serialize)]
+struct ParentDid<'a> {
+    ppid: Option<u32>,
+    comm: Option<Comm>,
+    zombie_ns: u64,
+    samples: u64,
+    places: Vec<Place<'a>>,
+}
+
+/// A place in the parent's own code.
+#[derive(Serialize)]
+struct Place<'a> {
+    function: String,
+    file: Option<&'a str>,
+    line: Option<u32>,
+    state: &'static str,
+    /// The library function that it called.
+    call: Option<&'a str>,
+    /// Innermost first.
+    callers: Vec<String>,
+    zombie_ns: u64,
+    samples: u64,
+}
+
+/// At most this many of each are listed.
+const PARENTS: usize = 100;
+const PLACES: usize = 20;
+const CALLERS: usize = 20;
 
 /// What became of a condition.
 #[derive(Serialize)]
@@ -62,6 +97,7 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let buckets = report.summary.histogram.buckets();
     let histogram = buckets.map(|(range, count)| [range.start, range.end, count]);
     let worst = report.worst.iter();
+    let parents = report.did.parents();
     let object = Object {
         r#type: "report",
         ts: report.summary.ts,
@@ -89,6 +125,7 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             .all_leader_ended()
             .map(|line| Dated { ts: line.ts, line })
             .collect(),
+        doing: parents.iter().take(PARENTS).map(parent_did).collect(),
         gates: report.gates.iter().map(gate).collect(),
         timeline: &report.timeline,
         runs: &report.runs,
@@ -98,6 +135,34 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     line.push(b'\n');
     out.write_all(&line)?;
     out.flush()
+}
+
+fn parent_did<'a>(did: &'a doing::ParentDid<'_>) -> ParentDid<'a> {
+    let (ppid, comm) = did.parent;
+    let places = doing::places(did).into_iter().take(PLACES);
+    ParentDid {
+        ppid,
+        comm,
+        zombie_ns: did.weight.zombie_ns,
+        samples: did.weight.samples,
+        places: places
+            .map(|place| Place {
+                function: place.function().to_owned(),
+                file: place.file,
+                line: place.line,
+                state: place.state.as_str(),
+                call: place.call,
+                callers: place
+                    .callers(CALLERS)
+                    .0
+                    .into_iter()
+                    .map(Cow::into_owned)
+                    .collect(),
+                zombie_ns: place.weight.zombie_ns,
+                samples: place.weight.samples,
+            })
+            .collect(),
+    }
 }
 
 fn gate(judged: &Judged) -> Gate {

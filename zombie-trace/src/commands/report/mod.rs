@@ -5,6 +5,7 @@ mod collect;
 mod content;
 mod csv;
 mod dots;
+mod flamegraph;
 mod html;
 mod json;
 mod lanes;
@@ -76,7 +77,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
             error_ns: report.error_ns,
         })
         .collect();
-    write_page(args, &report)?;
+    write_pages(args, &report)?;
     if args.csv.as_deref() != Some(Path::new("-")) {
         match write(args, &report) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe && gates.is_empty() => {}
@@ -93,7 +94,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 pub(crate) fn write_files(args: &ReportArgs) -> anyhow::Result<()> {
     let recordings = args.files.iter().map(|path| Recording::open(path));
     let report = read(args, recordings.collect::<Result<_, _>>()?)?;
-    write_page(args, &report)
+    write_pages(args, &report)
 }
 
 /// Warns of each recording that holds the same run as one before it.
@@ -178,7 +179,10 @@ fn read(args: &ReportArgs, recordings: Vec<Recording>) -> anyhow::Result<Report>
     Ok(collector.finish())
 }
 
-fn write_page(args: &ReportArgs, report: &Report) -> anyhow::Result<()> {
+fn write_pages(args: &ReportArgs, report: &Report) -> anyhow::Result<()> {
+    if let Some(path) = &args.flamegraph {
+        flamegraph::write(report, path)?;
+    }
     match &args.html {
         Some(path) => write_file(path, html::page(report).as_bytes())
             .with_context(|| format!("cannot write to --html {}", path.display())),

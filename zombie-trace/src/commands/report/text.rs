@@ -20,6 +20,7 @@ pub(super) fn write(
     Text::new(&mut *out, look, None)
         .with_tables(tables)
         .with_error(report.error_ns)
+        .with_samples(report.did.clone())
         .summary(&report.summary)?;
     if let Some(breakdown) = &report.breakdown {
         writeln!(out, "\n{}", heading("where the zombie time went", look))?;

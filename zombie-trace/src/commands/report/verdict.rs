@@ -70,9 +70,20 @@ impl Leak {
             living: group.alive,
             oldest_ns: group.oldest_ns.unwrap_or(0),
             cause: group.cause,
-            finding: group.cause_text.as_deref().map(visible),
+            finding: finding(parent),
         }
     }
+}
+
+/// What was found, and where the parent's code was most of the time.
+fn finding(parent: &ParentSummary) -> Option<String> {
+    let found = [&parent.group.cause_text, &parent.place];
+    let found: Vec<_> = found
+        .into_iter()
+        .flatten()
+        .map(|text| visible(text))
+        .collect();
+    (!found.is_empty()).then(|| found.join("; "))
 }
 
 /// A parent by its command line, which tells one python3 from another, and its pid.

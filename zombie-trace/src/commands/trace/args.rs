@@ -6,6 +6,8 @@ use std::{
 use clap::{ArgAction, Args, error::ErrorKind};
 use nix::unistd::User;
 
+#[cfg(feature = "stacks")]
+use crate::args::StackArgs;
 use crate::{
     args::{
         self, ColorArgs, Files, FilterArgs, GateArgs, OfARun, ScopeArgs, TableArgs, TuningArgs,
@@ -64,6 +66,11 @@ pub struct RunArgs {
     )]
     #[arg(value_parser = TimeSpan::positive, help_heading = "Output")]
     pub alive_after: TimeSpan,
+
+    /// What parents do while their zombies wait.
+    #[cfg(feature = "stacks")]
+    #[command(flatten)]
+    pub stacks: StackArgs,
 
     /// Which tables the summary has.
     #[command(flatten)]

@@ -33,6 +33,12 @@ use crate::{
     stderr::{self, say},
     system::deadline::Deadline,
 };
+#[cfg(feature = "stacks")]
+use crate::{
+    kernel::{KernelError, StackPrograms},
+    model::StackTotals,
+    run::sampling::{self, StackSource},
+};
 
 /// What a run writes, and where.
 pub(crate) struct Plan<'a> {
@@ -133,21 +139,23 @@ async fn trace(
         scope.tree = Some(std::process::id());
     }
     // The verifier may take its time: whoever does not want to wait for it gets away.
-    let tracer = tokio::select! {
+    let (tracer, programs) = tokio::select! {
         biased;
         stop = signals.stop(false) => return Ok(Finished::before_it_began(stop.exit_code())),
-        tracer = attach_aside(args, scope.clone())? => tracer?,
+        attached = attach_aside(args, scope.clone())? => attached?,
     };
     let (mut destination, output) = Destination::open(&plan.target)?;
     let gates = Gates::open(&args.gates)?;
     let backend = tracer.backend();
     let start = start_line(&plan, &tracer);
     let live_line = plan.live_line.take();
+    let source = source(args, &tracer, programs);
     let mut session = begin(&mut plan, tracer, &scope, output)?;
     session.warn_of_hidden();
     if !args.quiet {
         say(&notice::attached(backend));
     }
+    session = sampling_from(session, source);
 
     if let Some(line) = live_line {
         session = session.observed_by(Box::new(move |so_far| line.show(so_far)));
@@ -289,6 +297,9 @@ fn write_ending(text: &mut dyn Sink, ending: &Ending) -> io::Result<()> {
     for alive in &ending.leader_ended {
         text.alive(alive)?;
     }
+    if let Some(sampled) = &ending.sampled {
+        text.doing(&sampled.stacks, &sampled.doing)?;
+    }
     text.summary(&ending.summary)?;
     text.running(&ending.running)?;
     text.end()
@@ -406,19 +417,65 @@ fn explained(trouble: Trouble, destination: &Destination) -> anyhow::Error {
     }
 }
 
-/// As [`attach`], in a thread of its own.
+/// The programs that copy stacks, if they were asked for.
+#[cfg(feature = "stacks")]
+type Programs = Option<Result<StackPrograms, KernelError>>;
+#[cfg(not(feature = "stacks"))]
+type Programs = ();
+
+/// What samples, if that was asked for.
+#[cfg(feature = "stacks")]
+type Source = Option<(StackTotals, anyhow::Result<Box<dyn StackSource>>)>;
+#[cfg(not(feature = "stacks"))]
+type Source = ();
+
+#[cfg(feature = "stacks")]
+fn source(args: &RunArgs, tracer: &Tracer, programs: Programs) -> Source {
+    let (options, programs) = args.stacks.options().zip(programs)?;
+    let totals = options.totals();
+    let start =
+        |programs| sampling::start(tracer, programs, totals).context("cannot start the sampler");
+    let source = programs.map_err(anyhow::Error::from).and_then(start);
+    Some((totals, source))
+}
+
+#[cfg(not(feature = "stacks"))]
+fn source(_: &RunArgs, _: &Tracer, (): Programs) -> Source {}
+
+#[cfg(feature = "stacks")]
+fn sampling_from(session: Session, source: Source) -> Session {
+    match source {
+        Some((totals, source)) => session.sampling(totals, source),
+        None => session,
+    }
+}
+
+#[cfg(not(feature = "stacks"))]
+fn sampling_from(session: Session, (): Source) -> Session {
+    session
+}
+
+/// As [`attach`], in a thread of its own, and the programs that copy stacks.
 fn attach_aside(
     args: &RunArgs,
     scope: Scope,
-) -> anyhow::Result<impl Future<Output = anyhow::Result<Tracer>> + use<>> {
+) -> anyhow::Result<impl Future<Output = anyhow::Result<(Tracer, Programs)>> + use<>> {
     let config = args.tuning.config(scope, args.verbose > 1);
     let explain = !args.quiet && args.verbose > 0;
+    #[cfg(feature = "stacks")]
+    let copies_stacks = args.stacks.options().is_some();
     let (sender, receiver) = oneshot::channel();
     thread::Builder::new()
         .name("attach".into())
         .spawn(move || {
             // If nobody receives it any more, the program is about to end.
-            let _ = sender.send(attach(&config, explain));
+            let _ = sender.send(attach(&config, explain).map(|tracer| {
+                #[cfg(feature = "stacks")]
+                let programs = copies_stacks.then(|| StackPrograms::load(config.btf.as_deref()));
+                #[cfg(not(feature = "stacks"))]
+                let programs = ();
+                (tracer, programs)
+            }));
         })
         .context("cannot start a thread")?;
     Ok(async { receiver.await.context("loading has failed")? })

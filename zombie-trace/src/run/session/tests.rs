@@ -255,3 +255,71 @@ async fn while_it_goes_on_zombies_losses_and_progress_are_reported() {
     assert_eq!((so_far.exits, so_far.living), (4, 1));
     assert_eq!(warnings.borrow()[0], WarningKind::Loss);
 }
+
+/// A sampler that has an answer, or hangs.
+#[cfg(feature = "stacks")]
+struct Answer(Option<crate::run::pipeline::Sampled>);
+
+#[cfg(feature = "stacks")]
+impl StackSource for Answer {
+    fn finish(
+        &mut self,
+        _: jiff::Timestamp,
+        _: Deadline,
+    ) -> io::Result<Option<crate::run::pipeline::Sampled>> {
+        Ok(self.0.take())
+    }
+}
+
+#[cfg(feature = "stacks")]
+async fn sampled(source: anyhow::Result<Box<dyn StackSource>>) -> (StackTotals, Vec<WarningKind>) {
+    let mut run = Fixture::new(FakeKernel::default());
+    let totals = StackTotals {
+        hz: 19,
+        after_ns: MS,
+        ..StackTotals::default()
+    };
+    run.session = run.session.sampling(totals, source);
+    run.reap(1..2);
+    let Ok(ending) = run.session.finish(|| true).await else {
+        panic!("nothing can go wrong");
+    };
+    let warnings = run.warnings.borrow().clone();
+    (ending.summary.stacks.unwrap(), warnings)
+}
+
+#[cfg(feature = "stacks")]
+#[tokio::test]
+async fn samples_are_part_of_the_summary() {
+    let totals = StackTotals {
+        hz: 19,
+        after_ns: MS,
+        samples: 7,
+        ..StackTotals::default()
+    };
+    let answer = crate::run::pipeline::Sampled {
+        totals,
+        ..Default::default()
+    };
+    let (totals, warnings) = sampled(Ok(Box::new(Answer(Some(answer))))).await;
+    assert_eq!((totals.hz, totals.samples), (19, 7));
+    // The zombie lasted for longer than that.
+    assert!(totals.due_ns > 0, "{totals:?}");
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[cfg(feature = "stacks")]
+#[tokio::test]
+async fn a_sampler_that_hangs_delays_nothing() {
+    let (totals, warnings) = sampled(Ok(Box::new(Answer(None)))).await;
+    assert_eq!((totals.hz, totals.samples), (19, 0));
+    assert_eq!(warnings, [WarningKind::NoStacks]);
+}
+
+#[cfg(feature = "stacks")]
+#[tokio::test]
+async fn without_stacks_a_run_goes_on() {
+    let (totals, warnings) = sampled(Err(anyhow::anyhow!("too old"))).await;
+    assert_eq!((totals.hz, totals.samples), (19, 0));
+    assert_eq!(warnings, [WarningKind::NoStacks]);
+}

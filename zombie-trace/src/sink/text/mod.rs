@@ -2,6 +2,7 @@
 
 mod columns;
 mod comparison;
+mod doing;
 mod fit;
 mod flow;
 mod intervals;
@@ -23,6 +24,7 @@ use std::io;
 use jiff::Timestamp;
 
 pub use comparison::comparison;
+pub(crate) use doing::coverage;
 pub use intervals::Intervals;
 pub use look::Look;
 pub(crate) use parent::name as parent_name;
@@ -34,10 +36,10 @@ pub(crate) use verdict::{leaks, verdict};
 
 use super::{Medium, Sink};
 use crate::{
-    aggregate::{Interval, Summary},
+    aggregate::{Interval, Summary, WhatParentsDid},
     kernel::Backend,
     lifecycle::LingeringParent,
-    model::{Alive, Dying, FilterLine, Loss, Running, Start, Zombie},
+    model::{Alive, Doing, Dying, FilterLine, Loss, Running, Stack, Start, Zombie},
 };
 use summary::Manner;
 
@@ -58,6 +60,8 @@ pub struct Text<W> {
     /// Processes that did not come to their end, with when they were seen: where nothing is listed, the
     /// summary has those that are left.
     unended: Vec<(Timestamp, String)>,
+    /// What samples of parents found.
+    did: Option<WhatParentsDid>,
 }
 
 impl<W: Medium> Text<W> {
@@ -73,6 +77,7 @@ impl<W: Medium> Text<W> {
             error_ns: 0,
             filter: None,
             unended: Vec::new(),
+            did: None,
         }
     }
 
@@ -89,6 +94,14 @@ impl<W: Medium> Text<W> {
     /// What a zombie time is exact to, in ns, where no [`start`](Sink::start) comes that says so.
     pub fn with_error(self, error_ns: u64) -> Self {
         Self { error_ns, ..self }
+    }
+
+    /// What samples of parents found, where no [`doing`](Sink::doing) comes that says so.
+    pub fn with_samples(self, did: WhatParentsDid) -> Self {
+        Self {
+            did: Some(did),
+            ..self
+        }
     }
 
     /// Writes intervals, too.
@@ -200,6 +213,11 @@ impl<W: Medium> Sink for Text<W> {
         }
     }
 
+    fn doing(&mut self, stacks: &[Stack], doing: &[Doing]) -> io::Result<()> {
+        self.did = Some(WhatParentsDid::of(stacks, doing));
+        Ok(())
+    }
+
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {
         self.resize()?;
         let follows = self.table.is_some() || self.intervals.is_some();
@@ -214,7 +232,7 @@ impl<W: Medium> Sink for Text<W> {
             follows,
         };
         self.out
-            .write_all(summary::render(summary, &manner).as_bytes())?;
+            .write_all(summary::render(summary, self.did.as_ref(), &manner).as_bytes())?;
         for (ts, text) in std::mem::take(&mut self.unended) {
             if ts == summary.ts {
                 let text = unended::line(&text, ts, None, self.look);

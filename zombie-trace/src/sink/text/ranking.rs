@@ -289,6 +289,7 @@ mod tests {
             ppid: Some(ppid),
             comm: Some("systemd-journal".into()),
             cmdline: Some("/usr/lib/systemd/systemd-journald --with=a-long-option".into()),
+            place: None,
             group: GroupSummary {
                 reaped: 1_234_567,
                 autoreaped: 12,

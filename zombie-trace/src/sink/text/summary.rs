@@ -1,12 +1,12 @@
 use super::{
-    Look, Tables,
+    Look, Tables, doing,
     flow::{hanging, wrap},
     parent,
     ranking::ranking,
     verdict::{Verdict, verdict},
 };
 use crate::{
-    aggregate::{By, Log2Histogram, ParentSummary, Summary},
+    aggregate::{By, Log2Histogram, ParentSummary, Summary, WhatParentsDid},
     model::{FilterLine, Running},
     text::{
         escape::{cut, width},
@@ -41,7 +41,7 @@ pub(super) struct Manner {
 }
 
 /// The end of a run: verdict, counts, tables, percentiles, histogram, loss.
-pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
+pub(super) fn render(summary: &Summary, did: Option<&WhatParentsDid>, manner: &Manner) -> String {
     let Look { width, color } = manner.look;
     let columns = width.unwrap_or(WIDTH);
     let verdict = verdict(summary, manner.error_ns);
@@ -65,6 +65,11 @@ pub(super) fn render(summary: &Summary, manner: &Manner) -> String {
         } else if manner.tables.by == By::Container {
             text += "\nno container in scope had a zombie\n";
         }
+    }
+    let did = doing::section(summary, did, manner.tables.rows(), manner.look);
+    if !did.is_empty() {
+        text.push('\n');
+        text += &did;
     }
     if summary.zombie_ns.count > 0 {
         text.push('\n');
@@ -435,7 +440,7 @@ mod tests {
             "3 failures are lost: the parent ignores SIGCHLD, so it can't learn its children's statuses: \
              bash (8) 2 of 3, bash (7) 1 of 2"
         );
-        assert!(render(&found, &Manner::default()).contains("3 failures are lost"));
+        assert!(render(&found, None, &Manner::default()).contains("3 failures are lost"));
         assert_eq!(lost_statuses(&summary(&Aggregate::default())), None);
     }
 

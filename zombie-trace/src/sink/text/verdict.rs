@@ -3,7 +3,10 @@
 use super::parent;
 use crate::{
     aggregate::{Breakdown, ParentSummary, Summary},
-    text::{escape::cut, human, lifetime},
+    text::{
+        escape::{cut, escape},
+        human, lifetime,
+    },
 };
 
 /// A zombie that has lingered for this long is worth a word. What is younger when the run ends is on its way
@@ -209,17 +212,27 @@ fn why(row: &ParentSummary) -> Option<String> {
         false => found(row),
     };
     found.or_else(|| {
-        let (part, share) = Breakdown::of(&row.group).largest()?;
-        Some(format!("{share:.0} % {part}"))
+        let mostly = Breakdown::of(&row.group)
+            .largest()
+            .map(|(part, share)| format!("{share:.0} % {part}"));
+        with_place(mostly, row)
     })
+}
+
+/// With where its code was most of the time.
+fn with_place(text: Option<String>, row: &ParentSummary) -> Option<String> {
+    let place = row.place.as_deref().map(|place| escape(place).into_owned());
+    let parts: Vec<_> = text.into_iter().chain(place).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// What was found at the last look, in words.
 fn found(row: &ParentSummary) -> Option<String> {
-    match (&row.group.cause_text, row.group.cause) {
-        (Some(text), _) => Some(parent::finding(text, row.ppid, row.comm.as_ref())),
-        (None, cause) => cause.map(|cause| cause.code().to_owned()),
-    }
+    let text = match (&row.group.cause_text, row.group.cause) {
+        (Some(text), _) => parent::finding(text, row.ppid, row.comm.as_ref()),
+        (None, cause) => cause?.code().to_owned(),
+    };
+    with_place(Some(text), row)
 }
 
 #[cfg(test)]

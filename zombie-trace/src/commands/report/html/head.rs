@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    causes,
+    causes, doing,
     sections::lost,
     show::{grouped, shell_words},
 };
@@ -48,6 +48,7 @@ fn sections(report: &Report) -> Vec<(&'static str, &'static str)> {
     let all = [
         ("over-time", "Over time", !report.timeline.alive.is_empty()),
         ("by-parent", "Parents", true),
+        ("instead", "What parents did", doing::is_there(report)),
         ("longest-zombies", "Longest zombies", true),
         ("by-cause", "Causes", !report.summary.by_cause.is_empty()),
         ("by-command", "Commands", true),

@@ -20,7 +20,7 @@ use crate::{
 pub(super) const MOST_ROWS: usize = 200;
 
 /// A column: its title, and whether it holds numbers.
-type Title = (&'static str, bool);
+pub(super) type Title = (&'static str, bool);
 
 /// The columns that all tables of groups have.
 const FIGURES: [Title; 10] = [
@@ -288,7 +288,7 @@ fn why(cause: Option<crate::model::Cause>, finding: Option<&str>) -> Markup {
 }
 
 /// A table with the column in which it is sorted, the largest first.
-fn table(
+pub(super) fn table(
     (anchor, id, title): (&str, &str, &str),
     about: &str,
     titles: &[Title],
@@ -330,11 +330,11 @@ fn table(
     }
 }
 
-fn text(label: &str, content: Markup) -> Markup {
+pub(super) fn text(label: &str, content: Markup) -> Markup {
     html! { td data-l=(label) { (content) } }
 }
 
-fn pid(label: &str, pid: Option<u32>) -> Markup {
+pub(super) fn pid(label: &str, pid: Option<u32>) -> Markup {
     html! {
         td.n .none[pid.is_none()] data-l=(label) data-v=[pid] {
             (pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string()))
@@ -351,7 +351,7 @@ fn lasted(label: &str, ns: Option<u64>, error_ns: u64) -> Markup {
     }
 }
 
-fn time(label: &str, ns: Option<u64>) -> Markup {
+pub(super) fn time(label: &str, ns: Option<u64>) -> Markup {
     html! {
         td.n .none[ns.is_none()] data-l=(label) data-v=[ns] {
             (ns.map_or_else(|| "–".to_owned(), human))

@@ -75,6 +75,8 @@ pub(crate) struct Model {
     pub(crate) settled: Option<Arc<Settled>>,
     /// What a recording lacks, in words.
     pub(crate) gap: Option<Arc<str>>,
+    /// The places where parents were most of the time that their zombies waited, of a whole recording.
+    pub(crate) places: Arc<HashMap<ParentKey, Vec<String>>>,
     /// Counts each change: what has the same number looks the same.
     pub(crate) version: u64,
 }
@@ -115,6 +117,7 @@ impl Model {
             lineage: Arc::default(),
             settled: None,
             gap: None,
+            places: Arc::default(),
             version: 0,
         }
     }
@@ -135,6 +138,7 @@ impl Model {
             version: self.version + 1,
             lists_autoreaped: self.lists_autoreaped,
             gap: self.gap.take(),
+            places: Arc::clone(&self.places),
             ..Self::beginning(facts, nanos(start.ts))
         };
     }
@@ -153,6 +157,7 @@ impl Model {
         self.lost = old.lost;
         self.pids = old.pids;
         self.lineage = old.lineage;
+        self.places = old.places;
         self.lists_autoreaped = old.lists_autoreaped;
         self.version = old.version + 1;
         // Who has zombies keeps its name and its cause.

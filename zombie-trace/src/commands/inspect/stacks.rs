@@ -1,0 +1,76 @@
+//! Where the threads of a parent are in its code.
+
+use std::{path::Path, time::Duration};
+
+use super::{heading, line};
+use crate::{
+    aggregate::doing::frame_name,
+    cause::ParentFacts,
+    model::Frame,
+    stacks,
+    system::{deadline::Deadline, monotonic_now, wall_clock},
+};
+
+/// The stacks of as many threads are shown.
+const THREADS: usize = 4;
+
+/// Innermost frames of each.
+const FRAMES: usize = 16;
+
+/// What it takes to look names up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Adds the stacks of the main thread and of the first others. Without the privileges that this takes, there
+/// are none.
+pub(super) fn add(text: &mut String, parent: &ParentFacts) {
+    let others = parent.threads.iter().map(|thread| thread.tid);
+    let others = others.filter(|&tid| tid != parent.pid);
+    let tids: Vec<u32> = [parent.pid]
+        .into_iter()
+        .chain(others)
+        .take(THREADS)
+        .collect();
+    let ts = wall_clock().timestamp(monotonic_now());
+    let found = stacks::of_now(parent.pid, &tids, None, ts, Deadline::after(PATIENCE));
+    let found = found.unwrap_or_else(|error| {
+        log::debug!("no stacks: {error}");
+        Vec::new()
+    });
+    for one in found {
+        heading(
+            text,
+            &format!("Stack of thread {} ({})", one.tid, one.state.as_str()),
+        );
+        let frames = one.stack.frames.iter();
+        for frame in frames.take(FRAMES) {
+            line(text, "", &shown(frame));
+        }
+        if one.stack.truncated || one.stack.frames.len() > FRAMES {
+            line(text, "", "…");
+        }
+    }
+}
+
+fn shown(frame: &Frame) -> String {
+    let name = frame_name(frame);
+    let file = frame.file.as_deref().map(Path::new);
+    let file = file.and_then(Path::file_name);
+    match (file, frame.line) {
+        (Some(file), Some(line)) => format!("{name} ({}:{line})", file.display()),
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_has_its_source_line() {
+        let frame = Frame::of(Some("/usr/bin/sup"), None, Some(0x10));
+        let named = frame.clone().with_function("write_journal");
+        assert_eq!(shown(&named), "write_journal");
+        let placed = named.with_source("/src/sup.c", Some(14));
+        assert_eq!(shown(&placed), "write_journal (sup.c:14)");
+    }
+}
