@@ -56,7 +56,6 @@ impl StackPrograms {
     /// # Errors
     /// Missing capabilities or types, or a kernel that can't do this.
     pub fn load(btf: Option<&Path>) -> Result<Self, KernelError> {
-        let release = Release::running();
         let types = KernelTypes::read(btf)?;
         let offsets = types.stack_offsets.map_err(|source| KernelError::Btf {
             path: types.path,
@@ -65,10 +64,10 @@ impl StackPrograms {
         // An older kernel would walk all tasks.
         if !types.iterates_one_thread {
             return Err(KernelError::NoStacks {
-                release: release.as_str().to_owned(),
+                release: Release::running().as_str().to_owned(),
             });
         }
-        let _unlimited = LockedMemory::lift(&release)?;
+        let _unlimited = LockedMemory::lift(types.counts_locked_memory)?;
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&types.btf))

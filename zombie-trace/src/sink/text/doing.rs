@@ -1,6 +1,6 @@
 //! What parents did instead of reaping: for each, the places where most zombie time went.
 
-use super::{Look, flow::hanging, lifetime, parent};
+use super::{Look, flow::hanging, parent};
 use crate::{
     aggregate::{
         Summary, WhatParentsDid,
@@ -9,7 +9,7 @@ use crate::{
     model::StackTotals,
     text::{
         escape::{cut, escape, width},
-        human, style,
+        human, lifetime, style,
         style::paint,
     },
 };
