@@ -10,7 +10,7 @@ pub struct StackArgs {
     /// A sample is the call stack of the thread that started the zombie. It stands for the time since
     /// the last sample, times the parent's zombies. The parent is not stopped and notices nothing. The
     /// summary shows in which functions most zombie time was spent, JSON has each stack. It needs Linux
-    /// 6.1 or later; without it, the run goes on with a warning. Sampling takes at most 1/50 of a CPU.
+    /// 6.1 or later; without it, the run goes on with a warning. Sampling takes at most 1 % of a CPU.
     #[arg(long, value_name = "HZ", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "19", value_parser = clap::value_parser!(u32).range(1..=999))]
     #[arg(help_heading = "Output")]

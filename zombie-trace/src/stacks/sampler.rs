@@ -28,8 +28,8 @@ use crate::{
     system::{deadline::Deadline, monotonic_now, scheduling, thread_cpu_time},
 };
 
-/// Of the time, all this may take at most one part in so many.
-const SHARE: u32 = 50;
+/// All this may take one part in this many of a CPU's time.
+const SHARE: u32 = 100;
 
 /// As many threads are sampled at a time; those that stand for the most zombie time come first.
 const MOST_AT_A_TIME: usize = 64;

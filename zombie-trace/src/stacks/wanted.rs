@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use zombie_trace_common::{Record, SnapshotEntry};
+use zombie_trace_common::{Record, SnapshotEntry, flags};
 
 use super::tally::Thread;
 use crate::model::Comm;
@@ -43,8 +43,11 @@ pub(super) fn wanted(
     threads
 }
 
-/// When it became a zombie, or the latest time that it can have been.
+/// When it became a zombie. One from before the run is older than any bound.
 fn since(record: &Record) -> u64 {
+    if record.flags & flags::PRE_EXISTING != 0 {
+        return 0;
+    }
     let times = [record.zombie_time_max, record.zombie_time, record.exit_time];
     times.into_iter().find(|&time| time != 0).unwrap_or(0)
 }
@@ -96,7 +99,10 @@ mod tests {
 
     #[test]
     fn a_zombie_without_a_date_is_old() {
-        let found = wanted(&[zombie(7, 7, 7, 0)], 100, 10, 5);
-        assert_eq!(found.len(), 1);
+        let mut pre_existing = zombie(7, 7, 7, 99);
+        pre_existing.record.flags = flags::PRE_EXISTING;
+        for zombie in [zombie(7, 7, 7, 0), pre_existing] {
+            assert_eq!(wanted(&[zombie], 100, 10, 5).len(), 1);
+        }
     }
 }

@@ -306,7 +306,12 @@ fn about_parent(
     };
     line(text, "children", &format!("{living} alive, {zombies}"));
     #[cfg(feature = "stacks")]
-    stacks::add(text, parent);
+    for (title, frames) in stacks::of(parent) {
+        heading(text, &title);
+        for frame in frames {
+            line(text, "", &frame);
+        }
+    }
 }
 
 /// What shows more, for the shell.

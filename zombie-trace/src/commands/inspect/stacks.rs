@@ -2,7 +2,6 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{heading, line};
 use crate::{
     aggregate::doing::frame_name,
     cause::ParentFacts,
@@ -20,35 +19,30 @@ const FRAMES: usize = 16;
 /// What it takes to look names up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Adds the stacks of the main thread and of the first others. Without the privileges that this takes, there
-/// are none.
-pub(super) fn add(text: &mut String, parent: &ParentFacts) {
+/// The stacks of the main thread and of the first others, innermost frame first, each with a heading. Without
+/// the privileges that this takes, there are none.
+pub(super) fn of(parent: &ParentFacts) -> Vec<(String, Vec<String>)> {
     let others = parent.threads.iter().map(|thread| thread.tid);
     let others = others.filter(|&tid| tid != parent.pid);
-    let tids: Vec<u32> = [parent.pid]
-        .into_iter()
-        .chain(others)
-        .take(THREADS)
-        .collect();
+    let tids = [parent.pid].into_iter().chain(others);
+    let tids: Vec<u32> = tids.take(THREADS).collect();
     let ts = wall_clock().timestamp(monotonic_now());
     let found = stacks::of_now(parent.pid, &tids, None, ts, Deadline::after(PATIENCE));
     let found = found.unwrap_or_else(|error| {
         log::debug!("no stacks: {error}");
         Vec::new()
     });
-    for one in found {
-        heading(
-            text,
-            &format!("Stack of thread {} ({})", one.tid, one.state.as_str()),
-        );
-        let frames = one.stack.frames.iter();
-        for frame in frames.take(FRAMES) {
-            line(text, "", &shown(frame));
-        }
-        if one.stack.truncated || one.stack.frames.len() > FRAMES {
-            line(text, "", "…");
-        }
+    found.iter().map(described).collect()
+}
+
+fn described(one: &stacks::Now) -> (String, Vec<String>) {
+    let frames = &one.stack.frames;
+    let mut lines: Vec<_> = frames.iter().take(FRAMES).map(shown).collect();
+    if one.stack.truncated || frames.len() > FRAMES {
+        lines.push("…".to_owned());
     }
+    let title = format!("Stack of thread {} ({})", one.tid, one.state.as_str());
+    (title, lines)
 }
 
 fn shown(frame: &Frame) -> String {
