@@ -18,20 +18,25 @@ use zombie_trace_e2e::Recipe;
 use crate::{Outcome, Test, check, context, ensure, report::Report, shell::Shell};
 
 /// What the document has on PATH.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("prefork.py", include_str!("../cookbook/prefork.py")),
     ("cgi.py", include_str!("../cookbook/cgi.py")),
     ("supervisor.py", include_str!("../cookbook/supervisor.py")),
+    ("sup.c", include_str!("../cookbook/sup.c")),
 ];
 
 /// What the recipes take besides.
-const NEEDED: [&str; 5] = [
+const NEEDED: [&str; 6] = [
     "/bin/bash",
     "/usr/bin/python3",
     "/usr/bin/wrk",
     "/usr/bin/ab",
     "/usr/bin/make",
+    "/usr/bin/cc",
 ];
+
+/// The recipe that takes stacks of parents.
+const JOURNAL: &str = "A supervisor's journal";
 
 /// No recipe takes longer.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -47,10 +52,16 @@ pub(crate) fn tests() -> Vec<Test> {
     recipes
         .into_iter()
         .map(|recipe| {
-            let name = recipe.heading.to_lowercase().replace(' ', "-");
+            let name = recipe
+                .heading
+                .to_lowercase()
+                .replace('\'', "")
+                .replace(' ', "-");
+            let old = recipe.heading == JOURNAL && !context::kernel_is_at_least(6, 1);
+            let old = old.then(|| "stacks need Linux 6.1".to_owned());
             Test::new(format!("cookbook::{name}"), move || cook(&recipe))
                 .long("takes real servers")
-                .unless(skip.clone())
+                .unless(skip.clone().or(old))
                 .alone("compares times of two runs")
                 .in_network_namespace()
         })
@@ -78,6 +89,7 @@ fn claims(heading: &str) -> Option<fn(&Cooked) -> Outcome> {
         "A shell pipeline" => pipeline,
         "make -j" => make,
         "A supervisor" => supervisor,
+        JOURNAL => journal,
         _ => return None,
     })
 }
@@ -123,6 +135,28 @@ fn supervisor(cooked: &Cooked) -> Outcome {
     ensure!(fixed.0.count("alive") < 5, "alive: {}", fixed.0.summary());
     cooked.says(1, "were not reaped")?;
     cooked.says(2, "reaps one child every ")
+}
+
+fn journal(cooked: &Cooked) -> Outcome {
+    let place = "blocked in read at write_journal (sup.c:";
+    cooked.says(0, place)?;
+    cooked.says(0, "what parents did instead of reaping")?;
+    cooked.says(1, ";main;run_round;job_ended;write_journal;")?;
+    cooked.says(2, "better")?;
+    let [before, after] = cooked.recordings(["before", "after"])?;
+    before.at_least("p50", 40 * MS)?;
+    after.below("p50", before.statistic("p50") / 4)?;
+    before.mostly("parent_not_waiting_ns", "sup")?;
+    let parents = before.0.summary()["by_parent"].as_array();
+    let found = parents.and_then(|parents| parents.first()?["place"].as_str());
+    ensure!(
+        found.is_some_and(|found| found.contains(place)),
+        "{found:?}"
+    );
+    let picture = fs::read_to_string(cooked.directory.join("before.svg"));
+    let picture = picture.map_err(|error| format!("before.svg: {error}"))?;
+    ensure!(picture.contains("write_journal"), "{picture}");
+    Ok(())
 }
 
 /// What a recipe has left behind.

@@ -34,7 +34,7 @@ pub(crate) fn parent(seconds: &str) {
 #[inline(always)]
 fn step(turn: u64) {
     let until = Duration::from_micros(20 + turn % 7 * 10);
-    if turn % 3 == 0 {
+    if turn.is_multiple_of(3) {
         sleep(until);
     } else {
         let begin = Instant::now();

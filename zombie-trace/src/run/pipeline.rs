@@ -12,7 +12,10 @@ use std::{
 use zombie_trace_common::{Counters, Record, SnapshotEntry, flags};
 
 use crate::{
-    aggregate::{Aggregate, ParentKey, Quantile, RunFacts, Samples, Summary},
+    aggregate::{
+        Aggregate, ParentKey, Quantile, RunFacts, Samples, Summary, WhatParentsDid,
+        doing::name_places,
+    },
     cause::{History, ReapHistory},
     filter::Filter,
     kernel::{Scope, decode::Event},
@@ -55,17 +58,19 @@ pub struct Ending {
     pub dying: Vec<Dying>,
     /// Processes whose main thread alone has ended.
     pub leader_ended: Vec<Alive>,
+    /// What samples of parents come to, if any were asked for.
+    pub sampled: Option<Sampled>,
 }
 
 /// What samples of parents come to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sampled {
+pub struct Sampled {
     /// Distinct stacks.
-    pub(crate) stacks: Vec<Stack>,
+    pub stacks: Vec<Stack>,
     /// What threads did, the most zombie time first.
-    pub(crate) doing: Vec<Doing>,
+    pub doing: Vec<Doing>,
     /// How well the samples cover the run.
-    pub(crate) totals: StackTotals,
+    pub totals: StackTotals,
 }
 
 /// How a run is going.
@@ -881,8 +886,11 @@ impl Pipeline {
         self.end_interval(counts, now)?;
         let ts = self.wall.timestamp(now);
         let mut summary = self.aggregate.summary(counts, ts, self.elapsed(now));
-        if let Some(sampled) = self.sampled.take() {
+        let sampled = self.sampled.take();
+        if let Some(sampled) = &sampled {
             self.sink.doing(&sampled.stacks, &sampled.doing)?;
+            let did = WhatParentsDid::of(&sampled.stacks, &sampled.doing);
+            name_places(&did, &mut summary);
             summary.stacks = Some(StackTotals {
                 due_ns: self.due_for_samples,
                 ..sampled.totals
@@ -905,6 +913,7 @@ impl Pipeline {
             running,
             dying: dying_left,
             leader_ended,
+            sampled,
         })
     }
 }

@@ -33,7 +33,7 @@ pub use self::{
 #[cfg(feature = "cli")]
 pub(crate) use self::{
     json::to_json,
-    text::{coverage, leaks, lost_statuses, share, verdict},
+    text::{coverage, leaks, lost_statuses, verdict},
 };
 #[cfg(feature = "serve")]
 pub use metrics::Metrics;

@@ -6,7 +6,7 @@ use foldhash::HashMap;
 
 use super::{
     names::{call, qualified, qualified_name},
-    runtime_code::{is_in_library, is_runtime_code},
+    runtime_code::{is_runtime_code, is_static},
     stacks::{ParentDid, Weight, WeightedStack, WhatParentsDid},
 };
 use crate::{
@@ -118,10 +118,19 @@ fn main_place(did: &ParentDid<'_>) -> Option<String> {
     let places = places(did);
     let place = places.first()?;
     let (part, all) = (place.weight.zombie_ns, did.weight.zombie_ns);
-    let (part, all) = (u128::from(part), u128::from(all.max(1)));
-    let share = (part * 200 + all) / (all * 2);
-    (part * 2 >= all && place.function != UNKNOWN)
+    let is_most = u128::from(part) * 2 >= u128::from(all);
+    let share = share(part, all);
+    (is_most && place.function != UNKNOWN)
         .then(|| format!("{share} % {} at {}", place.action(), place.name()))
+}
+
+/// In percent, rounded; what is not 0 is not shown as 0.
+pub(crate) fn share(part: u64, all: u64) -> String {
+    let (part, all) = (u128::from(part), u128::from(all.max(1)));
+    match (part * 200 + all) / (all * 2) {
+        0 if part > 0 => "<1".to_owned(),
+        share => share.min(100).to_string(),
+    }
 }
 
 /// The frames of a stack, and which of them is the innermost in the program's own code.
@@ -134,7 +143,7 @@ struct Own<'a> {
 impl<'a> Own<'a> {
     fn of(stack: &'a WeightedStack<'_>) -> Self {
         let frames = &*stack.frames;
-        let is_static = !frames.iter().any(|frame| is_in_library(frame));
+        let is_static = is_static(frames);
         let mut all = frames.iter();
         Self {
             frames,
@@ -393,6 +402,23 @@ mod tests {
         let places = summary.by_parent.iter().map(|row| row.place.as_deref());
         let places: Vec<_> = places.collect();
         assert_eq!(places, [Some("80 % blocked at zip"), None, None]);
+    }
+
+    #[test]
+    fn shares_are_rounded_and_something_is_never_nothing() {
+        for (part, all, expected) in [
+            (0, 10, "0"),
+            (1, 1000, "<1"),
+            (1, 100, "1"),
+            (995, 1000, "100"),
+            (994, 1000, "99"),
+            (10, 10, "100"),
+            (20, 10, "100"),
+            (0, 0, "0"),
+            (u64::MAX, u64::MAX, "100"),
+        ] {
+            assert_eq!(share(part, all), expected, "{part} of {all}");
+        }
     }
 
     #[test]

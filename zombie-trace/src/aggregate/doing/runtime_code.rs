@@ -4,7 +4,7 @@ use super::names::{call, qualified_name};
 use crate::model::Frame;
 
 /// Modules of C libraries, loaders and compilers' support, by the start of their file names.
-const MODULES: [&str; 14] = [
+const LIBRARIES: [&str; 13] = [
     "libc.so",
     "libc-2.",
     "libc.musl",
@@ -18,8 +18,10 @@ const MODULES: [&str; 14] = [
     "libgcc_s.",
     "libstdc++.",
     "libc++.",
-    "[vdso",
 ];
+
+/// The kernel, and what it maps into each process.
+const KERNEL: [&str; 3] = ["[vdso", "linux-vdso", "[kernel"];
 
 /// Functions of Rust's and C++'s standard libraries, and of crates that only wait on behalf of others, by
 /// the start of their qualified names.
@@ -168,10 +170,10 @@ const FUNCTIONS: [&str; 91] = [
 
 /// Whether a frame is in code that every program has: the program's own code called it, or is called by it.
 ///
-/// `is_static`: no frame of the stack is in a C library of its own, so that the library is part of the
-/// program.
+/// `is_static`: the C library is part of the program.
 pub(super) fn is_runtime_code(frame: &Frame, is_static: bool) -> bool {
-    if is_in_library(frame) || frame.file.as_deref().is_some_and(is_library_source) {
+    let is_library = is_in(frame, &LIBRARIES) || is_in(frame, &KERNEL);
+    if is_library || frame.file.as_deref().is_some_and(is_library_source) {
         return true;
     }
     let Some(function) = frame.function.as_deref() else {
@@ -185,11 +187,15 @@ pub(super) fn is_runtime_code(frame: &Frame, is_static: bool) -> bool {
         || (is_static && frame.file.is_none() && is_libc(name))
 }
 
-/// The module is a C library, loader or compiler support.
-pub(super) fn is_in_library(frame: &Frame) -> bool {
+/// Whether no frame of the stack is in a C library of its own, so that the library is part of the program.
+pub(super) fn is_static(frames: &[&Frame]) -> bool {
+    !frames.iter().any(|frame| is_in(frame, &LIBRARIES))
+}
+
+fn is_in(frame: &Frame, modules: &[&str]) -> bool {
     let module = frame.module.as_deref().unwrap_or_default();
     let file = module.rsplit('/').next().unwrap_or_default();
-    MODULES.iter().any(|start| file.starts_with(start)) || file.starts_with("linux-vdso")
+    modules.iter().any(|start| file.starts_with(start))
 }
 
 /// As compilers of the distributions record the sources of Rust's and C's libraries.
@@ -228,6 +234,7 @@ mod tests {
             "/usr/lib/libpthread.so.0",
             "/usr/lib/libstdc++.so.6.0.30",
             "[vdso]",
+            "[kernel.kallsyms]",
             "linux-vdso.so.1",
         ] {
             let frame = Frame::of(Some(module), None, Some(1));
@@ -308,6 +315,13 @@ mod tests {
         ] {
             assert!(is_runtime_code(&function(name), true), "{name}");
         }
+        let vdso = Frame::of(Some("[vdso]"), None, None);
+        let main = function("main");
+        assert!(is_static(&[&vdso, &main]));
+        assert!(!is_static(&[
+            &Frame::of(Some("/lib/libc.so.6"), None, None),
+            &main
+        ]));
         // In a dynamic one they are the program's own.
         assert!(!is_runtime_code(&function("send"), false));
         // So is what has a source.

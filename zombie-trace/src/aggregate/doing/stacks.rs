@@ -9,10 +9,10 @@ use crate::{
     model::{Doing, Frame, Stack, ThreadState},
 };
 
-/// Bounds on memory, of some 15 MiB: a recording can hold any number of stacks. A run writes those with
+/// Bounds on memory, of some 25 MiB: a recording can hold any number of stacks. A run writes those with
 /// most zombie time first.
-const MOST_STACKS: usize = 8192;
-const MOST_FRAMES_IN_STACKS: usize = 1 << 18;
+const MOST_STACKS: usize = 20_000;
+const MOST_FRAMES_IN_STACKS: usize = 1 << 20;
 const MOST_BYTES_OF_FRAMES: usize = 8 << 20;
 const MOST_PARENTS: usize = 4096;
 const MOST_WEIGHTS: usize = 32_768;
@@ -318,6 +318,6 @@ mod tests {
             did.stack(&stack(id, &names));
         }
         assert!(did.frames_in_stacks <= MOST_FRAMES_IN_STACKS);
-        assert!(did.stacks.len() > 200);
+        assert!(did.stacks.len() > 1000);
     }
 }

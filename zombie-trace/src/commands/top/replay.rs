@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{Seek as _, SeekFrom},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -18,10 +19,14 @@ use super::{
     view::Progress,
 };
 use crate::{
+    aggregate::{
+        ParentKey, WhatParentsDid,
+        doing::{Place, places, share},
+    },
     lifecycle::TaskId,
     model::{Alive, Zombie},
     recording::{Line, Recording, seekable},
-    text::{path as shown, quoted},
+    text::{escape::cut, path as shown, quoted, visible},
 };
 
 /// As many moments are kept to start from, if they take no more memory than [`MOST_BYTES`].
@@ -136,10 +141,11 @@ impl Replay {
     /// It can't be read, or lists no zombies.
     pub(super) fn open(path: &Path, lists_autoreaped: bool) -> anyhow::Result<Self> {
         let file = seekable(path).with_context(|| shown(path))?;
-        let (span, long) = survey(&file).with_context(|| shown(path))?;
+        let Survey { span, long, did } = survey(&file).with_context(|| shown(path))?;
         // A recording may have lost its first line.
         let mut model = Model::at(span.0);
         model.lists_autoreaped = lists_autoreaped;
+        model.places = Arc::new(places_of(&did));
         let mut replay = Self {
             path: path.to_owned(),
             lines: Lines::at(&file, 0)?,
@@ -257,8 +263,45 @@ impl Replay {
     }
 }
 
-/// Reads all of it once: its span, and the zombies that can be seen alive.
-fn survey(file: &File) -> anyhow::Result<((i64, i64), Vec<Long>)> {
+/// What has to be known of a recording before a moment of it is shown.
+struct Survey {
+    span: (i64, i64),
+    /// The zombies that can be seen alive.
+    long: Vec<Long>,
+    did: WhatParentsDid,
+}
+
+/// The places where each parent was most of the time that its zombies waited.
+fn places_of(did: &WhatParentsDid) -> HashMap<ParentKey, Vec<String>> {
+    /// This many of each parent.
+    const PLACES: usize = 5;
+    const CALLERS: usize = 3;
+    const LONGEST: usize = 200;
+
+    let place = |place: &Place<'_>, all: u64| {
+        let share = share(place.weight.zombie_ns, all);
+        let mut text = format!("{share:>3} %  {}, {}", place.name(), place.action());
+        let (callers, more) = place.callers(CALLERS);
+        for caller in callers
+            .iter()
+            .map(|caller| &**caller)
+            .chain(more.then_some("…"))
+        {
+            text += &format!(" ← {caller}");
+        }
+        cut(&visible(&text), LONGEST).into_owned()
+    };
+    let parents = did.parents().into_iter().map(|did| {
+        let places = places(&did);
+        let places = places.iter().take(PLACES);
+        let places = places.map(|one| place(one, did.weight.zombie_ns)).collect();
+        (did.parent, places)
+    });
+    parents.collect()
+}
+
+/// Reads all of it once.
+fn survey(file: &File) -> anyhow::Result<Survey> {
     let mut file = file.try_clone()?;
     file.seek(SeekFrom::Start(0))?;
     let recording = Recording::from_reader("the recording", file)?;
@@ -268,6 +311,7 @@ fn survey(file: &File) -> anyhow::Result<((i64, i64), Vec<Long>)> {
     let mut left: (i64, Vec<Alive>) = (i64::MIN, Vec::new());
     let mut lists_zombies = false;
     let mut is_summed = false;
+    let mut did = WhatParentsDid::default();
     for line in recording {
         let line = line?;
         let at = time_of(&line).unwrap_or(0);
@@ -293,6 +337,8 @@ fn survey(file: &File) -> anyhow::Result<((i64, i64), Vec<Long>)> {
                 left.1.push(alive);
             }
             Line::Unlisted(_) => lists_zombies = true,
+            Line::Stack(stack) => did.stack(&stack),
+            Line::Doing(doing) => did.doing(&doing),
             Line::Summary(summary) => {
                 is_summed = summary.counts.exits + summary.counts.pre_existing > 0;
                 // Only those that were listed at its end are left.
@@ -318,7 +364,7 @@ fn survey(file: &File) -> anyhow::Result<((i64, i64), Vec<Long>)> {
     });
     long.extend(left);
     long.sort_by_key(|long| long.begin);
-    Ok((span, long))
+    Ok(Survey { span, long, did })
 }
 
 impl Long {
@@ -419,9 +465,7 @@ impl Source for Replay {
         match request {
             Request::Seek(by) => {
                 let sought = self.seek(self.model.now + by);
-                sought
-                    .err()
-                    .map(|error| crate::text::visible(&format!("{error:#}")))
+                sought.err().map(|error| visible(&format!("{error:#}")))
             }
             Request::Play => {
                 self.playing = match self.playing {
@@ -454,7 +498,7 @@ mod tests {
     use super::*;
     use crate::{
         commands::top::state::{Choice, Window, table},
-        model::{Counts, Start, fixtures},
+        model::{Counts, Doing, Frame, Stack, Start, ThreadState, fixtures},
         sink::{Json, Output, Sink as _},
     };
 
@@ -606,6 +650,40 @@ mod tests {
         assert!(
             format!("{error:#}").contains("it lists no zombies"),
             "{error:#}"
+        );
+    }
+
+    #[test]
+    fn parents_have_the_places_of_the_whole_recording() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.jsonl");
+        let mut sink = Json::new(
+            Output::file(&path, File::create(&path).unwrap()).unwrap(),
+            true,
+        );
+        sink.start(&fixtures::start()).unwrap();
+        sink.zombie(&fixtures::zombie()).unwrap();
+        let ts = fixtures::start().ts;
+        let frames = ["write_journal", "run\x1b[2J", "main"];
+        let frames = frames.map(|name| Frame::default().with_function(name));
+        let stack = Stack::new(ts, 1, frames.to_vec(), false);
+        let doing = Doing {
+            ts,
+            ppid: 4242,
+            parent_comm: Some("bash".into()),
+            tid: 4242,
+            state: ThreadState::Running,
+            stack: 1,
+            zombie_ns: 1000,
+            samples: 1,
+        };
+        sink.doing(&[stack], &[doing]).unwrap();
+        sink.end().unwrap();
+        let replay = Replay::open(&path, false).unwrap();
+        let places = &replay.model.places[&(Some(4242), Some("bash".into()))];
+        assert_eq!(
+            *places,
+            [r"100 %  write_journal, running ← run\x1b[2J ← main"]
         );
     }
 }

@@ -296,6 +296,9 @@ fn write_ending(text: &mut dyn Sink, ending: &Ending) -> io::Result<()> {
     for alive in &ending.leader_ended {
         text.alive(alive)?;
     }
+    if let Some(sampled) = &ending.sampled {
+        text.doing(&sampled.stacks, &sampled.doing)?;
+    }
     text.summary(&ending.summary)?;
     text.running(&ending.running)?;
     text.end()

@@ -4,7 +4,7 @@ use super::{Look, flow::hanging, lifetime, parent};
 use crate::{
     aggregate::{
         Summary, WhatParentsDid,
-        doing::{ParentDid, Place, places},
+        doing::{ParentDid, Place, places, share},
     },
     model::StackTotals,
     text::{
@@ -100,15 +100,6 @@ fn items(share: &str, place: &Place<'_>) -> Vec<String> {
     items
 }
 
-/// In percent, rounded; what is not 0 is not shown as 0.
-pub(crate) fn share(part: u64, all: u64) -> String {
-    let (part, all) = (u128::from(part), u128::from(all.max(1)));
-    match (part * 200 + all) / (all * 2) {
-        0 if part > 0 => "<1".to_owned(),
-        share => share.min(100).to_string(),
-    }
-}
-
 /// How far the samples can be relied on.
 pub(crate) fn coverage(totals: &StackTotals) -> String {
     let after = lifetime::round(totals.after_ns);
@@ -146,4 +137,72 @@ pub(crate) fn coverage(totals: &StackTotals) -> String {
         text += ": the outermost callers are missing";
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELL: StackTotals = StackTotals {
+        hz: 19,
+        after_ns: 10_000_000,
+        samples: 104,
+        moved: 0,
+        failed: 0,
+        truncated: 0,
+        covered_ns: 970,
+        due_ns: 1000,
+    };
+
+    #[test]
+    fn coverage_says_what_is_missing() {
+        assert_eq!(
+            coverage(&WELL),
+            "104 samples stand for 97 % of the zombie time beyond the age of 10 ms"
+        );
+        let ill = StackTotals {
+            samples: 1,
+            moved: 1,
+            failed: 2,
+            truncated: 1,
+            ..WELL
+        };
+        assert_eq!(
+            coverage(&ill),
+            "1 sample stands for 97 % of the zombie time beyond the age of 10 ms; 1 more was \
+             discarded, because the thread moved; 2 more had no stack; 1 stack is truncated: the \
+             outermost callers are missing"
+        );
+    }
+
+    #[test]
+    fn no_samples_have_a_reason() {
+        let none = StackTotals {
+            samples: 0,
+            covered_ns: 0,
+            ..WELL
+        };
+        assert_eq!(coverage(&none), "no samples: no parent could be sampled");
+        let young = StackTotals { due_ns: 0, ..none };
+        assert_eq!(
+            coverage(&young),
+            "no samples: no zombie was older than 10 ms"
+        );
+    }
+
+    #[test]
+    fn a_run_without_samples_has_no_section() {
+        let summary = crate::aggregate::Aggregate::default().summary(
+            crate::model::Counts::default(),
+            jiff::Timestamp::UNIX_EPOCH,
+            std::time::Duration::from_secs(1),
+        );
+        let look = Look::default();
+        assert_eq!(section(&summary, None, 5, look), "");
+        let asked = Summary {
+            stacks: Some(StackTotals { due_ns: 0, ..WELL }),
+            ..summary
+        };
+        assert!(section(&asked, None, 5, look).starts_with("what parents did instead"));
+    }
 }

@@ -25,7 +25,7 @@ use std::io;
 use jiff::Timestamp;
 
 pub use comparison::comparison;
-pub(crate) use doing::{coverage, share};
+pub(crate) use doing::coverage;
 pub use intervals::Intervals;
 pub use look::Look;
 pub use processes::{Process, dying_table, process_table};

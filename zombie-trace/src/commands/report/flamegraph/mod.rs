@@ -181,7 +181,7 @@ pub(super) mod tests {
 
     #[test]
     fn folded_lines_have_a_count_and_no_other_separators() {
-        let text = written(|did, out| folded::write(did, out));
+        let text = written(folded::write);
         assert_eq!(
             text,
             "sup (7);main;run;write_journal;fsync 700000\n\
@@ -193,7 +193,7 @@ pub(super) mod tests {
 
     #[test]
     fn speedscope_has_a_profile_per_parent() {
-        let text = written(|did, out| speedscope::write(did, out));
+        let text = written(speedscope::write);
         let file: serde_json::Value = serde_json::from_str(&text).unwrap();
         let frames = file["shared"]["frames"].as_array().unwrap();
         let profiles = file["profiles"].as_array().unwrap();
@@ -237,7 +237,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_picture_is_well_formed_and_safe() {
-        let text = written(|did, out| svg::write(did, out));
+        let text = written(svg::write);
         let document = roxmltree::Document::parse(&text).unwrap();
         let named = |name: &str| {
             let all = document

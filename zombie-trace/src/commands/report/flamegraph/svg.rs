@@ -10,8 +10,7 @@ use super::{
     tree::{Node, tree},
 };
 use crate::{
-    aggregate::WhatParentsDid,
-    sink::share,
+    aggregate::{WhatParentsDid, doing::share},
     text::{escape::cut, human, visible},
 };
 

@@ -8,9 +8,9 @@ use super::{
     tables::{Title, pid, table, text, time},
 };
 use crate::{
-    aggregate::doing::{ParentDid, Place, places},
+    aggregate::doing::{ParentDid, Place, places, share},
     commands::report::{Report, flamegraph::Graph},
-    sink::{coverage, share},
+    sink::coverage,
     text::visible,
 };
 

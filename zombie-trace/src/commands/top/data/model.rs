@@ -68,6 +68,8 @@ pub(crate) struct Model {
     pub(crate) lists_autoreaped: bool,
     /// The ancestors of parents, as far as they were looked for.
     pub(crate) lineage: Arc<Lineage>,
+    /// The places where parents were most of the time that their zombies waited, of a whole recording.
+    pub(crate) places: Arc<HashMap<ParentKey, Vec<String>>>,
     /// Counts each change: what has the same number looks the same.
     pub(crate) version: u64,
 }
@@ -110,6 +112,7 @@ impl Model {
             times: Samples::default(),
             lists_autoreaped: false,
             lineage: Arc::default(),
+            places: Arc::default(),
             version: 0,
         }
     }
@@ -129,6 +132,7 @@ impl Model {
             start: Some(Arc::new(start.clone())),
             version: self.version + 1,
             lists_autoreaped: self.lists_autoreaped,
+            places: Arc::clone(&self.places),
             ..Self::beginning(facts, nanos(start.ts))
         };
     }
@@ -147,6 +151,7 @@ impl Model {
         self.lost = old.lost;
         self.pids = old.pids;
         self.lineage = old.lineage;
+        self.places = old.places;
         self.lists_autoreaped = old.lists_autoreaped;
         self.version = old.version + 1;
         // Who has zombies keeps its name and its cause.

@@ -228,6 +228,11 @@ fn group(canvas: &mut Canvas<'_>, scene: &Scene<'_>, row: &Row, figures: &Figure
         facts.insert(0, ("command", visible(cmdline)));
     }
     process(&mut facts, scene, row, canvas.height());
+    if let Some(places) = scene.model.places.get(&(row.pid, row.comm)) {
+        for (index, place) in places.iter().enumerate() {
+            facts.push((if index == 0 { "instead" } else { "" }, place.clone()));
+        }
+    }
     let mut y = list(canvas, &facts, y + 1) + 1;
     y = phases(canvas, figures.phases, y) + 1;
     // The oldest first, as many as fit.
