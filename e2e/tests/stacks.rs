@@ -368,9 +368,9 @@ fn moving_target() -> Outcome {
         let chain: String = frames
             .filter_map(|frame| {
                 let name = frame["function"].as_str()?;
-                name.rsplit("::chain_")
-                    .next()
-                    .filter(|tail| tail.len() == 1)
+                // Debug information has the last part of the name only.
+                let name = name.rsplit("::").find(|part| part.starts_with("chain_"))?;
+                name.strip_prefix("chain_")
             })
             .collect();
         let is_right = ["", "a", "ab", "abc", "d", "de", "def"].contains(&&*chain);
