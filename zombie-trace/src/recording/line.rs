@@ -113,7 +113,12 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, LineError> {
         "stack" => Line::Stack(serde_json::from_slice(line)?),
         "doing" => Line::Doing(serde_json::from_slice(line)?),
         "interval" => Line::Interval(serde_json::from_slice(line)?),
-        "summary" => Line::Summary(serde_json::from_slice(line)?),
+        "summary" => {
+            let mut summary: Box<Summary> = serde_json::from_slice(line)?;
+            // While it was read, it grew to up to twice of what it takes.
+            summary.by_parent.shrink_to_fit();
+            Line::Summary(summary)
+        }
         "start" => {
             let format: FormatVersion = serde_json::from_slice(line)?;
             if format.schema != u64::from(SCHEMA) {

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use crate::{
     aggregate::doing::frame_name,
     cause::ParentFacts,
+    kernel::KernelError,
     model::Frame,
     stacks,
     system::{deadline::Deadline, monotonic_now, wall_clock},
@@ -19,8 +20,8 @@ const FRAMES: usize = 16;
 /// What it takes to look names up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The stacks of the main thread and of the first others, innermost frame first, each with a heading. Without
-/// the privileges that this takes, there are none.
+/// The stacks of the main thread and of the first others, innermost frame first, each with a heading; or why
+/// there are none.
 pub(super) fn of(parent: &ParentFacts) -> Vec<(String, Vec<String>)> {
     let others = parent.threads.iter().map(|thread| thread.tid);
     let others = others.filter(|&tid| tid != parent.pid);
@@ -28,11 +29,18 @@ pub(super) fn of(parent: &ParentFacts) -> Vec<(String, Vec<String>)> {
     let tids: Vec<u32> = tids.take(THREADS).collect();
     let ts = wall_clock().timestamp(monotonic_now());
     let found = stacks::of_now(parent.pid, &tids, None, ts, Deadline::after(PATIENCE));
-    let found = found.unwrap_or_else(|error| {
-        log::debug!("no stacks: {error}");
-        Vec::new()
-    });
-    found.iter().map(described).collect()
+    match found {
+        Ok(found) => found.iter().map(described).collect(),
+        Err(error) => vec![("Stacks".to_owned(), vec![unavailable(&error)])],
+    }
+}
+
+fn unavailable(error: &KernelError) -> String {
+    let reason = match error {
+        KernelError::Privileges { .. } => "only root can see them".to_owned(),
+        other => other.in_a_line(),
+    };
+    format!("not shown: {reason}")
 }
 
 fn described(one: &stacks::Now) -> (String, Vec<String>) {
