@@ -30,7 +30,7 @@ const PROGRAM_ONLY: [&str; 8] = [
 
 /// Checks that the library and each of its features compile alone, and what the library brings along.
 pub(crate) fn check() -> Result<Vec<String>> {
-    for features in ["", "cli", "report", "serve", "top"] {
+    for features in ["", "cli", "report", "serve", "stacks", "top"] {
         println!("features: {features:?}");
         clippy(&["--no-default-features", "--features", features])?;
     }

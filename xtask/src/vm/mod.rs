@@ -152,7 +152,7 @@ fn install_missing(more: &[(&str, &'static str)]) -> Result<()> {
     }
 }
 
-/// The kernel that [`boot`] takes, the newest of those with long support.
+/// The kernel that [`boot()`] takes, the newest of those with long support.
 const LONGTERM: &str = "6.12";
 
 /// Boots a kernel with `folders` below `/packages` and `init` as the first process, and returns all that it prints.

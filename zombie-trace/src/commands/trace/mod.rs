@@ -417,17 +417,21 @@ fn explained(trouble: Trouble, destination: &Destination) -> anyhow::Error {
     }
 }
 
+/// In their place where there is no `--stacks`.
+#[cfg(not(feature = "stacks"))]
+struct NoStacks;
+
 /// The programs that copy stacks, if they were asked for.
 #[cfg(feature = "stacks")]
 type Programs = Option<Result<StackPrograms, KernelError>>;
 #[cfg(not(feature = "stacks"))]
-type Programs = ();
+type Programs = NoStacks;
 
 /// What samples, if that was asked for.
 #[cfg(feature = "stacks")]
 type Source = Option<(StackTotals, anyhow::Result<Box<dyn StackSource>>)>;
 #[cfg(not(feature = "stacks"))]
-type Source = ();
+type Source = NoStacks;
 
 #[cfg(feature = "stacks")]
 fn source(args: &RunArgs, tracer: &Tracer, programs: Programs) -> Source {
@@ -440,7 +444,9 @@ fn source(args: &RunArgs, tracer: &Tracer, programs: Programs) -> Source {
 }
 
 #[cfg(not(feature = "stacks"))]
-fn source(_: &RunArgs, _: &Tracer, (): Programs) -> Source {}
+fn source(_: &RunArgs, _: &Tracer, programs: Programs) -> Source {
+    programs
+}
 
 #[cfg(feature = "stacks")]
 fn sampling_from(session: Session, source: Source) -> Session {
@@ -451,7 +457,7 @@ fn sampling_from(session: Session, source: Source) -> Session {
 }
 
 #[cfg(not(feature = "stacks"))]
-fn sampling_from(session: Session, (): Source) -> Session {
+fn sampling_from(session: Session, NoStacks: Source) -> Session {
     session
 }
 
@@ -473,7 +479,7 @@ fn attach_aside(
                 #[cfg(feature = "stacks")]
                 let programs = copies_stacks.then(|| StackPrograms::load(config.btf.as_deref()));
                 #[cfg(not(feature = "stacks"))]
-                let programs = ();
+                let programs = NoStacks;
                 (tracer, programs)
             }));
         })
