@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Has this program be such a parent, for so many seconds.
+/// The variable that makes this program such a parent. Its value is how long, in seconds.
 pub(crate) const PARENT: &str = "ZOMBIE_TRACE_E2E_STACKS";
 
 /// Leaves a zombie, and then calls along two chains that have no function in common.

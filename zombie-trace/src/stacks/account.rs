@@ -9,7 +9,7 @@ use zombie_trace_common::StackSample;
 
 use crate::model::ThreadState;
 
-/// What runs for less than one part in so many of the time does not run.
+/// A thread that ran for less than 1/100 of the time counts as not running.
 const LEAST_SHARE: u64 = 100;
 
 /// What the kernel has counted for a thread, in ns.

@@ -8,7 +8,7 @@ use super::tally::Thread;
 use crate::model::Comm;
 
 /// The threads that made the zombies that are older than this `now` (monotonic, ns), and how many of these
-/// each has made. A thread of the tracer is none of them.
+/// each has made. The tracer's own threads are left out.
 pub(super) fn wanted(
     zombies: &[SnapshotEntry],
     now: u64,

@@ -99,7 +99,7 @@ pub(crate) fn sampled() -> Run {
     run
 }
 
-/// A frame of which only that is known.
+/// A frame in which nothing but these fields is known.
 fn frame(known: Value) -> Value {
     let mut frame = json!({
         "function": null, "file": null, "line": null, "module": null, "build_id": null,

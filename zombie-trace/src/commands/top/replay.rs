@@ -670,7 +670,7 @@ mod tests {
         }
     }
 
-    /// A run with quick and slow zombies, of which only those of this length are listed. Some are inexact,
+    /// A run with quick and slow zombies, which lists only those of this length. Some are inexact,
     /// some were autoreaped, and nobody lists those.
     fn record_listing(path: &Path, min_ns: u64) -> crate::aggregate::Summary {
         use crate::model::{FilterLine, Flag, How, Unlisted, UnlistedParent};

@@ -18,7 +18,7 @@ use crate::{
 const PARENTS: usize = 20;
 const PLACES: usize = 5;
 const CALLERS: usize = 6;
-/// The graph has frames of at least this many percent, and at most so many.
+/// The smallest frame of the graph, in percent, and the largest number of frames.
 const NARROWEST: f64 = 0.1;
 const FRAMES: usize = 2000;
 

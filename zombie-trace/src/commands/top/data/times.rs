@@ -1,4 +1,4 @@
-//! Zombie times of which percentiles are asked.
+//! Zombie times, for percentiles.
 
 use crate::aggregate::SparseHistogram;
 

@@ -38,7 +38,7 @@ fn parts(model: &Model, ui: &Ui, table: &Table) -> Vec<Part> {
     if is_list && !listed.is_empty() {
         add("only ", listed, (" (given at start)", ""));
     }
-    // The default hides rows of which nobody would know.
+    // Otherwise nobody would know that the default hides rows.
     if table.quick > 0 || choice.threshold > DEFAULT_THRESHOLD {
         let text = brief(choice.threshold);
         add("reaped within ", text, (" (m changes)", " (m)"));
