@@ -1,5 +1,5 @@
 //! The sources keep to their layers: no import points upwards, and no files import each other in a
-//! circle.
+//! circle. No two types share a name outside of their files.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,7 +8,7 @@ use std::{
 };
 
 use syn::{
-    Attribute, Item, ItemMod, ItemUse, Meta, UseTree, Visibility,
+    Attribute, Ident, Item, ItemMod, ItemUse, Meta, UseTree, Visibility,
     visit::{self, Visit},
 };
 
@@ -338,4 +338,46 @@ fn no_files_import_each_other() {
         })
         .collect();
     assert!(circles.is_empty(), "in a circle:\n{}", circles.join("\n"));
+}
+
+/// The name of a type that other files can use.
+fn shared_type(item: &Item) -> Option<&Ident> {
+    let (visibility, name) = match item {
+        Item::Struct(item) => (&item.vis, &item.ident),
+        Item::Enum(item) => (&item.vis, &item.ident),
+        Item::Trait(item) => (&item.vis, &item.ident),
+        Item::Type(item) => (&item.vis, &item.ident),
+        _ => return None,
+    };
+    (!matches!(visibility, Visibility::Inherited)).then_some(name)
+}
+
+#[test]
+fn no_two_types_share_a_name() {
+    for crates in [
+        &["src", "../zombie-trace-common/src"][..],
+        &["../xtask/src"],
+    ] {
+        let mut files = Vec::new();
+        for sources in crates {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(sources);
+            find(&root, &mut files);
+        }
+        // Their names are the protocol's.
+        files.retain(|file| !file.ends_with("metrics/otlp_messages.rs"));
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for file in &files {
+            let syntax = syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap();
+            for name in syntax.items.iter().filter_map(shared_type) {
+                let files = found.entry(name.to_string()).or_default();
+                files.push(file.display().to_string());
+            }
+        }
+        let shared: Vec<_> = found
+            .iter()
+            .filter(|(_, files)| files.len() > 1)
+            .map(|(name, files)| format!("{name}: {}", files.join(", ")))
+            .collect();
+        assert!(shared.is_empty(), "more than once:\n{}", shared.join("\n"));
+    }
 }

@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::{
     container::ContainerQuery,
-    kernel::Scope,
+    kernel::KernelScope,
     model::ScopeLine,
     stderr,
     system::{Cgroup, CgroupPaths, proc},
@@ -87,7 +87,7 @@ impl ScopeArgs {
     ///
     /// # Errors
     /// `--cgroup` names no cgroup v2.
-    pub fn resolve(&self) -> anyhow::Result<Scope> {
+    pub fn resolve(&self) -> anyhow::Result<KernelScope> {
         let warn = |flag: &str, pid: Pid| {
             if !proc::exists(pid.get()) {
                 stderr::warn(&format!(
@@ -105,7 +105,7 @@ impl ScopeArgs {
         };
         self.warn_of_no_cgroup("; waiting for one");
         self.warn_of_no_container("; waiting for one");
-        Ok(Scope {
+        Ok(KernelScope {
             pids: self.pid.iter().map(|pid| warn("--pid", *pid)).collect(),
             ppids: self.ppid.iter().map(|pid| warn("--ppid", *pid)).collect(),
             tree: self.tree.map(|pid| warn("--tree", pid)),

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{BackendChoice, BufferSize};
 use crate::{
-    kernel::{Config, DEFAULT_MAX_ZOMBIES, Scope},
+    kernel::{Config, DEFAULT_MAX_ZOMBIES, KernelScope},
     value::PID_MAX_LIMIT,
 };
 
@@ -36,7 +36,7 @@ pub struct TuningArgs {
 
 impl TuningArgs {
     /// The kernel side's configuration for such a run.
-    pub fn config(&self, scope: Scope, debug: bool) -> Config {
+    pub fn config(&self, scope: KernelScope, debug: bool) -> Config {
         Config {
             backend: self.backend.forced(),
             btf: self.btf.clone(),

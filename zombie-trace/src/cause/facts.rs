@@ -83,7 +83,7 @@ pub struct ZombieFacts {
     /// Threads that are still alive besides the leader.
     pub live_threads: Vec<Comm>,
     /// Who traces it.
-    pub tracer: Option<Tracer>,
+    pub tracer: Option<TracerFacts>,
     /// Its pids in nested namespaces, outermost first (NSpid in proc_pid_status(5)).
     pub pids: Vec<u32>,
     /// Its process group ids likewise.
@@ -94,7 +94,7 @@ pub struct ZombieFacts {
 
 /// A process that traces another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tracer {
+pub struct TracerFacts {
     /// Its process.
     pub pid: u32,
     /// Its name.

@@ -15,6 +15,7 @@ pub use dying::dying;
 pub(crate) use facts::WNOTHREAD;
 pub use facts::{
     CpuLimit, Disposition, Facts, Frozen, HandlerHistory, History, OtherProcess, Pace, ParentFacts,
-    PipeFacts, ReapHistory, State, ThreadFacts, Tracer, Unreadable, Wait, WaitTarget, ZombieFacts,
+    PipeFacts, ReapHistory, State, ThreadFacts, TracerFacts, Unreadable, Wait, WaitTarget,
+    ZombieFacts,
 };
 pub use rivals::{Rivals, rivals};

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::Serialize;
 
-use super::verdict::{LEAST_CHANGE, Verdict};
+use super::verdict::{LEAST_CHANGE, Meaning};
 use crate::{
     aggregate::{GroupSummary, Summary},
     model::Comm,
@@ -19,7 +19,7 @@ const SURE: f64 = 3.0;
 
 /// What a summary says about the zombies of a parent, or of all parents of one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Lingering {
+pub struct LingeringSummary {
     /// The command line of the parent with the most zombie time.
     pub cmdline: Option<Arc<str>>,
     /// Living zombies at the end of the run.
@@ -41,8 +41,8 @@ pub struct Lingering {
 pub(super) struct OfRun {
     /// How long the run lasted, in ns.
     pub(super) duration_ns: u64,
-    pub(super) all: Lingering,
-    pub(super) parents: HashMap<Option<Comm>, Lingering>,
+    pub(super) all: LingeringSummary,
+    pub(super) parents: HashMap<Option<Comm>, LingeringSummary>,
 }
 
 /// Whether zombies stay.
@@ -55,7 +55,7 @@ enum State {
     Leaks,
 }
 
-impl Lingering {
+impl LingeringSummary {
     fn add(&mut self, group: &GroupSummary, cmdline: Option<&Arc<str>>) {
         // Rows come worst first.
         if self.cmdline.is_none() {
@@ -101,22 +101,22 @@ impl OfRun {
 }
 
 /// Whether the parent leaves more zombies than before, in runs of these lengths.
-pub(super) fn judge(base: &Lingering, new: &Lingering, lengths: [u64; 2]) -> Verdict {
+pub(super) fn judge(base: &LingeringSummary, new: &LingeringSummary, lengths: [u64; 2]) -> Meaning {
     let longest = base.longest_ns.max(new.longest_ns).unwrap_or(0);
     match (base.state(longest), new.state(longest)) {
-        (State::Clean, State::Leaks) => Verdict::Worse,
+        (State::Clean, State::Leaks) => Meaning::Worse,
         // Without children it has nothing to leave.
-        (State::Leaks, State::Clean) if new.reaped == 0 => Verdict::NotEnoughData,
-        (State::Leaks, State::Clean) => Verdict::Better,
+        (State::Leaks, State::Clean) if new.reaped == 0 => Meaning::NotEnoughData,
+        (State::Leaks, State::Clean) => Meaning::Better,
         (State::Leaks, State::Leaks) => by_number(base.alive, new.alive, lengths),
-        (State::Unsure, State::Leaks) | (State::Leaks, State::Unsure) => Verdict::NotEnoughData,
-        (State::Clean | State::Unsure, State::Clean | State::Unsure) => Verdict::NoDifference,
+        (State::Unsure, State::Leaks) | (State::Leaks, State::Unsure) => Meaning::NotEnoughData,
+        (State::Clean | State::Unsure, State::Clean | State::Unsure) => Meaning::NoDifference,
     }
 }
 
 /// A parent that leaks leaves more in a longer run; what was there before the run does not grow with
 /// it. A difference must hold either way.
-fn by_number(base: u64, new: u64, lengths: [u64; 2]) -> Verdict {
+fn by_number(base: u64, new: u64, lengths: [u64; 2]) -> Meaning {
     let [base_length, new_length] = lengths.map(|length| length.max(1) as f64);
     let longer = new_length / base_length;
     let (base, new) = (base as f64, new as f64);
@@ -129,11 +129,11 @@ fn by_number(base: u64, new: u64, lengths: [u64; 2]) -> Verdict {
         new * LEAST_CHANGE < expected && expected - new > SURE * spread
     };
     if is_more(base * longer.max(1.0)) {
-        Verdict::Worse
+        Meaning::Worse
     } else if is_less(base * longer.min(1.0)) {
-        Verdict::Better
+        Meaning::Better
     } else {
-        Verdict::NoDifference
+        Meaning::NoDifference
     }
 }
 
@@ -143,17 +143,17 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn left(alive: u64, oldest_ns: u64, longest_ns: u64) -> Lingering {
-        Lingering {
+    fn left(alive: u64, oldest_ns: u64, longest_ns: u64) -> LingeringSummary {
+        LingeringSummary {
             alive,
             oldest_ns: (alive > 0).then_some(oldest_ns),
             longest_ns: Some(longest_ns),
             reaped: 100,
-            ..Lingering::default()
+            ..LingeringSummary::default()
         }
     }
 
-    fn verdict(base: &Lingering, new: &Lingering) -> Verdict {
+    fn verdict(base: &LingeringSummary, new: &LingeringSummary) -> Meaning {
         judge(base, new, [10 * SECOND; 2])
     }
 
@@ -161,39 +161,42 @@ mod tests {
     fn a_new_leak_is_worse_and_its_end_is_better() {
         let clean = left(0, 0, 1000);
         let leaks = left(1, 7 * SECOND, 1000);
-        assert_eq!(verdict(&clean, &leaks), Verdict::Worse);
-        assert_eq!(verdict(&Lingering::default(), &leaks), Verdict::Worse);
-        assert_eq!(verdict(&leaks, &clean), Verdict::Better);
+        assert_eq!(verdict(&clean, &leaks), Meaning::Worse);
         assert_eq!(
-            verdict(&leaks, &Lingering::default()),
-            Verdict::NotEnoughData
+            verdict(&LingeringSummary::default(), &leaks),
+            Meaning::Worse
         );
-        assert_eq!(verdict(&clean, &clean), Verdict::NoDifference);
+        assert_eq!(verdict(&leaks, &clean), Meaning::Better);
+        assert_eq!(
+            verdict(&leaks, &LingeringSummary::default()),
+            Meaning::NotEnoughData
+        );
+        assert_eq!(verdict(&clean, &clean), Meaning::NoDifference);
     }
 
     #[test]
     fn what_is_about_to_be_reaped_is_no_leak() {
         // The parent reaps each 3 s late; some are always on their way.
         let late = left(3, 4 * SECOND, 3 * SECOND);
-        assert_eq!(verdict(&left(0, 0, 1000), &late), Verdict::NoDifference);
+        assert_eq!(verdict(&left(0, 0, 1000), &late), Meaning::NoDifference);
         // Too young to tell.
         let young = left(5, SECOND / 2, 1000);
-        assert_eq!(verdict(&left(0, 0, 1000), &young), Verdict::NoDifference);
+        assert_eq!(verdict(&left(0, 0, 1000), &young), Meaning::NoDifference);
         let leaks = left(50, 9 * SECOND, 1000);
-        assert_eq!(verdict(&young, &leaks), Verdict::NotEnoughData);
-        assert_eq!(verdict(&leaks, &young), Verdict::NotEnoughData);
+        assert_eq!(verdict(&young, &leaks), Meaning::NotEnoughData);
+        assert_eq!(verdict(&leaks, &young), Meaning::NotEnoughData);
     }
 
     #[test]
     fn of_two_leaks_the_greater_is_worse() {
         let leaks = |alive| left(alive, 9 * SECOND, 1000);
-        assert_eq!(verdict(&leaks(60), &leaks(66)), Verdict::NoDifference);
-        assert_eq!(verdict(&leaks(60), &leaks(130)), Verdict::Worse);
-        assert_eq!(verdict(&leaks(130), &leaks(60)), Verdict::Better);
+        assert_eq!(verdict(&leaks(60), &leaks(66)), Meaning::NoDifference);
+        assert_eq!(verdict(&leaks(60), &leaks(130)), Meaning::Worse);
+        assert_eq!(verdict(&leaks(130), &leaks(60)), Meaning::Better);
         // Ten times as long: as many more are no difference, nor are as many as before the run.
         let longer = |new| judge(&leaks(60), &leaks(new), [10 * SECOND, 100 * SECOND]);
-        assert_eq!(longer(600), Verdict::NoDifference);
-        assert_eq!(longer(60), Verdict::NoDifference);
-        assert_eq!(longer(900), Verdict::Worse);
+        assert_eq!(longer(600), Meaning::NoDifference);
+        assert_eq!(longer(60), Meaning::NoDifference);
+        assert_eq!(longer(900), Meaning::Worse);
     }
 }

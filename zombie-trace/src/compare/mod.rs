@@ -45,14 +45,14 @@ use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
 use self::{
     lingering::OfRun,
-    profile::Times,
+    profile::BlockTimes,
     resample::{Estimate, Shortfall, quantiles, rate},
 };
 use crate::{aggregate::ZombieTimes, model::Comm};
 
-pub use lingering::Lingering;
+pub use lingering::LingeringSummary;
 pub use profile::Profile;
-pub use verdict::{LEAST_CHANGE, Verdict};
+pub use verdict::{LEAST_CHANGE, Meaning};
 
 /// How sure all intervals of a comparison are together.
 pub const CONFIDENCE: f64 = 0.95;
@@ -64,7 +64,7 @@ const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// That of the run as a whole and of each parent together.
-    pub verdict: Verdict,
+    pub verdict: Meaning,
     /// How sure all intervals are together.
     pub confidence: f64,
     /// A change by less than this factor, up or down, does not count.
@@ -103,11 +103,11 @@ pub struct LingeringPair {
     /// The parent's command name.
     pub comm: Option<Comm>,
     /// Worse if it leaves more.
-    pub verdict: Verdict,
+    pub verdict: Meaning,
     /// In the first run.
-    pub base: Lingering,
+    pub base: LingeringSummary,
     /// In the second run.
-    pub new: Lingering,
+    pub new: LingeringSummary,
 }
 
 /// The zombies of a parent that is in one run alone.
@@ -119,17 +119,17 @@ pub struct ParentCount {
     pub count: u64,
     /// Worse if it leaves zombies in the second run, better if it did in the first; `None` if that is
     /// not known.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<Meaning>,
     /// Its living zombies and its zombie time.
     #[serde(flatten)]
-    pub lingering: Lingering,
+    pub lingering: LingeringSummary,
 }
 
 /// The zombies of both runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Pair {
     /// What the percentiles say together.
-    pub verdict: Verdict,
+    pub verdict: Meaning,
     /// The first run.
     pub base: RunFigures,
     /// The second run.
@@ -189,7 +189,7 @@ pub struct Change {
     /// Where the change may lie in truth; `None` if that can't be told.
     pub interval: Option<[f64; 2]>,
     /// What it means; `None` for what is not judged.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<Meaning>,
     /// What lacks for a verdict; `None` if nothing does.
     pub needed: Option<Needed>,
 }
@@ -210,10 +210,10 @@ pub struct Needed {
 pub fn compare(base: &Profile, new: &Profile) -> Comparison {
     let overall = Estimates::new((base, &base.overall), (new, &new.overall));
     let living = Living::new(base, new);
-    let none = Times::default();
+    let none = BlockTimes::default();
     // A single parent is the run as a whole once more, unless the tracer has a child as well.
     let has_all = |profile: &Profile| {
-        let of_parents = profile.parents.values().map(Times::count);
+        let of_parents = profile.parents.values().map(BlockTimes::count);
         of_parents.sum::<u64>() == profile.count()
     };
     let are_apart = |names: usize| names > 1 || !has_all(base) || !has_all(new);
@@ -270,8 +270,8 @@ pub fn compare(base: &Profile, new: &Profile) -> Comparison {
     let verdicts = by_parent.iter().map(|parent| parent.pair.verdict);
     let verdict = match living.is_worse() {
         // The others may look better for that alone: what is never reaped is in no percentile.
-        true => Verdict::Worse,
-        false => Verdict::of(verdicts.chain([overall.verdict])),
+        true => Meaning::Worse,
+        false => Meaning::of(verdicts.chain([overall.verdict])),
     };
     Comparison {
         verdict,
@@ -306,7 +306,7 @@ impl<'a> Living<'a> {
         let parents: HashSet<_> = parents.flat_map(|run| run.parents.keys()).collect();
         let is_different = |comm: &Option<Comm>| {
             let verdict = living.verdict(*comm);
-            verdict.is_some_and(Verdict::is_difference)
+            verdict.is_some_and(Meaning::is_difference)
         };
         let different = parents.into_iter().filter(|comm| is_different(comm));
         living.different = different.copied().collect();
@@ -314,18 +314,18 @@ impl<'a> Living<'a> {
     }
 
     /// Whether this parent leaves zombies that it did not before.
-    fn verdict(&self, comm: Option<Comm>) -> Option<Verdict> {
+    fn verdict(&self, comm: Option<Comm>) -> Option<Meaning> {
         let runs = self.runs?;
-        let none = Lingering::default();
+        let none = LingeringSummary::default();
         let [base, new] = runs.map(|run| run.parents.get(&comm).unwrap_or(&none));
         Some(lingering::judge(base, new, runs.map(|run| run.duration_ns)))
     }
 
     /// Of all parents together.
-    fn all(&self) -> Option<Verdict> {
+    fn all(&self) -> Option<Meaning> {
         self.runs?;
         let verdicts = self.different.iter().filter_map(|comm| self.verdict(*comm));
-        Some(Verdict::of(verdicts.chain([Verdict::NoDifference])))
+        Some(Meaning::of(verdicts.chain([Meaning::NoDifference])))
     }
 
     fn pairs(&self) -> Vec<LingeringPair> {
@@ -340,7 +340,7 @@ impl<'a> Living<'a> {
         };
         let mut pairs: Vec<_> = self.different.iter().filter_map(pair).collect();
         pairs.sort_unstable_by_key(|pair| {
-            let is_worse = pair.verdict == Verdict::Worse;
+            let is_worse = pair.verdict == Meaning::Worse;
             let alive = pair.base.alive.max(pair.new.alive);
             (Reverse(is_worse), Reverse(alive), pair.comm)
         });
@@ -349,19 +349,19 @@ impl<'a> Living<'a> {
 
     fn is_worse(&self) -> bool {
         let mut verdicts = self.different.iter().map(|comm| self.verdict(*comm));
-        verdicts.any(|verdict| verdict == Some(Verdict::Worse))
+        verdicts.any(|verdict| verdict == Some(Meaning::Worse))
     }
 
     /// What each run says about some of its zombies; nothing of a parent is nothing left.
     fn of(
         &self,
         parent: Option<Option<Comm>>,
-        get: impl Fn(&'a OfRun) -> Option<&'a Lingering>,
-    ) -> [Option<Lingering>; 2] {
+        get: impl Fn(&'a OfRun) -> Option<&'a LingeringSummary>,
+    ) -> [Option<LingeringSummary>; 2] {
         let Some(runs) = self.runs else {
             return [None, None];
         };
-        let none = || parent.map(|_| Lingering::default());
+        let none = || parent.map(|_| LingeringSummary::default());
         runs.map(|run| get(run).cloned().or_else(none))
     }
 
@@ -378,7 +378,7 @@ impl<'a> Living<'a> {
         let mut only: Vec<_> = comms
             .map(|comm| ParentCount {
                 comm,
-                count: one.parents.get(&comm).map_or(0, Times::count),
+                count: one.parents.get(&comm).map_or(0, BlockTimes::count),
                 verdict: self.verdict(comm),
                 lingering: self
                     .runs
@@ -387,7 +387,7 @@ impl<'a> Living<'a> {
             })
             .collect();
         only.sort_unstable_by_key(|parent| {
-            let is_different = parent.verdict.is_some_and(Verdict::is_difference);
+            let is_different = parent.verdict.is_some_and(Meaning::is_difference);
             (Reverse(is_different), Reverse(parent.count), parent.comm)
         });
         only
@@ -402,7 +402,7 @@ struct Estimates {
 }
 
 impl Estimates {
-    fn new(base: (&Profile, &Times), new: (&Profile, &Times)) -> Self {
+    fn new(base: (&Profile, &BlockTimes), new: (&Profile, &BlockTimes)) -> Self {
         let runs = [base, new];
         Self {
             figures: runs.map(|(profile, times)| {
@@ -444,7 +444,7 @@ impl Estimates {
             let verdict = change.relative.zip(interval).map(judge);
             Change {
                 interval,
-                verdict: Some(verdict.unwrap_or(Verdict::NotEnoughData)),
+                verdict: Some(verdict.unwrap_or(Meaning::NotEnoughData)),
                 needed: Needed::of(QUANTILES[index], estimates),
                 ..change
             }
@@ -464,7 +464,7 @@ impl Estimates {
             oldest: Change::default(),
         };
         Pair {
-            verdict: Verdict::of(changes.percentiles().filter_map(|change| change.verdict)),
+            verdict: Meaning::of(changes.percentiles().filter_map(|change| change.verdict)),
             base,
             new,
             changes,
@@ -505,7 +505,7 @@ impl Needed {
 
 impl Pair {
     /// With the zombies that were not reaped.
-    fn with(mut self, verdict: Option<Verdict>, lingering: [Option<Lingering>; 2]) -> Self {
+    fn with(mut self, verdict: Option<Meaning>, lingering: [Option<LingeringSummary>; 2]) -> Self {
         for (figures, lingering) in [&mut self.base, &mut self.new].into_iter().zip(lingering) {
             if let Some(lingering) = lingering {
                 figures.zombie_time_ns = Some(lingering.zombie_time_ns);
@@ -524,9 +524,9 @@ impl Pair {
             ..seen(|run| run.alive)
         };
         self.verdict = match verdict {
-            Some(Verdict::Worse) => Verdict::Worse,
+            Some(Meaning::Worse) => Meaning::Worse,
             Some(verdict) if verdict.is_difference() => {
-                Verdict::of([self.verdict, verdict].into_iter())
+                Meaning::of([self.verdict, verdict].into_iter())
             }
             _ => self.verdict,
         };
@@ -539,11 +539,11 @@ impl Pair {
         let worst = changes.percentiles().filter_map(|change| change.relative);
         let worst = worst.fold(-1.0, f64::max);
         match self.verdict {
-            Verdict::Worse => (4, worst),
-            Verdict::Mixed => (3, worst),
-            Verdict::Better => (2, worst),
-            Verdict::NoDifference => (1, changes.p50.relative.unwrap_or(-1.0)),
-            Verdict::NotEnoughData => (0, self.base.zombie_ns.count as f64),
+            Meaning::Worse => (4, worst),
+            Meaning::Mixed => (3, worst),
+            Meaning::Better => (2, worst),
+            Meaning::NoDifference => (1, changes.p50.relative.unwrap_or(-1.0)),
+            Meaning::NotEnoughData => (0, self.base.zombie_ns.count as f64),
         }
     }
 }
@@ -561,14 +561,14 @@ fn interval(base: Estimate, new: Estimate, error: f64) -> [f64; 2] {
     [difference - reach, difference + reach].map(f64::exp_m1)
 }
 
-fn judge((relative, [low, high]): (f64, [f64; 2])) -> Verdict {
+fn judge((relative, [low, high]): (f64, [f64; 2])) -> Meaning {
     let factor = 1.0 + relative;
     if factor >= LEAST_CHANGE && low > 0.0 {
-        Verdict::Worse
+        Meaning::Worse
     } else if factor <= 1.0 / LEAST_CHANGE && high < 0.0 {
-        Verdict::Better
+        Meaning::Better
     } else {
-        Verdict::NoDifference
+        Meaning::NoDifference
     }
 }
 

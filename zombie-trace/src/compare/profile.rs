@@ -31,8 +31,8 @@ const LONGEST_RUN: u64 = 1 << 56;
 /// blocks, so a run of any length takes bounded memory.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
-    pub(super) overall: Times,
-    pub(super) parents: HashMap<Option<Comm>, Times>,
+    pub(super) overall: BlockTimes,
+    pub(super) parents: HashMap<Option<Comm>, BlockTimes>,
     /// Parents that are not kept apart.
     pub(super) others: HashSet<Option<Comm>>,
     /// How many zombies they had.
@@ -60,7 +60,7 @@ type Counts = BTreeMap<u16, u64>;
 
 /// Zombie times in blocks. Count, sum and extremes are exact.
 #[derive(Clone, Debug)]
-pub(super) struct Times {
+pub(super) struct BlockTimes {
     /// Blocks at the end without a zombie may be missing.
     pub(super) blocks: Vec<Counts>,
     count: u64,
@@ -69,7 +69,7 @@ pub(super) struct Times {
     max: u64,
 }
 
-impl Default for Times {
+impl Default for BlockTimes {
     fn default() -> Self {
         Self {
             blocks: Vec::new(),
@@ -215,7 +215,7 @@ impl Profile {
     }
 
     /// A parent that is kept apart.
-    fn parent(&mut self, parent: Option<Comm>) -> Option<&mut Times> {
+    fn parent(&mut self, parent: Option<Comm>) -> Option<&mut BlockTimes> {
         if !self.parents.contains_key(&parent) {
             if self.others.contains(&parent) || self.others.len() >= MAX_OTHERS {
                 return None;
@@ -239,7 +239,7 @@ impl Profile {
     }
 }
 
-impl Times {
+impl BlockTimes {
     fn add(&mut self, block: usize, step: u16, count: u64) {
         if self.blocks.len() <= block {
             self.blocks.resize_with(block + 1, Counts::new);
@@ -396,7 +396,7 @@ mod tests {
             profile.zombie(0, Some(format!("sh{}", n % 1000).as_str().into()), n);
         }
         assert!(profile.parents.len() <= MAX_PARENTS);
-        let kept: u64 = profile.parents.values().map(Times::count).sum();
+        let kept: u64 = profile.parents.values().map(BlockTimes::count).sum();
         assert_eq!(kept + profile.of_others, 20_000);
         assert_eq!(profile.parents[&Some("make".into())].count(), 10_000);
     }

@@ -1,6 +1,6 @@
 use fastrand::Rng;
 
-use super::{profile::Times, scale};
+use super::{profile::BlockTimes, scale};
 
 /// Enough for a standard error to some 3 %.
 const RESAMPLES: usize = 500;
@@ -38,7 +38,7 @@ pub(super) struct Shortfall {
 
 /// Quantiles of the zombie times.
 pub(super) fn quantiles<const N: usize>(
-    times: &Times,
+    times: &BlockTimes,
     quantiles: [f64; N],
     least_beyond: f64,
     resolution: f64,
@@ -95,7 +95,7 @@ pub(super) fn quantiles<const N: usize>(
 }
 
 /// The number of zombies a second, if there are enough blocks.
-pub(super) fn rate(times: &Times, spans: &[u64]) -> Option<Estimate> {
+pub(super) fn rate(times: &BlockTimes, spans: &[u64]) -> Option<Estimate> {
     if spans.len() < FEWEST_BLOCKS {
         return None;
     }
@@ -191,7 +191,7 @@ struct Table {
 }
 
 impl Table {
-    fn new(times: &Times) -> Self {
+    fn new(times: &BlockTimes) -> Self {
         let blocks = times.blocks.iter();
         let mut steps: Vec<u16> = blocks.flat_map(|block| block.keys().copied()).collect();
         steps.sort_unstable();

@@ -89,7 +89,7 @@ fn run(load: Load, count: u64, slower: f64, rng: &mut Rng) -> Profile {
 }
 
 /// Of so many pairs of runs, in how many that is the verdict.
-fn share(load: Load, count: u64, slower: f64, pairs: u64, verdict: Verdict) -> f64 {
+fn share(load: Load, count: u64, slower: f64, pairs: u64, verdict: Meaning) -> f64 {
     let mut rng = Rng::with_seed(pairs + count);
     let found = (0..pairs).filter(|_| {
         let base = run(load, count, 1.0, &mut rng);
@@ -106,8 +106,8 @@ fn survey() {
     for count in [200, 1000, 5000, 50_000] {
         for load in LOADS {
             let pairs = if count > 10_000 { 40 } else { 200 };
-            let wrong = 1.0 - share(load, count, 1.0, pairs, Verdict::NoDifference);
-            let found = share(load, count, 1.2, pairs, Verdict::Worse);
+            let wrong = 1.0 - share(load, count, 1.0, pairs, Meaning::NoDifference);
+            let found = share(load, count, 1.2, pairs, Meaning::Worse);
             println!("{count:6} {load:?}: wrong {wrong:.3}, 20 % slower found {found:.3}");
         }
     }
@@ -115,7 +115,7 @@ fn survey() {
 
 #[test]
 fn noise_is_no_difference() {
-    let wrong = LOADS.map(|load| 1.0 - share(load, 1000, 1.0, 6, Verdict::NoDifference));
+    let wrong = LOADS.map(|load| 1.0 - share(load, 1000, 1.0, 6, Meaning::NoDifference));
     println!("wrong: {wrong:?}");
     // One in twenty is allowed, and 48 pairs are not many.
     let all = wrong.iter().sum::<f64>() / LOADS.len() as f64;
@@ -131,8 +131,8 @@ fn a_reaper_20_percent_slower_is_found_among_5000() {
         Load::Wander,
         Load::RunToRun,
     ] {
-        assert_eq!(share(load, 5000, 1.2, 2, Verdict::Worse), 1.0, "{load:?}");
-        assert_eq!(share(load, 5000, 0.8, 1, Verdict::Better), 1.0, "{load:?}");
+        assert_eq!(share(load, 5000, 1.2, 2, Meaning::Worse), 1.0, "{load:?}");
+        assert_eq!(share(load, 5000, 0.8, 1, Meaning::Better), 1.0, "{load:?}");
     }
 }
 
@@ -143,7 +143,7 @@ fn a_change_that_is_sure_but_small_does_not_count() {
     let new = run(Load::Lognormal, 20_000, 1.05, &mut rng);
     let p50 = compare(&base, &new).overall.changes.p50;
     assert!(p50.interval.unwrap()[0] > 0.0, "{p50:?}");
-    assert_eq!(p50.verdict, Some(Verdict::NoDifference));
+    assert_eq!(p50.verdict, Some(Meaning::NoDifference));
 }
 
 #[test]
@@ -153,9 +153,9 @@ fn a_comparison_repeats_exactly_and_turns_round() {
     let new = run(Load::Bursts, 2000, 1.5, &mut rng);
     let there = compare(&base, &new);
     assert_eq!(there, compare(&base, &new));
-    assert_eq!(there.verdict, Verdict::Worse);
+    assert_eq!(there.verdict, Meaning::Worse);
     let back = compare(&new, &base);
-    assert_eq!(back.verdict, Verdict::Better);
+    assert_eq!(back.verdict, Meaning::Better);
     let [low, high] = there.overall.changes.p50.interval.unwrap();
     let [back_low, back_high] = back.overall.changes.p50.interval.unwrap();
     assert!(((1.0 + low) * (1.0 + back_high) - 1.0).abs() < 1e-9);
@@ -170,7 +170,7 @@ fn few_zombies_are_not_enough() {
         let changes = compare(&base, &new).overall.changes;
         [changes.p50, changes.p90, changes.p99].map(|change| change.verdict.unwrap())
     };
-    use Verdict::{NotEnoughData, Worse};
+    use Meaning::{NotEnoughData, Worse};
     assert_eq!(verdicts(0, &mut rng), [NotEnoughData; 3]);
     assert_eq!(verdicts(10, &mut rng), [NotEnoughData; 3]);
     let [p50, p90, p99] = verdicts(80, &mut rng);
@@ -194,8 +194,8 @@ fn what_one_stall_has_made_is_not_judged() {
     let comparison = compare(&with(0..0), &with(2000..2200));
     let changes = comparison.overall.changes;
     assert!(changes.p99.relative.unwrap() > 100.0);
-    assert_eq!(changes.p99.verdict, Some(Verdict::NotEnoughData));
-    assert_eq!(comparison.verdict, Verdict::NoDifference);
+    assert_eq!(changes.p99.verdict, Some(Meaning::NotEnoughData));
+    assert_eq!(comparison.verdict, Meaning::NoDifference);
 }
 
 /// Most of a timer's zombies are in one step of the scale, and those beyond it come together.
@@ -209,8 +209,8 @@ fn a_parent_as_regular_as_a_clock_is_judged() {
         new.zombie(n * 20_000_000, None, 12_000 + n as u64 % 7 * 100);
     }
     let changes = compare(&base, &new).overall.changes;
-    assert_eq!(changes.p50.verdict, Some(Verdict::Better));
-    assert_eq!(changes.p99.verdict, Some(Verdict::NotEnoughData));
+    assert_eq!(changes.p50.verdict, Some(Meaning::Better));
+    assert_eq!(changes.p99.verdict, Some(Meaning::NotEnoughData));
 }
 
 #[test]
@@ -231,19 +231,19 @@ fn the_parent_that_has_changed_is_named_first() {
         profile
     };
     let comparison = compare(&made(1.0, "old"), &made(1.6, "new"));
-    assert_eq!(comparison.verdict, Verdict::Worse);
+    assert_eq!(comparison.verdict, Meaning::Worse);
     let [first, rest @ ..] = comparison.by_parent.as_slice() else {
         panic!("no parents");
     };
     assert_eq!(first.comm, Some("supervisor".into()));
-    assert_eq!(first.pair.verdict, Verdict::Worse);
+    assert_eq!(first.pair.verdict, Meaning::Worse);
     let verdicts: Vec<_> = rest.iter().map(|parent| parent.pair.verdict).collect();
-    assert_eq!(verdicts, [Verdict::NoDifference; 2]);
+    assert_eq!(verdicts, [Meaning::NoDifference; 2]);
     let one = |comm: &str| ParentCount {
         comm: Some(comm.into()),
         count: 1,
         verdict: None,
-        lingering: Lingering::default(),
+        lingering: LingeringSummary::default(),
     };
     assert_eq!(comparison.only_base, [one("old")]);
     assert_eq!(comparison.only_new, [one("new")]);
@@ -281,9 +281,9 @@ fn intervals_are_compared_at_their_resolution() {
         profile
     };
     let (base, same, slow) = (made(1.0), made(1.0), made(1.2));
-    assert_eq!(compare(&base, &same).verdict, Verdict::NoDifference);
+    assert_eq!(compare(&base, &same).verdict, Meaning::NoDifference);
     let worse = compare(&base, &slow);
-    assert_eq!(worse.verdict, Verdict::Worse);
+    assert_eq!(worse.verdict, Meaning::Worse);
     assert!(worse.by_parent.is_empty());
     let rate = worse.overall.base.rate.unwrap();
     assert!((rate - 901.0).abs() < 0.1, "{rate}");
@@ -298,7 +298,7 @@ fn all_the_same_is_no_difference() {
     };
     assert_eq!(
         compare(&made(500), &made(500)).verdict,
-        Verdict::NoDifference
+        Meaning::NoDifference
     );
-    assert_eq!(compare(&made(500), &made(700)).verdict, Verdict::Worse);
+    assert_eq!(compare(&made(500), &made(700)).verdict, Meaning::Worse);
 }

@@ -6,7 +6,7 @@ pub const LEAST_CHANGE: f64 = 1.1;
 /// What a change means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum Meaning {
     /// Zombies last longer.
     Worse,
     /// They last less long.
@@ -19,7 +19,7 @@ pub enum Verdict {
     NotEnoughData,
 }
 
-impl Verdict {
+impl Meaning {
     /// In words.
     pub fn as_str(self) -> &'static str {
         match self {

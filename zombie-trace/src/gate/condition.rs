@@ -6,13 +6,13 @@ use super::{ConditionError, Figures, Metric, Problem, Value, Verdict};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Condition {
     metric: Metric,
-    comparison: Comparison,
+    comparison: LimitOperator,
     limit: Value,
 }
 
 /// How a figure is compared with a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
+pub enum LimitOperator {
     /// `>`
     More,
     /// `<`
@@ -41,7 +41,7 @@ impl Condition {
     }
 
     /// Whether it holds above or below the limit.
-    pub fn comparison(self) -> Comparison {
+    pub fn comparison(self) -> LimitOperator {
         self.comparison
     }
 
@@ -79,8 +79,8 @@ impl Condition {
 
     fn compare(self, actual: Value) -> Verdict {
         let beyond = match self.comparison {
-            Comparison::More => Ordering::Greater,
-            Comparison::Less => Ordering::Less,
+            LimitOperator::More => Ordering::Greater,
+            LimitOperator::Less => Ordering::Less,
         };
         match actual.compare(self.limit) {
             Some(order) if order == beyond => Verdict::Holds(actual),
@@ -93,8 +93,8 @@ impl Condition {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let comparison = match self.comparison {
-            Comparison::More => '>',
-            Comparison::Less => '<',
+            LimitOperator::More => '>',
+            LimitOperator::Less => '<',
         };
         write!(f, "{}{comparison}{}", self.metric, self.limit)
     }
@@ -140,8 +140,8 @@ fn parse(text: &str, allowed: Allowed, change: bool) -> Result<Condition, Condit
     let rest = rest[name.len()..].trim_start();
     let at = text.len() - rest.len();
     let comparison = match rest.chars().next() {
-        Some('>') => Comparison::More,
-        Some('<') => Comparison::Less,
+        Some('>') => LimitOperator::More,
+        Some('<') => LimitOperator::Less,
         _ => return Err(error(at, Problem::Comparison)),
     };
     if rest[1..].starts_with('=') {
@@ -373,7 +373,7 @@ mod tests {
                 Metric::Rate => Value::Rate(decimal),
                 _ => Value::Time(number),
             };
-            let comparison = if more { Comparison::More } else { Comparison::Less };
+            let comparison = if more { LimitOperator::More } else { LimitOperator::Less };
             let condition = Condition { metric, comparison, limit };
             prop_assert_eq!(condition.to_string().parse(), Ok(condition));
         }

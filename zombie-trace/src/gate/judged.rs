@@ -1,4 +1,4 @@
-use super::{Comparison, Condition, Value, Verdict};
+use super::{Condition, LimitOperator, Value, Verdict};
 use crate::text::lifetime;
 
 /// A condition and what became of it.
@@ -28,8 +28,8 @@ impl Judged {
     pub fn explanation(&self) -> String {
         let metric = self.condition.metric();
         let limit = match self.condition.comparison() {
-            Comparison::More => "limit",
-            Comparison::Less => "at least",
+            LimitOperator::More => "limit",
+            LimitOperator::Less => "at least",
         };
         let limit = format!("({limit} {})", self.condition.limit().spaced());
         let actual = match self.verdict {

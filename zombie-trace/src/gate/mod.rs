@@ -9,7 +9,7 @@ mod metric;
 mod value;
 mod verdict;
 
-pub use condition::{Comparison, Condition};
+pub use condition::{Condition, LimitOperator};
 pub use error::{ConditionError, Problem};
 pub use figures::Figures;
 pub use format::{Format, render};

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::{Backend, Scope};
+use super::{Backend, KernelScope};
 
 /// How many processes can be dying or zombies at once, if nothing else is asked for.
 pub const DEFAULT_MAX_ZOMBIES: u32 = 65_536;
@@ -16,7 +16,7 @@ pub struct Config {
     /// The kernel's BTF, if it is not where it usually is.
     pub btf: Option<PathBuf>,
     /// Which processes the run is about.
-    pub scope: Scope,
+    pub scope: KernelScope,
     /// How many processes can be dying or zombies at once.
     pub max_zombies: u32,
     /// Size of the ring buffer in bytes, a power of two and a multiple of the page size.

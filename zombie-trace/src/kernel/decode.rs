@@ -11,7 +11,7 @@ use zombie_trace_common::{
     clippy::large_enum_variant,
     reason = "the one that there is most of is not the smallest"
 )]
-pub enum Event {
+pub enum KernelEvent {
     /// A process is gone.
     Record(Record),
     /// A host name that records refer to.
@@ -34,14 +34,14 @@ pub struct DecodeError {
 }
 
 /// The payload of a ring-buffer record.
-pub fn event(bytes: &[u8]) -> Result<Event, DecodeError> {
+pub fn event(bytes: &[u8]) -> Result<KernelEvent, DecodeError> {
     if bytes.len() == size_of::<HostName>() {
-        return one(bytes, "host name").map(Event::HostName);
+        return one(bytes, "host name").map(KernelEvent::HostName);
     }
     if bytes.len() == size_of::<NewCgroup>() {
-        return one(bytes, "cgroup").map(Event::NewCgroup);
+        return one(bytes, "cgroup").map(KernelEvent::NewCgroup);
     }
-    one(bytes, "record").map(Event::Record)
+    one(bytes, "record").map(KernelEvent::Record)
 }
 
 /// What an iterator wrote about its reader.
@@ -101,9 +101,9 @@ mod tests {
                 _ => "none",
             };
             let found = match event(&bytes) {
-                Ok(Event::Record(_)) => "record",
-                Ok(Event::HostName(_)) => "host name",
-                Ok(Event::NewCgroup(_)) => "cgroup",
+                Ok(KernelEvent::Record(_)) => "record",
+                Ok(KernelEvent::HostName(_)) => "host name",
+                Ok(KernelEvent::NewCgroup(_)) => "cgroup",
                 Err(_) => "none",
             };
             assert_eq!(found, expected, "{len}");
@@ -115,7 +115,7 @@ mod tests {
         let mut bytes = vec![0; size_of::<Record>()];
         bytes[..8].copy_from_slice(&7_u64.to_ne_bytes());
         bytes[152..156].copy_from_slice(&42_u32.to_ne_bytes());
-        let Event::Record(record) = event(&bytes).unwrap() else {
+        let KernelEvent::Record(record) = event(&bytes).unwrap() else {
             panic!("it has the length of a record");
         };
         assert_eq!((record.task, record.pid), (7, 42));
@@ -142,7 +142,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_record_is_interpreted(bytes in proptest::collection::vec(any::<u8>(), size_of::<Record>())) {
-            let Ok(Event::Record(record)) = event(&bytes) else {
+            let Ok(KernelEvent::Record(record)) = event(&bytes) else {
                 panic!("it has the length of a record");
             };
             let wall = WallClock {

@@ -131,7 +131,7 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// What is set as globals before the programs are loaded.
-pub(super) struct Facts {
+pub(super) struct KernelFacts {
     /// `sched_process_exit` tells whether it is the group's last thread.
     pub(super) exit_has_group_dead: bool,
     /// A program can be skipped because another task's run of it was preempted.
@@ -147,7 +147,7 @@ pub(super) struct Facts {
     pub(super) offsets: Vec<(&'static str, u32)>,
 }
 
-impl Facts {
+impl KernelFacts {
     /// From its types and from what it takes, never from its release: distributions bring new features
     /// to old kernels, and setarch(8) makes a kernel name an older release.
     pub(super) fn new(types: &KernelTypes) -> Self {

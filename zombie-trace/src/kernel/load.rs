@@ -10,9 +10,9 @@ use zombie_trace_common::scope as scope_bits;
 
 use super::{
     Config, KernelError,
-    facts::Facts,
+    facts::KernelFacts,
     fill::{fill, fill_containers},
-    mapping::Mapping,
+    mapping::MappedArray,
     object, slots,
 };
 use crate::{
@@ -27,7 +27,7 @@ pub(super) fn load(
     loader: EbpfLoader<'static>,
     config: &Config,
     btf: &aya::Btf,
-    facts: &Facts,
+    facts: &KernelFacts,
 ) -> Result<Ebpf, KernelError> {
     let Config { scope, .. } = config;
     let tests = [
@@ -113,8 +113,8 @@ pub(super) fn share<T: aya::Pod>(
     ebpf: &Ebpf,
     name: &str,
     length: usize,
-) -> Result<Mapping<T>, KernelError> {
-    Mapping::new(array(ebpf, name)?.fd(), length)
+) -> Result<MappedArray<T>, KernelError> {
+    MappedArray::new(array(ebpf, name)?.fd(), length)
         .map_err(|error| KernelError::io(format!("map {name}"), error.into()))
 }
 

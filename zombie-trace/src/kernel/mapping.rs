@@ -4,17 +4,17 @@ use aya::Pod;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// The values of an array map, in memory that the programs write to.
-pub(super) struct Mapping<T> {
+pub(super) struct MappedArray<T> {
     first: NonNull<T>,
     length: usize,
 }
 
 // SAFETY: it is only read from, and by volatile reads.
-unsafe impl<T: Send> Send for Mapping<T> {}
+unsafe impl<T: Send> Send for MappedArray<T> {}
 // SAFETY: as above.
-unsafe impl<T: Sync> Sync for Mapping<T> {}
+unsafe impl<T: Sync> Sync for MappedArray<T> {}
 
-impl<T: Pod> Mapping<T> {
+impl<T: Pod> MappedArray<T> {
     /// Maps an array of `length` values. The kernel aligns each to 8 bytes.
     pub(super) fn new(fd: impl AsFd, length: usize) -> nix::Result<Self> {
         Self::with(fd, length, ProtFlags::PROT_READ)
@@ -55,7 +55,7 @@ impl<T: Pod> Mapping<T> {
 
 /// The only value of an array map, which the programs read and we write.
 pub(super) struct Setting<T> {
-    mapping: Mapping<T>,
+    mapping: MappedArray<T>,
     value: T,
 }
 
@@ -64,7 +64,7 @@ impl<T: Pod + Default> Setting<T> {
     pub(super) fn new(fd: impl AsFd) -> nix::Result<Self> {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         Ok(Self {
-            mapping: Mapping::with(fd, 1, protection)?,
+            mapping: MappedArray::with(fd, 1, protection)?,
             value: T::default(),
         })
     }
@@ -77,14 +77,14 @@ impl<T: Pod + Default> Setting<T> {
     }
 }
 
-impl<T> Mapping<T> {
+impl<T> MappedArray<T> {
     fn bytes(length: usize) -> NonZeroUsize {
         let bytes = length.saturating_mul(size_of::<T>());
         NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN)
     }
 }
 
-impl<T> Drop for Mapping<T> {
+impl<T> Drop for MappedArray<T> {
     fn drop(&mut self) {
         // SAFETY: it is ours, and nothing points into it any more.
         let _ = unsafe { munmap(self.first.cast(), Self::bytes(self.length).get()) };

@@ -34,7 +34,7 @@ pub use error::KernelError;
 pub use examination::{BackendCheck, BtfCheck, Examination};
 pub use iterate::Adopted;
 pub use ring_buffer::RecordSource;
-pub use scope::Scope;
+pub use scope::KernelScope;
 #[cfg(feature = "stacks")]
 pub use stacks::StackPrograms;
 pub use tracer::Tracer;

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use aya::include_bytes_aligned;
 use object::{Object as _, ObjectSection as _, SectionFlags, elf::SHF_EXECINSTR};
 
-use super::{KernelError, facts::Facts};
+use super::{KernelError, facts::KernelFacts};
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("ZOMBIE_TRACE_BPF_OBJECT"));
 
@@ -12,7 +12,7 @@ static OBJECT: &[u8] = include_bytes_aligned!(env!("ZOMBIE_TRACE_BPF_OBJECT"));
 const ATOMIC: u8 = 0xdb;
 
 /// The eBPF object, so that the kernel takes it.
-pub(super) fn for_kernel(facts: &Facts) -> Result<Cow<'static, [u8]>, KernelError> {
+pub(super) fn for_kernel(facts: &KernelFacts) -> Result<Cow<'static, [u8]>, KernelError> {
     if facts.has_compare_exchange {
         return Ok(OBJECT.into());
     }

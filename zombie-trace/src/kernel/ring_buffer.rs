@@ -1,7 +1,7 @@
 use aya::maps::{MapData, RingBuf};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::kernel::decode::{self, DecodeError, Event};
+use crate::kernel::decode::{self, DecodeError, KernelEvent};
 
 /// The ring buffer of records, as an asynchronous source.
 pub struct RecordSource {
@@ -25,7 +25,7 @@ impl RecordSource {
     }
 
     /// The oldest event that is there.
-    pub fn take(&mut self) -> Option<Result<Event, DecodeError>> {
+    pub fn take(&mut self) -> Option<Result<KernelEvent, DecodeError>> {
         self.ring
             .get_mut()
             .next()

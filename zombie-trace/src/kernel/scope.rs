@@ -2,7 +2,7 @@ use crate::{container::ContainerQuery, system::Cgroup};
 
 /// Which processes a run is about, as the kernel side decides it. What is set must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
+pub struct KernelScope {
     /// Only these processes.
     pub pids: Vec<u32>,
     /// Only children of these.

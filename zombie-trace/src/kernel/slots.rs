@@ -1,7 +1,7 @@
 use aya::maps::MapData;
 use zombie_trace_common::{MAX_SLOTS, TaskState};
 
-use super::{KernelError, mapping::Mapping};
+use super::{KernelError, mapping::MappedArray};
 
 /// How many slots dying processes and zombies have, given how many there can be at once: a power of
 /// two.
@@ -13,7 +13,7 @@ pub(super) fn number(max_zombies: u32) -> u32 {
 /// The states of the slots that are in use, of so many.
 pub(super) fn occupied(map: &MapData, number: u32) -> Result<Vec<TaskState>, KernelError> {
     // For a moment only: as long as it is mapped it counts as ours.
-    let slots = Mapping::<TaskState>::new(map.fd(), number as usize)
+    let slots = MappedArray::<TaskState>::new(map.fd(), number as usize)
         .map_err(|error| KernelError::io("map SLOTS", error.into()))?;
     Ok(slots.values().filter(|state| state.owner != 0).collect())
 }

@@ -26,7 +26,7 @@ use zombie_trace_common::{Counters, SnapshotEntry, StackSample};
 
 use super::{
     KernelError, Tracer, capability::LockedMemory, counters, decode, facts::KernelTypes,
-    mapping::Mapping,
+    mapping::MappedArray,
 };
 use crate::system::{OURS, Release};
 
@@ -166,7 +166,7 @@ impl StackPrograms {
 /// Lists zombies beside the tracer.
 pub struct ZombieList {
     program: OwnedFd,
-    counters: Arc<Mapping<Counters>>,
+    counters: Arc<MappedArray<Counters>>,
     /// What the last walk has found, when, and with which counters.
     last: Option<(Counters, Instant, Vec<SnapshotEntry>)>,
 }

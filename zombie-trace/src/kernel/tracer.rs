@@ -9,9 +9,9 @@ use zombie_trace_common::{Control, Counters, HANDLERS_LEN, HandlerRuns, TaskStat
 
 use super::{
     Backend, Config, KernelError, attach, capability, counters,
-    facts::{Facts, KernelTypes},
+    facts::{KernelFacts, KernelTypes},
     load::{array, load, possible_cpus, share},
-    mapping::{Mapping, Setting},
+    mapping::{MappedArray, Setting},
     misses::Misses,
     sealed, slots, tracefs,
 };
@@ -20,8 +20,8 @@ use crate::system::{Release, check_machine};
 /// The programs, live in the kernel until this is dropped or the process ends.
 pub struct Tracer {
     pub(super) ebpf: Ebpf,
-    pub(super) counters: Arc<Mapping<Counters>>,
-    handlers: Mapping<HandlerRuns>,
+    pub(super) counters: Arc<MappedArray<Counters>>,
+    handlers: MappedArray<HandlerRuns>,
     control: Setting<Control>,
     map_bytes: u64,
     slots: u32,
@@ -58,7 +58,7 @@ impl Tracer {
         let loader = loader.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let kernel_types = kernel_types?;
         let _unlimited = capability::LockedMemory::lift(kernel_types.counts_locked_memory)?;
-        let facts = Facts::new(&kernel_types);
+        let facts = KernelFacts::new(&kernel_types);
 
         let KernelTypes { btf, .. } = kernel_types;
         let mut ebpf = load(loader, config, &btf, &facts)?;

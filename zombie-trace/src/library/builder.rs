@@ -1,6 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
-use super::{Error, Result, Scope, Trace, run::Run};
+use super::{Error, Result, Scope, Trace, run::ThreadRun};
 use crate::{
     filter::Filter,
     kernel::{Backend, Config, DEFAULT_BUFFER, DEFAULT_MAX_ZOMBIES},
@@ -138,7 +138,7 @@ impl TraceBuilder {
             buffer: self.buffer,
             debug: false,
         };
-        let run = Run {
+        let run = ThreadRun {
             config,
             scope: self.scope,
             filter: Filter {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What the thread takes along.
-pub(super) struct Run {
+pub(super) struct ThreadRun {
     pub(super) config: Config,
     pub(super) scope: Scope,
     pub(super) filter: Filter,
@@ -32,7 +32,7 @@ pub(super) struct Run {
     pub(super) room: usize,
 }
 
-impl Run {
+impl ThreadRun {
     /// Starts the thread, and waits until the hooks are live.
     pub(super) fn start(self) -> Result<Trace, Error> {
         let (sink, events) = ToStream::new(self.room);

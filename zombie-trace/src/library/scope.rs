@@ -77,7 +77,7 @@ impl Scope {
     }
 
     /// The scope as the kernel side decides it.
-    pub(super) fn resolve(&self) -> anyhow::Result<kernel::Scope> {
+    pub(super) fn resolve(&self) -> anyhow::Result<kernel::KernelScope> {
         let cgroup = self.cgroup.as_ref().map(|path| {
             Cgroup::from_path(path).with_context(|| format!("cgroup {}", path.display()))
         });
@@ -85,7 +85,7 @@ impl Scope {
             let query = container.parse();
             query.with_context(|| format!("container {container:?}"))
         });
-        Ok(kernel::Scope {
+        Ok(kernel::KernelScope {
             pids: self.pids.clone(),
             ppids: self.ppids.clone(),
             tree: self.tree,

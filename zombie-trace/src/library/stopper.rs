@@ -5,7 +5,7 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use crate::run::control::{Control, Request};
+use crate::run::control::{Request, RunControl};
 
 /// Ends a run. All clones end the same one.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +46,7 @@ impl Stopper {
     }
 }
 
-impl Control for Stopper {
+impl RunControl for Stopper {
     async fn next(&mut self) -> std::io::Result<Request> {
         while self.stage() == 0 {
             self.0.asked.notified().await;

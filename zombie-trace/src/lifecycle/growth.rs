@@ -29,7 +29,7 @@ const RISES: usize = 3;
 
 /// The zombies of a parent at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Zombies {
+pub struct ZombieCount {
     /// All of them.
     pub all: usize,
     /// Those of [`Growth::LINGERING`] or older.
@@ -90,7 +90,7 @@ impl Growth {
     pub const LINGERING: u64 = 3_000_000_000;
 
     /// What is to be reported, `now` (monotonic, ns), about all parents with zombies.
-    pub fn report(&mut self, now: u64, counts: &HashMap<ParentId, Zombies>) -> Vec<Trend> {
+    pub fn report(&mut self, now: u64, counts: &HashMap<ParentId, ZombieCount>) -> Vec<Trend> {
         if self.parents.len() > counts.len() + MOST_IDLE {
             self.parents
                 .retain(|parent, watched| counts.contains_key(parent) || watched.warned.is_some());
@@ -129,7 +129,7 @@ impl Growth {
 }
 
 impl Watched {
-    fn new(now: u64, zombies: Zombies) -> Self {
+    fn new(now: u64, zombies: ZombieCount) -> Self {
         Self {
             window_start: now,
             floor: zombies.lingering,
@@ -153,7 +153,7 @@ impl Watched {
     }
 
     /// If there is something to warn of: how many more zombies there are each second.
-    fn grows(&mut self, now: u64, zombies: Zombies) -> Option<f64> {
+    fn grows(&mut self, now: u64, zombies: ZombieCount) -> Option<f64> {
         self.floor = self.floor.min(zombies.lingering);
         if now.saturating_sub(self.window_start) < WINDOW {
             return None;
@@ -189,10 +189,10 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn counts(all: usize, lingering: usize) -> HashMap<ParentId, Zombies> {
+    fn counts(all: usize, lingering: usize) -> HashMap<ParentId, ZombieCount> {
         match all {
             0 => HashMap::new(),
-            _ => HashMap::from([((7, Comm::from("parent")), Zombies { all, lingering })]),
+            _ => HashMap::from([((7, Comm::from("parent")), ZombieCount { all, lingering })]),
         }
     }
 
@@ -307,7 +307,7 @@ mod tests {
     fn idle_parents_are_forgotten_in_the_end() {
         let mut growth = Growth::default();
         for pid in 0..=MOST_IDLE as u32 {
-            let zombies = Zombies {
+            let zombies = ZombieCount {
                 all: 1,
                 lingering: 0,
             };

@@ -10,7 +10,7 @@ mod standing;
 mod unended;
 mod wall_clock;
 
-pub use growth::{Growing, Growth, Shrunk, Trend, Zombies};
+pub use growth::{Growing, Growth, Shrunk, Trend, ZombieCount};
 pub use interpret::Lifecycle;
 pub(crate) use interpret::foreign;
 pub use lingering::{Lingering, LingeringParent};

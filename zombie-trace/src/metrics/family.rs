@@ -17,12 +17,12 @@ pub struct Family<'a> {
     /// Its unit is the second, or else none.
     pub in_seconds: bool,
     /// The figures.
-    pub samples: Samples<'a>,
+    pub samples: FamilySamples<'a>,
 }
 
 /// Figures of one kind, by kind.
 #[derive(Debug)]
-pub enum Samples<'a> {
+pub enum FamilySamples<'a> {
     /// Numbers that only grow.
     Counters(Vec<Sample<'a, u64>>),
     /// Times that only grow, s.
@@ -64,7 +64,7 @@ impl MetricFigures {
                 ..family(
                     "zombie_trace_zombie",
                     "Time that processes spent as zombies since counting began; living zombies count as they age.",
-                    Samples::Times(self.each(|slot| seconds(slot.series.zombie_time_ns))),
+                    FamilySamples::Times(self.each(|slot| seconds(slot.series.zombie_time_ns))),
                 )
             },
             Family {
@@ -72,49 +72,49 @@ impl MetricFigures {
                 ..family(
                     "zombie_trace_zombie_duration",
                     "How long reaped processes were zombies.",
-                    Samples::Histograms(self.each(|slot| &slot.series.durations)),
+                    FamilySamples::Histograms(self.each(|slot| &slot.series.durations)),
                 )
             },
             family(
                 "zombie_trace_reaped",
                 "Zombies that have been reaped.",
-                Samples::Counters(self.each(|slot| slot.series.durations.count())),
+                FamilySamples::Counters(self.each(|slot| slot.series.durations.count())),
             ),
             family(
                 "zombie_trace_zombies",
                 "Living zombies, pre-existing ones included.",
-                Samples::Gauges(self.each(|slot| slot.series.zombies as f64)),
+                FamilySamples::Gauges(self.each(|slot| slot.series.zombies as f64)),
             ),
             Family {
                 in_seconds: true,
                 ..family(
                     "zombie_trace_oldest_zombie",
                     "Age of the oldest living zombie.",
-                    Samples::Gauges(self.each(|slot| seconds(slot.series.oldest_ns))),
+                    FamilySamples::Gauges(self.each(|slot| seconds(slot.series.oldest_ns))),
                 )
             },
             family(
                 "zombie_trace_zombies_by_cause",
                 "Living zombies older than 5 s, by the cause that the last look at their parent has found.",
-                Samples::Gauges(self.each_cause(|living| living.zombies as f64)),
+                FamilySamples::Gauges(self.each_cause(|living| living.zombies as f64)),
             ),
             Family {
                 in_seconds: true,
                 ..family(
                     "zombie_trace_oldest_zombie_by_cause",
                     "Age of the oldest of those zombies.",
-                    Samples::Gauges(self.each_cause(|living| seconds(living.oldest_ns))),
+                    FamilySamples::Gauges(self.each_cause(|living| seconds(living.oldest_ns))),
                 )
             },
             family(
                 "zombie_trace_autoreaped",
                 "Processes that the kernel reaped at once, because their parent ignores SIGCHLD.",
-                Samples::Counters(vec![self.sample(vec![], self.autoreaped)]),
+                FamilySamples::Counters(vec![self.sample(vec![], self.autoreaped)]),
             ),
             family(
                 "zombie_trace_lost",
                 "Processes that no figure includes, by what was full or failed.",
-                Samples::Counters(vec![
+                FamilySamples::Counters(vec![
                     self.sample(vec![("kind", "ring_full")], self.lost.ring_full),
                     self.sample(vec![("kind", "map_full")], self.lost.map_full),
                     self.sample(vec![("kind", "missed")], self.lost.missed),
@@ -123,14 +123,14 @@ impl MetricFigures {
             family(
                 "zombie_trace_series_overflow",
                 "Reaped zombies counted under other parents, because --max-series was reached.",
-                Samples::Counters(vec![self.sample(vec![], self.overflow)]),
+                FamilySamples::Counters(vec![self.sample(vec![], self.overflow)]),
             ),
         ];
         if let Some(dying) = self.dying {
             families.push(family(
                 "zombie_trace_dying",
                 "Processes that were killed or began to exit over a second ago and have not ended.",
-                Samples::Gauges(vec![self.sample(vec![], dying as f64)]),
+                FamilySamples::Gauges(vec![self.sample(vec![], dying as f64)]),
             ));
         }
         if let Some(pids) = self.pids {
@@ -138,19 +138,19 @@ impl MetricFigures {
                 family(
                     "zombie_trace_pids",
                     "Pids in use by the threads and zombies of the whole machine.",
-                    Samples::Gauges(vec![self.sample(vec![], pids.used as f64)]),
+                    FamilySamples::Gauges(vec![self.sample(vec![], pids.used as f64)]),
                 ),
                 family(
                     "zombie_trace_pids_max",
                     "Limit of pids (kernel.pid_max).",
-                    Samples::Gauges(vec![self.sample(vec![], pids.max as f64)]),
+                    FamilySamples::Gauges(vec![self.sample(vec![], pids.max as f64)]),
                 ),
             ]);
         }
         families.push(family(
             "zombie_trace_build",
             "Version of zombie-trace, and the backend that it uses.",
-            Samples::Info(vec![
+            FamilySamples::Info(vec![
                 ("version", env!("CARGO_PKG_VERSION")),
                 ("backend", self.backend),
             ]),

@@ -12,7 +12,7 @@ mod series;
 
 pub use duration_histogram::{BOUNDS_NS, DurationHistogram};
 pub use exponential_histogram::ExponentialHistogram;
-pub use family::{CAUSE_AFTER, Sample, Samples};
+pub use family::{CAUSE_AFTER, FamilySamples, Sample};
 pub use figures::{MetricFigures, Settings, Totals};
 pub use openmetrics::{Exposition, render};
 pub use otlp::{export_request, rejection};

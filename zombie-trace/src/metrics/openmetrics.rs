@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{BOUNDS_NS, MetricFigures, Samples, duration_histogram::seconds};
+use super::{BOUNDS_NS, FamilySamples, MetricFigures, duration_histogram::seconds};
 
 /// A text format for Prometheus, and for what reads the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,35 +50,35 @@ impl Collector for Registered {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for family in self.0.families() {
             let kind = match family.samples {
-                Samples::Counters(_) | Samples::Times(_) => MetricType::Counter,
-                Samples::Gauges(_) => MetricType::Gauge,
-                Samples::Histograms(_) => MetricType::Histogram,
-                Samples::Info(_) => MetricType::Info,
+                FamilySamples::Counters(_) | FamilySamples::Times(_) => MetricType::Counter,
+                FamilySamples::Gauges(_) => MetricType::Gauge,
+                FamilySamples::Histograms(_) => MetricType::Histogram,
+                FamilySamples::Info(_) => MetricType::Info,
             };
             let unit = family.in_seconds.then_some(&Unit::Seconds);
             let mut metric = encoder.encode_descriptor(family.name, family.help, unit, kind)?;
             match family.samples {
-                Samples::Counters(samples) => {
+                FamilySamples::Counters(samples) => {
                     for sample in samples {
                         metric
                             .encode_family(&sample.labels)?
                             .encode_counter::<NoLabelSet, _, f64>(&sample.value, None)?;
                     }
                 }
-                Samples::Times(samples) => {
+                FamilySamples::Times(samples) => {
                     for sample in samples {
                         metric
                             .encode_family(&sample.labels)?
                             .encode_counter::<NoLabelSet, _, f64>(&sample.value, None)?;
                     }
                 }
-                Samples::Gauges(samples) => {
+                FamilySamples::Gauges(samples) => {
                     for sample in samples {
                         let mut metric = metric.encode_family(&sample.labels)?;
                         metric.encode_gauge(&sample.value)?;
                     }
                 }
-                Samples::Histograms(samples) => {
+                FamilySamples::Histograms(samples) => {
                     for sample in samples {
                         let times = sample.value;
                         let bounds = BOUNDS_NS.map(seconds).into_iter().chain([f64::INFINITY]);
@@ -88,7 +88,7 @@ impl Collector for Registered {
                         metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
                     }
                 }
-                Samples::Info(labels) => metric.encode_info(&labels)?,
+                FamilySamples::Info(labels) => metric.encode_info(&labels)?,
             }
         }
         Ok(())

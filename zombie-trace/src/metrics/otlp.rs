@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use prost::{DecodeError, Message as _};
 
 use super::{
-    BOUNDS_NS, DurationHistogram, MetricFigures, Sample, Samples,
+    BOUNDS_NS, DurationHistogram, FamilySamples, MetricFigures, Sample,
     duration_histogram::seconds,
     exponential_histogram::{ExponentialHistogram, SCALE},
     otlp_messages::{
@@ -24,7 +24,7 @@ pub fn export_request(
 ) -> Vec<u8> {
     let metrics = figures.families().into_iter().map(|family| {
         let (name, data) = match family.samples {
-            Samples::Counters(samples) => {
+            FamilySamples::Counters(samples) => {
                 let point = |sample: &Sample<'_, u64>| {
                     let value = i64::try_from(sample.value).unwrap_or(i64::MAX);
                     number(sample, Value::AsInt(value), now)
@@ -32,13 +32,13 @@ pub fn export_request(
                 let data = total(samples.iter().map(point).collect());
                 (family.name.to_owned(), data)
             }
-            Samples::Times(samples) => {
+            FamilySamples::Times(samples) => {
                 let point =
                     |sample: &Sample<'_, f64>| number(sample, Value::AsDouble(sample.value), now);
                 let data = total(samples.iter().map(point).collect());
                 (family.name.to_owned(), data)
             }
-            Samples::Gauges(samples) => {
+            FamilySamples::Gauges(samples) => {
                 let point =
                     |sample: &Sample<'_, f64>| number(sample, Value::AsDouble(sample.value), now);
                 (
@@ -46,9 +46,11 @@ pub fn export_request(
                     gauge(samples.iter().map(point).collect()),
                 )
             }
-            Samples::Histograms(samples) => (family.name.to_owned(), histograms(&samples, now)),
+            FamilySamples::Histograms(samples) => {
+                (family.name.to_owned(), histograms(&samples, now))
+            }
             // It has no such kind: as Prometheus has it.
-            Samples::Info(labels) => {
+            FamilySamples::Info(labels) => {
                 let sample = Sample {
                     labels,
                     since: figures.started,

@@ -23,7 +23,7 @@ pub use line::{Line, RecordedInterval};
 pub(crate) use source::seekable;
 pub use tally::Missing;
 
-use self::{line::LineError, tally::Tally};
+use self::{line::LineError, tally::LineTally};
 use crate::{model::Start, text::visible};
 
 /// A bound on memory. The longest line is the summary of a run with as many parents and containers
@@ -48,7 +48,7 @@ pub struct Recording {
     first: Option<Line>,
     /// How many lines of a known type were read.
     known: u64,
-    tally: Tally,
+    tally: LineTally,
     remarks: Remarks,
     /// How many bytes were read, as decompressed.
     offset: u64,
@@ -208,7 +208,7 @@ impl Recording {
             start: None,
             first: None,
             known: 0,
-            tally: Tally::default(),
+            tally: LineTally::default(),
             remarks: Remarks {
                 cut: Some(Cut::NoSummary),
                 ..Remarks::default()

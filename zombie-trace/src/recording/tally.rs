@@ -9,7 +9,7 @@ use crate::model::{Counts, FilterLine, Lost};
 
 /// What the lines of a recording add up to.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct LineTally {
     /// Processes that are gone; those that were zombies before the run are in no count of it.
     zombies: u64,
     /// The zombies that were listed last, and when: at the end of a run, all that are left are.
@@ -129,7 +129,7 @@ impl fmt::Display for Missing {
     }
 }
 
-impl Tally {
+impl LineTally {
     /// Takes in a line.
     pub(super) fn line(&mut self, line: &Line) {
         match line {
@@ -291,7 +291,7 @@ mod tests {
     }
 
     fn missing(lines: &[Line], damaged: u64) -> Vec<Missing> {
-        let mut tally = Tally::default();
+        let mut tally = LineTally::default();
         lines.iter().for_each(|line| tally.line(line));
         tally.missing(damaged)
     }

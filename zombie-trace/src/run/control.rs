@@ -3,7 +3,7 @@
 use std::{io, process::ExitStatus};
 
 /// COMMAND and signals, or the program that uses the library.
-pub(crate) trait Control {
+pub(crate) trait RunControl {
     /// Waits for the next request. The wait can be given up without losing one.
     async fn next(&mut self) -> io::Result<Request>;
     /// The run's time is up. True if the run ends now; false if it waits for COMMAND to end.

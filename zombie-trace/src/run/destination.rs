@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a run can write to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum WriteTarget {
     /// A file, by `--output`.
     File(PathBuf),
     /// Standard output.
@@ -43,7 +43,7 @@ pub(crate) enum Target {
     Stderr,
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for WriteTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "--output {}", path.display()),
@@ -63,7 +63,7 @@ pub(crate) struct Destination {
 
 impl Destination {
     /// Opens it. An existing file stays as it is until [`begin`](Self::begin).
-    pub(crate) fn open(target: &Target) -> anyhow::Result<(Self, Queue)> {
+    pub(crate) fn open(target: &WriteTarget) -> anyhow::Result<(Self, Queue)> {
         let name = target.to_string();
         let (queue, replacement) = open(target).with_context(|| format!("cannot open {name}"))?;
         let destination = Self {
@@ -129,8 +129,8 @@ fn unread() -> io::Error {
     io::Error::other("it is not read, or not fast enough: its end is missing")
 }
 
-fn open(target: &Target) -> io::Result<(Queue, Option<Replacement>)> {
-    let Target::File(path) = target else {
+fn open(target: &WriteTarget) -> io::Result<(Queue, Option<Replacement>)> {
+    let WriteTarget::File(path) = target else {
         return Ok((standard_stream(target)?, None));
     };
     let path = path.clone();
@@ -143,10 +143,10 @@ fn open(target: &Target) -> io::Result<(Queue, Option<Replacement>)> {
     Ok((queue, Some(replacement)))
 }
 
-fn standard_stream(target: &Target) -> io::Result<Queue> {
+fn standard_stream(target: &WriteTarget) -> io::Result<Queue> {
     let output = match target {
-        Target::Stdout => Output::stdout()?,
-        Target::SharedStdout => Output::inherited(duplicate(io::stdout().as_fd())?),
+        WriteTarget::Stdout => Output::stdout()?,
+        WriteTarget::SharedStdout => Output::inherited(duplicate(io::stdout().as_fd())?),
         _ => Output::inherited(duplicate(io::stderr().as_fd())?),
     };
     Queue::start(output.screen(), || Ok(output))

@@ -24,7 +24,7 @@ use crate::{
     aggregate::Summary,
     kernel::{
         Adopted, KernelError,
-        decode::{DecodeError, Event},
+        decode::{DecodeError, KernelEvent},
     },
     lifecycle::WallClock,
     model::{Alive, Comm, Loss, Place, Start, Unlisted, Zombie},
@@ -38,10 +38,10 @@ pub(super) const BEGIN: u64 = 1_000 * MS;
 
 /// The machine.
 #[derive(Clone, Default)]
-pub(super) struct FakeHost(pub(super) Rc<Machine>);
+pub(super) struct FakeHost(pub(super) Rc<FakeMachine>);
 
 #[derive(Default)]
-pub(super) struct Machine {
+pub(super) struct FakeMachine {
     /// The monotonic clock.
     pub(super) now: Cell<u64>,
     /// How many command lines have been read.
@@ -99,10 +99,10 @@ impl Host for FakeHost {
 
 /// The kernel side.
 #[derive(Clone, Default)]
-pub(super) struct FakeKernel(pub(super) Rc<RefCell<Tables>>);
+pub(super) struct FakeKernel(pub(super) Rc<RefCell<FakeTables>>);
 
 #[derive(Default)]
-pub(super) struct Tables {
+pub(super) struct FakeTables {
     pub(super) counters: Counters,
     pub(super) missed: u64,
     /// What the task list has.
@@ -110,9 +110,9 @@ pub(super) struct Tables {
     /// What is in the table though it is gone from the task list.
     pub(super) released: Vec<Record>,
     /// What the ring buffer holds.
-    pub(super) ring: VecDeque<Event>,
+    pub(super) ring: VecDeque<KernelEvent>,
     /// What it gets once the table is frozen.
-    pub(super) late: VecDeque<Event>,
+    pub(super) late: VecDeque<KernelEvent>,
     /// What was asked of it, in order.
     pub(super) calls: Vec<&'static str>,
 }
@@ -180,14 +180,14 @@ impl Records for FakeKernel {
         pending().await
     }
 
-    fn take(&mut self) -> Option<Result<Event, DecodeError>> {
+    fn take(&mut self) -> Option<Result<KernelEvent, DecodeError>> {
         self.0.borrow_mut().ring.pop_front().map(Ok)
     }
 }
 
 /// What a sink was given.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Line {
+pub(super) enum SinkLine {
     Zombie(Zombie),
     Alive(Alive),
     Loss(Loss),
@@ -201,7 +201,7 @@ pub(super) struct FakeSink(Arc<Mutex<Written>>);
 
 #[derive(Default)]
 pub(super) struct Written {
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<SinkLine>,
     pub(super) is_full: bool,
     pub(super) wants_unlisted: bool,
 }
@@ -212,11 +212,11 @@ impl FakeSink {
     }
 
     /// What it was given since the last call.
-    pub(super) fn take(&self) -> Vec<Line> {
+    pub(super) fn take(&self) -> Vec<SinkLine> {
         std::mem::take(&mut self.lock().lines)
     }
 
-    fn put(&self, line: Line) -> io::Result<()> {
+    fn put(&self, line: SinkLine) -> io::Result<()> {
         self.lock().lines.push(line);
         Ok(())
     }
@@ -228,11 +228,11 @@ impl Sink for FakeSink {
     }
 
     fn zombie(&mut self, zombie: &Zombie) -> io::Result<()> {
-        self.put(Line::Zombie(zombie.clone()))
+        self.put(SinkLine::Zombie(zombie.clone()))
     }
 
     fn alive(&mut self, alive: &Alive) -> io::Result<()> {
-        self.put(Line::Alive(alive.clone()))
+        self.put(SinkLine::Alive(alive.clone()))
     }
 
     fn wants_unlisted(&self) -> bool {
@@ -240,7 +240,7 @@ impl Sink for FakeSink {
     }
 
     fn unlisted(&mut self, unlisted: &Unlisted) -> io::Result<()> {
-        self.put(Line::Unlisted(unlisted.clone()))
+        self.put(SinkLine::Unlisted(unlisted.clone()))
     }
 
     fn has_room(&mut self) -> bool {
@@ -248,11 +248,11 @@ impl Sink for FakeSink {
     }
 
     fn loss(&mut self, loss: &Loss) -> io::Result<()> {
-        self.put(Line::Loss(*loss))
+        self.put(SinkLine::Loss(*loss))
     }
 
     fn summary(&mut self, summary: &Summary) -> io::Result<()> {
-        self.put(Line::Summary(Box::new(summary.clone())))
+        self.put(SinkLine::Summary(Box::new(summary.clone())))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::{io, process::ExitStatus};
 
 use super::{
     command::Traced,
-    control::{Control, Request},
+    control::{Request, RunControl},
     signals::{Received, Signals},
 };
 
@@ -14,7 +14,7 @@ pub(crate) struct Followed<'a> {
     pub(crate) signals: &'a mut Signals,
 }
 
-impl Control for Followed<'_> {
+impl RunControl for Followed<'_> {
     async fn next(&mut self) -> io::Result<Request> {
         loop {
             let received = match &mut self.traced {

@@ -17,7 +17,7 @@ pub(super) struct Finding {
 /// The record of a zombie's end takes its finding out. A record can be lost: a zombie that two looks
 /// in a row do not find is forgotten, too.
 #[derive(Debug, Default)]
-pub(super) struct Found(HashMap<TaskId, Entry>);
+pub(super) struct KeptFindings(HashMap<TaskId, Entry>);
 
 #[derive(Debug)]
 struct Entry {
@@ -26,7 +26,7 @@ struct Entry {
     is_missing: bool,
 }
 
-impl Found {
+impl KeptFindings {
     pub(super) fn get(&self, id: &TaskId) -> Option<&Finding> {
         self.0.get(id).map(|entry| &entry.finding)
     }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_record_takes_its_finding() {
-        let mut found = Found::default();
+        let mut found = KeptFindings::default();
         found.insert(ONE, finding());
         // The zombie is gone, and its record is on its way.
         found.forget_all_but([]);
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_loses_its_record_is_forgotten() {
-        let mut found = Found::default();
+        let mut found = KeptFindings::default();
         for number in 0..10_000 {
             found.insert((number, 0), finding());
             found.forget_all_but([ONE, OTHER]);

@@ -8,7 +8,7 @@ use zombie_trace_common::{
 
 use crate::kernel::{
     Adopted, KernelError, RecordSource, Tracer,
-    decode::{DecodeError, Event},
+    decode::{DecodeError, KernelEvent},
 };
 
 /// The hooks and their maps.
@@ -44,7 +44,7 @@ pub(crate) trait Records {
     /// Waits until a good part of the buffer is full.
     async fn filled(&mut self) -> io::Result<()>;
     /// The oldest event that is there.
-    fn take(&mut self) -> Option<Result<Event, DecodeError>>;
+    fn take(&mut self) -> Option<Result<KernelEvent, DecodeError>>;
 }
 
 impl KernelSide for Tracer {
@@ -103,7 +103,7 @@ impl Records for RecordSource {
         Self::filled(self).await
     }
 
-    fn take(&mut self) -> Option<Result<Event, DecodeError>> {
+    fn take(&mut self) -> Option<Result<KernelEvent, DecodeError>> {
         Self::take(self)
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     },
     cause::{History, ReapHistory},
     filter::Filter,
-    kernel::{Scope, decode::Event},
+    kernel::{KernelScope, decode::KernelEvent},
     lifecycle::{
         Lifecycle, Lingering, LingeringParent, Overdue, Pids, Reap, Reaping, RunQueueClocks,
         Standing, TaskId, Unended, WallClock, foreign,
@@ -30,7 +30,7 @@ use crate::{
     run::{
         accounts::{self, Accounts, Remains},
         census::{Census, Counted},
-        found::{Finding, Found},
+        found::{Finding, KeptFindings},
         host::Host,
         unended::{DYING_AFTER, without_leader},
         unlisted::Unlistings,
@@ -61,12 +61,12 @@ pub struct Ending {
     /// Processes whose main thread alone has ended.
     pub leader_ended: Vec<Alive>,
     /// What samples of parents come to, if any were asked for.
-    pub sampled: Option<Sampled>,
+    pub sampled: Option<StackSamples>,
 }
 
 /// What samples of parents come to.
 #[derive(Clone, Debug, Default)]
-pub struct Sampled {
+pub struct StackSamples {
     /// Distinct stacks.
     pub stacks: Vec<Stack>,
     /// What threads did, the most zombie time first.
@@ -124,7 +124,7 @@ pub enum Sees {
 
 impl Sees {
     /// What a run about this scope sees.
-    pub fn of(scope: &Scope) -> Self {
+    pub fn of(scope: &KernelScope) -> Self {
         if !scope.pids.is_empty() || scope.cgroup.is_some() || !scope.containers.is_empty() {
             Self::Some
         } else if scope.tree.is_some() {
@@ -181,7 +181,7 @@ pub struct Pipeline {
     unlisted: Unlistings,
     pre_existing: u64,
     /// Why zombies lingered, for the records of their ends.
-    found: Found,
+    found: KeptFindings,
     /// A zombie is reported at this age.
     alive_after_ns: u64,
     /// As many of a parent's zombies at the most are reported at a time.
@@ -201,7 +201,7 @@ pub struct Pipeline {
     /// Lines that the output had no room for.
     unwritten: u64,
     /// What parents did, if that was sampled.
-    sampled: Option<Sampled>,
+    sampled: Option<StackSamples>,
     /// The zombie time of zombies since they were old enough for samples of their parents, in ns.
     due_for_samples: u64,
     /// What the `loss` lines have reported.
@@ -229,7 +229,7 @@ impl Pipeline {
             tracer_pid: host.own_pid(),
         };
         Self {
-            found: Found::default(),
+            found: KeptFindings::default(),
             alive_after_ns,
             most_of_a_parent: usize::MAX,
             lingering: Lingering::default(),
@@ -281,9 +281,9 @@ impl Pipeline {
     #[cfg(feature = "stacks")]
     pub(crate) fn sampling(self, totals: StackTotals) -> Self {
         Self {
-            sampled: Some(Sampled {
+            sampled: Some(StackSamples {
                 totals,
-                ..Sampled::default()
+                ..StackSamples::default()
             }),
             ..self
         }
@@ -291,7 +291,7 @@ impl Pipeline {
 
     /// What the samples come to; their zombie time is known here.
     #[cfg(feature = "stacks")]
-    pub(crate) fn sampled(&mut self, sampled: Sampled) {
+    pub(crate) fn sampled(&mut self, sampled: StackSamples) {
         self.sampled = Some(sampled);
     }
 
@@ -339,11 +339,11 @@ impl Pipeline {
     }
 
     /// Takes in what the ring buffer brought.
-    pub fn event(&mut self, event: &Event) -> io::Result<()> {
+    pub fn event(&mut self, event: &KernelEvent) -> io::Result<()> {
         match event {
-            Event::Record(record) => return self.record(record),
-            Event::HostName(name) => self.host.name_host(name),
-            Event::NewCgroup(cgroup) => self.host.add_cgroup(cgroup),
+            KernelEvent::Record(record) => return self.record(record),
+            KernelEvent::HostName(name) => self.host.name_host(name),
+            KernelEvent::NewCgroup(cgroup) => self.host.add_cgroup(cgroup),
         }
         Ok(())
     }
@@ -627,7 +627,7 @@ impl Pipeline {
     pub fn unended(
         &mut self,
         proc: &Proc,
-        seen: &[proc::Unended],
+        seen: &[proc::UnendedProcess],
         exits: &HashMap<u32, u64>,
     ) -> io::Result<()> {
         self.begin_batch();
@@ -649,7 +649,7 @@ impl Pipeline {
     fn look_at_unended(
         &mut self,
         now: u64,
-        seen: &[proc::Unended],
+        seen: &[proc::UnendedProcess],
         exits: &HashMap<u32, u64>,
     ) -> (Ages, Ages) {
         let (dying, leaderless): (Vec<_>, Vec<_>) = seen
@@ -672,7 +672,7 @@ impl Pipeline {
         &mut self,
         now: u64,
         proc: &Proc,
-        seen: &[proc::Unended],
+        seen: &[proc::UnendedProcess],
         dying: &[(TaskId, u64)],
         leaderless: &HashSet<TaskId>,
     ) -> io::Result<(Vec<Dying>, Vec<Alive>)> {
@@ -848,7 +848,7 @@ impl Pipeline {
     pub fn finish(
         &mut self,
         remains: &Remains,
-        unended: Option<(&Proc, &[proc::Unended], &HashMap<u32, u64>)>,
+        unended: Option<(&Proc, &[proc::UnendedProcess], &HashMap<u32, u64>)>,
     ) -> io::Result<Ending> {
         self.begin_batch();
         let now = self.host.now();

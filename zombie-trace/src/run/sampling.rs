@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     kernel::{StackPrograms, Tracer},
     model::StackTotals,
-    run::{accounts, pipeline::Sampled},
+    run::{accounts, pipeline::StackSamples},
     stacks::{self, Sampler},
     system::deadline::Deadline,
 };
@@ -35,7 +35,7 @@ impl StackOptions {
 /// Takes the samples. It never lets us wait.
 pub(crate) trait StackSource {
     /// Asks for what they come to, with names by the deadline; `None` if that is not there yet.
-    fn finish(&mut self, ts: Timestamp, deadline: Deadline) -> io::Result<Option<Sampled>>;
+    fn finish(&mut self, ts: Timestamp, deadline: Deadline) -> io::Result<Option<StackSamples>>;
 }
 
 /// From now on samples the parents of what this tracer sees.
@@ -60,7 +60,7 @@ struct Running {
 }
 
 impl StackSource for Running {
-    fn finish(&mut self, ts: Timestamp, deadline: Deadline) -> io::Result<Option<Sampled>> {
+    fn finish(&mut self, ts: Timestamp, deadline: Deadline) -> io::Result<Option<StackSamples>> {
         let Some(stacks::Sampled {
             stacks,
             doing,
@@ -71,7 +71,7 @@ impl StackSource for Running {
         };
         let mut totals = self.totals;
         totals += counts;
-        Ok(Some(Sampled {
+        Ok(Some(StackSamples {
             stacks,
             doing,
             totals,

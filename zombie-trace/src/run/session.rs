@@ -19,13 +19,13 @@ use zombie_trace_common::{Counters, SnapshotEntry};
 
 use crate::{
     cause::{HandlerHistory, History},
-    kernel::{Adopted, KernelError, RecordSource, Scope, Tracer, decode::Event},
-    lifecycle::{Growth, RunQueueClocks, TaskId, Trend, Zombies},
+    kernel::{Adopted, KernelError, KernelScope, RecordSource, Tracer, decode::KernelEvent},
+    lifecycle::{Growth, RunQueueClocks, TaskId, Trend, ZombieCount},
     model::{Diagnosis, Start},
     run::{
         accounts::{self, Remains},
         census::Census,
-        control::{Control, Request},
+        control::{Request, RunControl},
         kernel_side::{KernelSide, Records},
         pipeline::{Ending, NewLoss, Pipeline, Sees, SoFar, ZombiesOf},
         unended::{self, Members},
@@ -34,7 +34,7 @@ use crate::{
     system::{
         deadline::{Deadline, END},
         privilege::raised,
-        proc::{Findings, Proc, Unended},
+        proc::{Findings, Proc, UnendedProcess},
         scheduling, thread_cpu_time,
     },
 };
@@ -207,7 +207,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     }
 
     /// It is about the processes in this scope.
-    pub(crate) fn about(self, scope: &Scope) -> anyhow::Result<Self> {
+    pub(crate) fn about(self, scope: &KernelScope) -> anyhow::Result<Self> {
         let members = Members::of(scope.clone()).context("--cgroup")?;
         let pipeline = self.pipeline.seeing(Sees::of(scope));
         Ok(Self {
@@ -289,7 +289,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     /// Lists what ends, until the run is told to end. Gives the status of COMMAND, if there is one.
     pub(crate) async fn follow(
         &mut self,
-        control: &mut impl Control,
+        control: &mut impl RunControl,
         deadline: Option<Instant>,
     ) -> Result<Option<ExitStatus>, Trouble> {
         let mut tick = time::interval(TICK);
@@ -359,7 +359,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             match self.source.take() {
                 Some(event) => {
                     let event = event.context("the kernel side is not the one we started")?;
-                    self.received += u64::from(matches!(event, Event::Record(_)));
+                    self.received += u64::from(matches!(event, KernelEvent::Record(_)));
                     self.pipeline.event(&event)?;
                 }
                 None => {
@@ -455,7 +455,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     fn look_for_unended(
         &mut self,
         is_over: bool,
-    ) -> Result<Option<(Vec<Unended>, HashMap<u32, u64>)>, Trouble> {
+    ) -> Result<Option<(Vec<UnendedProcess>, HashMap<u32, u64>)>, Trouble> {
         let Some(proc) = &self.proc else {
             return Ok(None);
         };
@@ -464,7 +464,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
             return Ok(None);
         };
         seen.retain(|process| self.members.has(process));
-        let ids: HashSet<_> = seen.iter().map(Unended::id).collect();
+        let ids: HashSet<_> = seen.iter().map(UnendedProcess::id).collect();
         let before = std::mem::replace(&mut self.unended_before, ids);
         if seen.is_empty() || !(is_over || seen.iter().any(|one| before.contains(&one.id()))) {
             return Ok(Some((seen, HashMap::new())));
@@ -491,7 +491,7 @@ impl<K: KernelSide, R: Records> Session<K, R> {
     }
 
     fn warn_of_growth(&mut self, census: &Census<'_>) {
-        let mut counts: HashMap<_, Zombies> = HashMap::new();
+        let mut counts: HashMap<_, ZombieCount> = HashMap::new();
         for alive in census.zombies.iter().map(|zombie| &zombie.alive) {
             if let (Some(ppid), Some(comm)) = (alive.ppid, alive.parent_comm) {
                 let count = counts.entry((ppid, comm)).or_default();

@@ -7,13 +7,13 @@ use zombie_trace_common::SnapshotEntry;
 
 use crate::{
     cause::{Facts, diagnose},
-    kernel::Scope,
+    kernel::KernelScope,
     lifecycle::{Lifecycle, WallClock},
     model::{Alive, Cause},
     run::accounts,
     system::{
         Subtree, place_of,
-        proc::{self, Proc, Unended},
+        proc::{self, Proc, UnendedProcess},
     },
 };
 
@@ -29,13 +29,13 @@ pub(super) const LOOK_SHARE: u32 = 500;
 /// The part of a scope that /proc decides.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    scope: Scope,
+    scope: KernelScope,
     subtree: Option<Subtree>,
 }
 
 impl Members {
     /// The processes in this scope.
-    pub(super) fn of(scope: Scope) -> io::Result<Self> {
+    pub(super) fn of(scope: KernelScope) -> io::Result<Self> {
         let subtree = scope.cgroup.clone().map(Subtree::new).transpose()?;
         Ok(Self { scope, subtree })
     }
@@ -46,8 +46,8 @@ impl Members {
     }
 
     /// Whether it is one, where it belongs to the tree if there is one.
-    pub(super) fn has(&mut self, process: &Unended) -> bool {
-        let Scope {
+    pub(super) fn has(&mut self, process: &UnendedProcess) -> bool {
+        let KernelScope {
             pids,
             ppids,
             containers,
@@ -84,7 +84,7 @@ pub(super) fn exits(existing: &[SnapshotEntry]) -> HashMap<u32, u64> {
 /// zombie, but everybody takes it for one. `None` if that is over. `now`: monotonic, in ns.
 pub(super) fn without_leader(
     proc: &Proc,
-    process: &Unended,
+    process: &UnendedProcess,
     now: u64,
     wall: &WallClock,
 ) -> Option<Alive> {

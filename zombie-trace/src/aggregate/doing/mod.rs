@@ -7,6 +7,6 @@ mod stacks;
 
 pub use self::{place::name_places, stacks::WhatParentsDid};
 pub(crate) use self::{
-    place::{Place, frame_name, places, share},
+    place::{CodePlace, frame_name, places, share},
     stacks::{ParentDid, Weight},
 };

@@ -16,7 +16,7 @@ use crate::{
 
 /// A place in a program, where it was while zombies waited.
 #[derive(Clone, Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct CodePlace<'a> {
     /// The function, or where it is.
     function: Cow<'a, str>,
     /// The source file, without its directory.
@@ -30,7 +30,7 @@ pub(crate) struct Place<'a> {
     stack: &'a WeightedStack<'a>,
 }
 
-impl Place<'_> {
+impl CodePlace<'_> {
     /// `write_journal`.
     pub(crate) fn function(&self) -> &str {
         &self.function
@@ -82,8 +82,8 @@ impl Place<'_> {
 }
 
 /// The places in which a parent was, most zombie time first.
-pub(crate) fn places<'a>(did: &'a ParentDid<'_>) -> Vec<Place<'a>> {
-    let mut places: Vec<Place<'_>> = Vec::new();
+pub(crate) fn places<'a>(did: &'a ParentDid<'_>) -> Vec<CodePlace<'a>> {
+    let mut places: Vec<CodePlace<'_>> = Vec::new();
     let mut numbers = HashMap::default();
     // The heaviest comes first, and gives the callers.
     for stack in &did.stacks {
@@ -168,10 +168,10 @@ impl<'a> Own<'a> {
     }
 }
 
-fn place<'a>(stack: &'a WeightedStack<'_>) -> Place<'a> {
+fn place<'a>(stack: &'a WeightedStack<'_>) -> CodePlace<'a> {
     let own = Own::of(stack);
     let frame = own.frames.get(own.innermost.unwrap_or(0)).copied();
-    Place {
+    CodePlace {
         function: frame.map_or(Cow::Borrowed(UNKNOWN), short_name),
         file: frame.and_then(|frame| frame.file.as_deref().map(file_name)),
         line: frame.and_then(|frame| frame.line),

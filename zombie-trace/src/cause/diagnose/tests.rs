@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    cause::{Frozen, PipeFacts, Rivals, Tracer, Unreadable, rivals},
+    cause::{Frozen, PipeFacts, Rivals, TracerFacts, Unreadable, rivals},
     model::Comm,
 };
 
@@ -328,7 +328,7 @@ fn a_thread_may_wait_for_its_own_children_alone() {
 #[test]
 fn a_tracer_goes_first_unless_it_is_the_parent() {
     let traced = |pid| ZombieFacts {
-        tracer: Some(Tracer {
+        tracer: Some(TracerFacts {
             pid,
             comm: Comm::from("strace"),
             stopped: false,
@@ -884,7 +884,7 @@ fn the_thread_in_the_handler_is_named() {
 #[test]
 fn what_stopped_a_tracer_or_parent_decides_what_helps() {
     let zombie = ZombieFacts {
-        tracer: Some(Tracer {
+        tracer: Some(TracerFacts {
             pid: 77,
             comm: Comm::from("strace"),
             stopped: true,

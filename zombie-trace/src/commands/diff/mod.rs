@@ -14,7 +14,7 @@ pub use args::DiffArgs;
 
 use self::{
     comparable::obstacle,
-    run::{About, Run},
+    run::{About, RecordedRun},
     warnings::warnings,
 };
 use crate::{
@@ -35,8 +35,8 @@ use crate::{
 /// output or the file of `--format` can't be written.
 pub fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let gates = Gates::open(&args.gates)?;
-    let base = Run::read(&args.base)?;
-    let new = Run::read(&args.new)?;
+    let base = RecordedRun::read(&args.base)?;
+    let new = RecordedRun::read(&args.new)?;
     let scopes = [&base, &new].map(|run| run.start.as_ref().and_then(|start| start.scope.as_ref()));
     if let [Some(base), Some(new)] = scopes
         && let Some(obstacle) = obstacle(base, new)
@@ -63,8 +63,8 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
 
 fn write(
     args: &DiffArgs,
-    base: &Run,
-    new: &Run,
+    base: &RecordedRun,
+    new: &RecordedRun,
     comparison: &Comparison,
     warnings: &[String],
     mut output: Output,

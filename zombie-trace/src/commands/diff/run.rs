@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A recorded run.
-pub(super) struct Run {
+pub(super) struct RecordedRun {
     /// The summary's figures; `None` if the recording has no summary.
     at_end: Option<Figures>,
     pub(super) profile: Profile,
@@ -92,7 +92,7 @@ impl std::fmt::Display for About {
     }
 }
 
-impl Run {
+impl RecordedRun {
     /// Reads it whole, but keeps its profile only.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let mut recording = Recording::open(path)?;

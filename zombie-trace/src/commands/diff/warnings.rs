@@ -1,10 +1,14 @@
 //! What must be known before anyone relies on a comparison.
 
-use super::run::{About, Run};
+use super::run::{About, RecordedRun};
 use crate::{compare::Comparison, model::ScopeLine, text};
 
 /// What should be known before anything is made of the comparison.
-pub(super) fn warnings(base: &Run, new: &Run, comparison: &Comparison) -> Vec<String> {
+pub(super) fn warnings(
+    base: &RecordedRun,
+    new: &RecordedRun,
+    comparison: &Comparison,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     if base.identity.is_same_run(&new.identity) {
         warnings.push(format!(

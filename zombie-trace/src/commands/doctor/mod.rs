@@ -13,7 +13,7 @@ use crate::{
     exit_code::ExitCode,
     kernel::{
         BackendCheck, BtfCheck, Capabilities, Config, Confinement, DEFAULT_MAX_ZOMBIES,
-        Examination, Scope,
+        Examination, KernelScope,
     },
     sink,
     system::{Cgroups, proc::Proc},
@@ -58,7 +58,7 @@ pub fn run(args: &DoctorArgs) -> io::Result<ExitCode> {
     let examination = Examination::new(&Config {
         backend: None,
         btf: args.btf.clone(),
-        scope: Scope::default(),
+        scope: KernelScope::default(),
         max_zombies: DEFAULT_MAX_ZOMBIES,
         buffer: BufferSize::default().bytes(),
         debug: false,

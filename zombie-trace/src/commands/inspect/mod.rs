@@ -17,7 +17,7 @@ use anyhow::{Context as _, bail};
 use caps::Capability;
 use jiff::tz::TimeZone;
 
-use self::watch::{LISTED, Reaping, Watch};
+use self::watch::{LISTED, Watch, WatchedReaping};
 pub use args::InspectArgs;
 
 use crate::{
@@ -461,7 +461,7 @@ fn about_living(text: &mut String, proc: &Proc, pid: u32) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn about_reaping(text: &mut String, seen: &Reaping) {
+fn about_reaping(text: &mut String, seen: &WatchedReaping) {
     let Some(summary) = &seen.summary else {
         return;
     };

@@ -9,7 +9,7 @@ const COUNTED: i64 = 60;
 
 /// The reaps of one parent while it is watched. A bounded memory.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct WatchedPace {
     /// The last reap, or the start.
     last: Option<Timestamp>,
     reaps: u64,
@@ -18,7 +18,7 @@ pub(super) struct Pace {
     seconds: VecDeque<(i64, u64)>,
 }
 
-impl Pace {
+impl WatchedPace {
     /// It is watched from now on.
     pub(super) fn begin(&mut self, at: Timestamp) {
         self.last = Some(at);
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_longest_gap_may_be_the_first_or_the_last() {
-        let mut pace = Pace::default();
+        let mut pace = WatchedPace::default();
         pace.begin(at(0));
         pace.reaped(at(300));
         pace.reaped(at(400));
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_minute_is_remembered() {
-        let mut pace = Pace::default();
+        let mut pace = WatchedPace::default();
         pace.begin(at(0));
         for second in 0..200 {
             pace.reaped(at(second * 1_000));

@@ -9,13 +9,13 @@ use std::{
 use anyhow::Context as _;
 use tokio::time::Instant;
 
-use super::pace::Pace;
+use super::pace::WatchedPace;
 
 use crate::{
     aggregate::Summary,
     args::{BackendChoice, BufferSize, TuningArgs},
     filter::Filter,
-    kernel::{self, DEFAULT_MAX_ZOMBIES, Scope},
+    kernel::{self, DEFAULT_MAX_ZOMBIES, KernelScope},
     model::{Alive, Loss, Start, Zombie},
     run::{
         attach,
@@ -35,7 +35,7 @@ pub(super) const LISTED: usize = 10;
 
 /// What has been seen of a parent's children.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reaping {
+pub(super) struct WatchedReaping {
     /// The latest that were reaped, the last one last; [`LISTED`] at the most.
     pub(super) latest: VecDeque<Zombie>,
     /// How many were reaped in each way.
@@ -43,7 +43,7 @@ pub(super) struct Reaping {
     /// The zombies that are left.
     pub(super) alive: Vec<Alive>,
     /// When it reaped.
-    pub(super) pace: Pace,
+    pub(super) pace: WatchedPace,
     /// What a zombie time is exact to, in ns.
     pub(super) error_ns: u64,
     /// What it came to.
@@ -77,9 +77,9 @@ impl Watch {
             .enable_all()
             .build()
             .context("cannot start the event loop")?;
-        let scope = Scope {
+        let scope = KernelScope {
             ppids: vec![parent],
-            ..Scope::default()
+            ..KernelScope::default()
         };
         let seen = Seen::default();
         let session = runtime.block_on(async {
@@ -111,7 +111,7 @@ impl Watch {
     ///
     /// # Errors
     /// The kernel side is not to be read any more.
-    pub(super) fn follow(mut self, duration: TimeSpan) -> anyhow::Result<Reaping> {
+    pub(super) fn follow(mut self, duration: TimeSpan) -> anyhow::Result<WatchedReaping> {
         let outcome = self.runtime.block_on(async {
             let deadline = Instant::now() + duration.into();
             let mut followed = Followed {
@@ -131,14 +131,14 @@ impl Watch {
 
 /// Keeps what a page has room for.
 #[derive(Clone, Debug, Default)]
-struct Seen(Arc<Mutex<Reaping>>);
+struct Seen(Arc<Mutex<WatchedReaping>>);
 
 impl Seen {
-    fn lock(&self) -> MutexGuard<'_, Reaping> {
+    fn lock(&self) -> MutexGuard<'_, WatchedReaping> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Reaping {
+    fn take(&self) -> WatchedReaping {
         std::mem::take(&mut *self.lock())
     }
 }

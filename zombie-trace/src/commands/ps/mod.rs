@@ -30,7 +30,7 @@ use crate::{
     system::{
         Cgroup, Cgroups, Subtree, monotonic_now, place_of,
         privilege::raised,
-        proc::{self, Existing, Gap, Proc, Rest, Unended, since_last_run},
+        proc::{self, Existing, Gap, Proc, Rest, UnendedProcess, since_last_run},
         wall_clock,
     },
     value::Pid,
@@ -247,7 +247,7 @@ fn list(proc: &Proc, args: &PsArgs) -> anyhow::Result<Seen> {
 /// else says how long one has been.
 fn list_dying(
     proc: &Proc,
-    in_scope: impl FnMut(&Unended) -> bool,
+    in_scope: impl FnMut(&UnendedProcess) -> bool,
 ) -> io::Result<Vec<(Dying, Option<Comm>)>> {
     /// Nearly all that exit are gone then.
     const USUAL: Duration = Duration::from_millis(20);
@@ -279,8 +279,8 @@ fn list_dying(
 }
 
 /// Those that are dying still.
-fn still_dying(proc: &Proc, suspects: &[Unended]) -> io::Result<Vec<Unended>> {
-    let ids: HashSet<_> = suspects.iter().map(Unended::id).collect();
+fn still_dying(proc: &Proc, suspects: &[UnendedProcess]) -> io::Result<Vec<UnendedProcess>> {
+    let ids: HashSet<_> = suspects.iter().map(UnendedProcess::id).collect();
     let pids: Vec<u32> = suspects.iter().map(|process| process.pid).collect();
     let mut still = proc.unended(Some(&pids))?;
     still.retain(|process| {

@@ -15,7 +15,7 @@ use crate::{
         trace::{self, Finished, Plan},
     },
     exit_code::ExitCode,
-    run::{destination::Target, live_line::LiveLine, signals},
+    run::{destination::WriteTarget, live_line::LiveLine, signals},
     sink,
     stderr::{self, say},
     system::{Access, NewFile},
@@ -40,14 +40,14 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let target = args.run.file(&path);
     let screen = match target {
         // Not between the lines of the recording.
-        Target::Stdout | Target::SharedStdout => Target::Stderr,
+        WriteTarget::Stdout | WriteTarget::SharedStdout => WriteTarget::Stderr,
         _ => args.run.screen(),
     };
     let live_line = match args.run.quiet {
         true => None,
         false => LiveLine::open(!args.run.command.is_empty()),
     };
-    let is_file = matches!(target, Target::File(_));
+    let is_file = matches!(target, WriteTarget::File(_));
     let Finished { code, is_whole } = trace::perform(Plan {
         args: &args.run,
         filter: args.run.filter(None),

@@ -5,12 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Report, Run, TimesFrom,
+    Report, ReportedRun, TimesFrom,
     dots::{Dot, Dots},
-    lanes::{Lanes, Row},
+    lanes::{LaneRow, Lanes},
     still::Still,
-    timeline::Timeline,
-    unended::Unended,
+    timeline::TimelineBuilder,
+    unended::UnendedOfRuns,
     worst::Worst,
 };
 use crate::{
@@ -38,15 +38,15 @@ fn error_ns(start: &Start) -> u64 {
 /// Sums runs up.
 pub(crate) struct ReportCollector {
     aggregate: Aggregate,
-    timeline: Timeline,
+    timeline: TimelineBuilder,
     lanes: Lanes,
     dots: Dots,
-    unended: Unended,
+    unended: UnendedOfRuns,
     did: WhatParentsDid,
     /// How well samples cover the runs.
     stacks: Option<StackTotals>,
     worst: Worst,
-    runs: Vec<Run>,
+    runs: Vec<ReportedRun>,
     /// Of the least exact run, in ns.
     error_ns: u64,
     counts: Counts,
@@ -378,7 +378,7 @@ impl ReportCollector {
         }
         self.counts += counts;
         self.end = self.end.max(run.last);
-        self.runs.push(Run {
+        self.runs.push(ReportedRun {
             file: recording.name().to_owned(),
             start: start.map(|start| start.ts),
             version: start.map(|start| start.version.clone()),
@@ -414,15 +414,15 @@ impl ReportCollector {
         comm: Comm,
         container: Option<&Container>,
         cause: Option<Cause>,
-        add: impl Fn(&mut Lanes, Row),
+        add: impl Fn(&mut Lanes, LaneRow),
     ) {
         let rows = [
-            Row::All,
-            Row::Parent(parent),
-            Row::Comm(Some(comm)),
-            Row::Cause(cause),
+            LaneRow::All,
+            LaneRow::Parent(parent),
+            LaneRow::Comm(Some(comm)),
+            LaneRow::Cause(cause),
         ];
-        let container = container.cloned().map(Row::Container);
+        let container = container.cloned().map(LaneRow::Container);
         for row in rows.into_iter().chain(container) {
             add(&mut self.lanes, row);
         }
@@ -440,7 +440,7 @@ impl ReportCollector {
         let duration_ns = durations.fold(0, u64::saturating_add);
         let end = self.end.unwrap_or(Timestamp::UNIX_EPOCH);
         // Of a run that is summed up only the percentiles in its summary are known.
-        let is_known = |run: &Run| run.times_from != TimesFrom::Summary || run.is_filtered;
+        let is_known = |run: &ReportedRun| run.times_from != TimesFrom::Summary || run.is_filtered;
         let filtered = self.filtered_times.as_ref();
         let filtered = filtered.filter(|_| self.runs.iter().all(is_known));
         let times = filtered.map(|filtered| {

@@ -1,7 +1,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{dots::Dot, lanes::Lanes, timeline::Series, unended::Unended, worst::Long};
+use super::{
+    dots::Dot, lanes::Lanes, timeline::TimelineSeries, unended::UnendedOfRuns, worst::Long,
+};
 use crate::{
     aggregate::{Breakdown, Samples, Summary, WhatParentsDid},
     gate::Judged,
@@ -26,22 +28,22 @@ pub(crate) struct Report {
     /// What became of the conditions.
     pub(crate) gates: Vec<Judged>,
     /// Each run from its own start, one over the other.
-    pub(crate) timeline: Series,
+    pub(crate) timeline: TimelineSeries,
     /// Zombie time over time, by the rows of the tables.
     pub(crate) lanes: Lanes,
     /// Single zombies.
     pub(crate) dots: Vec<Dot>,
     /// Processes that did not come to their end.
-    pub(crate) unended: Unended,
+    pub(crate) unended: UnendedOfRuns,
     /// What parents did while zombies waited for them.
     pub(crate) did: WhatParentsDid,
     /// What was read.
-    pub(crate) runs: Vec<Run>,
+    pub(crate) runs: Vec<ReportedRun>,
 }
 
 /// One of the recordings.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Run {
+pub(crate) struct ReportedRun {
     pub(crate) file: String,
     pub(crate) start: Option<Timestamp>,
     pub(crate) version: Option<String>,

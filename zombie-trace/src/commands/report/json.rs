@@ -6,7 +6,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{Report, Run, timeline::Series, worst::Long};
+use super::{Report, ReportedRun, timeline::TimelineSeries, worst::Long};
 use crate::{
     aggregate::{Breakdown, Summary, doing},
     gate::Judged,
@@ -36,8 +36,8 @@ struct Object<'a> {
     /// What parents did while zombies waited for them.
     doing: Vec<ParentDid<'a>>,
     gates: Vec<Gate>,
-    timeline: &'a Series,
-    runs: &'a [Run],
+    timeline: &'a TimelineSeries,
+    runs: &'a [ReportedRun],
 }
 
 /// A process as in its line.

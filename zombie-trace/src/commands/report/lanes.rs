@@ -19,7 +19,7 @@ const MOST_LANES: usize = 4096;
 
 /// A row of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Row {
+pub(crate) enum LaneRow {
     All,
     Parent(ParentKey),
     Comm(Option<Comm>),
@@ -43,7 +43,7 @@ pub(crate) struct Cell {
 pub(crate) struct Lanes {
     width: u64,
     /// From the first column on; the last ones may be missing.
-    lanes: HashMap<Row, Vec<Cell>>,
+    lanes: HashMap<LaneRow, Vec<Cell>>,
 }
 
 impl Default for Lanes {
@@ -57,7 +57,7 @@ impl Default for Lanes {
 
 impl Lanes {
     /// A zombie existed from `begin` to `end`, when it was reaped if `is_reaped`.
-    pub(crate) fn add(&mut self, row: Row, begin: u64, end: u64, is_reaped: bool) {
+    pub(crate) fn add(&mut self, row: LaneRow, begin: u64, end: u64, is_reaped: bool) {
         while (end / self.width) as usize >= MOST_COLUMNS {
             self.double();
         }
@@ -87,7 +87,7 @@ impl Lanes {
     }
 
     /// The columns of a row.
-    pub(crate) fn get(&self, row: &Row) -> &[Cell] {
+    pub(crate) fn get(&self, row: &LaneRow) -> &[Cell] {
         self.lanes.get(row).map_or(&[], Vec::as_slice)
     }
 
@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn zombie_time_is_spread_over_the_columns() {
         let mut lanes = Lanes::default();
-        lanes.add(Row::All, 0, 3 * FIRST_WIDTH / 2, true);
-        lanes.add(Row::All, FIRST_WIDTH, 2 * FIRST_WIDTH - 1, false);
-        let cells = lanes.get(&Row::All);
+        lanes.add(LaneRow::All, 0, 3 * FIRST_WIDTH / 2, true);
+        lanes.add(LaneRow::All, FIRST_WIDTH, 2 * FIRST_WIDTH - 1, false);
+        let cells = lanes.get(&LaneRow::All);
         assert_eq!(cells[0].time, FIRST_WIDTH);
         assert_eq!(cells[1].time, 3 * FIRST_WIDTH / 2 - 1);
         assert_eq!((cells[0].reaped, cells[1].reaped), (0, 1));
@@ -141,9 +141,9 @@ mod tests {
         let mut lanes = Lanes::default();
         for n in 1..=1000_u64 {
             let end = n * n * FIRST_WIDTH / 7;
-            lanes.add(Row::All, end.saturating_sub(n * 1000), end, true);
+            lanes.add(LaneRow::All, end.saturating_sub(n * 1000), end, true);
         }
-        let cells = lanes.get(&Row::All);
+        let cells = lanes.get(&LaneRow::All);
         assert!(cells.len() <= MOST_COLUMNS && cells.len() > MOST_COLUMNS / 4);
         assert_eq!(cells.iter().map(|cell| cell.reaped).sum::<u32>(), 1000);
         let time: u64 = cells.iter().map(|cell| cell.time).sum();
@@ -154,11 +154,14 @@ mod tests {
     fn rows_are_bounded_and_the_worst_are_kept() {
         let mut lanes = Lanes::default();
         for n in 0..3 * MOST_LANES as u32 {
-            let row = Row::Parent((Some(n), None));
+            let row = LaneRow::Parent((Some(n), None));
             let time = if n == 7 { 1_000_000 } else { 1000 };
             lanes.add(row, 0, time, true);
         }
         assert!(lanes.lanes.len() <= MOST_LANES);
-        assert_eq!(lanes.get(&Row::Parent((Some(7), None)))[0].max, 1_000_000);
+        assert_eq!(
+            lanes.get(&LaneRow::Parent((Some(7), None)))[0].max,
+            1_000_000
+        );
     }
 }

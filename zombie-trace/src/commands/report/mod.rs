@@ -26,7 +26,7 @@ use anyhow::Context as _;
 
 use self::{collect::ReportCollector, csv::Csv, perfetto::Perfetto};
 pub use args::ReportArgs;
-pub(crate) use content::{Report, Run, TimesFrom};
+pub(crate) use content::{Report, ReportedRun, TimesFrom};
 
 use crate::{
     commands::gates::Gates,

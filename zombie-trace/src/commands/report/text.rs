@@ -2,7 +2,7 @@ use std::io;
 
 use jiff::tz::TimeZone;
 
-use super::{Report, Run, TimesFrom, worst::Long};
+use super::{Report, ReportedRun, TimesFrom, worst::Long};
 use crate::{
     aggregate::{GroupSummary, PARTS},
     cause::general_advice,
@@ -117,7 +117,7 @@ fn heading(text: &str, look: Look) -> String {
 }
 
 /// Which run it is, and what is wrong with its recording.
-fn about(run: &Run, look: Look) -> String {
+fn about(run: &ReportedRun, look: Look) -> String {
     let mut text = visible(&run.file);
     if let Some(start) = run.start {
         text += &format!(": {start:.0} for {}", human(run.duration_ns));
@@ -141,7 +141,7 @@ fn about(run: &Run, look: Look) -> String {
 }
 
 /// What the recording does not list; `None` if it lists every zombie.
-pub(super) fn source(run: &Run) -> Option<String> {
+pub(super) fn source(run: &ReportedRun) -> Option<String> {
     match (run.times_from, run.is_filtered) {
         (TimesFrom::Summary, true) => Some(format!(
             "a filter listed {} of {} zombies: figures and tables are from the summary",

@@ -21,7 +21,7 @@ const RANGES: usize = (LONGEST - SHORTEST) as usize * PARTS;
 
 /// What is known of a run so far.
 #[derive(Debug)]
-pub(crate) struct Timeline {
+pub(crate) struct TimelineBuilder {
     width: u64,
     bins: Vec<Bin>,
     /// Where the last thing that is known ends, ns.
@@ -57,7 +57,7 @@ impl Default for Bin {
 
 /// A run over time, to be shown. All times from its begin, in ns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Series {
+pub(crate) struct TimelineSeries {
     /// How long it lasted.
     pub(crate) duration_ns: u64,
     /// The width of the parts that `alive` is about.
@@ -67,12 +67,12 @@ pub(crate) struct Series {
     /// The width of columns.
     pub(crate) column_ns: u64,
     /// The zombies that were reaped in each column.
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<TimeSlice>,
 }
 
 /// The zombies that were reaped in a part of a run, and how long they lasted, to one part in 16.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Column {
+pub(crate) struct TimeSlice {
     pub(crate) reaped: u64,
     pub(crate) p50_ns: Option<u64>,
     pub(crate) p90_ns: Option<u64>,
@@ -84,7 +84,7 @@ pub(crate) struct Column {
     pub(crate) lifetimes: Vec<u64>,
 }
 
-impl Default for Timeline {
+impl Default for TimelineBuilder {
     fn default() -> Self {
         Self {
             width: FIRST_WIDTH,
@@ -94,7 +94,7 @@ impl Default for Timeline {
     }
 }
 
-impl Timeline {
+impl TimelineBuilder {
     /// So many were reaped at `at`, after about so long a life as zombies.
     pub(crate) fn reaped(&mut self, at: u64, zombie_ns: u64, count: u64) {
         let bin = self.bin(at);
@@ -180,7 +180,7 @@ impl Timeline {
     }
 
     /// To be shown.
-    pub(crate) fn series(mut self) -> Series {
+    pub(crate) fn series(mut self) -> TimelineSeries {
         self.settle();
         let per_column = self.bins.len().div_ceil(MOST_COLUMNS).max(1);
         let alive = |(index, bin): (usize, &Bin)| {
@@ -192,7 +192,7 @@ impl Timeline {
             let width = (self.end - begin).clamp(1, self.width);
             bin.spent as f64 / width as f64
         };
-        Series {
+        TimelineSeries {
             duration_ns: self.end,
             bin_ns: self.width,
             alive: self.bins.iter().enumerate().map(alive).collect(),
@@ -219,7 +219,7 @@ impl Bin {
     }
 }
 
-fn column(bins: &[Bin]) -> Column {
+fn column(bins: &[Bin]) -> TimeSlice {
     let sum = |range: usize| bins.iter().map(|bin| u64::from(bin.lifetimes[range])).sum();
     let lifetimes: Vec<u64> = (0..RANGES).map(sum).collect();
     let max = bins.iter().map(|bin| bin.max).max().unwrap_or(0);
@@ -234,7 +234,7 @@ fn column(bins: &[Bin]) -> Column {
         // Rounded up: no percentile is below the true one.
         Some((range_start(range + 1) - 1).min(max))
     };
-    Column {
+    TimeSlice {
         reaped: bins
             .iter()
             .fold(0, |sum, bin| sum.saturating_add(bin.reaped)),
@@ -268,7 +268,7 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     /// The time that zombies spent, of all bins.
-    fn spent(series: &Series) -> f64 {
+    fn spent(series: &TimelineSeries) -> f64 {
         let bins = series.alive.iter().enumerate().map(|(index, alive)| {
             let begin = index as u64 * series.bin_ns;
             alive * (series.duration_ns - begin).min(series.bin_ns) as f64
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_as_it_grows() {
-        let mut timeline = Timeline::default();
+        let mut timeline = TimelineBuilder::default();
         let mut all = 0;
         for n in 0..10_000_u64 {
             let end = n * n * 1000 + 50_000_000;
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_long_zombie_is_there_all_the_time() {
-        let mut timeline = Timeline::default();
+        let mut timeline = TimelineBuilder::default();
         timeline.existed(2 * SECOND, 8 * SECOND);
         timeline.existed(2 * SECOND, 8 * SECOND);
         timeline.until(10 * SECOND);
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_is_told_of_an_interval_is_not_spread() {
-        let mut timeline = Timeline::default();
+        let mut timeline = TimelineBuilder::default();
         for second in 1..=10 {
             timeline.told(second * SECOND + second, SECOND + 1, second % 2);
         }
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_the_column() {
-        let mut timeline = Timeline::default();
+        let mut timeline = TimelineBuilder::default();
         for n in 1..=1000 {
             timeline.reaped(0, n * 1000, 1);
         }
@@ -345,9 +345,9 @@ mod tests {
 
     #[test]
     fn empty_and_absurd_times_are_no_trouble() {
-        let series = Timeline::default().series();
+        let series = TimelineBuilder::default().series();
         assert!(series.alive.is_empty() && series.columns.is_empty());
-        let mut timeline = Timeline::default();
+        let mut timeline = TimelineBuilder::default();
         timeline.existed(0, u64::MAX);
         timeline.reaped(u64::MAX, u64::MAX, 1);
         timeline.existed(5, 3);

@@ -17,7 +17,7 @@ const LONGEST_FUNCTION: usize = 512;
 
 /// Those of all runs.
 #[derive(Debug, Default)]
-pub(crate) struct Unended {
+pub(crate) struct UnendedOfRuns {
     /// Those that were killed or began to exit, by run and pid.
     dying: BTreeMap<(usize, u32), Dying>,
     /// Those whose main thread alone has ended.
@@ -34,7 +34,7 @@ pub(crate) struct Said {
     pub(crate) why: String,
 }
 
-impl Unended {
+impl UnendedOfRuns {
     /// A line of a run.
     pub(super) fn dying(&mut self, run: usize, dying: &Dying) {
         let key = (run, dying.pid);
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_last_line_about_each_counts() {
-        let mut unended = Unended::default();
+        let mut unended = UnendedOfRuns::default();
         for since in [2, 4] {
             let line = Dying {
                 since_ns: Some(since * 1_000_000_000),
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut unended = Unended::default();
+        let mut unended = UnendedOfRuns::default();
         for pid in 0..2 * MOST as u32 {
             unended.dying(
                 0,

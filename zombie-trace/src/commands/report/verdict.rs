@@ -14,7 +14,7 @@ const LONGEST_NAME: usize = 60;
 
 /// Whether zombies are left, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct PageVerdict {
     /// Nothing is wrong.
     pub(crate) is_good: bool,
     /// One clause without a full stop, such as `3 parents leave zombies`.
@@ -37,7 +37,7 @@ pub(crate) struct Leak {
     pub(crate) finding: Option<String>,
 }
 
-impl Verdict {
+impl PageVerdict {
     /// `error_ns`: what a zombie time is exact to.
     pub(crate) fn of(summary: &Summary, error_ns: u64) -> Self {
         let verdict = verdict(summary, error_ns);
@@ -110,7 +110,7 @@ mod tests {
         model::{Alive, Counts, Zombie, fixtures},
     };
 
-    fn verdict_of(aggregate: &Aggregate, reaped: u64, alive: u64) -> Verdict {
+    fn verdict_of(aggregate: &Aggregate, reaped: u64, alive: u64) -> PageVerdict {
         let counts = Counts {
             exits: reaped + alive,
             reaped,
@@ -118,7 +118,7 @@ mod tests {
             ..Counts::default()
         };
         let summary = aggregate.summary(counts, Timestamp::UNIX_EPOCH, Duration::from_secs(1));
-        Verdict::of(&summary, 0)
+        PageVerdict::of(&summary, 0)
     }
 
     #[test]

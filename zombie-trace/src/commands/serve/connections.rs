@@ -28,7 +28,7 @@ struct Connection {
 
 /// A place among [`Connections`], until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct ConnectionPlace<'a> {
     connections: &'a Connections,
     connection: Rc<Connection>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Place<'a> {
 impl Connections {
     /// Gives a newcomer a place. Where there is none left, another connection makes room: one from
     /// the same peer if that has its share, else one from the peer that has most.
-    pub(super) fn enter(&self, peer: IpAddr) -> Place<'_> {
+    pub(super) fn enter(&self, peer: IpAddr) -> ConnectionPlace<'_> {
         let peer = network(peer);
         let mut all = self.0.borrow_mut();
         let count = |peer| all.iter().filter(|other| other.peer == peer).count();
@@ -57,7 +57,7 @@ impl Connections {
             eviction: Notify::new(),
         });
         all.push(Rc::clone(&connection));
-        Place {
+        ConnectionPlace {
             connections: self,
             connection,
         }
@@ -71,7 +71,7 @@ fn victim(all: &[Rc<Connection>], peer: IpAddr) -> Option<usize> {
     idle.or_else(|| of_peer().next())
 }
 
-impl Place<'_> {
+impl ConnectionPlace<'_> {
     /// The client has asked: it is idle no longer.
     pub(super) fn asked(&self) {
         self.connection.asked.set(true);
@@ -83,7 +83,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for ConnectionPlace<'_> {
     fn drop(&mut self) {
         let mut all = self.connections.0.borrow_mut();
         all.retain(|other| !Rc::ptr_eq(other, &self.connection));
@@ -111,13 +111,13 @@ mod tests {
         Ipv4Addr::new(10, 0, 0, number as u8).into()
     }
 
-    fn is_evicted(connections: &Connections, place: &Place<'_>) -> bool {
+    fn is_evicted(connections: &Connections, place: &ConnectionPlace<'_>) -> bool {
         let all = connections.0.borrow();
         !all.iter().any(|other| Rc::ptr_eq(other, &place.connection))
     }
 
     /// 64 connections from four peers.
-    fn full(connections: &Connections) -> Vec<Place<'_>> {
+    fn full(connections: &Connections) -> Vec<ConnectionPlace<'_>> {
         let peers = (0..ALL).map(|number| peer(number / OF_A_PEER));
         peers.map(|peer| connections.enter(peer)).collect()
     }

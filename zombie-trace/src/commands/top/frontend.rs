@@ -24,14 +24,14 @@ use ratatui::{
 };
 
 use super::{
-    data::{Model, Parent, Process},
+    data::{Model, Parent, ProcessText},
     outside,
     pane::Pane,
     process,
-    state::{Action, Effect, Key, Kind, Mode, Table, Ui, View, table},
-    target::Target,
-    terminal::{self, Screen},
-    view::{self, Layout, Progress, Scene},
+    state::{Action, BindingKind, Effect, Key, Mode, SortedRows, Ui, View, table},
+    target::HeldProcess,
+    terminal::{self, TerminalScreen},
+    view::{self, Layout, Scene, SceneProgress},
 };
 use crate::{aggregate::ParentKey, stderr, system::proc};
 
@@ -60,23 +60,23 @@ const HALF_A_KEY: Duration = Duration::from_millis(20);
 const WHEEL: usize = 3;
 
 /// Where the figures come from.
-pub(super) trait Source {
+pub(super) trait FigureSource {
     /// Brings the figures up to date.
     fn advance(&mut self);
     /// Looks at the figures. Whoever counts waits meanwhile.
     fn look<T>(&mut self, look: impl FnOnce(&mut Model) -> T) -> T;
-    fn progress(&self) -> Progress;
+    fn progress(&self) -> SceneProgress;
     /// What the run is recorded to.
     fn recording(&self) -> Option<String>;
     /// Does what is asked for; says what came of it.
-    fn act(&mut self, request: Request) -> Option<String>;
+    fn act(&mut self, request: SourceRequest) -> Option<String>;
     /// The command that shows the same without a screen.
     fn base_command(&self) -> String;
 }
 
 /// What only the source can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(super) enum SourceRequest {
     Record,
     Page,
     Seek(i64),
@@ -96,19 +96,19 @@ pub(super) enum Ended {
 
 /// A screen with its keyboard.
 pub(super) struct Frontend<S> {
-    screen: Screen,
+    screen: TerminalScreen,
     source: S,
     /// COMMAND's terminal.
     pane: Option<Arc<Pane>>,
     pub(super) ui: Ui,
     /// What is shown while the figures go on.
     frozen: Option<Box<Model>>,
-    table: Table,
-    target: Option<Target>,
+    table: SortedRows,
+    target: Option<HeldProcess>,
     zone: TimeZone,
     has_color: bool,
     /// What was seen of the row's process when details were shown last, and when.
-    process: Option<(Instant, Process)>,
+    process: Option<(Instant, ProcessText)>,
     /// When ancestors were looked for.
     descended: Option<Instant>,
     /// How far keys move in time, ns.
@@ -122,22 +122,22 @@ pub(super) struct Frontend<S> {
 #[derive(Clone, Debug, PartialEq)]
 struct Drawn {
     version: u64,
-    progress: Progress,
+    progress: SceneProgress,
     recording: Option<String>,
     area: Rect,
     /// What COMMAND has written, if that is shown.
     written: u64,
 }
 
-impl<S: Source> Frontend<S> {
-    pub(super) fn new(screen: Screen, source: S, ui: Ui, has_color: bool) -> Self {
+impl<S: FigureSource> Frontend<S> {
+    pub(super) fn new(screen: TerminalScreen, source: S, ui: Ui, has_color: bool) -> Self {
         Self {
             screen,
             source,
             pane: None,
             ui,
             frozen: None,
-            table: Table::default(),
+            table: SortedRows::default(),
             target: None,
             zone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
             has_color,
@@ -311,7 +311,7 @@ impl<S: Source> Frontend<S> {
 
     /// Reads the command lines of parents that are shown and that the run has not read.
     fn name_parents(&mut self) {
-        if self.ui.run == Kind::Replay
+        if self.ui.run == BindingKind::Replay
             || self.ui.choice.view != View::Parents
             || self.frozen.is_some()
         {
@@ -364,7 +364,7 @@ impl<S: Source> Frontend<S> {
     /// Looks at the row's process, if details are shown of a run that is traced.
     fn look_at_process(&mut self) {
         let row = self.ui.row(&self.table);
-        let row = row.filter(|_| self.ui.is_detailed && self.ui.run != Kind::Replay);
+        let row = row.filter(|_| self.ui.is_detailed && self.ui.run != BindingKind::Replay);
         let Some((pid, _)) = row.and_then(|row| row.parent_process()) else {
             self.process = None;
             return;
@@ -417,21 +417,25 @@ impl<S: Source> Frontend<S> {
             Effect::Release => self.target = None,
             Effect::Copy(row) => {
                 let base = self.source.base_command();
-                let command =
-                    outside::equivalent(&row, &self.ui.choice, &base, self.ui.run == Kind::Replay);
+                let command = outside::equivalent(
+                    &row,
+                    &self.ui.choice,
+                    &base,
+                    self.ui.run == BindingKind::Replay,
+                );
                 self.screen.write(&outside::copied(&command))?;
                 self.ui.say(format!("copied: {command}"));
             }
             Effect::Export(row) => self.ui.say(outside::export(&row)),
-            Effect::Record => self.request(Request::Record),
-            Effect::Page => self.request(Request::Page),
+            Effect::Record => self.request(SourceRequest::Record),
+            Effect::Page => self.request(SourceRequest::Page),
             Effect::Type(key) => {
                 if let Some(pane) = &self.pane {
                     pane.key(key);
                 }
             }
             Effect::Seek(by) => self.sought += by,
-            Effect::Play => self.request(Request::Play),
+            Effect::Play => self.request(SourceRequest::Play),
         }
         Ok(false)
     }
@@ -440,11 +444,11 @@ impl<S: Source> Frontend<S> {
     fn seek(&mut self) {
         match std::mem::take(&mut self.sought) {
             0 => {}
-            by => self.request(Request::Seek(by)),
+            by => self.request(SourceRequest::Seek(by)),
         }
     }
 
-    fn request(&mut self, request: Request) {
+    fn request(&mut self, request: SourceRequest) {
         if let Some(message) = self.source.act(request) {
             self.ui.say(message);
         }
@@ -457,7 +461,7 @@ impl<S: Source> Frontend<S> {
             .row(&self.table)
             .and_then(|row| row.parent_process());
         let comm = process.and_then(|(_, comm)| comm);
-        match Target::open(pid, comm) {
+        match HeldProcess::open(pid, comm) {
             Ok(target) => {
                 self.target = Some(target);
                 let name = comm
@@ -493,7 +497,7 @@ impl<S: Source> Frontend<S> {
                         ui,
                         table,
                         process: None,
-                        progress: Progress::Live,
+                        progress: SceneProgress::Live,
                         recording: None,
                         pane: None,
                         zone,
@@ -506,9 +510,9 @@ impl<S: Source> Frontend<S> {
                     None => self.source.look(|model| find(model)),
                 };
                 match target {
-                    Some(view::Target::Row(at)) => self.ui.click(at, &self.table),
-                    Some(view::Target::Heading(Some(column))) => self.ui.click_heading(column),
-                    Some(view::Target::Tab(view)) => {
+                    Some(view::MouseTarget::Row(at)) => self.ui.click(at, &self.table),
+                    Some(view::MouseTarget::Heading(Some(column))) => self.ui.click_heading(column),
+                    Some(view::MouseTarget::Tab(view)) => {
                         self.ui.act(Action::Show(view), &self.table);
                     }
                     _ => {}
@@ -539,6 +543,6 @@ enum Wake {
     Keyboard,
 }
 
-fn state_table(model: &Model, ui: &Ui) -> Table {
+fn state_table(model: &Model, ui: &Ui) -> SortedRows {
     table(model, &ui.choice)
 }

@@ -21,12 +21,12 @@ use nix::{
 
 use super::{
     data::{Model, nanos},
-    frontend::{Ended, Frontend, Request, Source},
+    frontend::{Ended, FigureSource, Frontend, SourceRequest},
     pane::Pane,
     recorder::{Finishing, Recorder},
     state::Ui,
-    terminal::{self, Screen},
-    view::Progress,
+    terminal::{self, TerminalScreen},
+    view::SceneProgress,
 };
 use crate::{
     aggregate::{ParentKey, Summary},
@@ -118,7 +118,7 @@ impl Feed {
         };
         let (reader, wake) = io::pipe()?;
         let (sender, ended) = channel();
-        let screen = Screen::enter()?;
+        let screen = TerminalScreen::enter()?;
         let shared = Arc::clone(&self.shared);
         let pane = self.pane.clone();
         thread::Builder::new()
@@ -251,7 +251,7 @@ impl Sink for Feed {
 /// The run, from the screen's side.
 struct Live(Arc<Shared>);
 
-impl Source for Live {
+impl FigureSource for Live {
     fn advance(&mut self) {
         self.0.run().model.tick(nanos(Timestamp::now()));
     }
@@ -260,10 +260,10 @@ impl Source for Live {
         look(&mut self.0.run().model)
     }
 
-    fn progress(&self) -> Progress {
+    fn progress(&self) -> SceneProgress {
         match self.0.is_ending.load(Ordering::Relaxed) {
-            true => Progress::Ending,
-            false => Progress::Live,
+            true => SceneProgress::Ending,
+            false => SceneProgress::Live,
         }
     }
 
@@ -272,10 +272,10 @@ impl Source for Live {
         run.recorder.as_ref().map(|recorder| recorder.name())
     }
 
-    fn act(&mut self, request: Request) -> Option<String> {
+    fn act(&mut self, request: SourceRequest) -> Option<String> {
         let mut run = self.0.run();
         match request {
-            Request::Record => Some(match run.end_recording() {
+            SourceRequest::Record => Some(match run.end_recording() {
                 Some(finishing) => {
                     run.recorded = Some(finishing.path().to_owned());
                     // Whoever counts must not wait for a disk.
@@ -291,7 +291,7 @@ impl Source for Live {
                     Err(error) => format!("cannot record: {error:#}"),
                 },
             }),
-            Request::Page => {
+            SourceRequest::Page => {
                 let recorded = run.recorded.clone();
                 drop(run);
                 Some(match recorded {
@@ -299,7 +299,7 @@ impl Source for Live {
                     None => "there is no recording: R starts one, and R again ends it".to_owned(),
                 })
             }
-            Request::Seek(_) | Request::Play => None,
+            SourceRequest::Seek(_) | SourceRequest::Play => None,
         }
     }
 

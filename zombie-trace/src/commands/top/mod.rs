@@ -35,8 +35,8 @@ use self::{
     live::Feed,
     pane::Pane,
     replay::Replay,
-    state::{Choice, Kind, Ui, Window},
-    terminal::Screen,
+    state::{BindingKind, Choice, Ui, Window},
+    terminal::TerminalScreen,
     view::Layout,
 };
 use crate::{
@@ -73,7 +73,7 @@ pub fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     let (terminal, pane) = match args.run.command.is_empty() {
         true => (None, None),
         false => {
-            ui.run = Kind::WithCommand;
+            ui.run = BindingKind::WithCommand;
             let (terminal, pane) = open_pane(args).context("cannot make a terminal for COMMAND")?;
             (Some(terminal), Some(pane))
         }
@@ -128,7 +128,7 @@ fn replay(args: &TopArgs, path: &Path) -> anyhow::Result<ExitCode> {
     }
     let replay = Replay::open(path, args.run.all)?;
     let mut ui = ui(args);
-    ui.run = Kind::Replay;
+    ui.run = BindingKind::Replay;
     ui.choice.window = Window::All;
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -136,7 +136,7 @@ fn replay(args: &TopArgs, path: &Path) -> anyhow::Result<ExitCode> {
     }
     signals.thread_block().context("cannot block signals")?;
     let signals = SignalFd::new(&signals).context("cannot wait for signals")?;
-    let screen = Screen::enter()?;
+    let screen = TerminalScreen::enter()?;
     let mut frontend = Frontend::new(screen, replay, ui, has_color(args.run.color.when));
     let ended = frontend.run(signals.as_fd(), || true);
     drop(frontend);

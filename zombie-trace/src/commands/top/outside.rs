@@ -14,8 +14,8 @@ use nix::{
 use serde_json::json;
 
 use super::{
-    state::{Choice, Content, Row, View},
-    target::Target,
+    state::{Choice, Content, TopRow, View},
+    target::HeldProcess,
 };
 use crate::{
     args::ColorArgs,
@@ -62,7 +62,7 @@ pub(super) fn inspect(pid: u32, has_color: bool, wake: BorrowedFd<'_>) {
 }
 
 /// Sends the signal; says what came of it.
-pub(super) fn send(target: &Target, signal: i32) -> String {
+pub(super) fn send(target: &HeldProcess, signal: i32) -> String {
     let name = Signal::try_from(signal).map_or("?", Signal::as_str);
     match target.send(signal) {
         Ok(()) => format!("{name} was sent to {}", target.pid),
@@ -77,7 +77,7 @@ pub(super) fn send(target: &Target, signal: i32) -> String {
 /// The command that shows the zombies of a row without a screen.
 ///
 /// `base`: the command that shows what the screen shows.
-pub(super) fn equivalent(row: &Row, choice: &Choice, base: &str, is_replay: bool) -> String {
+pub(super) fn equivalent(row: &TopRow, choice: &Choice, base: &str, is_replay: bool) -> String {
     let filter = match choice.filter.is_empty() {
         true => String::new(),
         false => format!(" --filter {}", quoted(&choice.filter.to_string())),
@@ -126,7 +126,7 @@ pub(super) fn copied(text: &str) -> Vec<u8> {
 }
 
 /// Writes a row to a file in the current directory; says which, or what is wrong.
-pub(super) fn export(row: &Row) -> String {
+pub(super) fn export(row: &TopRow) -> String {
     let path = unused("zombie-trace-row", "json");
     let text = format!("{:#}\n", to_json(row));
     let shown = crate::text::path(&path);
@@ -136,7 +136,7 @@ pub(super) fn export(row: &Row) -> String {
     }
 }
 
-fn to_json(row: &Row) -> serde_json::Value {
+fn to_json(row: &TopRow) -> serde_json::Value {
     let content = match &row.content {
         Content::Group(figures) => json!({
             "alive": figures.alive,

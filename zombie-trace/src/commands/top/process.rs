@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use caps::Capability;
 
-use super::data::{Lineage, Process};
+use super::data::{Lineage, ProcessText};
 use crate::{
     commands::inspect::threads,
     system::{
@@ -20,10 +20,10 @@ const MOST_THREADS: usize = 20;
 static PROC: LazyLock<Result<Proc, ProcError>> = LazyLock::new(Proc::open);
 
 /// Looks at a process: what it does with SIGCHLD, its threads, its ancestors.
-pub(super) fn look(pid: u32) -> Process {
-    let mut process = Process {
+pub(super) fn look(pid: u32) -> ProcessText {
+    let mut process = ProcessText {
         pid,
-        ..Process::default()
+        ..ProcessText::default()
     };
     let Ok(proc) = &*PROC else {
         return process;

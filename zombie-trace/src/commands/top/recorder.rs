@@ -16,7 +16,7 @@ use crate::{
     aggregate::{Aggregate, RunFacts},
     kernel::Backend,
     model::{Alive, Counts, FilterLine, Flag, Loss, Start, Zombie},
-    run::destination::{Destination, Target},
+    run::destination::{Destination, WriteTarget},
     sink::{Json, Progress, Queue, Sink as _},
 };
 
@@ -49,7 +49,7 @@ impl Recorder {
     /// The file can't be created.
     pub(super) fn start(model: &Model) -> anyhow::Result<Self> {
         let path = unused("zombie-trace", "jsonl.zst");
-        let (mut destination, queue) = Destination::open(&Target::File(path.clone()))?;
+        let (mut destination, queue) = Destination::open(&WriteTarget::File(path.clone()))?;
         destination.begin()?;
         let progress = queue.progress();
         let mut sink = Json::new(queue, true);

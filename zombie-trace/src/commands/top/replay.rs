@@ -14,14 +14,14 @@ use jiff::Timestamp;
 
 use super::{
     data::{Model, nanos},
-    frontend::{Request, Source},
+    frontend::{FigureSource, SourceRequest},
     outside,
-    view::Progress,
+    view::SceneProgress,
 };
 use crate::{
     aggregate::{
         ParentKey, WhatParentsDid,
-        doing::{Place, places, share},
+        doing::{CodePlace, places, share},
     },
     container::Container,
     lifecycle::TaskId,
@@ -315,7 +315,7 @@ fn places_of(did: &WhatParentsDid) -> HashMap<ParentKey, Vec<String>> {
     const CALLERS: usize = 3;
     const LONGEST: usize = 200;
 
-    let place = |place: &Place<'_>, all: u64| {
+    let place = |place: &CodePlace<'_>, all: u64| {
         let share = share(place.weight.zombie_ns, all);
         let mut text = format!("{share:>3} %  {}, {}", place.name(), place.action());
         let (callers, more) = place.callers(CALLERS);
@@ -475,7 +475,7 @@ fn take_in(model: &mut Model, line: &Line) {
     }
 }
 
-impl Source for Replay {
+impl FigureSource for Replay {
     fn advance(&mut self) {
         let Some(since) = self.playing else {
             return;
@@ -492,9 +492,9 @@ impl Source for Replay {
         look(&mut self.model)
     }
 
-    fn progress(&self) -> Progress {
+    fn progress(&self) -> SceneProgress {
         let since = |at: i64| u64::try_from(at - self.span.0).unwrap_or(0);
-        Progress::Replay {
+        SceneProgress::Replay {
             at: since(self.model.now),
             of: since(self.span.1),
             is_playing: self.playing.is_some(),
@@ -505,13 +505,13 @@ impl Source for Replay {
         None
     }
 
-    fn act(&mut self, request: Request) -> Option<String> {
+    fn act(&mut self, request: SourceRequest) -> Option<String> {
         match request {
-            Request::Seek(by) => {
+            SourceRequest::Seek(by) => {
                 let sought = self.seek(self.model.now + by);
                 sought.err().map(|error| visible(&format!("{error:#}")))
             }
-            Request::Play => {
+            SourceRequest::Play => {
                 self.playing = match self.playing {
                     Some(_) => None,
                     // From the start again, if it is over.
@@ -524,8 +524,8 @@ impl Source for Replay {
                 };
                 None
             }
-            Request::Page => Some(outside::page(&self.path)),
-            Request::Record => None,
+            SourceRequest::Page => Some(outside::page(&self.path)),
+            SourceRequest::Record => None,
         }
     }
 
@@ -866,7 +866,7 @@ mod tests {
     /// Draws every view of a recording at some moments.
     fn draw(path: &Path) -> anyhow::Result<String> {
         use crate::commands::top::{
-            state::{Kind, Ui, View},
+            state::{BindingKind, Ui, View},
             view::{self, Scene},
         };
         use ratatui::{buffer::Buffer, layout::Rect};
@@ -878,7 +878,7 @@ mod tests {
             for view in View::ALL {
                 for window in [Window::All, Window::Minute] {
                     let mut ui = Ui {
-                        run: Kind::Replay,
+                        run: BindingKind::Replay,
                         ..Ui::default()
                     };
                     (ui.choice.view, ui.choice.window) = (view, window);

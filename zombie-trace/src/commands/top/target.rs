@@ -9,12 +9,12 @@ use crate::{model::Comm, text::printable};
 
 /// A process, held by a descriptor.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct HeldProcess {
     pidfd: OwnedFd,
     pub(super) pid: u32,
 }
 
-impl Target {
+impl HeldProcess {
     /// The process of this pid, if it still has that command name.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ mod tests {
         let mut child = sleeper();
         let target = loop {
             // Until it has called exec.
-            if let Ok(target) = Target::open(child.id(), Some("sleep".into())) {
+            if let Ok(target) = HeldProcess::open(child.id(), Some("sleep".into())) {
                 break target;
             }
         };
@@ -86,11 +86,11 @@ mod tests {
     #[test]
     fn another_process_of_that_number_gets_none() {
         let mut child = sleeper();
-        let error = Target::open(child.id(), Some("other".into())).unwrap_err();
+        let error = HeldProcess::open(child.id(), Some("other".into())).unwrap_err();
         assert!(error.to_string().contains("and not other"), "{error}");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(Target::open(child.id(), None).is_err());
-        assert!(Target::open(std::process::id(), None).is_err());
+        assert!(HeldProcess::open(child.id(), None).is_err());
+        assert!(HeldProcess::open(std::process::id(), None).is_err());
     }
 }

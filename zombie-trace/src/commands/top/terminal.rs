@@ -51,11 +51,11 @@ pub(super) fn check() -> anyhow::Result<()> {
 }
 
 /// The screen. The terminal is as before when it is dropped.
-pub(super) struct Screen {
+pub(super) struct TerminalScreen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
 }
 
-impl Screen {
+impl TerminalScreen {
     /// Takes the terminal.
     pub(super) fn enter() -> anyhow::Result<Self> {
         restore_on_panic();
@@ -108,7 +108,7 @@ impl Screen {
     }
 }
 
-impl Drop for Screen {
+impl Drop for TerminalScreen {
     fn drop(&mut self) {
         restore();
     }
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     #[ignore = "the test below runs it on a terminal"]
     fn panics() {
-        let _screen = Screen::enter().unwrap();
+        let _screen = TerminalScreen::enter().unwrap();
         panic!("on purpose");
     }
 

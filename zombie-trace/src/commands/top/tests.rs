@@ -14,13 +14,13 @@ use ratatui::{
 };
 
 use super::{
-    data::{Lineage, Model, Process},
+    data::{Lineage, Model, ProcessText},
     outside,
     state::{
-        Action, Column, Effect, Grouping, Kind, Mode, Purpose, SECTIONS, Table, Ui, View, Window,
-        is_now, table,
+        Action, BindingKind, Column, Effect, Grouping, Mode, PromptPurpose, SECTIONS, SortedRows,
+        Ui, View, Window, is_now, table,
     },
-    view::{self, Progress, Scene},
+    view::{self, Scene, SceneProgress},
 };
 use crate::{
     container::Container,
@@ -171,8 +171,8 @@ fn model() -> Model {
 }
 
 /// What /proc would say about the first of its parents.
-fn process() -> Process {
-    Process {
+fn process() -> ProcessText {
+    ProcessText {
         pid: 3436,
         sigchld: "default action: nothing happens; blocked by 1 of 3 threads".to_owned(),
         threads: vec![
@@ -199,8 +199,8 @@ fn lineage() -> Lineage {
 struct Seat {
     model: Model,
     ui: Ui,
-    table: Table,
-    process: Option<Process>,
+    table: SortedRows,
+    process: Option<ProcessText>,
     size: (u16, u16),
 }
 
@@ -209,7 +209,7 @@ impl Seat {
         let mut seat = Self {
             model: model(),
             ui: Ui::default(),
-            table: Table::default(),
+            table: SortedRows::default(),
             process: None,
             size,
         };
@@ -256,13 +256,13 @@ impl Seat {
             ui: &self.ui,
             table: &self.table,
             process: self.process.as_ref(),
-            progress: match self.ui.run == Kind::Replay {
-                true => Progress::Replay {
+            progress: match self.ui.run == BindingKind::Replay {
+                true => SceneProgress::Replay {
                     at: self.model.elapsed(),
                     of: 600_000_000_000,
                     is_playing: false,
                 },
-                false => Progress::Live,
+                false => SceneProgress::Live,
             },
             recording: None,
             pane: None,
@@ -381,10 +381,10 @@ fn screens_of_details_help_and_questions() {
         seat.press(KeyCode::Char('t'));
         golden_screen(&name("tree"), &seat);
         seat.press(KeyCode::Char('t'));
-        seat.ui.run = Kind::Replay;
+        seat.ui.run = BindingKind::Replay;
         seat.ui.message = None;
         golden_screen(&name("replay"), &seat);
-        seat.ui.run = Kind::Live;
+        seat.ui.run = BindingKind::Live;
         seat.type_in("fparent~python zombie>1s\n/super\nmmm");
         golden_screen(&name("restricted"), &seat);
     }
@@ -472,9 +472,9 @@ fn no_name_reaches_the_terminal_unescaped() {
 fn check(action: Action, key: KeyEvent) {
     let mut seat = Seat::new((80, 24));
     seat.ui.run = match action {
-        Action::Earlier | Action::Later | Action::Play => Kind::Replay,
-        Action::Command => Kind::WithCommand,
-        _ => Kind::Live,
+        Action::Earlier | Action::Later | Action::Play => BindingKind::Replay,
+        Action::Command => BindingKind::WithCommand,
+        _ => BindingKind::Live,
     };
     match action {
         Action::Up | Action::PageUp | Action::First => seat.ui.selected = 2,
@@ -491,7 +491,7 @@ fn check(action: Action, key: KeyEvent) {
     let last = seat.table.rows.len() - usize::from(!seat.table.rows.is_empty());
     let effect = seat.hit(key);
     let (ui, choice) = (&seat.ui, &seat.ui.choice);
-    let is_row = |row: &super::state::Row| row.pid == Some(3436);
+    let is_row = |row: &super::state::TopRow| row.pid == Some(3436);
     let is_done = match action {
         Action::Up => ui.selected == 1,
         Action::Down => ui.selected == 1,
@@ -505,10 +505,10 @@ fn check(action: Action, key: KeyEvent) {
         Action::Help => ui.mode == Mode::Help(0),
         Action::Quit => effect == Some(Effect::Quit),
         Action::Suspend => effect == Some(Effect::Suspend),
-        Action::Search => is_input(&ui.mode, Purpose::Search),
+        Action::Search => is_input(&ui.mode, PromptPurpose::Search),
         Action::NextMatch => ui.selected == 1,
         Action::PreviousMatch => ui.selected == last,
-        Action::Filter => is_input(&ui.mode, Purpose::Filter),
+        Action::Filter => is_input(&ui.mode, PromptPurpose::Filter),
         Action::Follow => ui.followed.is_some(),
         Action::OneContainer => choice.container == Some(web()),
         Action::NextSort | Action::SortRight => choice.sort().column == Column::Why,
@@ -536,7 +536,7 @@ fn check(action: Action, key: KeyEvent) {
     assert!(is_done, "{key:?}: {action:?}");
 }
 
-fn is_input(mode: &Mode, purpose: Purpose) -> bool {
+fn is_input(mode: &Mode, purpose: PromptPurpose) -> bool {
     matches!(mode, Mode::Input(input) if input.purpose == purpose)
 }
 
@@ -593,7 +593,11 @@ fn the_help_screen_scrolls_and_every_other_key_closes_it() {
 
 #[test]
 fn the_help_screen_has_every_key() {
-    for run in [Kind::Live, Kind::WithCommand, Kind::Replay] {
+    for run in [
+        BindingKind::Live,
+        BindingKind::WithCommand,
+        BindingKind::Replay,
+    ] {
         let mut seat = Seat::new((120, 40));
         seat.ui.run = run;
         seat.press(KeyCode::Char('?'));
@@ -726,12 +730,12 @@ fn a_replay_never_says_that_a_cause_is_not_known_yet() {
     seat.model.live(at(191_900), living);
     for (run, row, panel) in [
         (
-            Kind::Live,
+            BindingKind::Live,
             "not examined yet",
             "The cause is not known. Press i",
         ),
         (
-            Kind::Replay,
+            BindingKind::Replay,
             "not in the recording",
             "The recording does not say why.",
         ),
@@ -741,14 +745,18 @@ fn a_replay_never_says_that_a_cause_is_not_known_yet() {
             seat.ui.choice.view = view;
             seat.fit();
             let rows = &seat.table.rows;
-            let is_silent =
-                |row: &super::state::Row| row.parent_process().is_some_and(|(pid, _)| pid == 5555);
+            let is_silent = |row: &super::state::TopRow| {
+                row.parent_process().is_some_and(|(pid, _)| pid == 5555)
+            };
             seat.ui.selected = rows.iter().position(is_silent).unwrap();
             seat.fit();
             let screen = seat.text();
             assert!(screen.contains(row), "{screen}");
             assert!(screen.contains(panel), "{screen}");
-            assert!(run == Kind::Live || !screen.contains("yet"), "{screen}");
+            assert!(
+                run == BindingKind::Live || !screen.contains("yet"),
+                "{screen}"
+            );
         }
     }
     // What a recording found later is known from the start.
@@ -952,7 +960,7 @@ fn details_show_threads_and_ancestors() {
         assert!(screen.contains(part), "{part}:\n{screen}");
     }
     // What was seen of another process is not shown.
-    seat.process = Some(Process {
+    seat.process = Some(ProcessText {
         pid: 1,
         ..process()
     });
@@ -1033,7 +1041,7 @@ fn ctrl_c_quits_whatever_is_open() {
 
 #[test]
 fn the_mouse_selects_sorts_and_changes_views() {
-    use super::view::Target;
+    use super::view::MouseTarget;
     let mut seat = Seat::new((80, 24));
     let target = |seat: &Seat, x, y| {
         let scene = Scene {
@@ -1041,7 +1049,7 @@ fn the_mouse_selects_sorts_and_changes_views() {
             ui: &seat.ui,
             table: &seat.table,
             process: None,
-            progress: Progress::Live,
+            progress: SceneProgress::Live,
             recording: None,
             pane: None,
             zone: &TimeZone::UTC,
@@ -1049,16 +1057,16 @@ fn the_mouse_selects_sorts_and_changes_views() {
         };
         view::target(&scene, Rect::new(0, 0, 80, 24), x, y)
     };
-    assert_eq!(target(&seat, 2, 3), Some(Target::Tab(View::Parents)));
-    assert_eq!(target(&seat, 13, 3), Some(Target::Tab(View::Alive)));
+    assert_eq!(target(&seat, 2, 3), Some(MouseTarget::Tab(View::Parents)));
+    assert_eq!(target(&seat, 13, 3), Some(MouseTarget::Tab(View::Alive)));
     // One line says what is hidden.
     assert_eq!(target(&seat, 10, 4), None);
-    assert_eq!(target(&seat, 10, 7), Some(Target::Row(1)));
+    assert_eq!(target(&seat, 10, 7), Some(MouseTarget::Row(1)));
     let screen = seat.text();
     let heading = screen.lines().nth(5).unwrap();
     let x = heading.chars().collect::<String>().find("OLDEST").unwrap() as u16;
     let found = target(&seat, x, 5);
-    assert_eq!(found, Some(Target::Heading(Some(Column::Oldest))));
+    assert_eq!(found, Some(MouseTarget::Heading(Some(Column::Oldest))));
     seat.ui.click_heading(Column::Oldest);
     seat.fit();
     assert!(seat.names()[0].starts_with("node"), "{:?}", seat.names());
@@ -1074,7 +1082,7 @@ fn the_mouse_selects_sorts_and_changes_views() {
 #[test]
 fn the_terminal_of_the_command_is_drawn_without_what_could_fool_ours() {
     let mut seat = Seat::new((80, 24));
-    seat.ui.run = Kind::WithCommand;
+    seat.ui.run = BindingKind::WithCommand;
     seat.type_in("o");
     let size = |number| std::num::NonZeroU16::new(number).unwrap();
     let mut command = vt100::Parser::new(size(20), size(80), 0);
@@ -1087,7 +1095,7 @@ fn the_terminal_of_the_command_is_drawn_without_what_could_fool_ours() {
             ui: &seat.ui,
             table: &seat.table,
             process: None,
-            progress: Progress::Live,
+            progress: SceneProgress::Live,
             recording: None,
             pane: Some(command.screen()),
             zone: &TimeZone::UTC,

@@ -13,7 +13,7 @@ use crate::{
         self, ColorArgs, Files, FilterArgs, GateArgs, OfARun, ScopeArgs, TableArgs, TuningArgs,
     },
     filter::Filter,
-    run::destination::Target,
+    run::destination::WriteTarget,
     sink,
     value::{TimeSpan, TimeSpanError},
 };
@@ -187,19 +187,19 @@ impl RunArgs {
     }
 
     /// Where text goes that has no file.
-    pub(crate) fn screen(&self) -> Target {
+    pub(crate) fn screen(&self) -> WriteTarget {
         match self.command.is_empty() {
-            true => Target::Stdout,
-            false => Target::Stderr,
+            true => WriteTarget::Stdout,
+            false => WriteTarget::Stderr,
         }
     }
 
     /// Where the output goes, if `path` is that of `--output`; '-' is standard output.
-    pub(crate) fn file(&self, path: &Path) -> Target {
+    pub(crate) fn file(&self, path: &Path) -> WriteTarget {
         match (path == Path::new("-"), self.command.is_empty()) {
-            (false, _) => Target::File(path.to_owned()),
-            (true, true) => Target::Stdout,
-            (true, false) => Target::SharedStdout,
+            (false, _) => WriteTarget::File(path.to_owned()),
+            (true, true) => WriteTarget::Stdout,
+            (true, false) => WriteTarget::SharedStdout,
         }
     }
 
@@ -223,7 +223,7 @@ impl TraceArgs {
     }
 
     /// Where the output goes.
-    pub(crate) fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> WriteTarget {
         match &self.output {
             Some(path) => self.run.file(path),
             None => self.run.screen(),
@@ -297,11 +297,11 @@ mod tests {
     #[test]
     fn where_the_output_goes() {
         for (args, target) in [
-            (&[][..], Target::Stdout),
-            (&["--", "ls"], Target::Stderr),
-            (&["-o", "-"], Target::Stdout),
-            (&["-o", "-", "--", "ls"], Target::SharedStdout),
-            (&["-o", "x"], Target::File("x".into())),
+            (&[][..], WriteTarget::Stdout),
+            (&["--", "ls"], WriteTarget::Stderr),
+            (&["-o", "-"], WriteTarget::Stdout),
+            (&["-o", "-", "--", "ls"], WriteTarget::SharedStdout),
+            (&["-o", "x"], WriteTarget::File("x".into())),
         ] {
             let line = Line::parse_from([&["zombie-trace"], args].concat());
             assert_eq!(line.args.target(), target, "{args:?}");

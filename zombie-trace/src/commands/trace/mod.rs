@@ -14,12 +14,12 @@ use crate::{
     exit_code::ExitCode,
     filter::Filter,
     gate::Figures,
-    kernel::{self, Scope, Tracer},
+    kernel::{self, KernelScope, Tracer},
     model::{ScopeLine, Start},
     run::{
         attach,
         command::{self, Program, StartError, Terminal, Traced},
-        destination::{Destination, Target},
+        destination::{Destination, WriteTarget},
         followed::Followed,
         host::ThisHost,
         live_line::LiveLine,
@@ -47,7 +47,7 @@ pub(crate) struct Plan<'a> {
     /// Which zombies are listed.
     pub(crate) filter: Filter,
     /// Where the output goes.
-    pub(crate) target: Target,
+    pub(crate) target: WriteTarget,
     /// What is written to it.
     pub(crate) sink: sink::Options,
     /// How long an interval is, if there are any.
@@ -55,7 +55,7 @@ pub(crate) struct Plan<'a> {
     /// The output has an end even if COMMAND could not start.
     pub(crate) keeps_refused: bool,
     /// Where the summary is also shown as text.
-    pub(crate) screen: Option<Target>,
+    pub(crate) screen: Option<WriteTarget>,
     /// Says on the terminal how the run is going.
     pub(crate) live_line: Option<LiveLine>,
     /// Sees everything that the output sees, and before it.
@@ -265,7 +265,7 @@ async fn follow(
 
 /// Shows the summary of a run whose output is no text. Nobody has to read it.
 async fn show_summary(
-    target: &Target,
+    target: &WriteTarget,
     args: &RunArgs,
     ending: &Ending,
     signals: &mut Signals,
@@ -464,7 +464,7 @@ fn sampling_from(session: Session, NoStacks: Source) -> Session {
 /// As [`attach`], in a thread of its own, and the programs that copy stacks.
 fn attach_aside(
     args: &RunArgs,
-    scope: Scope,
+    scope: KernelScope,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<(Tracer, Programs)>> + use<>> {
     let config = args.tuning.config(scope, args.verbose > 1);
     let explain = !args.quiet && args.verbose > 0;
@@ -491,7 +491,7 @@ fn attach_aside(
 fn begin(
     plan: &mut Plan<'_>,
     tracer: Tracer,
-    scope: &Scope,
+    scope: &KernelScope,
     output: Queue,
 ) -> anyhow::Result<Session> {
     let mut sink = sink::new(plan.sink, output);
@@ -522,7 +522,7 @@ fn begin(
     if let Some(interval) = plan.interval {
         session = session.with_intervals(interval);
     }
-    if matches!(plan.target, Target::Stdout | Target::SharedStdout) {
+    if matches!(plan.target, WriteTarget::Stdout | WriteTarget::SharedStdout) {
         session = session.writing_to(io::stdout());
     }
     Ok(session)

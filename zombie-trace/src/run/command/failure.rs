@@ -3,7 +3,7 @@ use nix::errno::Errno;
 
 /// What a child was at when something went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum ChildStage {
     Terminal,
     Identity,
     Exec,
@@ -12,7 +12,7 @@ pub(super) enum Stage {
 /// What went wrong between fork and exec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
-    pub(super) stage: Stage,
+    pub(super) stage: ChildStage,
     pub(super) error: Errno,
 }
 
@@ -23,7 +23,7 @@ impl Failure {
     }
 
     pub(super) fn from_bytes([stage, error @ ..]: [u8; 5]) -> Option<Self> {
-        let stages = [Stage::Terminal, Stage::Identity, Stage::Exec];
+        let stages = [ChildStage::Terminal, ChildStage::Identity, ChildStage::Exec];
         Some(Self {
             stage: stages.into_iter().find(|known| *known as u8 == stage)?,
             error: Errno::from_raw(c_int::from_ne_bytes(error)),

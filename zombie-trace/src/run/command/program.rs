@@ -20,7 +20,7 @@ use object::{
 };
 
 use super::{
-    failure::{Failure, Stage},
+    failure::{ChildStage, Failure},
     login::Login,
 };
 use crate::{
@@ -124,12 +124,12 @@ impl Program {
     pub(super) fn cannot_execute(&self, failure: Failure) -> StartError {
         let Failure { stage, error } = failure;
         let (reason, code) = match stage {
-            Stage::Identity => (
+            ChildStage::Identity => (
                 format!("cannot become the user of --user: {error}: run zombie-trace as root"),
                 126,
             ),
-            Stage::Terminal => (format!("cannot set its terminal up: {error}"), 126),
-            Stage::Exec => {
+            ChildStage::Terminal => (format!("cannot set its terminal up: {error}"), 126),
+            ChildStage::Exec => {
                 // It may have gone since it was found.
                 let paths = self.paths.iter();
                 let paths: Vec<_> = paths

@@ -20,7 +20,7 @@ use nix::{
 
 use super::{
     Program, Terminal,
-    failure::{Failure, Stage},
+    failure::{ChildStage, Failure},
 };
 use crate::{run::signals::Inherited, system::scheduling};
 
@@ -121,22 +121,22 @@ fn become_program(
     let prepared = (|| {
         if let Some(login) = &program.login {
             // Out of reach of the caller's terminal.
-            setsid().map_err(failed(Stage::Terminal))?;
+            setsid().map_err(failed(ChildStage::Terminal))?;
             if let Some(terminal) = terminal {
-                terminal.take().map_err(failed(Stage::Terminal))?;
+                terminal.take().map_err(failed(ChildStage::Terminal))?;
             }
             close_all_but(failure.as_raw_fd());
-            login.assume().map_err(failed(Stage::Identity))?;
+            login.assume().map_err(failed(ChildStage::Identity))?;
         } else if let Some(terminal) = terminal {
-            setsid().map_err(failed(Stage::Terminal))?;
-            terminal.take().map_err(failed(Stage::Terminal))?;
+            setsid().map_err(failed(ChildStage::Terminal))?;
+            terminal.take().map_err(failed(ChildStage::Terminal))?;
         }
         scheduling::restore();
-        inherited.restore().map_err(failed(Stage::Exec))
+        inherited.restore().map_err(failed(ChildStage::Exec))
     })();
     match prepared {
         Ok(()) => Failure {
-            stage: Stage::Exec,
+            stage: ChildStage::Exec,
             error: exec(&program.paths, args, environment),
         },
         Err(failure) => failure,
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn failures_cross_the_pipe() {
-        for stage in [Stage::Terminal, Stage::Identity, Stage::Exec] {
+        for stage in [ChildStage::Terminal, ChildStage::Identity, ChildStage::Exec] {
             let failure = Failure {
                 stage,
                 error: Errno::ENOEXEC,

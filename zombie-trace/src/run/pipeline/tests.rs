@@ -2,7 +2,7 @@ use zombie_trace_common::how;
 
 use super::*;
 use crate::{
-    run::fakes::{BEGIN, FakeHost, FakeSink, Line, MS, ended, reaped, zombie},
+    run::fakes::{BEGIN, FakeHost, FakeSink, MS, SinkLine, ended, reaped, zombie},
     value::TimeSpan,
 };
 
@@ -36,7 +36,7 @@ impl Fixture {
 
     fn reap(&mut self, record: Record) {
         self.pipeline.begin_batch();
-        self.pipeline.event(&Event::Record(record)).unwrap();
+        self.pipeline.event(&KernelEvent::Record(record)).unwrap();
         self.pipeline.end_batch().unwrap();
     }
 
@@ -60,7 +60,7 @@ impl Fixture {
 
     fn summary(&self) -> Summary {
         let summary = self.sink.take().into_iter().find_map(|line| match line {
-            Line::Summary(summary) => Some(*summary),
+            SinkLine::Summary(summary) => Some(*summary),
             _ => None,
         });
         summary.unwrap()
@@ -91,7 +91,7 @@ fn a_record_becomes_a_line_with_the_clocks_and_places_of_the_host() {
     let mut run = Fixture::new(Filter::default());
     run.reap(reaped(42));
     let lines = run.sink.take();
-    let [Line::Zombie(zombie)] = &lines[..] else {
+    let [SinkLine::Zombie(zombie)] = &lines[..] else {
         panic!("{lines:?}");
     };
     assert_eq!((zombie.pid, zombie.zombie_ns), (42, 5 * MS));
@@ -117,7 +117,7 @@ fn what_the_output_has_no_room_for_is_lost_and_reported_once_it_has() {
     run.sink.lock().is_full = false;
     assert_eq!(run.pipeline.loss(&counters, 0).unwrap(), None);
     let lines = run.sink.take();
-    assert!(matches!(&lines[..], [Line::Loss(loss)] if loss.lost.ring_full == 3));
+    assert!(matches!(&lines[..], [SinkLine::Loss(loss)] if loss.lost.ring_full == 3));
 
     let ending = run.finish(&Remains {
         counters,
@@ -138,7 +138,7 @@ fn zombies_are_reported_as_they_age() {
         run.after(ms);
         run.look(&existing, None);
         ages.extend(run.sink.take().into_iter().map(|line| match line {
-            Line::Alive(alive) => alive.age_ns / MS,
+            SinkLine::Alive(alive) => alive.age_ns / MS,
             other => panic!("{other:?}"),
         }));
     }
@@ -159,7 +159,7 @@ fn a_cause_stays_where_later_looks_find_none() {
         .take()
         .into_iter()
         .map(|line| match line {
-            Line::Alive(alive) => alive.cause,
+            SinkLine::Alive(alive) => alive.cause,
             other => panic!("{other:?}"),
         })
         .collect();
@@ -171,14 +171,14 @@ fn a_cause_stays_where_later_looks_find_none() {
     });
     let lines = run.sink.take();
     assert!(
-        matches!(&lines[..], [Line::Zombie(zombie)] if zombie.cause == Some(Cause::NeverWaits))
+        matches!(&lines[..], [SinkLine::Zombie(zombie)] if zombie.cause == Some(Cause::NeverWaits))
     );
     // The next process with this pid is another one.
     run.reap(Record {
         start_boottime: BEGIN + 70 * MS,
         ..reaped(42)
     });
-    assert!(matches!(&run.sink.take()[..], [Line::Zombie(zombie)] if zombie.cause.is_none()));
+    assert!(matches!(&run.sink.take()[..], [SinkLine::Zombie(zombie)] if zombie.cause.is_none()));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn whoever_inherits_a_zombie_at_the_end_is_not_its_cause() {
         .take()
         .into_iter()
         .filter_map(|line| match line {
-            Line::Alive(alive) => Some((alive.pid, alive.cause)),
+            SinkLine::Alive(alive) => Some((alive.pid, alive.cause)),
             _ => None,
         })
         .collect();
@@ -231,11 +231,11 @@ fn at_the_end_every_process_is_in_one_place() {
     assert!(!ending.complete && ending.lost.is_some());
     let lines = run.sink.take();
     let [
-        Line::Zombie(_),
-        Line::Zombie(unseen),
-        Line::Alive(alive),
-        Line::Loss(_),
-        Line::Summary(summary),
+        SinkLine::Zombie(_),
+        SinkLine::Zombie(unseen),
+        SinkLine::Alive(alive),
+        SinkLine::Loss(_),
+        SinkLine::Summary(summary),
     ] = &lines[..]
     else {
         panic!("{lines:?}");
@@ -273,14 +273,14 @@ fn a_filter_leaves_lines_out_and_no_figure() {
         let lines = run.sink.take();
         let unlisted = lines
             .iter()
-            .filter(|line| matches!(line, Line::Unlisted(_)));
+            .filter(|line| matches!(line, SinkLine::Unlisted(_)));
         assert_eq!(unlisted.count(), usize::from(wants_unlisted));
-        let Some(Line::Summary(summary)) = lines.last() else {
+        let Some(SinkLine::Summary(summary)) = lines.last() else {
             panic!("{lines:?}");
         };
         assert_eq!((summary.listed, summary.counts.filtered), (0, 2));
         assert_eq!(summary.zombie_ns.max, Some(5 * MS));
-        assert!(!lines.iter().any(|line| matches!(line, Line::Zombie(_))));
+        assert!(!lines.iter().any(|line| matches!(line, SinkLine::Zombie(_))));
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     filter::Filter,
     run::{
-        fakes::{BEGIN, FakeHost, FakeKernel, FakeSink, Line, MS, ended, reaped, zombie},
+        fakes::{BEGIN, FakeHost, FakeKernel, FakeSink, MS, SinkLine, ended, reaped, zombie},
         warning::WarningKind,
     },
 };
@@ -12,7 +12,7 @@ use crate::{
 /// What is asked of a run, one after the other.
 struct Script(Vec<Request>);
 
-impl Control for Script {
+impl RunControl for Script {
     async fn next(&mut self) -> io::Result<Request> {
         match self.0.is_empty() {
             true => pending().await,
@@ -63,7 +63,7 @@ impl Fixture {
         for pid in pids {
             tables.counters.exits += 1;
             tables.counters.reaped += 1;
-            tables.ring.push_back(Event::Record(reaped(pid)));
+            tables.ring.push_back(KernelEvent::Record(reaped(pid)));
         }
     }
 
@@ -99,7 +99,7 @@ async fn what_the_ring_buffer_still_holds_is_part_of_the_run() {
     let zombies = run.sink.take();
     let zombies = zombies
         .iter()
-        .filter(|line| matches!(line, Line::Zombie(_)));
+        .filter(|line| matches!(line, SinkLine::Zombie(_)));
     assert_eq!(zombies.count(), 10_000);
     assert_eq!(run.kernel.0.borrow().calls, ["adopt", "close", "freeze"]);
     assert!(run.warnings.borrow().is_empty());
@@ -124,7 +124,7 @@ async fn programs_that_were_under_way_are_waited_for() {
         tables.counters.exits = 1;
         tables.counters.reaped = 1;
         // It comes when the table is frozen.
-        tables.late.push_back(Event::Record(reaped(42)));
+        tables.late.push_back(KernelEvent::Record(reaped(42)));
     }
     let mut run = Fixture::new(kernel);
     let ending = run.finish().await;
@@ -207,7 +207,7 @@ async fn a_run_ends_when_its_time_is_up() {
 /// Ends a run once a condition holds.
 struct Once<F>(F);
 
-impl<F: Fn() -> bool> Control for Once<F> {
+impl<F: Fn() -> bool> RunControl for Once<F> {
     async fn next(&mut self) -> io::Result<Request> {
         while !(self.0)() {
             time::sleep(Duration::from_millis(1)).await;
@@ -240,10 +240,10 @@ async fn while_it_goes_on_zombies_losses_and_progress_are_reported() {
     let (sink, warnings) = (run.sink.clone(), Rc::clone(&run.warnings));
     let enough = || {
         let written = sink.lock();
-        let has = |is: fn(&Line) -> bool| written.lines.iter().any(is);
-        has(|line| matches!(line, Line::Zombie(_)))
-            && has(|line| matches!(line, Line::Alive(_)))
-            && has(|line| matches!(line, Line::Loss(_)))
+        let has = |is: fn(&SinkLine) -> bool| written.lines.iter().any(is);
+        has(|line| matches!(line, SinkLine::Zombie(_)))
+            && has(|line| matches!(line, SinkLine::Alive(_)))
+            && has(|line| matches!(line, SinkLine::Loss(_)))
             && !seen.borrow().is_empty()
             && !warnings.borrow().is_empty()
     };
@@ -258,7 +258,7 @@ async fn while_it_goes_on_zombies_losses_and_progress_are_reported() {
 
 /// A sampler that has an answer, or hangs.
 #[cfg(feature = "stacks")]
-struct Answer(Option<crate::run::pipeline::Sampled>);
+struct Answer(Option<crate::run::pipeline::StackSamples>);
 
 #[cfg(feature = "stacks")]
 impl StackSource for Answer {
@@ -266,7 +266,7 @@ impl StackSource for Answer {
         &mut self,
         _: jiff::Timestamp,
         _: Deadline,
-    ) -> io::Result<Option<crate::run::pipeline::Sampled>> {
+    ) -> io::Result<Option<crate::run::pipeline::StackSamples>> {
         Ok(self.0.take())
     }
 }
@@ -297,7 +297,7 @@ async fn samples_are_part_of_the_summary() {
         samples: 7,
         ..StackTotals::default()
     };
-    let answer = crate::run::pipeline::Sampled {
+    let answer = crate::run::pipeline::StackSamples {
         totals,
         ..Default::default()
     };

@@ -3,8 +3,8 @@ use std::fmt::Write as _;
 use super::Look;
 use crate::{
     compare::{
-        Change, Comparison, Lingering, LingeringPair, Needed, Pair, ParentCount, ParentPair,
-        RunFigures, Verdict,
+        Change, Comparison, LingeringPair, LingeringSummary, Meaning, Needed, Pair, ParentCount,
+        ParentPair, RunFigures,
     },
     model::Comm,
     text::{
@@ -107,7 +107,7 @@ impl Page {
             .chain(parents)
         {
             for (metric, change) in percentiles(pair) {
-                if change.verdict.is_some_and(Verdict::is_difference) {
+                if change.verdict.is_some_and(Meaning::is_difference) {
                     grounds.push(format!("{metric} of {who} {}", times(change.ratio)));
                 }
             }
@@ -115,7 +115,7 @@ impl Page {
         let verdict = comparison.verdict;
         let p50 = &comparison.overall.changes.p50;
         let because = match (grounds.as_slice(), p50.needed) {
-            ([], Some(needed)) if verdict == Verdict::NotEnoughData => {
+            ([], Some(needed)) if verdict == Meaning::NotEnoughData => {
                 format!(": {}", lacks(needed, &comparison.overall))
             }
             ([], _) => String::new(),
@@ -265,11 +265,11 @@ impl Page {
     }
 
     /// A line with the verdict at its end.
-    fn judged(&self, line: &str, verdict: Option<Verdict>) -> String {
+    fn judged(&self, line: &str, verdict: Option<Meaning>) -> String {
         let words = match verdict {
             None => "",
-            Some(Verdict::NoDifference) if !self.is_wide() => "same",
-            Some(Verdict::NotEnoughData) if !self.is_wide() => "?",
+            Some(Meaning::NoDifference) if !self.is_wide() => "same",
+            Some(Meaning::NotEnoughData) if !self.is_wide() => "?",
             Some(verdict) => verdict.as_str(),
         };
         let words = cut(words, self.columns.saturating_sub(width(line)));
@@ -281,7 +281,7 @@ impl Page {
     /// What the percentiles lack that are not judged; the verdict says that of the median.
     fn needs(&self, pair: &Pair) -> String {
         let mut text = String::new();
-        let is_said = pair.verdict == Verdict::NotEnoughData;
+        let is_said = pair.verdict == Meaning::NotEnoughData;
         for (metric, change) in percentiles(pair).skip(usize::from(is_said)) {
             if let Some(needed) = change.needed {
                 let sentence = format!("{metric}: {}", lacks(needed, pair));
@@ -335,7 +335,7 @@ fn leaves(parent: &LingeringPair) -> String {
         Some(cmdline) => command(cmdline, LONGEST_NAME),
         None => name(parent.comm),
     };
-    let zombies = |run: &Lingering| match run.alive {
+    let zombies = |run: &LingeringSummary| match run.alive {
         0 => "no zombies".to_owned(),
         1 => "1 zombie".to_owned(),
         count => format!("{count} zombies"),
@@ -439,11 +439,11 @@ fn factor(ratio: f64) -> String {
     }
 }
 
-fn style(verdict: Verdict) -> anstyle::Style {
+fn style(verdict: Meaning) -> anstyle::Style {
     match verdict {
-        Verdict::Worse | Verdict::Mixed => BAD,
-        Verdict::Better => GOOD,
-        Verdict::NoDifference | Verdict::NotEnoughData => PLAIN,
+        Meaning::Worse | Meaning::Mixed => BAD,
+        Meaning::Better => GOOD,
+        Meaning::NoDifference | Meaning::NotEnoughData => PLAIN,
     }
 }
 

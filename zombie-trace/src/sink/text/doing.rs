@@ -4,7 +4,7 @@ use super::{Look, flow::hanging, parent};
 use crate::{
     aggregate::{
         Summary, WhatParentsDid,
-        doing::{ParentDid, Place, places, share},
+        doing::{CodePlace, ParentDid, places, share},
     },
     model::StackTotals,
     text::{
@@ -84,7 +84,7 @@ fn one(summary: &Summary, did: &ParentDid<'_>, columns: usize) -> String {
 
 /// `49 %  write_journal (sup.c:14), blocked in fsync ← flush_state ← run_job`, in pieces between which a
 /// line can end.
-fn items(share: &str, place: &Place<'_>) -> Vec<String> {
+fn items(share: &str, place: &CodePlace<'_>) -> Vec<String> {
     let name = |text: &str| cut(&escape(text), LONGEST_NAME).into_owned();
     let source = place.source().map_or_else(String::new, |source| {
         format!(" ({})", cut(&escape(&source), LONGEST_SOURCE))

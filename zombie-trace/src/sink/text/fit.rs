@@ -1,6 +1,6 @@
 /// A column of the table, in order of appearance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Column {
+pub(super) enum TextColumn {
     Time,
     Pid,
     Comm,
@@ -14,7 +14,7 @@ pub(super) enum Column {
     Notes,
 }
 
-impl Column {
+impl TextColumn {
     const ALL: [Self; 11] = [
         Self::Time,
         Self::Pid,
@@ -87,18 +87,18 @@ impl Column {
 
 /// A column and how wide it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot {
-    pub(super) column: Column,
+pub(super) struct ColumnSlot {
+    pub(super) column: TextColumn,
     pub(super) width: usize,
 }
 
 /// Which columns there are, and how wide, so that a line of them with a space between takes at
 /// most `width` columns, provided that is 40 or more.
-pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<Slot> {
-    let slot = |(column, width)| Slot { column, width };
-    let columns = Column::ALL
+pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<ColumnSlot> {
+    let slot = |(column, width)| ColumnSlot { column, width };
+    let columns = TextColumn::ALL
         .into_iter()
-        .filter(|&column| timestamps || column != Column::Time);
+        .filter(|&column| timestamps || column != TextColumn::Time);
     let Some(width) = width else {
         return columns
             .map(|column| slot((column, column.full())))
@@ -108,7 +108,7 @@ pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<Slot> {
     let mut slots: Vec<_> = columns
         .map(|column| slot((column, column.fair())))
         .collect();
-    for column in [Column::Notes, Column::Reaper, Column::How] {
+    for column in [TextColumn::Notes, TextColumn::Reaper, TextColumn::How] {
         if total(&slots) > width {
             slots.retain(|slot| slot.column != column);
         }
@@ -119,24 +119,29 @@ pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<Slot> {
             .for_each(|slot| slot.width = slot.column.least());
     }
     // At 80 columns the cause is there, whatever else goes.
-    for column in [Column::Parent, Column::Why, Column::Status, Column::Ppid] {
+    for column in [
+        TextColumn::Parent,
+        TextColumn::Why,
+        TextColumn::Status,
+        TextColumn::Ppid,
+    ] {
         if total(&slots) > width {
             slots.retain(|slot| slot.column != column);
         }
     }
 
     let wishes = [
-        (Column::Status, "SIGSEGV core".len()),
-        (Column::How, "still a zombie".len()),
-        (Column::Comm, Column::Comm.full()),
-        (Column::Parent, Column::Parent.full()),
-        (Column::Reaper, "4194304 python3".len()),
-        (Column::Why, Column::Why.full()),
-        (Column::Notes, Column::Notes.full()),
-        (Column::Status, Column::Status.full()),
-        (Column::Reaper, Column::Reaper.full()),
-        (Column::How, Column::How.full()),
-        (Column::Notes, usize::MAX),
+        (TextColumn::Status, "SIGSEGV core".len()),
+        (TextColumn::How, "still a zombie".len()),
+        (TextColumn::Comm, TextColumn::Comm.full()),
+        (TextColumn::Parent, TextColumn::Parent.full()),
+        (TextColumn::Reaper, "4194304 python3".len()),
+        (TextColumn::Why, TextColumn::Why.full()),
+        (TextColumn::Notes, TextColumn::Notes.full()),
+        (TextColumn::Status, TextColumn::Status.full()),
+        (TextColumn::Reaper, TextColumn::Reaper.full()),
+        (TextColumn::How, TextColumn::How.full()),
+        (TextColumn::Notes, usize::MAX),
     ];
     for (column, wish) in wishes {
         let room = width.saturating_sub(total(&slots));
@@ -147,7 +152,7 @@ pub(super) fn fit(width: Option<usize>, timestamps: bool) -> Vec<Slot> {
     slots
 }
 
-fn total(slots: &[Slot]) -> usize {
+fn total(slots: &[ColumnSlot]) -> usize {
     slots
         .iter()
         .map(|slot| slot.width + 1)
@@ -159,7 +164,7 @@ fn total(slots: &[Slot]) -> usize {
 mod tests {
     use super::*;
 
-    fn columns(width: usize, timestamps: bool) -> Vec<Column> {
+    fn columns(width: usize, timestamps: bool) -> Vec<TextColumn> {
         fit(Some(width), timestamps)
             .into_iter()
             .map(|slot| slot.column)
@@ -188,7 +193,7 @@ mod tests {
 
     #[test]
     fn who_of_whom_and_how_long_is_always_there() {
-        use Column::{Comm, Pid, Ppid, Status, Time, Zombie};
+        use TextColumn::{Comm, Pid, Ppid, Status, Time, Zombie};
         assert_eq!(columns(40, false), [Pid, Comm, Ppid, Status, Zombie]);
         assert_eq!(columns(40, true), [Time, Pid, Comm, Zombie]);
     }
@@ -197,7 +202,7 @@ mod tests {
     fn the_cause_is_there_at_80_columns() {
         for timestamps in [false, true] {
             assert!(
-                columns(80, timestamps).contains(&Column::Why),
+                columns(80, timestamps).contains(&TextColumn::Why),
                 "{timestamps}"
             );
         }
@@ -205,8 +210,8 @@ mod tests {
 
     #[test]
     fn everything_is_there_from_116_on() {
-        assert_eq!(columns(116, false), Column::ALL[1..]);
-        assert_eq!(columns(132, true), Column::ALL);
-        assert_eq!(fit(None, true).len(), Column::ALL.len());
+        assert_eq!(columns(116, false), TextColumn::ALL[1..]);
+        assert_eq!(columns(132, true), TextColumn::ALL);
+        assert_eq!(fit(None, true).len(), TextColumn::ALL.len());
     }
 }

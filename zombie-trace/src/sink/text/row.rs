@@ -1,7 +1,7 @@
 use anstyle::Style;
 use jiff::tz::TimeZone;
 
-use super::{fit::Column, notes::notes};
+use super::{fit::TextColumn, notes::notes};
 use crate::{
     container::Container,
     model::{Alive, Cause, Comm, How, Zombie},
@@ -9,20 +9,20 @@ use crate::{
 };
 
 /// Something to show in each column.
-pub(super) trait Row {
+pub(super) trait Cells {
     /// The text, escaped but not cut, and its style.
-    fn cell(&self, column: Column, zone: &TimeZone) -> (String, Style);
+    fn cell(&self, column: TextColumn, zone: &TimeZone) -> (String, Style);
 }
 
-impl Row for Zombie {
-    fn cell(&self, column: Column, zone: &TimeZone) -> (String, Style) {
+impl Cells for Zombie {
+    fn cell(&self, column: TextColumn, zone: &TimeZone) -> (String, Style) {
         match column {
-            Column::Time => (time_of_day(self.ts, zone), style::DIM),
-            Column::Pid => plain(self.pid.to_string()),
-            Column::Comm => plain(name(Some(&self.comm))),
-            Column::Ppid => plain(number(self.ppid)),
-            Column::Parent => plain(name(self.parent_comm.as_ref())),
-            Column::Status => (
+            TextColumn::Time => (time_of_day(self.ts, zone), style::DIM),
+            TextColumn::Pid => plain(self.pid.to_string()),
+            TextColumn::Comm => plain(name(Some(&self.comm))),
+            TextColumn::Ppid => plain(number(self.ppid)),
+            TextColumn::Parent => plain(name(self.parent_comm.as_ref())),
+            TextColumn::Status => (
                 status(self.exit_code, self.signal, self.core_dumped),
                 if self.failed() {
                     style::BAD
@@ -30,7 +30,7 @@ impl Row for Zombie {
                     style::PLAIN
                 },
             ),
-            Column::Zombie => {
+            TextColumn::Zombie => {
                 let time = if self.autoreaped() {
                     "-".to_owned()
                 } else {
@@ -38,14 +38,14 @@ impl Row for Zombie {
                 };
                 (time, style::of_zombie(self.zombie_ns))
             }
-            Column::Why => plain(match (self.cause, self.phases) {
+            TextColumn::Why => plain(match (self.cause, self.phases) {
                 (Some(cause), _) => cause.code().to_owned(),
                 (None, Some(phases)) => phases.longest().as_str().to_owned(),
                 (None, None) => "-".to_owned(),
             }),
-            Column::How => plain(self.how.as_str().to_owned()),
-            Column::Reaper => plain(reaper(self)),
-            Column::Notes => {
+            TextColumn::How => plain(self.how.as_str().to_owned()),
+            TextColumn::Reaper => plain(reaper(self)),
+            TextColumn::Notes => {
                 let notes = notes(&self.flags, self.error_ns);
                 (joined([place(self.container.as_ref()), notes]), style::DIM)
             }
@@ -53,24 +53,24 @@ impl Row for Zombie {
     }
 }
 
-impl Row for Alive {
-    fn cell(&self, column: Column, zone: &TimeZone) -> (String, Style) {
+impl Cells for Alive {
+    fn cell(&self, column: TextColumn, zone: &TimeZone) -> (String, Style) {
         match column {
-            Column::Time => (time_of_day(self.ts, zone), style::DIM),
-            Column::Pid => plain(self.pid.to_string()),
-            Column::Comm => plain(name(Some(&self.comm))),
-            Column::Ppid => plain(number(self.ppid)),
-            Column::Parent => plain(name(self.parent_comm.as_ref())),
-            Column::Status => plain(status(self.exit_code, self.signal, false)),
+            TextColumn::Time => (time_of_day(self.ts, zone), style::DIM),
+            TextColumn::Pid => plain(self.pid.to_string()),
+            TextColumn::Comm => plain(name(Some(&self.comm))),
+            TextColumn::Ppid => plain(number(self.ppid)),
+            TextColumn::Parent => plain(name(self.parent_comm.as_ref())),
+            TextColumn::Status => plain(status(self.exit_code, self.signal, false)),
             // It is not over: this sign says so where there is no room for `how`.
-            Column::Zombie => (
+            TextColumn::Zombie => (
                 format!(">{}", human(self.age_ns)),
                 style::of_zombie(self.age_ns),
             ),
-            Column::Why => plain(self.cause.map_or("-", Cause::code).to_owned()),
-            Column::How => ("still a zombie".to_owned(), style::WARNING),
-            Column::Reaper => plain("-".to_owned()),
-            Column::Notes => {
+            TextColumn::Why => plain(self.cause.map_or("-", Cause::code).to_owned()),
+            TextColumn::How => ("still a zombie".to_owned(), style::WARNING),
+            TextColumn::Reaper => plain("-".to_owned()),
+            TextColumn::Notes => {
                 let notes = notes(&self.flags, self.error_ns);
                 let place = place(self.container.as_ref());
                 (joined([place, notes]), style::DIM)
@@ -124,7 +124,7 @@ mod tests {
         fixtures::{alive, zombie},
     };
 
-    fn text(row: &impl Row, column: Column) -> String {
+    fn text(row: &impl Cells, column: TextColumn) -> String {
         row.cell(column, &TimeZone::UTC).0
     }
 
@@ -134,7 +134,7 @@ mod tests {
             ts: "2026-01-02T03:04:05.123456789Z".parse().unwrap(),
             ..zombie()
         };
-        assert_eq!(text(&zombie, Column::Time), "03:04:05.123456");
+        assert_eq!(text(&zombie, TextColumn::Time), "03:04:05.123456");
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
                     how,
                     ..zombie()
                 },
-                Column::Reaper,
+                TextColumn::Reaper,
             )
         };
         assert_eq!(reaper(Some(5), Some(5), How::Wait4), "parent");
@@ -167,7 +167,7 @@ mod tests {
             exit_code: None,
             ..zombie()
         };
-        for column in [Column::Ppid, Column::Parent, Column::Status] {
+        for column in [TextColumn::Ppid, TextColumn::Parent, TextColumn::Status] {
             assert_eq!(text(&zombie, column), "?");
         }
     }
@@ -178,19 +178,19 @@ mod tests {
             flags: vec![Flag::BoundedEnd],
             ..zombie()
         };
-        assert_eq!(text(&bounded, Column::Zombie), "~18.2 µs");
+        assert_eq!(text(&bounded, TextColumn::Zombie), "~18.2 µs");
         let bounded = Zombie {
             error_ns: 18_000,
             ..bounded
         };
-        assert_eq!(text(&bounded, Column::Zombie), "≤ 36.2 µs");
+        assert_eq!(text(&bounded, TextColumn::Zombie), "≤ 36.2 µs");
         let quick = Zombie {
             error_ns: 25_000,
             ..zombie()
         };
-        assert_eq!(text(&quick, Column::Zombie), "<25 µs");
-        assert_eq!(text(&zombie(), Column::Zombie), "18.2 µs");
-        assert_eq!(text(&alive(), Column::Zombie), ">3.00 s");
+        assert_eq!(text(&quick, TextColumn::Zombie), "<25 µs");
+        assert_eq!(text(&zombie(), TextColumn::Zombie), "18.2 µs");
+        assert_eq!(text(&alive(), TextColumn::Zombie), ">3.00 s");
     }
 
     #[test]
@@ -203,9 +203,9 @@ mod tests {
             reaper_comm: Some(hostile),
             ..zombie()
         };
-        assert_eq!(text(&zombie, Column::Comm), r"\x1b[2J\u{202e}");
-        assert_eq!(text(&zombie, Column::Parent), r"\x1b[2J\u{202e}");
-        assert_eq!(text(&zombie, Column::Reaper), r"1 \x1b[2J\u{202e}");
+        assert_eq!(text(&zombie, TextColumn::Comm), r"\x1b[2J\u{202e}");
+        assert_eq!(text(&zombie, TextColumn::Parent), r"\x1b[2J\u{202e}");
+        assert_eq!(text(&zombie, TextColumn::Reaper), r"1 \x1b[2J\u{202e}");
     }
 
     #[test]
@@ -219,7 +219,10 @@ mod tests {
             flags: vec![Flag::Reparented],
             ..zombie()
         };
-        assert_eq!(text(&zombie, Column::Notes), "in 9ec39b91f3d7, reparented");
+        assert_eq!(
+            text(&zombie, TextColumn::Notes),
+            "in 9ec39b91f3d7, reparented"
+        );
         let hostile = Container {
             hostname: Some("\x1b[2J".into()),
             ..Container::default()
@@ -229,7 +232,7 @@ mod tests {
             container: Some(hostile),
             ..alive()
         };
-        assert_eq!(text(&alive, Column::Notes), r"in \x1b[2J");
-        assert_eq!(text(&alive, Column::Why), "never-waits");
+        assert_eq!(text(&alive, TextColumn::Notes), r"in \x1b[2J");
+        assert_eq!(text(&alive, TextColumn::Why), "never-waits");
     }
 }

@@ -3,7 +3,7 @@ use super::{
     flow::{hanging, wrap},
     parent,
     ranking::ranking,
-    verdict::{Verdict, verdict},
+    verdict::{RunVerdict, verdict},
 };
 use crate::{
     aggregate::{By, Log2Histogram, ParentSummary, Summary, WhatParentsDid},
@@ -94,7 +94,7 @@ pub(super) fn render(summary: &Summary, did: Option<&WhatParentsDid>, manner: &M
     text + &forged(summary.counts.suspicious, columns, color)
 }
 
-fn verdict_lines(verdict: &Verdict, look: Look) -> String {
+fn verdict_lines(verdict: &RunVerdict, look: Look) -> String {
     let style = if verdict.is_calm {
         style::GOOD
     } else {
@@ -130,7 +130,7 @@ pub(super) fn running(running: &[Running]) -> String {
     format!("{count}: {}\n", names.join(", "))
 }
 
-fn counts(summary: &Summary, verdict: &Verdict, manner: &Manner) -> String {
+fn counts(summary: &Summary, verdict: &RunVerdict, manner: &Manner) -> String {
     let counts = &summary.counts;
     let exits = match counts.exits {
         1 => "1 exit".to_owned(),

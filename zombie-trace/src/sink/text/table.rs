@@ -3,8 +3,8 @@ use jiff::tz::TimeZone;
 
 use super::{
     Look,
-    fit::{Column, Slot, fit},
-    row::Row,
+    fit::{ColumnSlot, TextColumn, fit},
+    row::Cells,
 };
 use crate::{
     model::{Alive, Cause, Zombie},
@@ -20,7 +20,7 @@ pub struct Table {
     look: Look,
     zone: TimeZone,
     timestamps: bool,
-    slots: Vec<Slot>,
+    slots: Vec<ColumnSlot>,
 }
 
 impl Table {
@@ -72,11 +72,11 @@ impl Table {
 
     fn has_room_for(&self, cause: Cause) -> bool {
         let mut slots = self.slots.iter();
-        let slot = slots.find(|slot| slot.column == Column::Why);
+        let slot = slots.find(|slot| slot.column == TextColumn::Why);
         slot.is_some_and(|slot| slot.width >= cause.code().len())
     }
 
-    fn line(&self, cell: impl Fn(Column) -> (String, Style)) -> String {
+    fn line(&self, cell: impl Fn(TextColumn) -> (String, Style)) -> String {
         let mut line = String::new();
         let mut spaces = 0;
         for slot in &self.slots {

@@ -20,7 +20,7 @@ const LONGEST_NAME: usize = 60;
 const CUT: &str = "the recording ends before the run's summary";
 
 /// What a run comes to.
-pub(crate) struct Verdict {
+pub(crate) struct RunVerdict {
     /// A sentence without a full stop.
     pub(crate) text: String,
     /// Nobody needs to do anything.
@@ -32,7 +32,7 @@ pub(crate) struct Verdict {
 }
 
 /// `error_ns`: what a zombie time is exact to.
-pub(crate) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
+pub(crate) fn verdict(summary: &Summary, error_ns: u64) -> RunVerdict {
     let leaking: Vec<_> = summary.by_parent.iter().filter(|row| leaks(row)).collect();
     if !leaking.is_empty() {
         return leak(summary, &leaking);
@@ -49,7 +49,7 @@ pub(crate) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
     ];
     // Not by their sums: in a recording they can be beyond all numbers.
     let mut text = if ended == [0; 2] && summary.is_cut {
-        return Verdict {
+        return RunVerdict {
             text: CUT.to_owned(),
             is_calm: false,
             names_oldest: false,
@@ -83,7 +83,7 @@ pub(crate) fn verdict(summary: &Summary, error_ns: u64) -> Verdict {
     if let Some(gap) = gap(summary) {
         text += &format!("; {gap}");
     }
-    Verdict {
+    RunVerdict {
         text,
         is_calm: !is_slow && left.is_none() && summary.complete && counts.suspicious == 0,
         names_oldest: false,
@@ -140,7 +140,7 @@ fn left(summary: &Summary) -> Option<String> {
     Some(text + "; init or a subreaper reaped them")
 }
 
-fn leak(summary: &Summary, leaking: &[&ParentSummary]) -> Verdict {
+fn leak(summary: &Summary, leaking: &[&ParentSummary]) -> RunVerdict {
     let mut text = match leaking.len() {
         1 => "1 parent leaves zombies: ".to_owned(),
         count => format!("{count} parents leave zombies: "),
@@ -170,7 +170,7 @@ fn leak(summary: &Summary, leaking: &[&ParentSummary]) -> Verdict {
     if let Some(gap) = gap(summary) {
         text += &format!("; {gap}");
     }
-    Verdict {
+    RunVerdict {
         text,
         is_calm: false,
         names_oldest: named
@@ -250,7 +250,7 @@ mod tests {
         },
     };
 
-    fn run(zombies: &[u64], living: &[(u32, u64)], lost: u64) -> Verdict {
+    fn run(zombies: &[u64], living: &[(u32, u64)], lost: u64) -> RunVerdict {
         let mut aggregate = Aggregate::default();
         for &zombie_ns in zombies {
             let zombie = Zombie {

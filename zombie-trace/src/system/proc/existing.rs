@@ -10,7 +10,7 @@ use super::{
     unended::is_dying,
 };
 use crate::{
-    cause::{Tracer, ZombieFacts},
+    cause::{TracerFacts, ZombieFacts},
     model::Comm,
     system::{clocks::boottime_of_host, monotonic_now},
 };
@@ -40,7 +40,7 @@ pub struct Existing {
 
 /// The zombies of /proc.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct ExistingZombies {
     /// Those that may be looked at.
     pub zombies: Vec<Existing>,
     /// Why there may be more, if so.
@@ -52,7 +52,7 @@ impl Proc {
     ///
     /// # Errors
     /// /proc can't be read.
-    pub fn existing(&self) -> io::Result<Found> {
+    pub fn existing(&self) -> io::Result<ExistingZombies> {
         let mut parents = HashMap::new();
         let mut zombies = Vec::new();
         let mut denied = 0;
@@ -65,7 +65,7 @@ impl Proc {
             }
         }
         let denied = (denied > 0).then_some(Gap::Denied { processes: denied });
-        Ok(Found {
+        Ok(ExistingZombies {
             zombies,
             gap: self.gap().cloned().or(denied),
         })
@@ -143,11 +143,11 @@ fn facts(pid: u32, stat: &Stat, status: &Status) -> io::Result<ZombieFacts> {
 }
 
 /// The process of a thread that traces; `None` if it is gone.
-fn tracer_of(tid: u32) -> Option<Tracer> {
+fn tracer_of(tid: u32) -> Option<TracerFacts> {
     let seen = || {
         let pid = Status::read(&directory(tid)).ok()?.number("Tgid")?;
         let stat = Stat::read(&directory(pid)).ok()?;
-        Some(Tracer {
+        Some(TracerFacts {
             pid,
             comm: stat.comm,
             stopped: stat.state == b'T',
@@ -155,7 +155,7 @@ fn tracer_of(tid: u32) -> Option<Tracer> {
     };
     // It can be hidden from us, and is there all the same.
     let hidden = || {
-        exists(tid).then(|| Tracer {
+        exists(tid).then(|| TracerFacts {
             pid: tid,
             comm: "?".into(),
             stopped: false,

@@ -20,7 +20,7 @@ pub use existing::Existing;
 pub use findings::Findings;
 pub use limits::{Limit, pids};
 pub use parents::Parents;
-pub use unended::{Rest, Unended, since_last_run};
+pub use unended::{Rest, UnendedProcess, since_last_run};
 pub use view::{Gap, Proc, ProcError};
 
 use std::{

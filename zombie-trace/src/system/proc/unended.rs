@@ -37,7 +37,7 @@ const MOST_THREADS: usize = 4096;
 
 /// A process that has begun to end.
 #[derive(Clone, Debug)]
-pub struct Unended {
+pub struct UnendedProcess {
     /// The process.
     pub pid: u32,
     /// Its command name.
@@ -68,7 +68,7 @@ pub enum Rest {
     Threads,
 }
 
-impl Unended {
+impl UnendedProcess {
     /// What tells it from every other.
     pub fn id(&self) -> TaskId {
         (u64::from(self.pid), self.start_ticks)
@@ -115,7 +115,7 @@ impl Unended {
 
 /// How long ago the main thread of a dying process ran last, ns: it has been dying for so long at least. 0
 /// if that is not known.
-pub fn since_last_run(process: &Unended, now: u64) -> u64 {
+pub fn since_last_run(process: &UnendedProcess, now: u64) -> u64 {
     let since = process.last_run().and_then(|(cpu, exec_start)| {
         let clocks = run_queue_clocks([cpu]);
         Some(now.saturating_sub(clocks.monotonic(cpu, exec_start)?))
@@ -128,7 +128,7 @@ impl Proc {
     ///
     /// # Errors
     /// /proc can't be listed.
-    pub fn unended(&self, among: Option<&[u32]>) -> io::Result<Vec<Unended>> {
+    pub fn unended(&self, among: Option<&[u32]>) -> io::Result<Vec<UnendedProcess>> {
         let all = match among {
             Some(pids) => pids.to_vec(),
             None => numbers_in(Path::new(ROOT))?,
@@ -196,7 +196,7 @@ impl Glance {
     }
 }
 
-fn look_at(pid: u32, directory: &Path) -> Option<Unended> {
+fn look_at(pid: u32, directory: &Path) -> Option<UnendedProcess> {
     let leader = Glance::read(directory)?;
     if !leader.is_suspect() {
         return None;
@@ -222,7 +222,7 @@ fn look_at(pid: u32, directory: &Path) -> Option<Unended> {
         // A thread of it calls exec, which ends the others.
         None => return None,
     };
-    Some(Unended {
+    Some(UnendedProcess {
         pid,
         comm: stat.comm,
         ppid: stat.ppid,

@@ -15,7 +15,7 @@ use crate::aggregate::{
 pub(super) struct Node {
     pub(super) name: Rc<str>,
     /// Where in the source; `None` if that is not known, or if it is several places.
-    pub(super) source: Option<Source>,
+    pub(super) source: Option<SourcePlace>,
     pub(super) weight: Weight,
     /// Its zombie time by state, in the order of [`STATES`].
     pub(super) by_state: [u64; STATES.len()],
@@ -25,7 +25,7 @@ pub(super) struct Node {
 
 /// A place in a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Source {
+pub(super) struct SourcePlace {
     pub(super) file: Rc<str>,
     /// `None` if it is not known, or if it is several lines.
     pub(super) line: Option<u32>,
@@ -60,7 +60,7 @@ fn parent(did: &ParentDid<'_>, names: &mut HashSet<Rc<str>>, room: &mut usize) -
         let frames = frame_names(&stack.frames, stack.is_truncated);
         for (name, frame) in frames.take(DEEPEST) {
             let source = frame.and_then(|frame| {
-                Some(Source {
+                Some(SourcePlace {
                     file: shared(names, frame.file.as_deref()?),
                     line: frame.line,
                 })
@@ -134,7 +134,12 @@ impl<'a> Arena<'a> {
     }
 
     /// The child of that name; `None` if it is new and there is no room.
-    fn child(&mut self, parent: usize, name: Rc<str>, source: Option<Source>) -> Option<usize> {
+    fn child(
+        &mut self,
+        parent: usize,
+        name: Rc<str>,
+        source: Option<SourcePlace>,
+    ) -> Option<usize> {
         let key = (parent, name);
         if let Some(&number) = self.numbers.get(&key) {
             let known = &mut self.nodes[number].source;
@@ -193,7 +198,7 @@ mod tests {
         let run = child(main, "run");
         // Two lines of it were seen.
         let source = |line| {
-            Some(Source {
+            Some(SourcePlace {
                 file: "sup.c".into(),
                 line,
             })

@@ -9,8 +9,8 @@ use super::sections::heading;
 use crate::{
     commands::report::{
         Report,
-        lanes::Row,
-        timeline::{Column, PARTS, Series, range_start},
+        lanes::LaneRow,
+        timeline::{PARTS, TimeSlice, TimelineSeries, range_start},
         verdict::who,
     },
     text::{human, visible},
@@ -31,7 +31,9 @@ const RANGES_IN_A_ROW: usize = PARTS / 2;
 pub(super) fn bands(report: &Report) -> Vec<(String, usize)> {
     let parents = report.summary.by_parent.iter().enumerate();
     let shown = parents.filter(|(_, parent)| {
-        let cells = report.lanes.get(&Row::Parent((parent.ppid, parent.comm)));
+        let cells = report
+            .lanes
+            .get(&LaneRow::Parent((parent.ppid, parent.comm)));
         parent.ppid.is_some() && cells.iter().any(|cell| cell.time > 0)
     });
     shown
@@ -41,7 +43,7 @@ pub(super) fn bands(report: &Report) -> Vec<(String, usize)> {
 }
 
 /// How many living zombies a row had, on average of each column.
-fn living(report: &Report, row: &Row) -> Vec<f64> {
+fn living(report: &Report, row: &LaneRow) -> Vec<f64> {
     let width = report.lanes.width();
     let cells = report.lanes.get(row).iter().enumerate();
     let living = cells.map(|(column, cell)| {
@@ -56,9 +58,9 @@ fn living(report: &Report, row: &Row) -> Vec<f64> {
     living.collect()
 }
 
-fn parent_row(report: &Report, index: usize) -> Row {
+fn parent_row(report: &Report, index: usize) -> LaneRow {
     let parent = &report.summary.by_parent[index];
-    Row::Parent((parent.ppid, parent.comm))
+    LaneRow::Parent((parent.ppid, parent.comm))
 }
 
 /// How many living zombies there were, by parent.
@@ -68,7 +70,7 @@ pub(super) fn alive(report: &Report) -> Markup {
         return html! {};
     }
     let most = series.alive.iter().copied().fold(0.0, f64::max);
-    let all = living(report, &Row::All);
+    let all = living(report, &LaneRow::All);
     let highest = all.iter().copied().fold(most, f64::max);
     let step = nice_step(highest.max(f64::MIN_POSITIVE) / 4.0);
     let top = (highest / step).ceil().max(1.0) * step;
@@ -130,7 +132,7 @@ pub(super) fn alive(report: &Report) -> Markup {
 }
 
 /// One of the values of a column, in ns.
-type Value = fn(&Column) -> Option<u64>;
+type Value = fn(&TimeSlice) -> Option<u64>;
 
 /// The shortest and longest duration that the chart shows, as binary logarithms.
 pub(super) fn scale(report: &Report) -> Option<(f64, f64)> {
@@ -303,7 +305,7 @@ fn band(lower: &[f64], upper: &[f64], y: impl Fn(f64) -> f64, x: impl Fn(usize) 
 }
 
 /// The counts of a column by row.
-fn rows(column: &Column) -> Vec<u64> {
+fn rows(column: &TimeSlice) -> Vec<u64> {
     let rows = column.lifetimes.chunks(RANGES_IN_A_ROW);
     rows.map(|ranges| ranges.iter().sum()).collect()
 }
@@ -358,7 +360,7 @@ impl Marks {
         let _ = write!(self.grid, "M0 {y:.1}H{WIDTH}");
     }
 
-    fn time(&mut self, series: &Series) {
+    fn time(&mut self, series: &TimelineSeries) {
         let step = time_step(series.duration_ns / 8);
         let ticks = (0..=series.duration_ns / step).map(|tick| tick * step);
         for tick in ticks {
@@ -375,7 +377,7 @@ impl Marks {
     }
 }
 
-fn time_x(ns: u64, series: &Series) -> f64 {
+fn time_x(ns: u64, series: &TimelineSeries) -> f64 {
     (ns as f64 / series.duration_ns.max(1) as f64 * WIDTH).min(WIDTH)
 }
 

@@ -16,7 +16,7 @@ use crate::{
     commands::report::{
         Report,
         dots::Dot,
-        lanes::{Cell, Row},
+        lanes::{Cell, LaneRow},
     },
     text::visible,
 };
@@ -66,7 +66,7 @@ pub(super) fn json(report: &Report) -> String {
     let dots = report.dots.iter().map(|dot| self::dot(dot, &mut texts));
     let dots = dots.collect();
     let summary = &report.summary;
-    let lanes = |rows: &mut dyn Iterator<Item = Row>| -> Vec<Vec<u64>> {
+    let lanes = |rows: &mut dyn Iterator<Item = LaneRow>| -> Vec<Vec<u64>> {
         rows.take(MOST_ROWS)
             .map(|row| lane(report.lanes.get(&row)))
             .collect()
@@ -75,11 +75,11 @@ pub(super) fn json(report: &Report) -> String {
     let lanes = BTreeMap::from_iter([
         (
             "parents",
-            lanes(&mut parents.map(|row| Row::Parent((row.ppid, row.comm)))),
+            lanes(&mut parents.map(|row| LaneRow::Parent((row.ppid, row.comm)))),
         ),
         (
             "commands",
-            lanes(&mut summary.by_comm.iter().map(|row| Row::Comm(row.comm))),
+            lanes(&mut summary.by_comm.iter().map(|row| LaneRow::Comm(row.comm))),
         ),
         (
             "containers",
@@ -87,7 +87,7 @@ pub(super) fn json(report: &Report) -> String {
                 &mut summary
                     .by_container
                     .iter()
-                    .map(|row| Row::Container(row.container.clone())),
+                    .map(|row| LaneRow::Container(row.container.clone())),
             ),
         ),
         (
@@ -96,11 +96,11 @@ pub(super) fn json(report: &Report) -> String {
                 &mut summary
                     .by_cause
                     .iter()
-                    .map(|row| Row::Cause(row.group.cause)),
+                    .map(|row| LaneRow::Cause(row.group.cause)),
             ),
         ),
     ]);
-    let all = report.lanes.get(&Row::All);
+    let all = report.lanes.get(&LaneRow::All);
     let data = Data {
         length: report.timeline.duration_ns,
         column: report.lanes.width(),

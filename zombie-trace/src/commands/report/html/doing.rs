@@ -8,7 +8,7 @@ use super::{
     tables::{Title, pid, table, text, time},
 };
 use crate::{
-    aggregate::doing::{ParentDid, Place, places, share},
+    aggregate::doing::{CodePlace, ParentDid, places, share},
     commands::report::{Report, flamegraph::Graph},
     sink::coverage,
     text::visible,
@@ -75,7 +75,7 @@ pub(super) fn places_of_parents(report: &Report) -> Markup {
     }
 }
 
-fn row(report: &Report, did: &ParentDid<'_>, place: &Place<'_>) -> Markup {
+fn row(report: &Report, did: &ParentDid<'_>, place: &CodePlace<'_>) -> Markup {
     let (ppid, comm) = &did.parent;
     let mut rows = report.summary.by_parent.iter();
     let known = rows.find(|row| (row.ppid, row.comm) == did.parent);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cause::general_advice,
-    commands::report::{Report, lanes::Row, text::source, verdict::Verdict},
+    commands::report::{Report, lanes::LaneRow, text::source, verdict::PageVerdict},
     text::{human, lifetime, visible},
 };
 
@@ -70,7 +70,7 @@ fn sections(report: &Report) -> Vec<(&'static str, &'static str)> {
 }
 
 fn verdict(report: &Report) -> Markup {
-    let verdict = Verdict::of(&report.summary, report.error_ns);
+    let verdict = PageVerdict::of(&report.summary, report.error_ns);
     let has_failed = report.gates.iter().any(|gate| gate.failed());
     let is_good = verdict.is_good && !has_failed;
     let mut headline = verdict.headline.clone();
@@ -168,7 +168,7 @@ fn tiles(report: &Report) -> Markup {
 
 /// What filters the charts and tables. It needs the script.
 pub(super) fn toolbar(report: &Report) -> Markup {
-    let columns = report.lanes.get(&Row::All).len();
+    let columns = report.lanes.get(&LaneRow::All).len();
     html! {
         form #toolbar role="search" hidden {
             label { "Search " input #search type="search" placeholder="command, parent, pid, cause" autocomplete="off"; }

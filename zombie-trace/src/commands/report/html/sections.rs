@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::show::{grouped, shell_words};
 use crate::{
     aggregate::{MEANINGS, PARTS},
-    commands::report::{Report, Run, TimesFrom, text::source},
+    commands::report::{Report, ReportedRun, TimesFrom, text::source},
     model::Lost,
     sink::{histogram_gap, lost_statuses},
     text::{human, visible},
@@ -165,7 +165,7 @@ pub(super) fn runs(report: &Report) -> Markup {
     }
 }
 
-fn facts(run: &Run) -> Vec<(&'static str, Markup)> {
+fn facts(run: &ReportedRun) -> Vec<(&'static str, Markup)> {
     let known = |value: &Option<String>| value.as_deref().map_or_else(|| "?".to_owned(), visible);
     let words = |words: &Option<Vec<String>>, otherwise: &str| match words {
         Some(words) => html! { code { (shell_words(words)) } },

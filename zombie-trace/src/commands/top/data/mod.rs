@@ -10,7 +10,7 @@ mod timeline;
 mod times;
 
 pub(crate) use model::Model;
-pub(crate) use parent::{Found, Parent};
-pub(crate) use process::{Lineage, Process};
+pub(crate) use parent::{Explanation, Parent};
+pub(crate) use process::{Lineage, ProcessText};
 pub(crate) use rolling::{Rolling, Sums};
 pub(crate) use time::nanos;

@@ -10,9 +10,9 @@ use foldhash::{HashMap, HashMapExt as _};
 use jiff::Timestamp;
 
 use super::{
-    parent::{Found, Parent},
+    parent::{Explanation, Parent},
     process::Lineage,
-    rolling::{Reap, Rolling, Sums},
+    rolling::{RecentReap, Rolling, Sums},
     settled::Settled,
     time::nanos,
     timeline::Timeline,
@@ -57,7 +57,7 @@ pub(crate) struct Model {
     /// By what tells a container from every other.
     pub(crate) containers: HashMap<Arc<str>, (Container, Rolling)>,
     pub(crate) living: HashMap<TaskId, Alive>,
-    found: HashMap<u32, Found>,
+    found: HashMap<u32, Explanation>,
     /// The last zombies that were reaped, the newest last.
     pub(crate) recent: VecDeque<Arc<Zombie>>,
     pub(crate) timeline: Timeline,
@@ -236,7 +236,7 @@ impl Model {
             return;
         }
         bin.max = bin.max.max(zombie.zombie_ns);
-        let reap = Reap {
+        let reap = RecentReap {
             at,
             zombie_ns: self
                 .facts
@@ -254,7 +254,7 @@ impl Model {
             let parent = parent(&mut self.parents, key);
             parent.rolling.reaped(&reap);
             parent.place(zombie.cgroup.as_ref(), zombie.container.as_ref());
-            if let Some(found) = Found::of_zombie(zombie) {
+            if let Some(found) = Explanation::of_zombie(zombie) {
                 parent.found(found);
             }
         }
@@ -273,7 +273,7 @@ impl Model {
         let bin = self.timeline.at(at);
         bin.gone += 1;
         bin.max = bin.max.max(zombie_ns);
-        let reap = Reap {
+        let reap = RecentReap {
             at,
             zombie_ns,
             lasted: zombie_ns,
@@ -313,7 +313,7 @@ impl Model {
         self.count_living();
         // A recording knows what was found later.
         for alive in self.living.values() {
-            let Some(found) = Found::of_alive(alive) else {
+            let Some(found) = Explanation::of_alive(alive) else {
                 continue;
             };
             if let Some(parent) = self.parents.get_mut(&(alive.ppid, alive.parent_comm))
@@ -357,7 +357,7 @@ impl Model {
 
     /// A living zombie has been looked at.
     pub(crate) fn diagnosed(&mut self, alive: &Alive) {
-        let Some(found) = Found::of_alive(alive) else {
+        let Some(found) = Explanation::of_alive(alive) else {
             return;
         };
         self.version += 1;
@@ -451,7 +451,7 @@ impl Model {
     }
 
     /// Why a living zombie is there: by a look at it or, for want of that, at another one of its parent.
-    pub(crate) fn found(&self, alive: &Alive) -> Option<&Found> {
+    pub(crate) fn found(&self, alive: &Alive) -> Option<&Explanation> {
         let of_parent = || self.parents.get(&(alive.ppid, alive.parent_comm))?.cause();
         self.found.get(&alive.pid).or_else(of_parent)
     }

@@ -15,7 +15,7 @@ const LONGEST_CMDLINE: usize = 1024;
 
 /// Why a zombie is or was there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct Explanation {
     pub(crate) cause: Cause,
     pub(crate) text: Option<Arc<str>>,
     pub(crate) advice: Option<Arc<str>>,
@@ -24,7 +24,7 @@ pub(crate) struct Found {
     pub(crate) looked_at: Option<i64>,
 }
 
-impl Found {
+impl Explanation {
     /// `None` if it was not looked at.
     pub(crate) fn of_alive(alive: &Alive) -> Option<Self> {
         Some(Self {
@@ -56,7 +56,7 @@ pub(crate) struct Parent {
     pub(crate) alive: u64,
     /// The second, and the number of its living zombies in it.
     counts: VecDeque<(i64, u64)>,
-    found: Option<Found>,
+    found: Option<Explanation>,
     cmdline: CommandLine,
     /// Where its children ran that were seen last.
     pub(crate) cgroup: Option<Arc<str>>,
@@ -127,11 +127,11 @@ impl Parent {
     }
 
     /// Takes in why one of its zombies is there. A cause stays until another one is found.
-    pub(crate) fn found(&mut self, found: Found) {
+    pub(crate) fn found(&mut self, found: Explanation) {
         let known = self.found.take();
         self.found = match known {
             Some(known) if found.cause == Cause::Unknown => Some(known),
-            Some(known) if known.cause == found.cause => Some(Found {
+            Some(known) if known.cause == found.cause => Some(Explanation {
                 advice: found.advice.or(known.advice),
                 runtime: found.runtime.or(known.runtime),
                 ..found
@@ -141,7 +141,7 @@ impl Parent {
     }
 
     /// Why its zombies linger.
-    pub(crate) fn cause(&self) -> Option<&Found> {
+    pub(crate) fn cause(&self) -> Option<&Explanation> {
         self.found.as_ref()
     }
 
@@ -176,8 +176,8 @@ impl Parent {
 mod tests {
     use super::*;
 
-    fn found(cause: Cause, advice: Option<&str>) -> Found {
-        Found {
+    fn found(cause: Cause, advice: Option<&str>) -> Explanation {
+        Explanation {
             cause,
             text: None,
             advice: advice.map(Into::into),

@@ -9,7 +9,7 @@ const DEEPEST: usize = 64;
 
 /// The row's process, in words; escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Process {
+pub(crate) struct ProcessText {
     pub(crate) pid: u32,
     /// What it does with SIGCHLD, and which threads block it.
     pub(crate) sigchld: String,

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cmp::Ordering, collections::VecDeque};
 
-use super::times::Times;
+use super::times::DurationSet;
 use crate::model::Phases;
 
 /// Seconds that are kept, the present one included.
@@ -12,7 +12,7 @@ const SECOND: i64 = 1_000_000_000;
 
 /// A reaped zombie, as much as rates need of it. Times are ns since the epoch.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reap<'a> {
+pub(crate) struct RecentReap<'a> {
     /// When it was reaped.
     pub(crate) at: i64,
     /// How long it was a zombie inside the run, ns.
@@ -45,7 +45,7 @@ pub(crate) struct Sums {
     /// How the zombie time is split, in the order of `Phase::ALL`, ns.
     pub(crate) phases: [u64; 5],
     /// The measured times.
-    pub(crate) times: Times,
+    pub(crate) times: DurationSet,
     /// The median and the 99th percentile, if a summary gives them.
     pub(crate) given: Option<(Option<u64>, Option<u64>)>,
 }
@@ -80,7 +80,7 @@ impl Sums {
     }
 
     /// Takes in a zombie that is gone, without its time.
-    fn count(&mut self, reap: &Reap<'_>) {
+    fn count(&mut self, reap: &RecentReap<'_>) {
         match reap.is_pre_existing {
             true => self.pre_existing += 1,
             false => self.reaped += 1,
@@ -144,7 +144,7 @@ pub(crate) struct Rolling {
 
 impl Rolling {
     /// Takes in a zombie that was reaped.
-    pub(crate) fn reaped(&mut self, reap: &Reap<'_>) {
+    pub(crate) fn reaped(&mut self, reap: &RecentReap<'_>) {
         self.total.count(reap);
         self.total.zombie_ns = self.total.zombie_ns.saturating_add(reap.zombie_ns);
         let last = reap.at.div_euclid(SECOND);
@@ -257,8 +257,8 @@ mod tests {
     use super::*;
     use crate::model::Phases;
 
-    fn reap(at: i64, zombie_ns: u64) -> Reap<'static> {
-        Reap {
+    fn reap(at: i64, zombie_ns: u64) -> RecentReap<'static> {
+        RecentReap {
             at,
             zombie_ns,
             lasted: zombie_ns,
@@ -306,7 +306,7 @@ mod tests {
                 reap_ns: Some(number as u64),
                 ..Phases::default()
             };
-            rolling.reaped(&Reap {
+            rolling.reaped(&RecentReap {
                 phases: Some(&phases),
                 ..reap(
                     second * SECOND + 7,

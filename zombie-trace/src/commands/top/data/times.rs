@@ -8,14 +8,14 @@ const EXACT: usize = 64;
 
 /// A set of zombie times.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Times {
+pub(crate) struct DurationSet {
     /// All of them, ascending, as long as they are few.
     few: Vec<u64>,
     /// All of them, once they are many.
     many: SparseHistogram<7>,
 }
 
-impl Times {
+impl DurationSet {
     /// Takes in a time.
     pub(crate) fn record(&mut self, time: u64) {
         match self.is_rounded() || self.few.len() >= EXACT {
@@ -92,7 +92,7 @@ impl Times {
 
 /// Two sets are the same if they have the same percentiles.
 #[cfg(test)]
-impl PartialEq for Times {
+impl PartialEq for DurationSet {
     fn eq(&self, other: &Self) -> bool {
         if self.is_rounded() == other.is_rounded() {
             return self.few == other.few && self.many == other.many;
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn percentiles_are_those_of_a_row_of_the_summary() {
         for count in [1, 2, 63, 64, 65, 200, 5000] {
-            let mut times = Times::default();
+            let mut times = DurationSet::default();
             let mut aggregate = Aggregate::default();
             for number in 0..count {
                 let zombie_ns = 1_000 + (number * 7919 % 1000) * 1_234_567;
@@ -137,7 +137,7 @@ mod tests {
     fn what_is_taken_out_is_gone() {
         for (some, others) in [(3, 5), (3, 100), (100, 5), (100, 100)] {
             let set = |from: u64, count: u64| {
-                let mut times = Times::default();
+                let mut times = DurationSet::default();
                 (from..from + count).for_each(|time| times.record(time * 1000));
                 times
             };
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn times_below_a_limit_are_counted() {
-        let mut times = Times::default();
+        let mut times = DurationSet::default();
         (1..=50).for_each(|ms| times.record(ms * 1_000_000));
         assert_eq!(times.below(10_000_000), 9);
         (51..=100).for_each(|ms| times.record(ms * 1_000_000));

@@ -55,7 +55,7 @@ pub(crate) enum Action {
 
 /// What is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum BindingKind {
     #[default]
     Live,
     /// COMMAND has a terminal that can be shown.
@@ -88,7 +88,7 @@ pub(crate) struct Binding {
 
 /// Bindings that belong together.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Section {
+pub(crate) struct KeySection {
     pub(crate) title: &'static str,
     pub(crate) bindings: &'static [Binding],
 }
@@ -120,8 +120,8 @@ const fn bind(
 }
 
 /// Every key.
-pub(crate) const SECTIONS: [Section; 5] = [
-    Section {
+pub(crate) const SECTIONS: [KeySection; 5] = [
+    KeySection {
         title: "Moving",
         bindings: &[
             bind(
@@ -192,7 +192,7 @@ pub(crate) const SECTIONS: [Section; 5] = [
             bind("Space", "play or stop", Replay, &[char(' ', Action::Play)]),
         ],
     },
-    Section {
+    KeySection {
         title: "Finding",
         bindings: &[
             bind("/", "search", Always, &[char('/', Action::Search)]),
@@ -225,7 +225,7 @@ pub(crate) const SECTIONS: [Section; 5] = [
             ),
         ],
     },
-    Section {
+    KeySection {
         title: "Showing",
         bindings: &[
             bind(
@@ -284,7 +284,7 @@ pub(crate) const SECTIONS: [Section; 5] = [
             bind("r", "reset the figures", Live, &[char('r', Action::Reset)]),
         ],
     },
-    Section {
+    KeySection {
         title: "Acting",
         bindings: &[
             bind(
@@ -352,7 +352,7 @@ pub(crate) const SECTIONS: [Section; 5] = [
             ),
         ],
     },
-    Section {
+    KeySection {
         title: "Columns",
         bindings: &[
             bind("!", "ALIVE is growing, or OLDEST is high", Always, &[]),
@@ -370,13 +370,13 @@ pub(crate) const SECTIONS: [Section; 5] = [
 ];
 
 /// How many lines the help screen has: titles, keys, and a blank line between two sections.
-pub(crate) fn help_lines(run: Kind) -> usize {
+pub(crate) fn help_lines(run: BindingKind) -> usize {
     let bindings = SECTIONS.iter().flat_map(|section| section.bindings);
     bindings.filter(|binding| is_now(binding, run)).count() + 2 * SECTIONS.len() - 1
 }
 
 /// What a key does; `None` if it does nothing.
-pub(crate) fn action(event: KeyEvent, run: Kind) -> Option<Action> {
+pub(crate) fn action(event: KeyEvent, run: BindingKind) -> Option<Action> {
     // A terminal need not say that Shift was pressed with a letter.
     let modifiers = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT);
     let bindings = SECTIONS.iter().flat_map(|section| section.bindings);
@@ -387,12 +387,12 @@ pub(crate) fn action(event: KeyEvent, run: Kind) -> Option<Action> {
 }
 
 /// Whether a binding does something.
-pub(crate) fn is_now(binding: &Binding, run: Kind) -> bool {
+pub(crate) fn is_now(binding: &Binding, run: BindingKind) -> bool {
     match binding.when {
         Always => true,
-        Live => run != Kind::Replay,
-        WithCommand => run == Kind::WithCommand,
-        Replay => run == Kind::Replay,
+        Live => run != BindingKind::Replay,
+        WithCommand => run == BindingKind::WithCommand,
+        Replay => run == BindingKind::Replay,
     }
 }
 
@@ -404,7 +404,11 @@ mod tests {
 
     #[test]
     fn no_key_has_two_meanings() {
-        for run in [Kind::Live, Kind::WithCommand, Kind::Replay] {
+        for run in [
+            BindingKind::Live,
+            BindingKind::WithCommand,
+            BindingKind::Replay,
+        ] {
             let bindings = SECTIONS.iter().flat_map(|section| section.bindings);
             let bindings = bindings.filter(|binding| is_now(binding, run));
             let mut seen = HashSet::new();
@@ -419,10 +423,13 @@ mod tests {
     #[test]
     fn shift_makes_no_difference_to_a_letter() {
         let event = KeyEvent::new(KeyCode::Char('N'), KeyModifiers::SHIFT);
-        assert_eq!(action(event, Kind::Live), Some(Action::PreviousMatch));
+        assert_eq!(
+            action(event, BindingKind::Live),
+            Some(Action::PreviousMatch)
+        );
         let event = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(action(event, Kind::Live), Some(Action::Quit));
+        assert_eq!(action(event, BindingKind::Live), Some(Action::Quit));
         let event = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::CONTROL);
-        assert_eq!(action(event, Kind::Live), None);
+        assert_eq!(action(event, BindingKind::Live), None);
     }
 }

@@ -12,9 +12,9 @@ mod view;
 
 pub(crate) use choice::{Choice, DEFAULT_THRESHOLD};
 pub(crate) use column::{Column, fitting};
-pub(crate) use keys::{Action, Kind, SECTIONS, is_now};
+pub(crate) use keys::{Action, BindingKind, SECTIONS, is_now};
 pub(crate) use question::{Question, SIGNALS};
-pub(crate) use row::{Content, Figures, Key, Row, phase, rate};
-pub(crate) use table::{Table, seconds, table};
-pub(crate) use ui::{Effect, Input, Mode, Purpose, Ui};
+pub(crate) use row::{Content, Key, RowFigures, TopRow, phase, rate};
+pub(crate) use table::{SortedRows, seconds, table};
+pub(crate) use ui::{Effect, Input, Mode, PromptPurpose, Ui};
 pub(crate) use view::{Grouping, View, Window};

@@ -26,7 +26,7 @@ pub(crate) struct Question {
 
 /// What a key comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum QuestionAnswer {
     /// Nothing yet.
     None,
     Cancelled,
@@ -43,11 +43,11 @@ impl Question {
         }
     }
 
-    pub(crate) fn key(&mut self, code: KeyCode) -> Answer {
+    pub(crate) fn key(&mut self, code: KeyCode) -> QuestionAnswer {
         if self.is_sure {
             return match code {
-                KeyCode::Char('y' | 'Y') => Answer::Signal(SIGNALS[self.chosen].0 as i32),
-                _ => Answer::Cancelled,
+                KeyCode::Char('y' | 'Y') => QuestionAnswer::Signal(SIGNALS[self.chosen].0 as i32),
+                _ => QuestionAnswer::Cancelled,
             };
         }
         match code {
@@ -56,9 +56,9 @@ impl Question {
                 self.chosen = (self.chosen + 1).min(SIGNALS.len() - 1);
             }
             KeyCode::Enter => self.is_sure = true,
-            _ => return Answer::Cancelled,
+            _ => return QuestionAnswer::Cancelled,
         }
-        Answer::None
+        QuestionAnswer::None
     }
 }
 
@@ -69,21 +69,24 @@ mod tests {
     #[test]
     fn nothing_but_yes_sends_it() {
         for (last, answer) in [
-            (KeyCode::Char('y'), Answer::Signal(libc::SIGTERM)),
-            (KeyCode::Enter, Answer::Cancelled),
-            (KeyCode::Char('n'), Answer::Cancelled),
-            (KeyCode::Esc, Answer::Cancelled),
+            (KeyCode::Char('y'), QuestionAnswer::Signal(libc::SIGTERM)),
+            (KeyCode::Enter, QuestionAnswer::Cancelled),
+            (KeyCode::Char('n'), QuestionAnswer::Cancelled),
+            (KeyCode::Esc, QuestionAnswer::Cancelled),
         ] {
             let mut question = Question::new(7, "x");
             for code in [KeyCode::Down, KeyCode::Down, KeyCode::Down, KeyCode::Enter] {
-                assert_eq!(question.key(code), Answer::None);
+                assert_eq!(question.key(code), QuestionAnswer::None);
             }
             assert_eq!(question.key(last), answer, "{last:?}");
         }
-        assert_eq!(Question::new(7, "x").key(KeyCode::Esc), Answer::Cancelled);
+        assert_eq!(
+            Question::new(7, "x").key(KeyCode::Esc),
+            QuestionAnswer::Cancelled
+        );
         assert_eq!(
             Question::new(7, "x").key(KeyCode::Char('y')),
-            Answer::Cancelled
+            QuestionAnswer::Cancelled
         );
     }
 }

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::column::Column;
 use crate::{
     aggregate::ParentKey,
-    commands::top::data::Found,
+    commands::top::data::Explanation,
     container::Container,
     lifecycle::TaskId,
     model::{Alive, Comm, Phase, Zombie},
@@ -29,7 +29,7 @@ pub(crate) enum Key {
 
 /// The figures of a parent, command or container.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Figures {
+pub(crate) struct RowFigures {
     pub(crate) alive: u64,
     pub(crate) oldest: Option<u64>,
     pub(crate) reaped: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Figures {
 /// What a row is about.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Content {
-    Group(Box<Figures>),
+    Group(Box<RowFigures>),
     Living(Box<Alive>, u64),
     Reaped(Arc<Zombie>),
     /// A process that only stands above others in the tree.
@@ -63,7 +63,7 @@ pub(crate) enum Content {
 
 /// A row.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Row {
+pub(crate) struct TopRow {
     pub(crate) key: Key,
     /// The process that the row is about.
     pub(crate) pid: Option<u32>,
@@ -76,7 +76,7 @@ pub(crate) struct Row {
     /// How many ancestors stand above it.
     pub(crate) depth: usize,
     pub(crate) container: Option<Container>,
-    pub(crate) found: Option<Found>,
+    pub(crate) found: Option<Explanation>,
     pub(crate) content: Content,
 }
 
@@ -87,8 +87,8 @@ enum SortValue<'a> {
     Text(&'a str),
 }
 
-impl Row {
-    pub(crate) fn figures(&self) -> Option<&Figures> {
+impl TopRow {
+    pub(crate) fn figures(&self) -> Option<&RowFigures> {
         match &self.content {
             Content::Group(figures) => Some(figures),
             _ => None,
@@ -277,7 +277,7 @@ impl Row {
 }
 
 /// The cause, and part of the finding.
-fn why(found: &Found, part: impl Fn(&str) -> &str) -> String {
+fn why(found: &Explanation, part: impl Fn(&str) -> &str) -> String {
     match &found.text {
         Some(text) => format!("{}: {}", found.cause.code(), visible(part(text))),
         None => found.cause.code().to_owned(),

@@ -6,13 +6,13 @@ use foldhash::{HashMap, HashMapExt as _};
 
 use super::{
     choice::Choice,
-    row::{Content, Figures, Key, Row},
+    row::{Content, Key, RowFigures, TopRow},
     tree,
     view::{Grouping, View},
 };
 use crate::{
     aggregate::{GroupSummary, ParentKey},
-    commands::top::data::{Found, Model, Parent, Rolling, Sums, nanos},
+    commands::top::data::{Explanation, Model, Parent, Rolling, Sums, nanos},
     container::Container,
     filter::Subject,
     model::{Alive, Cause, Phase},
@@ -24,8 +24,8 @@ const LONGEST_NAME: usize = 400;
 
 /// The rows of a view, sorted.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Table {
-    pub(crate) rows: Vec<Row>,
+pub(crate) struct SortedRows {
+    pub(crate) rows: Vec<TopRow>,
     /// Rows that a filter, a container or the threshold leaves out.
     pub(crate) hidden: usize,
     /// Rows that the threshold leaves out, which are among the hidden ones.
@@ -73,7 +73,7 @@ impl Living {
 
 /// Why the oldest of some zombies is there, of those whose cause is known.
 #[derive(Clone, Copy, Default)]
-struct OfOldest<'a>(Option<(Rank, &'a Found)>);
+struct OfOldest<'a>(Option<(Rank, &'a Explanation)>);
 
 /// The known before the unknown, the oldest first; a map has its zombies in any order.
 type Rank = (bool, u64, Reverse<u32>);
@@ -89,16 +89,16 @@ impl<'a> OfOldest<'a> {
         }
     }
 
-    fn found(self) -> Option<&'a Found> {
+    fn found(self) -> Option<&'a Explanation> {
         self.0.map(|(_, found)| found)
     }
 }
 
 /// The rows of the chosen view.
-pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
-    let mut table = Table::default();
+pub(crate) fn table(model: &Model, choice: &Choice) -> SortedRows {
+    let mut table = SortedRows::default();
     let mut add =
-        |row: Row, container: Option<&Container>, subject: Subject<'_>, is_quick: bool| {
+        |row: TopRow, container: Option<&Container>, subject: Subject<'_>, is_quick: bool| {
             let is_shown =
                 !is_quick && choice.is_in_container(container) && choice.filter.matches(&subject);
             match is_shown {
@@ -122,7 +122,7 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
                     parent_cmdline: cmdline(model, (alive.ppid, alive.parent_comm)),
                     ..Subject::from(alive)
                 };
-                let row = Row {
+                let row = TopRow {
                     key: Key::Living(*id),
                     pid: Some(alive.pid),
                     comm: Some(alive.comm),
@@ -145,8 +145,8 @@ pub(crate) fn table(model: &Model, choice: &Choice) -> Table {
         }
         View::Reaps => {
             for zombie in &model.recent {
-                let found = Found::of_zombie(zombie);
-                let row = Row {
+                let found = Explanation::of_zombie(zombie);
+                let row = TopRow {
                     key: Key::Reaped(zombie.pid, nanos(zombie.ts)),
                     pid: Some(zombie.pid),
                     comm: Some(zombie.comm),
@@ -201,7 +201,7 @@ fn cmdline(model: &Model, parent: ParentKey) -> Option<&str> {
     model.parents.get(&parent)?.cmdline()
 }
 
-type Add<'a> = &'a mut dyn FnMut(Row, Option<&Container>, Subject<'_>, bool);
+type Add<'a> = &'a mut dyn FnMut(TopRow, Option<&Container>, Subject<'_>, bool);
 
 fn window_ns(choice: &Choice) -> u64 {
     choice
@@ -253,14 +253,14 @@ pub(crate) fn seconds(model: &Model, choice: &Choice) -> f64 {
     seconds.max(1.0)
 }
 
-fn figures(model: &Model, choice: &Choice, sums: &Sums, living: &Living) -> Figures {
+fn figures(model: &Model, choice: &Choice, sums: &Sums, living: &Living) -> RowFigures {
     let seconds = seconds(model, choice);
     let mut phases = sums.phases;
     for (sum, more) in phases.iter_mut().zip(living.phases) {
         *sum = sum.saturating_add(more);
     }
     let zombie_ns = sums.zombie_ns.saturating_add(living.zombie_ns);
-    Figures {
+    RowFigures {
         alive: living.count,
         oldest: living.oldest,
         reaped: sums.reaped,
@@ -373,7 +373,7 @@ fn parents(model: &Model, choice: &Choice, add: Add<'_>) -> usize {
                 None => "(no container)".to_owned(),
             },
         };
-        let row = Row {
+        let row = TopRow {
             key,
             pid: parent_key.0.filter(|_| is_one),
             comm: parent_key
@@ -447,7 +447,7 @@ fn commands(model: &Model, choice: &Choice, add: Add<'_>) {
             cause: found.map(|found| found.cause),
             ..Subject::default()
         };
-        let row = Row {
+        let row = TopRow {
             key: Key::Command(comm),
             pid: None,
             comm: Some(comm),
@@ -498,7 +498,7 @@ fn containers(model: &Model, choice: &Choice, add: Add<'_>) {
             cause: found.map(|found| found.cause),
             ..Subject::default()
         };
-        let row = Row {
+        let row = TopRow {
             key: Key::Container(Some(key.clone())),
             pid: None,
             comm: None,

@@ -2,14 +2,14 @@
 
 use foldhash::{HashMap, HashSet};
 
-use super::row::{Content, Key, Row};
+use super::row::{Content, Key, TopRow};
 use crate::{commands::top::data::Lineage, text::printable};
 
 /// Puts rows about single parents below their ancestors, which get rows of their own.
 ///
 /// Where nothing else decides, rows stay in their order: siblings are in the order of the first row that
 /// is among them or below them.
-pub(super) fn arrange(rows: Vec<Row>, lineage: &Lineage) -> Vec<Row> {
+pub(super) fn arrange(rows: Vec<TopRow>, lineage: &Lineage) -> Vec<TopRow> {
     let mut tree = Tree::default();
     for row in rows {
         let Some(pid) = row.pid else {
@@ -34,7 +34,7 @@ pub(super) fn arrange(rows: Vec<Row>, lineage: &Lineage) -> Vec<Row> {
 enum Node {
     Process(u32),
     /// Rows that no process can be named for.
-    Rows(Vec<Row>),
+    Rows(Vec<TopRow>),
 }
 
 #[derive(Default)]
@@ -43,7 +43,7 @@ struct Tree {
     children: HashMap<u32, Vec<u32>>,
     placed: HashSet<u32>,
     /// Several processes can have had the same pid.
-    rows: HashMap<u32, Vec<Row>>,
+    rows: HashMap<u32, Vec<TopRow>>,
 }
 
 impl Tree {
@@ -57,7 +57,7 @@ impl Tree {
         }
     }
 
-    fn flatten(mut self, lineage: &Lineage) -> Vec<Row> {
+    fn flatten(mut self, lineage: &Lineage) -> Vec<TopRow> {
         let mut flat = Vec::new();
         // What is next to be listed is last.
         let mut open: Vec<(Node, usize)> = Vec::new();
@@ -68,7 +68,7 @@ impl Tree {
                 Node::Process(pid) => {
                     let rows = self.rows.remove(&pid);
                     let rows = rows.unwrap_or_else(|| vec![ancestor(pid, lineage)]);
-                    flat.extend(rows.into_iter().map(|row| Row { depth, ..row }));
+                    flat.extend(rows.into_iter().map(|row| TopRow { depth, ..row }));
                     let children = self.children.remove(&pid).unwrap_or_default();
                     let children = children.into_iter().rev();
                     open.extend(children.map(|child| (Node::Process(child), depth + 1)));
@@ -80,9 +80,9 @@ impl Tree {
 }
 
 /// A process that only stands above others.
-fn ancestor(pid: u32, lineage: &Lineage) -> Row {
+fn ancestor(pid: u32, lineage: &Lineage) -> TopRow {
     let comm = lineage.comm(pid);
-    Row {
+    TopRow {
         key: Key::Ancestor(pid),
         pid: Some(pid),
         comm,
@@ -99,8 +99,8 @@ fn ancestor(pid: u32, lineage: &Lineage) -> Row {
 mod tests {
     use super::*;
 
-    fn row(pid: u32, name: &str) -> Row {
-        Row {
+    fn row(pid: u32, name: &str) -> TopRow {
+        TopRow {
             key: Key::Parent((Some(pid), Some(name.into()))),
             name: name.to_owned(),
             content: Content::Group(Box::default()),
@@ -108,8 +108,8 @@ mod tests {
         }
     }
 
-    fn shown(rows: &[Row]) -> Vec<String> {
-        let line = |row: &Row| format!("{}{}", " ".repeat(row.depth), row.name);
+    fn shown(rows: &[TopRow]) -> Vec<String> {
+        let line = |row: &TopRow| format!("{}{}", " ".repeat(row.depth), row.name);
         rows.iter().map(line).collect()
     }
 
@@ -141,7 +141,7 @@ mod tests {
     fn no_row_is_lost() {
         let mut lineage = Lineage::default();
         lineage.add(&[(2, "a".into()), (3, "b".into()), (2, "a".into())]);
-        let nameless = Row {
+        let nameless = TopRow {
             pid: None,
             ..row(5, "several")
         };

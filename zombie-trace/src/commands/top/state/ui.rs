@@ -5,10 +5,10 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::{
     choice::Choice,
     column::Column,
-    keys::{self, Action, Kind},
-    question::{Answer, Question},
-    row::{Key, Row},
-    table::Table,
+    keys::{self, Action, BindingKind},
+    question::{Question, QuestionAnswer},
+    row::{Key, TopRow},
+    table::SortedRows,
     view::{Grouping, View},
 };
 use crate::{filter::Expression, text::visible};
@@ -30,8 +30,8 @@ pub(crate) enum Effect {
     Send(i32),
     /// Nobody is to get a signal.
     Release,
-    Copy(Box<Row>),
-    Export(Box<Row>),
+    Copy(Box<TopRow>),
+    Export(Box<TopRow>),
     Record,
     Page,
     /// COMMAND gets a key.
@@ -58,7 +58,7 @@ pub(crate) enum Mode {
 /// A line that is typed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Input {
-    pub(crate) purpose: Purpose,
+    pub(crate) purpose: PromptPurpose,
     pub(crate) text: String,
     /// What is wrong with it.
     pub(crate) error: Option<String>,
@@ -66,7 +66,7 @@ pub(crate) struct Input {
 
 /// What a line is typed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum PromptPurpose {
     Search,
     Filter,
 }
@@ -82,7 +82,7 @@ const STEP: i64 = 5_000_000_000;
 pub(crate) struct Ui {
     pub(crate) choice: Choice,
     pub(crate) mode: Mode,
-    pub(crate) run: Kind,
+    pub(crate) run: BindingKind,
     pub(crate) is_paused: bool,
     /// The row that is selected.
     pub(crate) selected: usize,
@@ -103,7 +103,7 @@ pub(crate) struct Ui {
 
 impl Ui {
     /// That many rows fit on the screen; the selected one is among those shown.
-    pub(crate) fn fit(&mut self, table: &Table, page: usize) {
+    pub(crate) fn fit(&mut self, table: &SortedRows, page: usize) {
         self.page = page.max(1);
         if let Some(key) = self.followed.as_ref().or(self.kept.take().as_ref())
             && let Some(at) = table.rows.iter().position(|row| row.key == *key)
@@ -121,7 +121,7 @@ impl Ui {
     }
 
     /// The row that is selected.
-    pub(crate) fn row<'a>(&self, table: &'a Table) -> Option<&'a Row> {
+    pub(crate) fn row<'a>(&self, table: &'a SortedRows) -> Option<&'a TopRow> {
         table.rows.get(self.selected)
     }
 
@@ -136,7 +136,7 @@ impl Ui {
     }
 
     /// A key was pressed.
-    pub(crate) fn key(&mut self, event: KeyEvent, table: &Table) -> Option<Effect> {
+    pub(crate) fn key(&mut self, event: KeyEvent, table: &SortedRows) -> Option<Effect> {
         self.message = None;
         let is_interrupt = event.modifiers.contains(KeyModifiers::CONTROL)
             && matches!(event.code, KeyCode::Char('c' | 'z'));
@@ -183,7 +183,7 @@ impl Ui {
     }
 
     /// The wheel was turned: a step up or down, in the help screen or in the table.
-    pub(crate) fn wheel(&mut self, action: Action, table: &Table) {
+    pub(crate) fn wheel(&mut self, action: Action, table: &SortedRows) {
         match (&self.mode, action) {
             (Mode::Help(_), Action::Up) => self.scroll_help(-1),
             (Mode::Help(_), _) => self.scroll_help(1),
@@ -192,15 +192,15 @@ impl Ui {
         }
     }
 
-    fn answered(&mut self, answer: Answer) -> Option<Effect> {
+    fn answered(&mut self, answer: QuestionAnswer) -> Option<Effect> {
         match answer {
-            Answer::None => None,
-            Answer::Cancelled => {
+            QuestionAnswer::None => None,
+            QuestionAnswer::Cancelled => {
                 self.mode = Mode::Table;
                 self.say("no signal was sent");
                 Some(Effect::Release)
             }
-            Answer::Signal(signal) => {
+            QuestionAnswer::Signal(signal) => {
                 self.mode = Mode::Table;
                 Some(Effect::Send(signal))
             }
@@ -208,7 +208,7 @@ impl Ui {
     }
 
     /// Does what a key of the table asks for.
-    pub(crate) fn act(&mut self, action: Action, table: &Table) -> Option<Effect> {
+    pub(crate) fn act(&mut self, action: Action, table: &SortedRows) -> Option<Effect> {
         let last = table.rows.len().saturating_sub(1);
         match action {
             Action::Up => self.select(self.selected.saturating_sub(1), table),
@@ -225,10 +225,10 @@ impl Ui {
             Action::Help => self.mode = Mode::Help(0),
             Action::Quit => return Some(Effect::Quit),
             Action::Suspend => return Some(Effect::Suspend),
-            Action::Search => self.input(Purpose::Search, String::new()),
+            Action::Search => self.input(PromptPurpose::Search, String::new()),
             Action::NextMatch => self.find(table, 1, 1),
             Action::PreviousMatch => self.find(table, 1, -1),
-            Action::Filter => self.input(Purpose::Filter, self.choice.filter.to_string()),
+            Action::Filter => self.input(PromptPurpose::Filter, self.choice.filter.to_string()),
             Action::Follow => self.follow(table),
             Action::OneContainer => self.one_container(table),
             Action::NextSort => self.choice.sort_step(1, true),
@@ -265,7 +265,7 @@ impl Ui {
                 },
                 None => self.say("no row is selected"),
             },
-            Action::Signal => match self.row(table).map(Row::parent_process) {
+            Action::Signal => match self.row(table).map(TopRow::parent_process) {
                 Some(Some((pid, _))) => return Some(Effect::Target(pid)),
                 Some(None) => self.say("this row has no single parent"),
                 None => self.say("no row is selected"),
@@ -282,7 +282,11 @@ impl Ui {
         None
     }
 
-    fn with_row(&mut self, table: &Table, effect: fn(Box<Row>) -> Effect) -> Option<Effect> {
+    fn with_row(
+        &mut self,
+        table: &SortedRows,
+        effect: fn(Box<TopRow>) -> Effect,
+    ) -> Option<Effect> {
         let row = self.row(table).cloned();
         if row.is_none() {
             self.say("no row is selected");
@@ -291,7 +295,7 @@ impl Ui {
     }
 
     /// Selects a row. One that is followed gives way.
-    fn select(&mut self, at: usize, table: &Table) {
+    fn select(&mut self, at: usize, table: &SortedRows) {
         self.selected = at;
         if self.followed.is_some() {
             self.followed = self.row(table).map(|row| row.key.clone());
@@ -299,7 +303,7 @@ impl Ui {
     }
 
     /// Selects the row at that place on the screen; the selected one opens.
-    pub(crate) fn click(&mut self, at: usize, table: &Table) {
+    pub(crate) fn click(&mut self, at: usize, table: &SortedRows) {
         let row = self.first + at;
         if row < table.rows.len() {
             if row == self.selected {
@@ -341,24 +345,24 @@ impl Ui {
         }
     }
 
-    fn follow(&mut self, table: &Table) {
+    fn follow(&mut self, table: &SortedRows) {
         self.followed = match self.followed {
             Some(_) => None,
             None => self.row(table).map(|row| row.key.clone()),
         };
     }
 
-    fn one_container(&mut self, table: &Table) {
+    fn one_container(&mut self, table: &SortedRows) {
         if self.choice.container.take().is_some() {
             return;
         }
-        match self.row(table).and_then(Row::container) {
+        match self.row(table).and_then(TopRow::container) {
             Some(container) => self.choice.container = Some(container.clone()),
             None => self.say("this row is in no container"),
         }
     }
 
-    fn input(&mut self, purpose: Purpose, text: String) {
+    fn input(&mut self, purpose: PromptPurpose, text: String) {
         self.mode = Mode::Input(Input {
             purpose,
             text,
@@ -366,7 +370,7 @@ impl Ui {
         });
     }
 
-    fn typed(&mut self, event: KeyEvent, table: &Table) {
+    fn typed(&mut self, event: KeyEvent, table: &SortedRows) {
         let Mode::Input(input) = &mut self.mode else {
             return;
         };
@@ -387,24 +391,24 @@ impl Ui {
             _ => return,
         }
         input.error = None;
-        if input.purpose == Purpose::Search {
+        if input.purpose == PromptPurpose::Search {
             self.search = input.text.to_lowercase();
             self.find(table, 0, 1);
             self.message = None;
         }
     }
 
-    fn entered(&mut self, table: &Table) {
+    fn entered(&mut self, table: &SortedRows) {
         let Mode::Input(input) = &mut self.mode else {
             return;
         };
         match input.purpose {
-            Purpose::Search => {
+            PromptPurpose::Search => {
                 self.search = input.text.to_lowercase();
                 self.mode = Mode::Table;
                 self.find(table, 0, 1);
             }
-            Purpose::Filter => match input.text.parse() {
+            PromptPurpose::Filter => match input.text.parse() {
                 Ok(filter) => {
                     self.choice.filter = filter;
                     self.mode = Mode::Table;
@@ -415,7 +419,7 @@ impl Ui {
     }
 
     /// Selects the next row that the search finds, from `skip` rows on, up or down, around the end.
-    fn find(&mut self, table: &Table, skip: usize, by: isize) {
+    fn find(&mut self, table: &SortedRows, skip: usize, by: isize) {
         if self.search.is_empty() {
             return;
         }

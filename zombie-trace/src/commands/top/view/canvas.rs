@@ -10,7 +10,7 @@ use crate::text::{encode, escape};
 
 /// What text looks like. Everything that colour says is said by a sign or a word as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum TextLook {
     Plain,
     Heading,
     Dim,
@@ -101,7 +101,7 @@ impl<'a> Canvas<'a> {
     }
 
     /// Writes text that holds nothing to escape, cut at the right edge. Gives the column behind it.
-    pub(crate) fn put(&mut self, x: usize, y: usize, text: &str, look: Look) -> usize {
+    pub(crate) fn put(&mut self, x: usize, y: usize, text: &str, look: TextLook) -> usize {
         self.put_within(x, y, text, self.width().saturating_sub(x), look)
     }
 
@@ -112,7 +112,7 @@ impl<'a> Canvas<'a> {
         y: usize,
         text: &str,
         columns: usize,
-        look: Look,
+        look: TextLook,
     ) -> usize {
         let room = columns.min(self.width().saturating_sub(x));
         if y >= self.height() || room == 0 {
@@ -132,7 +132,7 @@ impl<'a> Canvas<'a> {
     }
 
     /// Writes text that ends before column `end`.
-    pub(crate) fn put_right(&mut self, end: usize, y: usize, text: &str, look: Look) {
+    pub(crate) fn put_right(&mut self, end: usize, y: usize, text: &str, look: TextLook) {
         let width = escape::width(text);
         self.put(end.saturating_sub(width), y, text, look);
     }
@@ -148,7 +148,7 @@ impl<'a> Canvas<'a> {
     }
 
     /// Gives a whole line a look.
-    pub(crate) fn line(&mut self, y: usize, look: Look) {
+    pub(crate) fn line(&mut self, y: usize, look: TextLook) {
         if y < self.height() {
             let area = Rect {
                 y: self.area.y + y as u16,
@@ -162,11 +162,11 @@ impl<'a> Canvas<'a> {
     /// A line with a title in it.
     pub(crate) fn rule(&mut self, y: usize, title: &str, right: &str) {
         let width = self.width();
-        self.put(0, y, &"─".repeat(width), Look::Dim);
+        self.put(0, y, &"─".repeat(width), TextLook::Dim);
         let room = width.saturating_sub(escape::width(right) + 6);
-        let end = self.put_within(2, y, &format!(" {title} "), room, Look::Heading);
+        let end = self.put_within(2, y, &format!(" {title} "), room, TextLook::Heading);
         if !right.is_empty() && end + escape::width(right) + 4 <= width {
-            self.put_right(width - 2, y, &format!(" {right} "), Look::Dim);
+            self.put_right(width - 2, y, &format!(" {right} "), TextLook::Dim);
         }
     }
 
@@ -177,7 +177,7 @@ impl<'a> Canvas<'a> {
         indent: usize,
         text: &str,
         lines: usize,
-        look: Look,
+        look: TextLook,
     ) -> usize {
         let room = self.width().saturating_sub(indent + 1).max(1);
         let wrapped = crate::text::wrap(text, Some(room));
@@ -199,19 +199,19 @@ impl<'a> Canvas<'a> {
         crate::text::wrap(text, Some(room)).lines().count()
     }
 
-    fn style(&self, look: Look) -> Style {
+    fn style(&self, look: TextLook) -> Style {
         let plain = Style::new();
         let colored = |color| match self.has_color {
             true => plain.fg(color),
             false => plain,
         };
         match look {
-            Look::Plain => plain,
-            Look::Heading => plain.add_modifier(Modifier::BOLD),
-            Look::Dim => plain.add_modifier(Modifier::DIM),
-            Look::Good => colored(Color::Green),
-            Look::Bad => colored(Color::Red).add_modifier(Modifier::BOLD),
-            Look::Selected => plain.add_modifier(Modifier::REVERSED),
+            TextLook::Plain => plain,
+            TextLook::Heading => plain.add_modifier(Modifier::BOLD),
+            TextLook::Dim => plain.add_modifier(Modifier::DIM),
+            TextLook::Good => colored(Color::Green),
+            TextLook::Bad => colored(Color::Red).add_modifier(Modifier::BOLD),
+            TextLook::Selected => plain.add_modifier(Modifier::REVERSED),
         }
     }
 }
@@ -264,12 +264,12 @@ mod tests {
         let area = Rect::new(0, 0, 8, 2);
         let mut buffer = Buffer::empty(area);
         let mut canvas = Canvas::new(&mut buffer, area, false);
-        canvas.put(5, 1, "abcdef", Look::Plain);
-        canvas.put(9, 1, "x", Look::Plain);
-        canvas.put(0, 2, "x", Look::Plain);
-        canvas.put_right(8, 0, "12", Look::Plain);
-        canvas.lines(1, 9).put(0, 0, "y", Look::Plain);
-        canvas.lines(5, 1).put(0, 0, "z", Look::Plain);
+        canvas.put(5, 1, "abcdef", TextLook::Plain);
+        canvas.put(9, 1, "x", TextLook::Plain);
+        canvas.put(0, 2, "x", TextLook::Plain);
+        canvas.put_right(8, 0, "12", TextLook::Plain);
+        canvas.lines(1, 9).put(0, 0, "y", TextLook::Plain);
+        canvas.lines(5, 1).put(0, 0, "z", TextLook::Plain);
         assert_eq!(buffer, Buffer::with_lines(["      12", "y    ab…"]));
     }
 }

@@ -2,14 +2,14 @@
 
 use super::{
     brief::brief,
-    canvas::{Canvas, Look, bar},
+    canvas::{Canvas, TextLook, bar},
     scene::Scene,
     table::PHASES,
 };
 use crate::{
     commands::top::{
-        data::Found,
-        state::{Content, Figures, Kind, Row, phase},
+        data::Explanation,
+        state::{BindingKind, Content, RowFigures, TopRow, phase},
     },
     model::{Alive, Phase},
     text::{human, printable, status, visible},
@@ -33,13 +33,13 @@ pub(super) fn panel(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     // What helps is cut last, but a line is left for the finding.
     let for_fix = fix.as_ref().map_or(0, |fix| canvas.lines_of(1, fix));
     let for_finding = room.saturating_sub(for_fix).max(1);
-    let used = canvas.paragraph(1, 1, &finding(row, scene), for_finding, Look::Plain);
+    let used = canvas.paragraph(1, 1, &finding(row, scene), for_finding, TextLook::Plain);
     if let Some(fix) = fix {
-        canvas.paragraph(1 + used, 1, &fix, room - used, Look::Heading);
+        canvas.paragraph(1 + used, 1, &fix, room - used, TextLook::Heading);
     }
 }
 
-fn title(row: &Row) -> String {
+fn title(row: &TopRow) -> String {
     match row.pid {
         Some(pid) => format!("{pid} {}", row.name),
         None => row.name.clone(),
@@ -47,7 +47,7 @@ fn title(row: &Row) -> String {
 }
 
 /// The cgroup or container of the row.
-fn place(scene: &Scene<'_>, row: &Row) -> String {
+fn place(scene: &Scene<'_>, row: &TopRow) -> String {
     if row.container.is_some() {
         return format!("container {}", row.container_name());
     }
@@ -67,7 +67,7 @@ fn place(scene: &Scene<'_>, row: &Row) -> String {
 }
 
 /// What was found, as a sentence.
-fn finding(row: &Row, scene: &Scene<'_>) -> String {
+fn finding(row: &TopRow, scene: &Scene<'_>) -> String {
     if let Some(found) = &row.found {
         let why = match &row.content {
             // Its title has named the parent.
@@ -108,20 +108,20 @@ fn finding(row: &Row, scene: &Scene<'_>) -> String {
 }
 
 /// How long ago somebody looked, if things may have changed since, in whole seconds.
-fn age(found: &Found, now: i64) -> Option<u64> {
+fn age(found: &Explanation, now: i64) -> Option<u64> {
     let age = u64::try_from(now.saturating_sub(found.looked_at?)).unwrap_or(0);
     (age >= STALE).then_some(age / SECOND * SECOND)
 }
 
 /// Why nothing is known about living zombies, as a sentence.
-fn no_cause(row: &Row, run: Kind) -> &'static str {
+fn no_cause(row: &TopRow, run: BindingKind) -> &'static str {
     let oldest = match &row.content {
         Content::Group(figures) => figures.oldest,
         Content::Living(_, age) => Some(*age),
         Content::Reaped(_) | Content::Ancestor => None,
     };
     match run {
-        Kind::Replay => "The recording does not say why.",
+        BindingKind::Replay => "The recording does not say why.",
         _ if oldest.is_some_and(|oldest| oldest >= EXAMINED) => {
             "The cause is not known. Press i to inspect the process."
         }
@@ -129,13 +129,13 @@ fn no_cause(row: &Row, run: Kind) -> &'static str {
     }
 }
 
-fn total(figures: &Figures) -> Option<Phase> {
+fn total(figures: &RowFigures) -> Option<Phase> {
     let some = figures.phases.iter().any(|time| *time > 0);
     some.then(|| crate::model::longest(figures.phases))
 }
 
 /// What helps.
-fn fix(row: &Row) -> Option<String> {
+fn fix(row: &TopRow) -> Option<String> {
     let advice = row.found.as_ref()?.advice.as_ref()?;
     Some(format!("Fix: {}.", visible(advice)))
 }
@@ -148,9 +148,9 @@ pub(super) fn full(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     };
     canvas.rule(0, &title(row), &place(scene, row));
     let mut y = 1;
-    y += canvas.paragraph(y, 1, &finding(row, scene), 4, Look::Plain);
+    y += canvas.paragraph(y, 1, &finding(row, scene), 4, TextLook::Plain);
     if let Some(fix) = fix(row) {
-        y += canvas.paragraph(y, 1, &fix, 4, Look::Heading);
+        y += canvas.paragraph(y, 1, &fix, 4, TextLook::Heading);
     }
     if let Some(runtime) = row.found.as_ref().and_then(|found| found.runtime) {
         y += canvas.paragraph(
@@ -158,7 +158,7 @@ pub(super) fn full(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
             1,
             &format!("Runtime: {}.", runtime.name()),
             1,
-            Look::Plain,
+            TextLook::Plain,
         );
     }
     match &row.content {
@@ -214,8 +214,8 @@ fn named(pid: Option<u32>, name: Option<String>) -> String {
 
 fn list(canvas: &mut Canvas<'_>, facts: &[(&str, String)], first: usize) -> usize {
     for (y, (name, text)) in (first..).zip(facts) {
-        canvas.put(1, y, name, Look::Dim);
-        canvas.put(12, y, text, Look::Plain);
+        canvas.put(1, y, name, TextLook::Dim);
+        canvas.put(12, y, text, TextLook::Plain);
     }
     first + facts.len()
 }
@@ -223,7 +223,7 @@ fn list(canvas: &mut Canvas<'_>, facts: &[(&str, String)], first: usize) -> usiz
 fn living(
     canvas: &mut Canvas<'_>,
     scene: &Scene<'_>,
-    row: &Row,
+    row: &TopRow,
     (alive, age): (&Alive, u64),
     y: usize,
 ) {
@@ -240,7 +240,7 @@ fn living(
     list(canvas, &facts, y + 1);
 }
 
-fn group(canvas: &mut Canvas<'_>, scene: &Scene<'_>, row: &Row, figures: &Figures, y: usize) {
+fn group(canvas: &mut Canvas<'_>, scene: &Scene<'_>, row: &TopRow, figures: &RowFigures, y: usize) {
     let time = |time: Option<u64>| time.map_or_else(|| "-".to_owned(), human);
     let alive = match figures.oldest {
         Some(oldest) => format!("{}, the oldest {}", figures.alive, human(oldest)),
@@ -284,7 +284,7 @@ fn group(canvas: &mut Canvas<'_>, scene: &Scene<'_>, row: &Row, figures: &Figure
     let mut zombies: Vec<_> = zombies.collect();
     zombies.sort_by_key(|alive| std::cmp::Reverse(scene.model.age(alive)));
     if !zombies.is_empty() {
-        canvas.put(1, y, "living zombies, the oldest first", Look::Dim);
+        canvas.put(1, y, "living zombies, the oldest first", TextLook::Dim);
         for (y, alive) in (y + 1..canvas.height()).zip(zombies) {
             let age = human(scene.model.age(alive));
             let status = status(alive.exit_code, alive.signal, false);
@@ -293,13 +293,13 @@ fn group(canvas: &mut Canvas<'_>, scene: &Scene<'_>, row: &Row, figures: &Figure
                 alive.pid,
                 printable(&alive.comm)
             );
-            canvas.put(1, y, &text, Look::Plain);
+            canvas.put(1, y, &text, TextLook::Plain);
         }
     }
 }
 
 /// What the row's process does, or the parent of the row's zombie: SIGCHLD, threads, ancestors.
-fn process(facts: &mut Vec<(&str, String)>, scene: &Scene<'_>, row: &Row, height: usize) {
+fn process(facts: &mut Vec<(&str, String)>, scene: &Scene<'_>, row: &TopRow, height: usize) {
     let pid = row.parent_process().map(|(pid, _)| pid);
     let Some(process) = scene.process.filter(|process| Some(process.pid) == pid) else {
         return;
@@ -340,17 +340,17 @@ fn phases(canvas: &mut Canvas<'_>, times: [u64; 5], first: usize) -> usize {
         }
         let percent = (u128::from(time) * 100 / total) as usize;
         let eighths = (u128::from(time) * 160).div_ceil(total) as usize;
-        canvas.put(1, y, phase(at), Look::Dim);
+        canvas.put(1, y, phase(at), TextLook::Dim);
         let mut length = sign.to_string().repeat(eighths / 8);
         if length.is_empty() {
             length.push(bar(1));
         }
-        let end = canvas.put(20, y, &length, Look::Plain);
+        let end = canvas.put(20, y, &length, TextLook::Plain);
         canvas.put(
             end + 1,
             y,
             &format!("{percent} %  {}", human(time)),
-            Look::Plain,
+            TextLook::Plain,
         );
         y += 1;
     }

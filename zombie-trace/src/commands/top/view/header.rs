@@ -2,8 +2,8 @@
 
 use super::{
     brief::brief,
-    canvas::{Canvas, Look, sparkline},
-    scene::{Progress, Scene},
+    canvas::{Canvas, TextLook, sparkline},
+    scene::{Scene, SceneProgress},
 };
 use crate::{
     commands::top::{
@@ -22,7 +22,7 @@ const CHART: usize = 60;
 /// The whole names of all views need that.
 const WIDE: usize = 68;
 
-type Part = (String, Look);
+type Part = (String, TextLook);
 
 /// Draws the run and its figures; a third line has small charts.
 pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
@@ -50,10 +50,14 @@ fn run(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let lost = model.lost.total();
     let mut right: Vec<Part> = Vec::new();
     if let Some(path) = scene.recording {
-        right.push((format!("● REC {path}"), Look::Bad));
+        right.push((format!("● REC {path}"), TextLook::Bad));
     }
     right.push(progress(scene));
-    let look = if lost > 0 { Look::Bad } else { Look::Plain };
+    let look = if lost > 0 {
+        TextLook::Bad
+    } else {
+        TextLook::Plain
+    };
     right.push((format!("lost {lost}"), look));
     let width = |parts: &[Part]| -> usize {
         let widths = parts
@@ -63,8 +67,8 @@ fn run(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     };
     let mut x = canvas.width().saturating_sub(width(&right));
     let room = x.saturating_sub(2);
-    canvas.put_within(0, 0, &about(model, room), room, Look::Plain);
-    canvas.put_within(0, 0, "zombie-trace", room, Look::Heading);
+    canvas.put_within(0, 0, &about(model, room), room, TextLook::Plain);
+    canvas.put_within(0, 0, "zombie-trace", room, TextLook::Heading);
     for (text, look) in right {
         x = canvas.put(x, 0, &text, look) + 2;
     }
@@ -102,16 +106,19 @@ fn progress(scene: &Scene<'_>) -> Part {
     match scene.progress {
         _ if scene.ui.is_paused => (
             format!("‖ PAUSED {}", clock(scene.model.elapsed())),
-            Look::Bad,
+            TextLook::Bad,
         ),
-        Progress::Live => (
+        SceneProgress::Live => (
             format!("● LIVE {}", clock(scene.model.elapsed())),
-            Look::Good,
+            TextLook::Good,
         ),
-        Progress::Ending => ("ENDING".to_owned(), Look::Bad),
-        Progress::Replay { at, of, is_playing } => {
+        SceneProgress::Ending => ("ENDING".to_owned(), TextLook::Bad),
+        SceneProgress::Replay { at, of, is_playing } => {
             let sign = if is_playing { "▶ PLAY" } else { "‖ REPLAY" };
-            (format!("{sign} {} of {}", clock(at), clock(of)), Look::Good)
+            (
+                format!("{sign} {} of {}", clock(at), clock(of)),
+                TextLook::Good,
+            )
         }
     }
 }
@@ -178,19 +185,23 @@ fn figures(scene: &Scene<'_>) -> Vec<Part> {
     let time = |name: &str, time: Option<u64>| {
         (
             format!("{name} {}", time.map_or_else(|| "-".to_owned(), human)),
-            Look::Plain,
+            TextLook::Plain,
         )
     };
     let is_bad = oldest.is_some_and(|oldest| oldest >= choice.old_ns);
-    let look = if is_bad { Look::Bad } else { Look::Heading };
+    let look = if is_bad {
+        TextLook::Bad
+    } else {
+        TextLook::Heading
+    };
     let mut parts = vec![
         (
             format!("exits {}/s", rate(ended as f64 / seconds)),
-            Look::Plain,
+            TextLook::Plain,
         ),
         (
             format!("reaped {}/s", rate(reaped as f64 / seconds)),
-            Look::Plain,
+            TextLook::Plain,
         ),
         (format!("ALIVE {alive}{}", trend(model)), look),
         time("oldest", oldest),
@@ -199,9 +210,9 @@ fn figures(scene: &Scene<'_>) -> Vec<Part> {
     ];
     if let Some(pids) = &model.pids {
         let look = if pids.used * 10 >= pids.max * 9 {
-            Look::Bad
+            TextLook::Bad
         } else {
-            Look::Plain
+            TextLook::Plain
         };
         parts.push((format!("pids {}/{}", pids.used, pids.max), look));
     }
@@ -233,18 +244,23 @@ fn charts(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let mut x = 0;
     if seconds >= 5 {
         let alive = sparkline(&model.alive_seconds(seconds));
-        x = canvas.put(x, 2, &format!("alive {alive}"), Look::Plain) + 2;
+        x = canvas.put(x, 2, &format!("alive {alive}"), TextLook::Plain) + 2;
         let p99 = model.all.seconds(model.now, seconds as i64);
         // From 1 µs on, a step for each power of two.
         let p99 = p99.map(|sums| sums.and_then(|sums| sums.p99()));
         let p99: Vec<_> = p99
             .map(|time| u64::from(time.map_or(0, |time| (time / 1000 + 1).ilog2())))
             .collect();
-        x = canvas.put(x, 2, &format!("p99 {} log", sparkline(&p99)), Look::Plain) + 2;
-        x = canvas.put(x, 2, &format!("({seconds} s)"), Look::Dim) + 2;
+        x = canvas.put(
+            x,
+            2,
+            &format!("p99 {} log", sparkline(&p99)),
+            TextLook::Plain,
+        ) + 2;
+        x = canvas.put(x, 2, &format!("({seconds} s)"), TextLook::Dim) + 2;
     }
     if x + quick.len() <= canvas.width() {
-        canvas.put(x, 2, &quick, Look::Dim);
+        canvas.put(x, 2, &quick, TextLook::Dim);
     }
 }
 
@@ -268,8 +284,8 @@ pub(super) fn tabs(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     for view in View::ALL {
         let text = tab(view, canvas.width());
         let (text, look) = match view == choice.view {
-            true => (format!("[{text}]"), Look::Selected),
-            false => (format!(" {text} "), Look::Plain),
+            true => (format!("[{text}]"), TextLook::Selected),
+            false => (format!(" {text} "), TextLook::Plain),
         };
         x = canvas.put(x, 0, &text, look);
     }
@@ -291,7 +307,7 @@ pub(super) fn tabs(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
         text = parts.join(" · ");
     }
     if crate::text::escape::width(&text) <= room {
-        canvas.put_right(canvas.width(), 0, &text, Look::Dim);
+        canvas.put_right(canvas.width(), 0, &text, TextLook::Dim);
     }
 }
 

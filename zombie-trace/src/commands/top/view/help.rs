@@ -1,7 +1,7 @@
 //! The help screen: the table of the keys.
 
-use super::canvas::{Canvas, Look};
-use crate::commands::top::state::{Kind, SECTIONS, is_now};
+use super::canvas::{Canvas, TextLook};
+use crate::commands::top::state::{BindingKind, SECTIONS, is_now};
 
 /// Columns that a key takes.
 const KEYS: usize = 11;
@@ -9,7 +9,7 @@ const KEYS: usize = 11;
 const WIDE: usize = 112;
 
 /// The lines of it, each with the keys and what they do; a heading has no keys.
-fn lines(sections: &[usize], run: Kind) -> Vec<(&'static str, &'static str)> {
+fn lines(sections: &[usize], run: BindingKind) -> Vec<(&'static str, &'static str)> {
     let mut lines = Vec::new();
     for section in sections.iter().map(|index| &SECTIONS[*index]) {
         if !lines.is_empty() {
@@ -26,7 +26,7 @@ fn lines(sections: &[usize], run: Kind) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Draws it, from a line on.
-pub(super) fn draw(canvas: &mut Canvas<'_>, first: usize, run: Kind) {
+pub(super) fn draw(canvas: &mut Canvas<'_>, first: usize, run: BindingKind) {
     canvas.rule(0, "Help", "↑ ↓ scroll, any other key closes it");
     let width = canvas.width();
     let columns: &[&[usize]] = match width >= WIDE {
@@ -44,17 +44,23 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, first: usize, run: Kind) {
         for (y, (keys, text)) in (1..).zip(lines.into_iter().skip(first).take(room)) {
             match keys {
                 "" => {
-                    canvas.put_within(x, y, text, each - 2, Look::Heading);
+                    canvas.put_within(x, y, text, each - 2, TextLook::Heading);
                 }
                 keys => {
-                    canvas.put_within(x, y, keys, KEYS, Look::Plain);
+                    canvas.put_within(x, y, keys, KEYS, TextLook::Plain);
                     let text_x = x + KEYS + 1;
-                    canvas.put_within(text_x, y, text, each.saturating_sub(KEYS + 3), Look::Plain);
+                    canvas.put_within(
+                        text_x,
+                        y,
+                        text,
+                        each.saturating_sub(KEYS + 3),
+                        TextLook::Plain,
+                    );
                 }
             }
         }
     }
     if is_cut {
-        canvas.put(1, room + 1, "↓ more", Look::Dim);
+        canvas.put(1, room + 1, "↓ more", TextLook::Dim);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Layout {
 
 /// What a mouse can point at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum MouseTarget {
     Tabs,
     Tab(View),
     Heading(Option<Column>),
@@ -77,12 +77,12 @@ impl Layout {
     }
 
     /// What a line is.
-    pub(crate) fn at(&self, y: usize) -> Option<Target> {
+    pub(crate) fn at(&self, y: usize) -> Option<MouseTarget> {
         let body = self.body();
         match y {
-            y if y == self.header => Some(Target::Tabs),
-            y if y == body => Some(Target::Heading(None)),
-            y if y > body && y < body + self.table => Some(Target::Row(y - body - 1)),
+            y if y == self.header => Some(MouseTarget::Tabs),
+            y if y == body => Some(MouseTarget::Heading(None)),
+            y if y > body && y < body + self.table => Some(MouseTarget::Row(y - body - 1)),
             _ => None,
         }
     }

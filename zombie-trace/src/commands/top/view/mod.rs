@@ -14,15 +14,15 @@ mod timeline;
 
 use ratatui::{buffer::Buffer, layout::Rect};
 
-use self::canvas::{Canvas, Look};
+use self::canvas::{Canvas, TextLook};
 pub(crate) use self::{
-    layout::{Layout, Target},
-    scene::{Progress, Scene},
+    layout::{Layout, MouseTarget},
+    scene::{Scene, SceneProgress},
 };
 use crate::{
     commands::top::{
         data::Model,
-        state::{Input, Kind, Mode, Purpose, Question, SIGNALS, Table, Ui, View},
+        state::{BindingKind, Input, Mode, PromptPurpose, Question, SIGNALS, SortedRows, Ui, View},
     },
     text::visible,
 };
@@ -38,7 +38,7 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     if layout.restriction > 0 {
         let lines = restriction::lines(scene.model, scene.ui, scene.table, canvas.width());
         for (y, line) in (layout.header + 1..).zip(lines) {
-            canvas.put(1, y, &line, Look::Heading);
+            canvas.put(1, y, &line, TextLook::Heading);
         }
     }
     let body = &mut canvas.lines(layout.body(), layout.table + layout.details);
@@ -66,7 +66,7 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
 }
 
 /// How the lines of the screen are used; `None` if there are too few.
-pub(crate) fn layout(area: Rect, model: &Model, ui: &Ui, table: &Table) -> Option<Layout> {
+pub(crate) fn layout(area: Rect, model: &Model, ui: &Ui, table: &SortedRows) -> Option<Layout> {
     let layout = Layout::of(area.width, area.height)?;
     if ui.mode == Mode::Command {
         return Some(layout);
@@ -76,18 +76,18 @@ pub(crate) fn layout(area: Rect, model: &Model, ui: &Ui, table: &Table) -> Optio
 }
 
 /// What a place on the screen is.
-pub(crate) fn target(scene: &Scene<'_>, area: Rect, x: u16, y: u16) -> Option<Target> {
+pub(crate) fn target(scene: &Scene<'_>, area: Rect, x: u16, y: u16) -> Option<MouseTarget> {
     let layout = layout(area, scene.model, scene.ui, scene.table)?;
     if scene.ui.mode != Mode::Table || scene.ui.is_detailed {
         return None;
     }
     let target = layout.at(y.into())?;
     match target {
-        Target::Heading(_) => {
+        MouseTarget::Heading(_) => {
             let column = table::column_at(scene, area.width.into(), x.into())?;
-            Some(Target::Heading(Some(column)))
+            Some(MouseTarget::Heading(Some(column)))
         }
-        Target::Tabs => header::tab_at(x.into(), area.width.into()).map(Target::Tab),
+        MouseTarget::Tabs => header::tab_at(x.into(), area.width.into()).map(MouseTarget::Tab),
         target => Some(target),
     }
 }
@@ -101,14 +101,14 @@ fn too_small(canvas: &mut Canvas<'_>, area: Rect) {
         layout::LEAST_HEIGHT
     );
     let lines = canvas.height();
-    canvas.paragraph(0, 0, &text, lines, Look::Plain);
+    canvas.paragraph(0, 0, &text, lines, TextLook::Plain);
 }
 
 fn ask(canvas: &mut Canvas<'_>, question: &Question) {
     let width = canvas.width().min(64);
-    let mut line = |y: usize, text: &str, look: Look| {
+    let mut line = |y: usize, text: &str, look: TextLook| {
         let room = width - 2;
-        canvas.put_within(0, y, &" ".repeat(width), width, Look::Plain);
+        canvas.put_within(0, y, &" ".repeat(width), width, TextLook::Plain);
         canvas.put_within(1, y, text, room, look);
     };
     let Question {
@@ -117,27 +117,39 @@ fn ask(canvas: &mut Canvas<'_>, question: &Question) {
         chosen,
         is_sure,
     } = question;
-    line(0, "", Look::Plain);
+    line(0, "", TextLook::Plain);
     if *is_sure {
         let (signal, effect) = SIGNALS[*chosen];
-        line(1, &format!("Send {signal} to {pid} {name}?"), Look::Heading);
-        line(2, &format!("It {effect}."), Look::Plain);
-        line(3, "y sends it, any other key does not", Look::Plain);
-        line(4, "", Look::Plain);
+        line(
+            1,
+            &format!("Send {signal} to {pid} {name}?"),
+            TextLook::Heading,
+        );
+        line(2, &format!("It {effect}."), TextLook::Plain);
+        line(3, "y sends it, any other key does not", TextLook::Plain);
+        line(4, "", TextLook::Plain);
         return;
     }
-    line(1, &format!("Send a signal to {pid} {name}"), Look::Heading);
+    line(
+        1,
+        &format!("Send a signal to {pid} {name}"),
+        TextLook::Heading,
+    );
     for (index, (signal, effect)) in SIGNALS.iter().enumerate() {
         let look = if index == *chosen {
-            Look::Selected
+            TextLook::Selected
         } else {
-            Look::Plain
+            TextLook::Plain
         };
         line(2 + index, &format!("{:<8} {effect}", signal.as_str()), look);
     }
     let end = 2 + SIGNALS.len();
-    line(end, "↑ ↓ chooses, Enter goes on, Esc cancels", Look::Dim);
-    line(end + 1, "", Look::Plain);
+    line(
+        end,
+        "↑ ↓ chooses, Enter goes on, Esc cancels",
+        TextLook::Dim,
+    );
+    line(end + 1, "", TextLook::Plain);
 }
 
 /// The line at the bottom: what is typed, what has happened, or some keys.
@@ -150,31 +162,31 @@ fn footer(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     }) = &ui.mode
     {
         let name = match purpose {
-            Purpose::Search => "/",
-            Purpose::Filter => "filter: ",
+            PromptPurpose::Search => "/",
+            PromptPurpose::Filter => "filter: ",
         };
         let room = canvas.width().saturating_sub(2);
         let text = format!("{name}{}", visible(text));
         // The end is where something is typed.
         let skipped = text.chars().count().saturating_sub(room);
         let text: String = text.chars().skip(skipped).collect();
-        let end = canvas.put(0, 0, &text, Look::Plain);
-        let end = canvas.put(end, 0, " ", Look::Selected);
+        let end = canvas.put(0, 0, &text, TextLook::Plain);
+        let end = canvas.put(end, 0, " ", TextLook::Selected);
         if let Some(error) = error {
-            canvas.put(end + 1, 0, error, Look::Bad);
+            canvas.put(end + 1, 0, error, TextLook::Bad);
         }
         return;
     }
     if ui.mode == Mode::Command {
         let text = "COMMAND's terminal: keys go to COMMAND, Ctrl-] goes back to the figures";
-        canvas.put(0, 0, text, Look::Heading);
+        canvas.put(0, 0, text, TextLook::Heading);
         return;
     }
     if let Some(message) = &ui.message {
-        canvas.put(0, 0, message, Look::Heading);
+        canvas.put(0, 0, message, TextLook::Heading);
         return;
     }
-    let play = if ui.run == Kind::Replay {
+    let play = if ui.run == BindingKind::Replay {
         &[("space", "play"), ("← →", "time")][..]
     } else {
         &[]
@@ -192,7 +204,7 @@ fn footer(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
         ("g", "group"),
     ];
     let live = [("p", "pause"), ("i", "inspect"), ("x", "signal")];
-    let live = if ui.run == Kind::Replay {
+    let live = if ui.run == BindingKind::Replay {
         &[][..]
     } else {
         &live
@@ -203,7 +215,7 @@ fn footer(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
         if x + needed > canvas.width() {
             return;
         }
-        x = canvas.put(x, 0, key, Look::Heading) + 1;
-        x = canvas.put(x, 0, help, Look::Dim) + 2;
+        x = canvas.put(x, 0, key, TextLook::Heading) + 1;
+        x = canvas.put(x, 0, help, TextLook::Dim) + 2;
     }
 }

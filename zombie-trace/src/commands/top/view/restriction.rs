@@ -3,7 +3,7 @@
 use crate::{
     commands::top::{
         data::Model,
-        state::{DEFAULT_THRESHOLD, Kind, Table, Ui, View},
+        state::{BindingKind, DEFAULT_THRESHOLD, SortedRows, Ui, View},
     },
     model::FilterLine,
     text::{self, escape, visible},
@@ -21,7 +21,7 @@ struct Part {
     lift: (&'static str, &'static str),
 }
 
-fn parts(model: &Model, ui: &Ui, table: &Table) -> Vec<Part> {
+fn parts(model: &Model, ui: &Ui, table: &SortedRows) -> Vec<Part> {
     let choice = &ui.choice;
     let mut parts = Vec::new();
     let mut add = |what, text, lift| parts.push(Part { what, text, lift });
@@ -47,7 +47,7 @@ fn parts(model: &Model, ui: &Ui, table: &Table) -> Vec<Part> {
         let text = format!("'{}'", visible(&ui.search));
         add("search ", text, (" (n next, Esc clears)", " (Esc)"));
     }
-    if ui.run == Kind::Replay
+    if ui.run == BindingKind::Replay
         && let Some(filter) = model.listed()
         && !is_complete(model, ui)
     {
@@ -94,7 +94,7 @@ fn options(filter: &FilterLine) -> String {
 const MOST: usize = 3;
 
 /// The lines, each of at most that many columns: names are cut, and never the key that lifts a restriction.
-pub(super) fn lines(model: &Model, ui: &Ui, table: &Table, width: usize) -> Vec<String> {
+pub(super) fn lines(model: &Model, ui: &Ui, table: &SortedRows, width: usize) -> Vec<String> {
     let room = width.saturating_sub(2);
     let mut lines = restrictions(&parts(model, ui, table), table, room);
     if let Some(gap) = &model.gap {
@@ -106,7 +106,7 @@ pub(super) fn lines(model: &Model, ui: &Ui, table: &Table, width: usize) -> Vec<
     lines
 }
 
-fn restrictions(parts: &[Part], table: &Table, room: usize) -> Vec<String> {
+fn restrictions(parts: &[Part], table: &SortedRows, room: usize) -> Vec<String> {
     if parts.is_empty() {
         return Vec::new();
     }

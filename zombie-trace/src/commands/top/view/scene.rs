@@ -3,13 +3,13 @@
 use jiff::tz::TimeZone;
 
 use crate::commands::top::{
-    data::{Model, Process},
-    state::{Table, Ui},
+    data::{Model, ProcessText},
+    state::{SortedRows, Ui},
 };
 
 /// How the run or the replay is going.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum SceneProgress {
     #[default]
     Live,
     /// COMMAND has ended, or the run is being ended.
@@ -22,10 +22,10 @@ pub(crate) enum Progress {
 pub(crate) struct Scene<'a> {
     pub(crate) model: &'a Model,
     pub(crate) ui: &'a Ui,
-    pub(crate) table: &'a Table,
+    pub(crate) table: &'a SortedRows,
     /// What /proc says about the row's process, if details are shown.
-    pub(crate) process: Option<&'a Process>,
-    pub(crate) progress: Progress,
+    pub(crate) process: Option<&'a ProcessText>,
+    pub(crate) progress: SceneProgress,
     /// What the run is recorded to.
     pub(crate) recording: Option<&'a str>,
     /// What COMMAND has written.

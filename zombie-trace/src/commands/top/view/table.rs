@@ -1,10 +1,10 @@
 //! The rows of a view.
 
 use super::{
-    canvas::{Canvas, Look},
+    canvas::{Canvas, TextLook},
     scene::Scene,
 };
-use crate::commands::top::state::{Choice, Column, Content, Kind, Row, View, fitting};
+use crate::commands::top::state::{BindingKind, Choice, Column, Content, TopRow, View, fitting};
 
 /// A character for each phase, in the order of `Phase::ALL`.
 pub(super) const PHASES: [char; 5] = ['▓', '█', '▒', '◆', '░'];
@@ -30,7 +30,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
                 '▼'
             });
         }
-        let look = if is_sorted { Look::Heading } else { Look::Dim };
+        let look = if is_sorted {
+            TextLook::Heading
+        } else {
+            TextLook::Dim
+        };
         cell(canvas, column, x, 0, width, &heading, look);
     }
     let shown = canvas.height().saturating_sub(1);
@@ -44,16 +48,16 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     for (line, (index, row)) in (1..).zip(rows) {
         let is_marked = row.is_marked(choice.old_ns);
         let base = match is_marked {
-            true => Look::Bad,
-            false => Look::Plain,
+            true => TextLook::Bad,
+            false => TextLook::Plain,
         };
         if is_marked {
-            canvas.put(0, line, "!", Look::Bad);
+            canvas.put(0, line, "!", TextLook::Bad);
         }
         for (column, x, width) in places(&columns) {
             let look = match column {
                 Column::Pid | Column::Alive | Column::Oldest | Column::Age => base,
-                _ => Look::Plain,
+                _ => TextLook::Plain,
             };
             let text = match column {
                 Column::Where => split(row, width),
@@ -64,11 +68,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
             cell(canvas, column, x, line, width, &text, look);
         }
         if index == scene.ui.selected {
-            canvas.line(line, Look::Selected);
+            canvas.line(line, TextLook::Selected);
         }
     }
     if scene.table.rows.is_empty() {
-        canvas.put(2, 2, &nothing(scene), Look::Dim);
+        canvas.put(2, 2, &nothing(scene), TextLook::Dim);
     }
 }
 
@@ -98,7 +102,7 @@ fn cell(
     y: usize,
     width: usize,
     text: &str,
-    look: Look,
+    look: TextLook,
 ) {
     match column.is_right() {
         true => {
@@ -112,7 +116,7 @@ fn cell(
 }
 
 /// A bar that says how the zombie time is split.
-fn split(row: &Row, width: usize) -> String {
+fn split(row: &TopRow, width: usize) -> String {
     let Content::Group(figures) = &row.content else {
         return String::new();
     };
@@ -153,10 +157,10 @@ fn whole_words(text: String, columns: usize) -> String {
 }
 
 /// Why there is no cause of living zombies.
-fn no_cause(run: Kind) -> &'static str {
+fn no_cause(run: BindingKind) -> &'static str {
     match run {
-        Kind::Replay => "not in the recording",
-        Kind::Live | Kind::WithCommand => "not examined yet",
+        BindingKind::Replay => "not in the recording",
+        BindingKind::Live | BindingKind::WithCommand => "not examined yet",
     }
 }
 

@@ -1,7 +1,7 @@
 //! The run from its start, as three charts.
 
 use super::{
-    canvas::{Canvas, Look, bar},
+    canvas::{Canvas, TextLook, bar},
     scene::Scene,
 };
 use crate::text::human;
@@ -15,7 +15,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let room = canvas.width().saturating_sub(SCALE + 1);
     let height = canvas.height().saturating_sub(1) / 3;
     if timeline.bins().is_empty() || room == 0 || height < 2 {
-        canvas.put(2, 1, "Nothing has happened yet.", Look::Dim);
+        canvas.put(2, 1, "Nothing has happened yet.", TextLook::Dim);
         return;
     }
     let seconds = timeline.width() as f64 / 1e9;
@@ -61,7 +61,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     );
     let width = human((seconds * per_column as f64 * 1e9) as u64);
     let text = format!("from the start to now, {width} per column");
-    canvas.put(SCALE + 1, 3 * height, &text, Look::Dim);
+    canvas.put(SCALE + 1, 3 * height, &text, TextLook::Dim);
 }
 
 fn most(values: impl Iterator<Item = u64>) -> f64 {
@@ -78,8 +78,8 @@ fn chart(
 ) {
     let lines = canvas.height() - 1;
     let most = values.iter().copied().fold(0.0, f64::max);
-    canvas.put(SCALE + 1, 0, title, Look::Heading);
-    canvas.put_right(SCALE, 1, &scale(most), Look::Dim);
+    canvas.put(SCALE + 1, 0, title, TextLook::Heading);
+    canvas.put_right(SCALE, 1, &scale(most), TextLook::Dim);
     let height = |value: f64| {
         let part = match is_log {
             // From 1 µs on.
@@ -97,6 +97,11 @@ fn chart(
         let text = values
             .iter()
             .map(|value| bar(height(*value).saturating_sub(below).min(8)));
-        canvas.put(SCALE + 1, 1 + line, &text.collect::<String>(), Look::Plain);
+        canvas.put(
+            SCALE + 1,
+            1 + line,
+            &text.collect::<String>(),
+            TextLook::Plain,
+        );
     }
 }
