@@ -11,8 +11,14 @@ use serde_json::Value;
 
 use super::Sampled;
 use crate::{
-    Outcome, Test, command::before_exec, context, ensure, pty::until, report::number,
-    sealed::STRACE, tracer::Tracer,
+    Outcome, Test,
+    command::before_exec,
+    context, ensure,
+    privilege::{BPF, DAC_READ_SEARCH, only},
+    pty::until,
+    report::number,
+    sealed::STRACE,
+    tracer::Tracer,
 };
 
 /// As the tracer calls it, and where it finds the module.
@@ -76,10 +82,17 @@ fn answer(mut child: Child) -> Result<String, String> {
     Ok(text)
 }
 
-/// Another user, no capability, no new privileges, and limits.
+/// Another user, no capability, no new privileges, and limits: whether root starts it, or a user with file
+/// capabilities.
 fn without_rights() -> Outcome {
+    confined(|_| {})?;
+    confined(|command| only(command, 1 << DAC_READ_SEARCH | 1 << BPF))
+}
+
+fn confined(started_by: impl FnOnce(&mut Command)) -> Outcome {
     let mut command = Command::new(context::zombie_trace());
     command.arg0(NAME);
+    started_by(&mut command);
     let child = lookup(command)?;
     let [status, limits] = ["status", "limits"].map(|file| format!("/proc/{}/{file}", child.id()));
     let is_confined = || -> Result<(), String> {
