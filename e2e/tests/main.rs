@@ -113,6 +113,7 @@ fn tests() -> Vec<Test> {
         sealed::tests(),
         signals::tests(),
         stacks::tests(),
+        stacks::symbols::tests(),
         terminal::tests(),
         text::tests(),
         output::tests(),

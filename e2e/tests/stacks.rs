@@ -1,6 +1,7 @@
 //! `--stacks`: what parents do while their zombies wait, compared with what they say that they did.
 
 mod parent;
+pub(crate) mod symbols;
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,4 @@
-//! SECURITY.md: what it lists exists. The end-to-end tests check their own names.
+//! SECURITY.md and docs/security-tests.md: what they list exists. The end-to-end tests check their own names.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,10 +7,11 @@ use std::path::Path;
 use crate::{paths, test};
 
 const TEXT: &str = include_str!("../../SECURITY.md");
+const SEEN_FAILING: &str = include_str!("../../docs/security-tests.md");
 
-/// The names in the last column of the tables.
-fn listed() -> Vec<&'static str> {
-    let rows = TEXT.lines().filter(|line| line.starts_with("| "));
+/// The names in the last column of a text's tables.
+fn listed(text: &'static str) -> Vec<&'static str> {
+    let rows = text.lines().filter(|line| line.starts_with("| "));
     let columns = rows.filter_map(|row| row.rsplit(" | ").next());
     columns
         .flat_map(|column| column.split('`').skip(1).step_by(2))
@@ -40,25 +41,38 @@ fn every_listed_unit_test_and_step_exists() {
     let mut tests = BTreeSet::new();
     find_tests(paths::root(), &mut tests);
     let (mut units, mut steps) = (0, 0);
-    for name in listed() {
+    for name in [TEXT, SEEN_FAILING].into_iter().flat_map(listed) {
         if let Some(unit) = name.strip_prefix("unit: ") {
-            assert!(tests.contains(unit), "SECURITY.md: no unit test {unit}");
+            assert!(tests.contains(unit), "no unit test {unit}");
             units += 1;
         } else if let Some(step) = name.strip_prefix("step: ") {
             assert!(
                 test::step_names().any(|name| name == step),
-                "SECURITY.md: `cargo xtask test` has no step {step}"
+                "`cargo xtask test` has no step {step}"
             );
             steps += 1;
         } else {
             // A suffix of the name before it.
             assert!(
                 name.contains("::") || name.starts_with('-'),
-                "SECURITY.md: {name} is no test"
+                "{name} is no test"
             );
         }
     }
     assert!(units > 50 && steps > 2, "{units} unit tests, {steps} steps");
+}
+
+/// Of each unit test that SECURITY.md names, the page says when it fails, or why nobody has seen that.
+#[test]
+fn every_listed_unit_test_was_seen_failing() {
+    let seen = listed(SEEN_FAILING);
+    for name in listed(TEXT) {
+        let is_checked = name.starts_with("unit: ") || name.starts_with("step: ");
+        assert!(
+            !is_checked || seen.contains(&name),
+            "docs/security-tests.md does not name {name}"
+        );
+    }
 }
 
 /// What a user has to know before giving the program privileges.

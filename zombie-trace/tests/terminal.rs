@@ -105,23 +105,25 @@ fn no_output_obeys_a_name() {
 
 #[test]
 fn only_our_own_command_reaches_github() {
-    let (directory, files) = recordings("::error::pwned");
-    let args = [
-        "report",
-        &files[0],
-        "--fail-if",
-        "count>0",
-        "--format",
-        "github",
-    ];
-    let output = zombie_trace(&directory, "C.UTF-8", &args);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    let commands = stderr
-        .lines()
-        .filter(|line| line.trim_start().starts_with("::"));
-    let commands: Vec<_> = commands.collect();
-    assert_eq!(commands.len(), 1, "{stderr}");
-    assert!(commands[0].starts_with("::error title=zombie-trace --fail-if::FAIL count = "));
+    for name in HOSTILE {
+        let (directory, files) = recordings(name);
+        let args = [
+            "report",
+            &files[0],
+            "--fail-if",
+            "count>0",
+            "--format",
+            "github",
+        ];
+        let output = zombie_trace(&directory, "C.UTF-8", &args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let commands = stderr
+            .lines()
+            .filter(|line| line.trim_start().starts_with("::") || line.contains("##["));
+        let commands: Vec<_> = commands.collect();
+        assert_eq!(commands.len(), 1, "{stderr}");
+        assert!(commands[0].starts_with("::error title=zombie-trace --fail-if::FAIL count = "));
+    }
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(super) struct Misses {
     /// Keeps the program, and so its count, when it is detached and aya closes its descriptor.
     _program: OwnedFd,
     last: Cell<u64>,
+    /// No later reading counts.
+    is_final: Cell<bool>,
 }
 
 impl Misses {
@@ -27,19 +29,23 @@ impl Misses {
             info: privilege::with_own_fdinfo(|| File::open(&path))?,
             _program: program,
             last: Cell::new(0),
+            is_final: Cell::new(false),
         })
     }
 
     /// How many there are so far. If that can't be read, it is as many as before.
     pub(super) fn count(&self) -> u64 {
-        let now = self.read().unwrap_or(0).max(self.last.get());
-        self.last.set(now);
-        now
+        if !self.is_final.get() {
+            let now = self.read().unwrap_or(0).max(self.last.get());
+            self.last.set(now);
+        }
+        self.last.get()
     }
 
-    /// How many there were when they were last counted.
-    pub(super) fn last(&self) -> u64 {
-        self.last.get()
+    /// Counts for the last time: from now on there are no more.
+    pub(super) fn close(&self) {
+        self.count();
+        self.is_final.set(true);
     }
 
     fn read(&self) -> Option<u64> {
@@ -68,6 +74,7 @@ mod tests {
             _program: info.as_fd().try_clone_to_owned().unwrap(),
             info,
             last: Cell::new(0),
+            is_final: Cell::new(false),
         }
     }
 
@@ -87,6 +94,13 @@ mod tests {
         writer.rewind().unwrap();
         writer.write_all(b"recursion_misses:\t4\n").unwrap();
         assert_eq!(misses.count(), 4);
+        // The end of the run: it counts once more, and then no more.
+        writer.rewind().unwrap();
+        writer.write_all(b"recursion_misses:\t5\n").unwrap();
+        misses.close();
+        writer.rewind().unwrap();
+        writer.write_all(b"recursion_misses:\t6\n").unwrap();
+        assert_eq!(misses.count(), 5);
     }
 
     #[test]

@@ -30,8 +30,6 @@ pub struct Tracer {
     backend: Backend,
     refusals: Vec<(Backend, KernelError)>,
     missed_exits: Option<Misses>,
-    /// The run is over: no later reading counts.
-    closed: bool,
 }
 
 impl Tracer {
@@ -85,7 +83,6 @@ impl Tracer {
             backend: Backend::Tracepoint,
             refusals: Vec::new(),
             missed_exits: None,
-            closed: false,
         };
         tracer.attach(config, &btf, facts.has_io_waitid)?;
         // Loading a program needs the descriptors of its maps.
@@ -225,8 +222,9 @@ impl Tracer {
         self.control
             .update(|control| control.stage = stage::CLOSING);
         // Afterwards, so that none is left out; one that was skipped since is counted in vain.
-        self.missed_exits();
-        self.closed = true;
+        if let Some(misses) = &self.missed_exits {
+            misses.close();
+        }
     }
 
     /// From now on no process leaves the table, and no counter changes, once the programs that run at
@@ -238,12 +236,7 @@ impl Tracer {
     /// How often the kernel skipped the program that sees exits because it ran already on the CPU
     /// (`recursion_misses`, 5.12 and later).
     pub fn missed_exits(&self) -> u64 {
-        let read = if self.closed {
-            Misses::last
-        } else {
-            Misses::count
-        };
-        self.missed_exits.as_ref().map_or(0, read)
+        self.missed_exits.as_ref().map_or(0, Misses::count)
     }
 
     /// Closes the maps that only the end of a run is read from: after this, [`states`](Self::states) has

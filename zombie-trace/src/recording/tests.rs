@@ -216,6 +216,13 @@ fn an_endless_line_is_a_damaged_one() {
     let endless = "{\"type\":\"zombie\",\"comm\":\"".to_owned() + &"x".repeat(20 << 20) + "\n";
     let (lines, remarks) = read(START.to_owned() + &endless + SUMMARY);
     assert_eq!((lines.len(), remarks.corrupt, remarks.lines), (2, 1, 3));
+    // Nor is one read that would be fine, if it takes too much memory.
+    for (padding, read_lines) in [(1 << 20, 2), (20 << 20, 1)] {
+        let padded = SUMMARY.replacen(',', &format!(",{}", " ".repeat(padding)), 1);
+        let (lines, remarks) = read(START.to_owned() + &padded);
+        assert_eq!(lines.len(), read_lines, "{padding}");
+        assert_eq!(remarks.first_too_long, (read_lines == 1).then_some(2));
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod account;
 mod evaluate;
+#[cfg(test)]
+mod hostile;
 mod mappings;
 mod module;
 mod process;

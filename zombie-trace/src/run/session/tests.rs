@@ -159,6 +159,24 @@ async fn once_it_is_urgent_nothing_is_waited_for() {
     assert_eq!(warnings[..], [WarningKind::Undelivered, WarningKind::Loss]);
 }
 
+/// The kernel has skipped the program that sees exits, before and after the last look during the run.
+#[tokio::test]
+async fn exits_that_a_skipped_program_missed_are_lost() {
+    let mut run = Fixture::new(FakeKernel::default());
+    run.reap(1..4);
+    run.kernel.0.borrow_mut().missed = 2;
+    assert!(run.session.report_loss().is_ok());
+    assert_eq!(run.warnings.borrow()[..], [WarningKind::Loss]);
+    run.kernel.0.borrow_mut().missed = 5;
+    let ending = run.finish().await;
+    assert!(!ending.complete);
+    let counts = ending.summary.counts;
+    assert_eq!((counts.exits, counts.reaped, counts.lost.missed), (8, 3, 5));
+    let lines = run.sink.take();
+    let losses = lines.iter().filter(|line| matches!(line, Line::Loss(_)));
+    assert_eq!(losses.count(), 2);
+}
+
 #[tokio::test]
 async fn a_process_that_no_hook_saw_the_end_of_is_bounded() {
     let kernel = FakeKernel::default();

@@ -181,9 +181,21 @@ mod tests {
     /// One that its owner has made so large that reading all of it takes all memory.
     #[test]
     fn a_huge_executable_is_read_in_part() {
-        const HUGE: u64 = 1 << 40;
+        for (size, runtime) in [
+            (1 << 12, LanguageRuntime::Rust),
+            (1 << 20, LanguageRuntime::C),
+            (1 << 40, LanguageRuntime::C),
+        ] {
+            assert_eq!(of_sections(size), Some(runtime), "{size}");
+        }
+    }
+
+    /// The runtime of an executable whose sections are of this size. `.comment` begins as that of a Rust
+    /// program does.
+    fn of_sections(size: u64) -> Option<LanguageRuntime> {
         const HEADER: usize = 64;
         const SECTION: usize = 64;
+        const PAGE: u64 = 4096;
         let mut bytes = fs::read("/proc/self/exe").unwrap();
         bytes.truncate(HEADER);
         let sections = HEADER as u64;
@@ -195,8 +207,8 @@ mod tests {
         // Name, type, offset, size: SHT_SYMTAB, SHT_PROGBITS and SHT_STRTAB (elf(5)).
         for (name, kind, offset, size) in [
             (0u32, 0u32, 0u64, 0u64),
-            (0, 2, 4096, HUGE),
-            (1, 1, 4096, HUGE),
+            (0, 2, PAGE, size),
+            (1, 1, PAGE, size),
             (0, 3, sections + 4 * SECTION as u64, names.len() as u64),
         ] {
             let mut header = [0; SECTION];
@@ -207,11 +219,13 @@ mod tests {
             bytes.extend(header);
         }
         bytes.extend(names);
+        bytes.resize(PAGE as usize, 0);
+        bytes.extend(b"rustc version 1.88.0");
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("huge");
         fs::write(&path, bytes).unwrap();
         let file = File::options().write(true).open(&path).unwrap();
-        file.set_len(2 * HUGE).unwrap();
-        assert_eq!(by_sections(&path), Some(LanguageRuntime::C));
+        file.set_len(PAGE + size).unwrap();
+        by_sections(&path)
     }
 }
