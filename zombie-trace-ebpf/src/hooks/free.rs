@@ -1,6 +1,8 @@
 //! `sched_process_free` (delayed_put_task_struct, kernel/exit.c): an RCU grace period after the
 //! reap. Whatever no other hook has seen the end of, ends here.
 
+use core::arch::asm;
+
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use zombie_trace_common::{COMM_LEN, Record, TaskState, flags, how, scope};
@@ -9,7 +11,7 @@ use crate::{
     emit::{close, forget},
     entry,
     globals::SCOPE,
-    maps::{NO_UNTOLD, TREE, UNTOLD, UNTOLD_LEN},
+    maps::{TREE, UNTOLD, UNTOLD_LEN},
     table,
     task::{Probed, Task, Typed},
     zombie::{self, approximate_start},
@@ -164,6 +166,37 @@ unsafe fn told_now(record: *mut Record, untold: &Untold) {
     }
 }
 
+/// Later than any time. Times of CLOCK_MONOTONIC are below 2⁶³ ns, so that the sign of a difference tells
+/// which one is earlier.
+const NEVER: u64 = i64::MAX as u64;
+
+/// All ones if a number is negative, else 0. The compiler would make a branch of it.
+#[inline(always)]
+fn sign(number: u64) -> u64 {
+    let mut sign = number;
+    // SAFETY: it shifts a register.
+    unsafe {
+        asm!("{} s>>= 63", inout(reg) sign, options(pure, nomem, nostack));
+    }
+    sign
+}
+
+/// `one` where `mask` has ones, `other` where it has zeroes.
+#[inline(always)]
+fn either(mask: u64, one: u64, other: u64) -> u64 {
+    (one & mask) | (other & !mask)
+}
+
+#[inline(always)]
+fn earlier(one: u64, other: u64) -> u64 {
+    either(sign(one.wrapping_sub(other)), one, other)
+}
+
+#[inline(always)]
+fn later(one: u64, other: u64) -> u64 {
+    either(sign(one.wrapping_sub(other)), other, one)
+}
+
 /// Looks for the reap of a child that can't have been before `begin` among those of its father that
 /// did not tell which child they reaped. With one that fits the end is exact, with several it lies
 /// between the first and the last.
@@ -179,32 +212,25 @@ unsafe fn match_untold(father: u64, begin: u64) -> Untold {
         latest: 0,
         exact: 0,
     };
-    // SAFETY: `reaps` and `zeroes` are map values.
+    // SAFETY: `reaps` is a map value.
     unsafe {
         let Some(reaps) = UNTOLD.get_ptr_mut(father) else {
             return untold;
         };
-        // Nothing here may depend on how many fit, or on which: the verifier would have to look at
-        // every combination. So it must not know where this begins from either.
-        let Some(zeroes) = NO_UNTOLD.get_ptr(0) else {
-            return untold;
-        };
-        let zero = (&raw const (*zeroes).count).read_volatile();
-        let (mut first, mut last, mut entered) = (!zero, zero, !zero);
+        // Without a branch for each time: the verifier would look at every combination of them.
+        let (mut first, mut last, mut entered) = (NEVER, 0, NEVER);
         for at in 0..UNTOLD_LEN {
             let time = (*reaps).times[at];
-            if time < begin {
-                continue;
-            }
-            first = first.min(time);
-            last = last.max(time);
-            entered = entered.min((*reaps).entered[at]);
+            let fits = !sign(time.wrapping_sub(begin));
+            first = earlier(first, either(fits, time, NEVER));
+            last = later(last, time & fits);
+            entered = earlier(entered, either(fits, (*reaps).entered[at], NEVER));
         }
         let overwritten = (*reaps).overwritten;
         if overwritten >= begin {
             first = begin;
             entered = begin;
-            last = last.max(overwritten);
+            last = later(last, overwritten);
         }
         if last == 0 {
             return untold;
@@ -212,16 +238,16 @@ unsafe fn match_untold(father: u64, begin: u64) -> Untold {
         let exact = first == last;
         untold.reaper_tid = (*reaps).reaper_tid;
         if exact {
-            let mut tid = zero as u32;
+            let mut tid = 0;
             // It can be no other child's. Of several nobody knows whose each was, as grace periods
             // end in any order.
             for at in 0..UNTOLD_LEN {
-                if (*reaps).times[at] == first {
-                    (*reaps).times[at] = 0;
-                    tid = (*reaps).tids[at];
-                }
+                let time = (*reaps).times[at];
+                let is_other = sign(time.wrapping_sub(first)) | sign(first.wrapping_sub(time));
+                (*reaps).times[at] = time & is_other;
+                tid = either(is_other, tid, u64::from((*reaps).tids[at]));
             }
-            untold.reaper_tid = tid;
+            untold.reaper_tid = tid as u32;
         }
         untold.how = (*reaps).how;
         untold.reaper_pid = (*reaps).reaper_pid;
