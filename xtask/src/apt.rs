@@ -80,6 +80,42 @@ impl Apt {
             .current_dir(directory))
     }
 
+    /// Unpacks packages and all that they depend on over each other, into a directory of their own. None of
+    /// their scripts runs.
+    pub(crate) fn unpack_with_dependencies(
+        &self,
+        packages: &[&str],
+        directory: &Path,
+    ) -> Result<()> {
+        println!("fetching {} and what they depend on", packages.join(", "));
+        let _ = fs::remove_dir_all(directory);
+        let archives = self.directory.join("cache/dependencies");
+        let _ = fs::remove_dir_all(&archives);
+        for path in [directory, &archives.join("partial")] {
+            fs::create_dir_all(path).with_context(|| format!("{}", path.display()))?;
+        }
+        // Nothing is installed there yet.
+        let status = archives.join("status");
+        fs::write(&status, "").with_context(|| format!("{}", status.display()))?;
+        run(self
+            .with_sources("apt-get", &self.sources())
+            .arg("--option")
+            .arg(format!("Dir::State::status={}", status.display()))
+            .arg("--option")
+            .arg(format!("Dir::Cache::archives={}", archives.display()))
+            .args(["--option", "Debug::NoLocking=true", "--quiet", "--yes"])
+            .args(["--no-install-recommends", "--download-only", "install"])
+            .args(packages))?;
+        run(Command::new("sh")
+            .arg("-ec")
+            // By name: base-files, which has the links from /bin into /usr, is among the first.
+            .arg("for deb in \"$1\"/*.deb; do dpkg-deb --fsys-tarfile \"$deb\" | tar -x -f - --keep-directory-symlink; done")
+            .arg("sh")
+            .arg(&archives)
+            .current_dir(directory))?;
+        fs::remove_dir_all(&archives).with_context(|| format!("{}", archives.display()))
+    }
+
     /// The names of all packages.
     pub(crate) fn package_names(&self) -> Result<Vec<String>> {
         let names = output(

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::dependencies;
 use crate::ebpf::tools;
 use crate::packages;
 use crate::privilege::Privilege;
@@ -79,6 +80,12 @@ pub(crate) fn missing_after_install(need: Need) -> Vec<String> {
             Ok(path) => println!("{name:<26}{}", path.display()),
             Err(error) => missing.push(format!("{name}: {error:#}")),
         }
+    }
+    // It takes minutes to build. Without it, `dependencies` checks less.
+    if need >= Need::All
+        && let Err(error) = dependencies::find_or_install()
+    {
+        missing.push(format!("cargo-deny: {error:#}"));
     }
     let rights = match Privilege::detect() {
         Privilege::Root => "root".into(),

@@ -50,4 +50,15 @@ impl Store {
             .find(|path| path.is_file())
             .with_context(|| format!("package {package} holds no {}", places[0]))
     }
+
+    /// A root with these packages and all that they depend on, as they are before they are configured.
+    pub(crate) fn system(&self, packages: &[&str]) -> Result<PathBuf> {
+        let root = self.directory.join(packages.join("+"));
+        if !root.is_dir() {
+            let part = root.with_extension("part");
+            self.apt.unpack_with_dependencies(packages, &part)?;
+            fs::rename(&part, &root).with_context(|| format!("{}", root.display()))?;
+        }
+        Ok(root)
+    }
 }

@@ -3,13 +3,13 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::ebpf::{self, Verdict};
-use crate::process::{cargo, output, run as run_command};
+use crate::process::{cargo, run as run_command};
 use crate::setup::{self, Need};
-use crate::{e2e, library, paths, vm};
+use crate::{crates, dependencies, e2e, library, paths, vm};
 
 /// How much is tested.
 #[derive(Args, Default)]
@@ -31,17 +31,18 @@ const fn step(name: &'static str, run: fn() -> Result<Vec<String>>) -> Step {
 
 const FORMAT: Step = step("format", format);
 const CLIPPY: Step = step("clippy", clippy);
-const DEPENDENCIES: Step = step("dependencies", dependencies);
+const DEPENDENCIES: Step = step("dependencies", dependencies::check);
 const DOCUMENTATION: Step = step("documentation", documentation);
 const UNIT: Step = step("unit and command-line tests", plain_tests);
 const LIBRARY: Step = step("library features", library::check);
 const OBJECT: Step = step("eBPF object", ebpf_object);
+const CRATES: Step = step("crates", crates::package);
 
 /// Needs no root and installs nothing.
 const CHECK: [Step; 5] = [FORMAT, CLIPPY, DOCUMENTATION, UNIT, LIBRARY];
 
 /// What every change must pass.
-const TEST: [Step; 10] = [
+const TEST: [Step; 11] = [
     step("setup", || Ok(setup::missing_after_install(Need::Test))),
     FORMAT,
     CLIPPY,
@@ -49,12 +50,13 @@ const TEST: [Step; 10] = [
     DOCUMENTATION,
     UNIT,
     LIBRARY,
+    CRATES,
     step("end-to-end tests", || end_to_end(false)),
     OBJECT,
     step("test kernels", || test_kernels(false)),
 ];
 
-const ALL: [Step; 11] = [
+const ALL: [Step; 12] = [
     step("setup", || Ok(setup::missing_after_install(Need::All))),
     FORMAT,
     CLIPPY,
@@ -62,6 +64,7 @@ const ALL: [Step; 11] = [
     DOCUMENTATION,
     UNIT,
     LIBRARY,
+    step("crates, built from their packages", crates::publish),
     step("fuzzing", fuzzing),
     step("end-to-end tests", || end_to_end(true)),
     OBJECT,
@@ -140,38 +143,6 @@ fn format() -> Result<Vec<String>> {
             .args(["fmt", "--check"])
             .current_dir(paths::ebpf_crate()),
     )?;
-    Ok(Vec::new())
-}
-
-/// Crates that the program does without: one use does not justify them.
-const NEEDLESS: [&str; 2] = ["opentelemetry_sdk", "rand"];
-
-/// Licences, duplicates and sources, as deny.toml has them. Advisories need the network.
-fn dependencies() -> Result<Vec<String>> {
-    let tree = output(
-        in_root(cargo())
-            .args(["tree", "--locked", "--package", "zombie-trace"])
-            .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"]),
-    )?;
-    let needless = |line: &&str| {
-        line.split(' ')
-            .next()
-            .is_some_and(|it| NEEDLESS.contains(&it))
-    };
-    if let Some(found) = tree.lines().find(needless) {
-        bail!("zombie-trace depends on {found} again");
-    }
-    let deny = || {
-        let mut deny = in_root(cargo());
-        deny.args(["deny", "--offline"]);
-        deny
-    };
-    let installed = deny().arg("--version").output();
-    if !installed.is_ok_and(|output| output.status.success()) {
-        let reason = "no cargo-deny (cargo install cargo-deny --locked)";
-        return Ok(vec![reason.to_owned()]);
-    }
-    run_command(deny().args(["check", "licenses", "bans", "sources"]))?;
     Ok(Vec::new())
 }
 

@@ -80,25 +80,29 @@ impl Package {
     /// Into a root without any other package.
     pub(super) fn install(&self, privilege: &Privilege) -> Result<()> {
         recreate(&self.root)?;
+        self.install_into(&self.root, privilege)
+    }
+
+    pub(super) fn install_into(&self, root: &Path, privilege: &Privilege) -> Result<()> {
         match self.kind {
             Kind::Archive => {
                 let mut tar = privilege.command("tar", &[])?;
                 tar.arg("-xzf").arg(&self.file).arg("-C");
-                run(tar.arg(&self.root))
+                run(tar.arg(root))
             }
-            Kind::Deb => self.install_deb(privilege),
+            Kind::Deb => self.install_deb(root, privilege),
             Kind::Rpm => {
                 let mut rpm = privilege.command("rpm", &[])?;
                 rpm.args(["--install", "--nodeps", "--ignorearch"]);
                 // Each distribution has its own default.
                 rpm.args(["--dbpath", "/var/lib/rpm", "--root"]);
-                run(rpm.arg(&self.root).arg(&self.file))
+                run(rpm.arg(root).arg(&self.file))
             }
         }
     }
 
-    fn install_deb(&self, privilege: &Privilege) -> Result<()> {
-        let admin = self.root.join("var/lib/dpkg");
+    fn install_deb(&self, root: &Path, privilege: &Privilege) -> Result<()> {
+        let admin = root.join("var/lib/dpkg");
         for dir in ["info", "updates", "triggers"] {
             fs::create_dir_all(admin.join(dir))?;
         }
@@ -108,7 +112,7 @@ impl Package {
         // As on a machine of that architecture.
         fs::write(admin.join("arch"), format!("{}\n", self.arch.name))?;
         let mut dpkg = privilege.command("dpkg", &[])?;
-        dpkg.arg(format!("--root={}", self.root.display()));
+        dpkg.arg(format!("--root={}", root.display()));
         run(dpkg
             .args(["--force-not-root", "--force-architecture", "--install"])
             .arg(&self.file))

@@ -5,56 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 
 use super::folder::{files, name};
 use crate::arch::Arch;
+use crate::metadata::{Metadata, Package};
 use crate::paths;
-use crate::process::{cargo, output};
-
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-    resolve: Resolve,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    id: String,
-    name: String,
-    version: String,
-    license: Option<String>,
-    manifest_path: String,
-    targets: Vec<Target>,
-}
-
-#[derive(Deserialize)]
-struct Target {
-    kind: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Resolve {
-    nodes: Vec<Node>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    id: String,
-    deps: Vec<Dep>,
-}
-
-#[derive(Deserialize)]
-struct Dep {
-    pkg: String,
-    dep_kinds: Vec<DepKind>,
-}
-
-#[derive(Deserialize)]
-struct DepKind {
-    /// Null for what is linked; "dev" or "build" for the rest.
-    kind: Option<String>,
-}
 
 /// The project's licences, and then each text once, below the crates that it is for.
 pub(super) fn copyright(arch: &Arch) -> Result<String> {
@@ -105,13 +60,7 @@ fn section(title: &str) -> String {
 /// The crates in the program: what it depends on, without procedural macros and what only tests and
 /// build scripts use.
 fn linked(arch: &Arch) -> Result<Vec<Package>> {
-    let json = output(
-        cargo()
-            .args(["metadata", "--format-version=1", "--locked"])
-            .args(["--filter-platform", arch.target])
-            .current_dir(paths::root()),
-    )?;
-    let Metadata { packages, resolve } = serde_json::from_str(&json)?;
+    let Metadata { packages, resolve } = Metadata::of(&[arch])?;
     let nodes: HashMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
     let mut packages: HashMap<String, Package> = packages
         .into_iter()

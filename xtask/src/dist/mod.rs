@@ -7,6 +7,7 @@ mod deb;
 mod folder;
 mod install;
 mod licences;
+mod machine;
 mod product;
 mod program;
 mod release;

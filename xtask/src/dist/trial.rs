@@ -44,14 +44,14 @@ pub(super) fn run(arch: &'static Arch, roots: &Path, packages: &[Package]) -> Re
 
 /// A command that the machine has run.
 #[derive(Debug, PartialEq, Eq)]
-struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     /// The package and what was tried.
-    what: &'a str,
-    output: &'a [String],
-    status: &'a str,
+    pub(super) what: &'a str,
+    pub(super) output: &'a [String],
+    pub(super) status: &'a str,
 }
 
-fn attempts(lines: &[String]) -> Result<Vec<Attempt<'_>>> {
+pub(super) fn attempts(lines: &[String]) -> Result<Vec<Attempt<'_>>> {
     let mut attempts = Vec::new();
     let mut rest = lines;
     let starts = |line: &String| line.contains("zt.attempt=");

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::folder::recreate;
 use super::install::Package;
 use super::release::Release;
-use super::{contents, program, trial};
+use super::{contents, machine, program, trial};
 use crate::arch::Arch;
 use crate::privilege::Privilege;
 use crate::process::{output, run};
@@ -25,8 +25,12 @@ pub(super) fn all(release: &Release, arches: &[&'static Arch], dist: &Path) -> R
         return Ok(());
     }
     let roots = paths::target_dir().join("dist-roots");
+    let machines = paths::target_dir().join("dist-machines");
     // What a run that failed has left belongs to root.
-    remove(&privilege, &roots)?;
+    for left in [&roots, &machines] {
+        remove(&privilege, left)?;
+    }
+    fs::create_dir_all(&machines)?;
     for &arch in arches {
         let roots = roots.join(arch.name);
         recreate(&roots)?;
@@ -36,12 +40,21 @@ pub(super) fn all(release: &Release, arches: &[&'static Arch], dist: &Path) -> R
             tried(package, &privilege, release)
                 .with_context(|| format!("{}", package.file.display()))?;
         }
-        match vm::missing() {
-            None => trial::run(arch, &roots, &packages)?,
-            Some(reason) => println!("not run on a kernel for {} ({reason})", arch.name),
+        if let Some(reason) = vm::missing() {
+            println!("not run on a kernel for {} ({reason})", arch.name);
+            continue;
+        }
+        trial::run(arch, &roots, &packages)?;
+        for package in packages
+            .iter()
+            .filter(|package| package.places().unit.is_some())
+        {
+            machine::run_in(&machines.join(arch.name), package, &privilege)
+                .with_context(|| format!("{}", package.file.display()))?;
         }
     }
-    remove(&privilege, &roots)
+    remove(&privilege, &roots)?;
+    remove(&privilege, &machines)
 }
 
 fn remove(privilege: &Privilege, roots: &Path) -> Result<()> {

@@ -202,9 +202,19 @@ mod tests {
         assert_eq!(codes.len(), Cause::ALL.len());
     }
 
+    /// docs/causes.md, unless this is a package, which lacks it.
+    fn page() -> Option<String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        if !root.join("zombie-trace-ebpf").exists() {
+            eprintln!("skipped: a package has no docs/causes.md");
+            return None;
+        }
+        Some(fs::read_to_string(root.join("docs/causes.md")).unwrap())
+    }
+
     #[test]
     fn each_cause_has_a_link_to_its_heading() {
-        let page = include_str!("../../../docs/causes.md");
+        let Some(page) = page() else { return };
         // A heading of one word is its own anchor.
         let anchors: HashSet<_> = page
             .lines()
@@ -223,12 +233,7 @@ mod tests {
 
     #[test]
     fn each_cause_is_explained() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        if !root.join("Cargo.toml").exists() {
-            eprintln!("skipped: a package has no docs/causes.md");
-            return;
-        }
-        let page = fs::read_to_string(root.join("docs/causes.md")).unwrap();
+        let Some(page) = page() else { return };
         for cause in Cause::ALL {
             let title = |level: &str| format!("\n{level} {}\n", cause.code());
             assert!(
