@@ -42,7 +42,7 @@ fn move_on(seconds: f64) {
     }
     let mut child = zombie();
     let begin = Instant::now();
-    let mut turn = 0;
+    let mut turn = 0_u64;
     while begin.elapsed().as_secs_f64() < seconds {
         let chain = turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61;
         CHAINS[chain as usize](turn);
