@@ -53,7 +53,7 @@ impl Busybox {
     pub(crate) fn new(args: &[&str]) -> Result<Self, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let id = format!("{:016x}", now.map_or(0, |now| now.as_nanos() as u64)).repeat(4);
-        let admin = json!(["CAP_SYS_ADMIN", "CAP_SYS_CHROOT"]);
+        let admin = json!(["CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE"]);
         let namespaces = ["pid", "mount", "uts", "ipc", "cgroup"];
         let bundle = Bundle::new(&json!({
             "ociVersion": "1.0.2",
