@@ -11,5 +11,7 @@ for thread in gdb.selected_inferior().threads():
     frame = gdb.newest_frame()
     while frame is not None:
         kind = KINDS.get(frame.type(), "normal")
-        print("frame", thread.ptid[1], frame.pc(), kind, frame.name())
+        # A function that has left by a jump to another has no frame: gdb concludes that it was there.
+        if frame.type() != gdb.TAILCALL_FRAME:
+            print("frame", thread.ptid[1], frame.pc(), kind, frame.name())
         frame = frame.older()

@@ -136,12 +136,7 @@ fn equal(options: &[&str]) -> Outcome {
     let sampled = Sampled::of(&run.report()?).or_else(|error| run.fail(error))?;
     let maps =
         fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|error| error.to_string())?;
-    let mut theirs = backtraces(pid, &script)?;
-    // The debugger has files of debugging symbols for libraries, which the tracer does not use.
-    let is_seen = |frame: &TheirFrame| frame.kind != "inline" || is_in(&program, frame.pc, &maps);
-    for frames in theirs.values_mut() {
-        frames.retain(is_seen);
-    }
+    let theirs = backtraces(pid, &script)?;
     drop(random);
     let counts = compare(&sampled, &theirs, &maps, &program);
     let counts = counts.or_else(|error| run.fail(format!("seed {seed}: {error}")))?;
@@ -184,9 +179,12 @@ struct TheirFrame {
 
 /// What it shows, by thread.
 fn backtraces(pid: u32, script: &Path) -> Result<HashMap<u64, Vec<TheirFrame>>, String> {
+    // The tracer reads no separate files of debugging symbols.
+    const NO_FILES: &str = "set debug-file-directory /nonexistent";
     let output = succeeds(
         Command::new("gdb")
-            .args(["-nx", "-batch", "-p", &pid.to_string(), "-x"])
+            .args(["-nx", "-batch", "-iex", NO_FILES])
+            .args(["-p", &pid.to_string(), "-x"])
             .arg(script)
             .stdin(Stdio::null()),
     )?;
@@ -296,19 +294,6 @@ fn compare(
 fn has_source(frame: &Value) -> bool {
     let file = frame["file"].as_str().unwrap_or_default();
     file.ends_with("random.c")
-}
-
-/// Whether an address is in the program itself.
-fn is_in(program: &Path, address: u64, maps: &str) -> bool {
-    maps.lines().any(|line| {
-        let range = line
-            .split(' ')
-            .next()
-            .and_then(|range| range.split_once('-'));
-        let hex = |text| u64::from_str_radix(text, 16).unwrap_or(0);
-        let contains = |(start, end)| (hex(start)..hex(end)).contains(&address);
-        program.to_str().is_some_and(|path| line.ends_with(path)) && range.is_some_and(contains)
-    })
 }
 
 /// Where a frame's code is in memory.

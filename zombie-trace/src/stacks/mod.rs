@@ -8,6 +8,7 @@ mod module;
 mod process;
 mod registers;
 mod sampler;
+mod still;
 mod symbol;
 mod symbolize;
 pub(crate) mod symbolizer;
