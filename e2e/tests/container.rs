@@ -26,13 +26,15 @@ fn host_name() -> String {
     format!("zt-box-{}", std::process::id())
 }
 
+/// Why no such container can run here, if so.
+pub(crate) fn cannot_run() -> Option<String> {
+    let mut missing = [BUSYBOX, TINI].into_iter().filter_map(context::no_program);
+    runc::missing()
+        .or_else(|| missing.next())
+        .or_else(|| context::cgroup2_mount().map_or(Some("no cgroup v2".into()), |_| None))
+}
+
 pub(crate) fn tests() -> Vec<Test> {
-    let cannot_run = || {
-        let missing = [BUSYBOX, TINI].into_iter();
-        runc::missing()
-            .or_else(|| missing.filter_map(context::no_program).next())
-            .or_else(|| context::cgroup2_mount().map_or(Some("no cgroup v2".into()), |_| None))
-    };
     vec![
         Test::new("container::pid-1-is-no-init", no_init).unless(cannot_run()),
         Test::new("container::pid-1-is-an-init", with_init).unless(cannot_run()),
@@ -40,16 +42,18 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A container with a busybox root.
-struct Busybox {
-    bundle: Bundle,
+pub(crate) struct Busybox {
+    /// It, and its files.
+    pub(crate) bundle: Bundle,
     id: String,
 }
 
 impl Busybox {
-    fn new(args: &[&str]) -> Result<Self, String> {
+    /// One that runs this.
+    pub(crate) fn new(args: &[&str]) -> Result<Self, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let id = format!("{:016x}", now.map_or(0, |now| now.as_nanos() as u64)).repeat(4);
-        let admin = json!(["CAP_SYS_ADMIN"]);
+        let admin = json!(["CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE"]);
         let namespaces = ["pid", "mount", "uts", "ipc", "cgroup"];
         let bundle = Bundle::new(&json!({
             "ociVersion": "1.0.2",
@@ -78,7 +82,7 @@ impl Busybox {
     }
 
     /// As people write it.
-    fn short_id(&self) -> &str {
+    pub(crate) fn short_id(&self) -> &str {
         &self.id[..12]
     }
 

@@ -258,3 +258,59 @@ pub(crate) fn held_by_anyone() -> BTreeSet<Object> {
         .flat_map(of)
         .collect()
 }
+
+/// Has the kernel count how often programs run, until it is dropped.
+pub(crate) struct Statistics {
+    _descriptor: OwnedFd,
+}
+
+impl Statistics {
+    /// From now on.
+    pub(crate) fn count() -> Result<Self, String> {
+        /// BPF_ENABLE_STATS, BPF_STATS_RUN_TIME (include/uapi/linux/bpf.h).
+        const ENABLE_STATS: libc::c_long = 32;
+        const RUN_TIME: u32 = 0;
+        let descriptor = bpf(ENABLE_STATS, &mut [RUN_TIME])
+            .map_err(|error| format!("bpf(ENABLE_STATS): {error}"))?;
+        // SAFETY: it is new, and nobody else's.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) };
+        Ok(Self {
+            _descriptor: descriptor,
+        })
+    }
+}
+
+/// How often the programs that a process has descriptors of have run, by name, while that is counted.
+pub(crate) fn runs_of(pid: u32) -> BTreeMap<String, u64> {
+    let programs = descriptors(pid).filter_map(|info| {
+        // Links have an id of a program, too.
+        let runs = value(&info, "run_cnt:")?;
+        let name = program_name(value(&info, "prog_id:")?)?;
+        Some((name, u64::from(runs)))
+    });
+    programs.collect()
+}
+
+/// What a program is called, cut to 15 bytes; `None` if it is gone.
+fn program_name(program: u32) -> Option<String> {
+    /// BPF_PROG_GET_FD_BY_ID and BPF_OBJ_GET_INFO_BY_FD (include/uapi/linux/bpf.h).
+    const GET_FD_BY_ID: libc::c_long = 13;
+    const GET_INFO: libc::c_long = 15;
+    /// The head of `struct bpf_prog_info`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        before: [u64; 8],
+        name: [u8; 16],
+    }
+    let descriptor = bpf(GET_FD_BY_ID, &mut [program, 0, 0]).ok()?;
+    // SAFETY: it is new, and nobody else's.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) };
+    let mut info = Info::default();
+    let number = descriptor.as_raw_fd() as u64;
+    let length = size_of::<Info>() as u64;
+    let address = (&raw mut info) as u64;
+    bpf(GET_INFO, &mut [number | length << 32, address]).ok()?;
+    let length = info.name.iter().take_while(|byte| **byte != 0).count();
+    Some(String::from_utf8_lossy(&info.name[..length]).into_owned())
+}

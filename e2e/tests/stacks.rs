@@ -1,7 +1,11 @@
 //! `--stacks`: what parents do while their zombies wait, compared with what they say that they did.
 
+mod gdb;
 mod parent;
+mod quiet;
+mod shares;
 pub(crate) mod symbols;
+mod truth;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -71,10 +75,14 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         c("stacks::stripped-program", stripped),
         c("stacks::signal-handler", signal_handler),
-        any(
-            "stacks::a-moving-target-shows-no-wrong-stack",
-            moving_target,
-        ),
+        any("stacks::a-moving-target-shows-no-wrong-stack", || {
+            moving_target(100, if context::is_emulated() { "3" } else { "15" })
+        }),
+        any("stacks::10000-samples-of-a-moving-target", || {
+            moving_target(10_000, "60")
+        })
+        .long("takes minutes")
+        .unless(context::is_emulated().then(|| "the short one is for slow machines".to_owned())),
         any("stacks::a-sleeper-is-not-disturbed", sleeper),
         any("stacks::nothing-is-sampled-without-old-zombies", nothing),
         any("stacks::native-frames-of-python", || {
@@ -87,6 +95,11 @@ pub(crate) fn tests() -> Vec<Test> {
         .unless(no_program("perl")),
         Test::new("stacks::an-old-kernel-warns", old_kernel_warns).unless(new_kernel),
     ]
+    .into_iter()
+    .chain(truth::tests())
+    .chain(gdb::tests())
+    .chain(quiet::tests())
+    .collect()
 }
 
 fn no_program(name: &str) -> Option<String> {
@@ -110,6 +123,16 @@ fn build(options: &[&str]) -> Result<PathBuf, String> {
             .args(options),
     )?;
     Ok(program)
+}
+
+/// Whether one of these frames is of a function, with or without its path.
+fn has_function(frames: &[Value], name: &str) -> bool {
+    frames.iter().any(|frame| is_function(frame, name))
+}
+
+fn is_function(frame: &Value, name: &str) -> bool {
+    let function = frame["function"].as_str().unwrap_or_default();
+    function.rsplit("::").any(|part| part == name)
 }
 
 /// What a run has sampled.
@@ -275,10 +298,12 @@ fn shares(options: &[&str], how: &str) -> Outcome {
             ensure!(place["inlined"] == false, "{function} is inlined: {place}");
         }
         // The C library is the machine's, and starts threads and programs as it likes.
+        let Some(place) = FUNCTIONS.iter().find_map(|name| at(name)) else {
+            continue;
+        };
         let order = ["run_job", "supervise"].map(at);
-        let in_order = matches!(order, [Some(job), Some(all)] if job < all);
-        if number(one, "samples") > 1 && !in_order {
-            return run.fail(format!("no run_job called by supervise: {names:?}"));
+        if !matches!(order, [Some(job), Some(all)] if place < job && job < all) {
+            return run.fail(format!("not called by run_job and supervise: {names:?}"));
         }
     }
     Ok(())
@@ -358,26 +383,32 @@ fn signal_handler() -> Outcome {
     }
 }
 
-/// The parent is always in one of two chains of calls. A stack that mixes them is wrong.
-fn moving_target() -> Outcome {
-    const ENOUGH: u64 = 100;
+/// The parent is always in one of several chains of calls. A stack that mixes them is wrong.
+fn moving_target(enough: u64, seconds: &str) -> Outcome {
     let (mut samples, mut seen) = (0, HashSet::new());
     // A slow machine takes fewer in each run.
-    while samples < ENOUGH {
-        let more = number(&moving_samples(&mut seen)?, "samples");
+    while samples < enough {
+        let more = moving_samples(seconds, &mut seen)?;
         ensure!(more > 0, "no samples");
         samples += more;
+        println!("{samples} samples of a moving target, 0 wrong");
     }
-    for chain in ["abc", "def"] {
-        ensure!(seen.contains(chain), "{chain} was never seen: {seen:?}");
-    }
+    let whole = |letter: char| seen.contains(&(letter, parent::LINKS));
+    ensure!(
+        parent::LETTERS
+            .chars()
+            .filter(|letter| whole(*letter))
+            .count()
+            > 1,
+        "fewer than two whole chains: {seen:?}"
+    );
     Ok(())
 }
 
-/// The totals of a run. `seen` takes the chains that it saw.
-fn moving_samples(seen: &mut HashSet<String>) -> Result<Value, String> {
+/// How many samples a run has, all of them right. `seen` takes the chains that it saw, and how many of their
+/// functions.
+fn moving_samples(seconds: &str, seen: &mut HashSet<(char, usize)>) -> Result<u64, String> {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
-    let seconds = if context::is_emulated() { "3" } else { "15" };
     let run = Tracer::json(["--stacks=999"])
         .command([
             "env".as_ref(),
@@ -389,24 +420,29 @@ fn moving_samples(seen: &mut HashSet<String>) -> Result<Value, String> {
     let sampled = Sampled::of(&run.report()?).or_else(|error| run.fail(error))?;
     for one in &sampled.doing {
         let frames = sampled.frames(one).iter().rev();
-        let chain: String = frames
-            .filter_map(|frame| {
-                let name = frame["function"].as_str()?;
-                // Debug information has the last part of the name only.
-                let name = name.rsplit("::").find(|part| part.starts_with("chain_"))?;
-                name.strip_prefix("chain_")
-            })
-            .collect();
-        let is_right = ["", "a", "ab", "abc", "d", "de", "def"].contains(&&*chain);
-        if !is_right {
-            return run.fail(format!("a wrong stack: {chain}: {:?}", sampled.frames(one)));
+        let names = frames.filter_map(|frame| frame["function"].as_str());
+        // Debug information has the last part of the name only.
+        let parts = names.filter_map(|name| {
+            name.rsplit("::")
+                .find_map(|part| part.strip_prefix("chain_"))
+        });
+        let parts: Vec<&str> = parts.collect();
+        let letter = parts.first().and_then(|part| part.chars().next());
+        let letter = letter.unwrap_or_default();
+        let is_chain = parts
+            .iter()
+            .zip(1..)
+            .all(|(part, link)| **part == format!("{letter}{link}"));
+        let is_whole = sampled.is_truncated(one) || has_function(sampled.frames(one), "move_on");
+        if !is_chain || !is_whole {
+            return run.fail(format!(
+                "a wrong stack: {parts:?}: {:?}",
+                sampled.frames(one)
+            ));
         }
-        if chain.is_empty() && !sampled.is_truncated(one) {
-            continue;
-        }
-        seen.insert(chain);
+        seen.insert((letter, parts.len()));
     }
-    Ok(sampled.totals)
+    Ok(number(&sampled.totals, "samples"))
 }
 
 /// Nothing wakes a sleeping parent.

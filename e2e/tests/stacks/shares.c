@@ -111,6 +111,9 @@ int main(int argc, char **argv)
 		pthread_join(thread, 0);
 	} else if (!strcmp(how, "handler")) {
 		wait_in_handler();
+	} else if (!strcmp(how, "deleted")) {
+		unlink(argv[0]);
+		supervise(seconds);
 	} else {
 		supervise(seconds);
 	}

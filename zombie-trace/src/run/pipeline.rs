@@ -75,6 +75,24 @@ pub struct StackSamples {
     pub totals: StackTotals,
 }
 
+impl Sampled {
+    /// Of a run with this much zombie time to stand for. A sample stands for all the time since the one before, so
+    /// the samples of short zombies can add up to more than there was. Their shares stay the same.
+    fn within(mut self, due_ns: u64) -> Self {
+        let covered = u128::from(self.totals.covered_ns);
+        if covered > u128::from(due_ns) {
+            for one in &mut self.doing {
+                let part = u128::from(one.zombie_ns) * u128::from(due_ns) / covered;
+                one.zombie_ns = u64::try_from(part).unwrap_or(due_ns);
+            }
+            let parts = self.doing.iter().map(|one| one.zombie_ns);
+            self.totals.covered_ns = parts.fold(0, u64::saturating_add);
+        }
+        self.totals.due_ns = due_ns;
+        self
+    }
+}
+
 /// How a run is going.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SoFar {
@@ -891,15 +909,13 @@ impl Pipeline {
         self.end_interval(counts, now)?;
         let ts = self.wall.timestamp(now);
         let mut summary = self.aggregate.summary(counts, ts, self.elapsed(now));
-        let sampled = self.sampled.take();
+        let due_ns = self.due_for_samples;
+        let sampled = self.sampled.take().map(|sampled| sampled.within(due_ns));
         if let Some(sampled) = &sampled {
             self.sink.doing(&sampled.stacks, &sampled.doing)?;
             let did = WhatParentsDid::of(&sampled.stacks, &sampled.doing);
             name_places(&did, &mut summary);
-            summary.stacks = Some(StackTotals {
-                due_ns: self.due_for_samples,
-                ..sampled.totals
-            });
+            summary.stacks = Some(sampled.totals);
         }
         self.sink.summary(&summary)?;
         let running = remains.running.iter().map(|process| Running {

@@ -17,6 +17,7 @@ use super::{
     account::Shares,
     module::Module,
     process::{Modules, Processes},
+    still::Still,
     symbol::Symbol,
     symbolize::{self, Symbols},
     tally::{Activity, Place, Sum, Tally, Thread, Walked},
@@ -91,6 +92,7 @@ pub(super) fn run(
 pub(super) struct Evaluation {
     modules: Modules,
     processes: Processes,
+    still: Still,
     tally: Tally,
     moved: u64,
     failed: u64,
@@ -101,6 +103,7 @@ impl Evaluation {
         Self {
             modules: Modules::new(),
             processes: Processes::default(),
+            still: Still::default(),
             tally: Tally::default(),
             moved: 0,
             failed: 0,
@@ -115,9 +118,18 @@ impl Evaluation {
         }
         for one in batch.copied {
             let (ppid, sample) = (one.thread.ppid, &one.sample);
+            let runs = one.state == ThreadState::Running;
+            if let Some(walked) = self.still.stack_of(sample).filter(|_| !runs) {
+                let walked = walked.clone();
+                self.tally.add(one.thread, one.state, walked, one.weight);
+                continue;
+            }
             match self.processes.code(&mut self.modules, ppid, sample) {
                 Ok(mut code) => {
                     let walked = walk(sample, &mut code);
+                    if !runs {
+                        self.still.remember(sample, walked.clone());
+                    }
                     self.tally.add(one.thread, one.state, walked, one.weight);
                 }
                 Err(error) => {

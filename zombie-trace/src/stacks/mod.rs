@@ -10,6 +10,7 @@ mod module;
 mod process;
 mod registers;
 mod sampler;
+mod still;
 mod symbol;
 mod symbolize;
 pub(crate) mod symbolizer;

@@ -372,3 +372,68 @@ fn a_zombie_from_before_the_start_is_as_old_as_it_is_listed() {
     assert_eq!(history.age_ns, census.zombies[0].alive.age_ns);
     assert!(history.age_ns > 200 * MS, "{}", history.age_ns);
 }
+
+#[cfg(feature = "stacks")]
+mod sampled {
+    use super::*;
+    use crate::model::ThreadState;
+
+    fn doing(tid: u32, zombie_ns: u64) -> Doing {
+        Doing {
+            ts: jiff::Timestamp::UNIX_EPOCH,
+            ppid: 7,
+            parent_comm: None,
+            tid,
+            state: ThreadState::Blocked,
+            stack: 1,
+            zombie_ns,
+            samples: 1,
+        }
+    }
+
+    /// What becomes of samples that stand for these times, in ms, in a run with a zombie of 5 ms.
+    fn summed_up(after_ms: u64, times: &[u64]) -> (Vec<u64>, StackTotals) {
+        let mut run = Fixture::new(Filter::default());
+        let totals = StackTotals {
+            after_ns: after_ms * MS,
+            covered_ns: times.iter().sum::<u64>() * MS,
+            samples: times.len() as u64,
+            ..StackTotals::default()
+        };
+        run.pipeline = run.pipeline.sampling(totals);
+        run.reap(reaped(42));
+        let doing = times.iter().zip(1..).map(|(ms, tid)| doing(tid, ms * MS));
+        run.pipeline.sampled(Sampled {
+            stacks: Vec::new(),
+            doing: doing.collect(),
+            totals,
+        });
+        let ending = run.finish(&Remains::default());
+        let sampled = ending.sampled.unwrap();
+        assert_eq!(ending.summary.stacks, Some(sampled.totals));
+        let times = sampled.doing.iter().map(|one| one.zombie_ns).collect();
+        (times, sampled.totals)
+    }
+
+    #[test]
+    fn samples_stand_for_no_more_zombie_time_than_there_was() {
+        // A zombie was seen once, just after it came to the age of 1 ms, and 52 ms after the last look.
+        let (times, totals) = summed_up(1, &[39, 13]);
+        assert_eq!(times, [3 * MS, MS]);
+        assert_eq!((totals.covered_ns, totals.due_ns), (4 * MS, 4 * MS));
+        let (times, totals) = summed_up(1, &[2, 1]);
+        assert_eq!(times, [2 * MS, MS]);
+        assert_eq!((totals.covered_ns, totals.due_ns), (3 * MS, 4 * MS));
+    }
+
+    #[test]
+    fn the_parts_never_add_up_to_more() {
+        let (times, totals) = summed_up(4, &[7, 7, 7]);
+        assert_eq!(times, [MS / 3; 3]);
+        assert!(totals.covered_ns <= totals.due_ns, "{totals:?}");
+        assert_eq!(totals.covered_ns, times.iter().sum());
+        // A zombie whose record was lost.
+        let (times, totals) = summed_up(5, &[7]);
+        assert_eq!((times, totals.covered_ns, totals.due_ns), (vec![0], 0, 0));
+    }
+}
