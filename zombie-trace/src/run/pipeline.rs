@@ -75,7 +75,7 @@ pub struct StackSamples {
     pub totals: StackTotals,
 }
 
-impl Sampled {
+impl StackSamples {
     /// Of a run with this much zombie time to stand for. A sample stands for all the time since the one before, so
     /// the samples of short zombies can add up to more than there was. Their shares stay the same.
     fn within(mut self, due_ns: u64) -> Self {

@@ -403,7 +403,7 @@ mod sampled {
         run.pipeline = run.pipeline.sampling(totals);
         run.reap(reaped(42));
         let doing = times.iter().zip(1..).map(|(ms, tid)| doing(tid, ms * MS));
-        run.pipeline.sampled(Sampled {
+        run.pipeline.sampled(StackSamples {
             stacks: Vec::new(),
             doing: doing.collect(),
             totals,

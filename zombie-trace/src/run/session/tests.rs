@@ -173,7 +173,9 @@ async fn exits_that_a_skipped_program_missed_are_lost() {
     let counts = ending.summary.counts;
     assert_eq!((counts.exits, counts.reaped, counts.lost.missed), (8, 3, 5));
     let lines = run.sink.take();
-    let losses = lines.iter().filter(|line| matches!(line, Line::Loss(_)));
+    let losses = lines
+        .iter()
+        .filter(|line| matches!(line, SinkLine::Loss(_)));
     assert_eq!(losses.count(), 2);
 }
 
