@@ -1,5 +1,6 @@
 //! `--stacks`: what parents do while their zombies wait, compared with what they say that they did.
 
+mod go;
 mod parent;
 
 use std::{
@@ -41,7 +42,7 @@ pub(crate) fn tests() -> Vec<Test> {
     };
     let c = |name: &str, run: fn() -> Outcome| Test::new(name, run).unless(no_compiler());
     let any = |name: &str, run: fn() -> Outcome| Test::new(name, run).unless(old_kernel.clone());
-    vec![
+    let mut tests = vec![
         c("stacks::shares-of-c-without-frame-pointers", || {
             shares(&["-O2", "-fomit-frame-pointer"], "alone")
         }),
@@ -85,7 +86,9 @@ pub(crate) fn tests() -> Vec<Test> {
         })
         .unless(no_program("perl")),
         Test::new("stacks::an-old-kernel-warns", old_kernel_warns).unless(new_kernel),
-    ]
+    ];
+    tests.extend(go::tests());
+    tests
 }
 
 fn no_program(name: &str) -> Option<String> {

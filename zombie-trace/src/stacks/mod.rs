@@ -5,6 +5,7 @@ mod account;
 mod evaluate;
 mod mappings;
 mod module;
+mod pclntab;
 mod process;
 mod registers;
 mod sampler;
