@@ -1,6 +1,7 @@
 //! `--stacks`: what parents do while their zombies wait, compared with what they say that they did.
 
 mod gdb;
+mod go;
 mod parent;
 mod quiet;
 mod shares;
@@ -99,6 +100,7 @@ pub(crate) fn tests() -> Vec<Test> {
     .chain(truth::tests())
     .chain(gdb::tests())
     .chain(quiet::tests())
+    .chain(go::tests())
     .collect()
 }
 

@@ -102,6 +102,11 @@ pub(crate) fn outcome(envs: &[(&str, &OsStr)], args: &[OsString], long: bool) ->
         Ok(program) => test_envs.push(("ZOMBIE_TRACE_KUBERNETES_VALIDATE", program.as_os_str())),
         Err(error) => println!("no kubernetes-validate: {error:#}"),
     }
+    let other_go = engines::go();
+    match &other_go {
+        Ok(root) => test_envs.push(("ZOMBIE_TRACE_GOROOT", root.as_os_str())),
+        Err(error) => println!("no other version of Go: {error:#}"),
+    }
     test_envs.push((LONG, OsStr::new("1")));
     run_tests(&privilege, &programs, &test_envs, args)?;
     Ok(Outcome::Passed)

@@ -1,5 +1,5 @@
 //! The monitoring systems that the tests ask, from the distribution's packages, and a checker of
-//! Kubernetes' files, from Python's.
+//! Kubernetes' files, from Python's. Another version of Go than the distribution's.
 //!
 //! They are unpacked into the target directory: installing them would start services.
 
@@ -55,6 +55,33 @@ pub(crate) fn kubernetes_validate() -> Result<PathBuf> {
             .arg(PACKAGE))?;
     }
     Ok(program)
+}
+
+/// Finds a Go whose tables of functions are written as Go 1.20 and later do, or fetches it for good. Gives
+/// its root.
+pub(crate) fn go() -> Result<PathBuf> {
+    const VERSION: &str = "1.24";
+    const SUITE: &str = "trixie";
+    if let Some(reason) = apt::missing() {
+        bail!(reason);
+    }
+    let directory = paths::target_dir().join("engines");
+    let unpacked = directory.join(format!("golang-{VERSION}-{SUITE}"));
+    let root = unpacked.join(format!("usr/lib/go-{VERSION}"));
+    if !root.join("bin/go").is_file() {
+        let apt = Apt::new(&directory.join(format!("apt-{SUITE}")), &[SUITE], "amd64")?;
+        let part = unpacked.with_extension("part");
+        let source = unpacked.with_extension("source");
+        apt.unpack(&format!("golang-{VERSION}-go"), &part)?;
+        apt.unpack(&format!("golang-{VERSION}-src"), &source)?;
+        // The package of the programs has links to the other one's files.
+        let copy = |from: PathBuf| run(Command::new("cp").arg("-a").arg(from).arg(&part));
+        copy(source.join("usr"))?;
+        let _ = fs::remove_dir_all(&source);
+        let _ = fs::remove_dir_all(&unpacked);
+        fs::rename(&part, &unpacked).with_context(|| format!("{}", part.display()))?;
+    }
+    Ok(root)
 }
 
 /// Gives the directory of a package's program, which has the package's name.

@@ -7,6 +7,7 @@ mod evaluate;
 mod hostile;
 mod mappings;
 mod module;
+mod pclntab;
 mod process;
 mod registers;
 mod sampler;

@@ -9,11 +9,12 @@ use std::{
 
 use object::{
     CompressionFormat, LittleEndian, Object as _, ObjectSection as _, ReadCache, ReadRef,
-    elf::{PF_X, PT_LOAD},
+    elf::{PF_X, PT_LOAD, R_AARCH64_RELATIVE, R_X86_64_RELATIVE},
     read::elf::{ElfFile64, ProgramHeader as _},
 };
 
 use super::{
+    pclntab::GoTable,
     registers::{Machine, Registers},
     unwind::{Memory, Section, Step, Table},
 };
@@ -41,6 +42,7 @@ pub(super) struct Module {
     /// Open for reading. `None` if there is no file, or no room for another one.
     pub(super) file: Option<File>,
     segments: Vec<Segment>,
+    go: Option<GoTable>,
     tables: Vec<Table>,
 }
 
@@ -88,6 +90,7 @@ impl Module {
             build_id,
             file: None,
             segments,
+            go: go_table(&elf),
             tables,
         })
     }
@@ -109,11 +112,51 @@ impl Module {
         is_exact: bool,
         memory: Memory<'_>,
     ) -> Step {
+        // Of Go's code, call frame information says less: where a function changes to another stack, it is
+        // wrong.
+        let go = self.go.as_ref();
+        if let Some(step) =
+            go.and_then(|table| table.step(machine, at, registers, is_exact, memory))
+        {
+            return step;
+        }
         let mut tables = self.tables.iter();
         tables
             .find_map(|table| table.step(machine, at, registers, is_exact, memory))
             .unwrap_or(Step::Lost)
     }
+}
+
+/// Go's table of an open file, if that is a Go program.
+pub(super) fn go_table_of(file: &File) -> Option<GoTable> {
+    let data = ReadCache::new(file);
+    go_table(&ElfFile64::<LittleEndian, _>::parse(&data).ok()?)
+}
+
+fn go_table<'a, R: ReadRef<'a>>(elf: &ElfFile64<'a, LittleEndian, R>) -> Option<GoTable> {
+    let mut names = [".gopclntab", ".data.rel.ro.gopclntab"].into_iter();
+    let section = names.find_map(|name| section(elf, name))?;
+    GoTable::parse(section, |field, value| match value {
+        // The loader writes it; or the version of Go has no use for it.
+        0 => relocated(elf, field).or_else(|| Some(elf.section_by_name(".text")?.address())),
+        value => Some(value),
+    })
+}
+
+/// What the loader writes to an address of a position-independent program, relative to its base.
+fn relocated<'a, R: ReadRef<'a>>(
+    elf: &ElfFile64<'a, LittleEndian, R>,
+    address: u64,
+) -> Option<u64> {
+    let mut names = [".rela.dyn", ".rela"].into_iter();
+    let relocations = names.find_map(|name| section(elf, name))?;
+    const RELATIVE: [u64; 2] = [R_X86_64_RELATIVE as u64, R_AARCH64_RELATIVE as u64];
+    // `Elf64_Rela`: address, kind and symbol, addend.
+    relocations.bytes.chunks_exact(24).find_map(|entry| {
+        let number = |at: usize| Some(u64::from_le_bytes(entry.get(at..at + 8)?.try_into().ok()?));
+        let is_relative = RELATIVE.contains(&number(8)?);
+        (number(0)? == address && is_relative).then(|| number(16))?
+    })
 }
 
 /// A section's bytes, decompressed.

@@ -104,6 +104,15 @@ impl Registers {
         caller
     }
 
+    /// Nothing but where it is, and the stack pointer.
+    pub(super) fn at(machine: &Machine, ip: u64, stack_pointer: u64) -> Self {
+        let mut values = [None; LEN];
+        if let Some(known) = values.get_mut(machine.sp) {
+            *known = Some(stack_pointer);
+        }
+        Self { values, ip }
+    }
+
     /// All numbers that there are.
     pub(super) fn numbers() -> impl Iterator<Item = u16> {
         0..LEN as u16

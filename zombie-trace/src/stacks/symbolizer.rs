@@ -28,7 +28,10 @@ use nix::{
     unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid},
 };
 
-use super::symbol::{Answer, MODULE, NAME, Symbol};
+use super::{
+    module::go_table_of,
+    symbol::{Answer, MODULE, NAME, Symbol},
+};
 use crate::exit_code::ExitCode;
 
 /// Becomes the process for symbols if the program was started as that. Gives its exit status.
@@ -52,9 +55,18 @@ fn answer() -> anyhow::Result<()> {
     let addresses: Vec<u64> = serde_json::from_str(&request)?;
     let symbolizer = Symbolizer::new();
     let path = format!("/proc/self/fd/{MODULE}");
+    let go = go_table_of(&module);
     let mut out = BufWriter::new(io::stdout().lock());
     for address in addresses {
-        let symbols = symbols(&symbolizer, &path, address);
+        let mut symbols = symbols(&symbolizer, &path, address);
+        // A stripped Go program still has this.
+        if symbols.iter().all(|symbol| symbol.line.is_none())
+            && let Some(go) = &go
+            && let found = go.symbols(address)
+            && !found.is_empty()
+        {
+            symbols = found;
+        }
         serde_json::to_writer(&mut out, &Answer { address, symbols })?;
         writeln!(out)?;
         // What was found so far is of use even if the next address is the end of us.
