@@ -1,13 +1,14 @@
 //! The crates as a registry would get them.
 
+use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::paths;
 use crate::process::{cargo, output, run};
+use crate::{engines, paths};
 
 /// What is published, dependencies first.
 const CRATES: [&str; 2] = ["zombie-trace-common", "zombie-trace"];
@@ -31,7 +32,15 @@ const FILES: [&[&str]; 2] = [
 /// The largest package that the registry takes.
 const MAX_SIZE: u64 = 10 << 20;
 
-/// Packages the crates, without building them again.
+/// Debian's suite with the oldest cargo that knows our edition, 1.85, the package that it is in, and those with
+/// its libraries.
+const OLDEST_CARGO: (&str, &str, [&str; 3]) = (
+    "bookworm",
+    "cargo-web",
+    ["libcurl4", "libhttp-parser2.9", "libssh2-1"],
+);
+
+/// Packages the crates without building them again, and has the oldest cargo read all manifests.
 pub(crate) fn package() -> Result<Vec<String>> {
     let mut command = in_root(cargo());
     command.args(["package", "--locked", "--no-verify", "--quiet"]);
@@ -48,16 +57,40 @@ pub(crate) fn package() -> Result<Vec<String>> {
     for (name, files) in CRATES.iter().zip(FILES) {
         contents(name, files)?;
     }
+    oldest_cargo_reads()
+}
+
+/// Has the oldest cargo at hand read the lock file and the manifests of the workspace and of all dependencies.
+fn oldest_cargo_reads() -> Result<Vec<String>> {
+    let (suite, package, libraries) = OLDEST_CARGO;
+    // Its libraries are those of that release.
+    if cfg!(not(target_arch = "x86_64")) || engines::suite().as_deref() != Some(suite) {
+        return Ok(vec![format!(
+            "no old cargo: it is from Debian {suite} on x86-64"
+        )]);
+    }
+    let directory = engines::unpacked(package, suite)?;
+    let libraries = libraries.map(|library| engines::unpacked(library, suite));
+    let libraries = libraries.into_iter().collect::<Result<Vec<_>>>()?;
+    let libraries = libraries
+        .iter()
+        .map(|root| root.join("usr/lib/x86_64-linux-gnu"));
+    let libraries = env::join_paths(libraries)?;
+    let old_cargo = |args: &[&str]| {
+        let mut cargo = in_root(Command::new(directory.join("usr/bin/cargo")));
+        output(cargo.args(args).env("LD_LIBRARY_PATH", &libraries))
+    };
+    old_cargo(&["metadata", "--locked", "--offline", "--format-version=1"])?;
+    print!("read by {}", old_cargo(&["--version"])?);
     Ok(Vec::new())
 }
 
 /// Builds the crates from their packages, as a registry would get them, and runs the tests that are in them.
 pub(crate) fn publish() -> Result<Vec<String>> {
-    package()?;
+    let mut skipped = package()?;
     if changes()? {
-        return Ok(vec![
-            "not built: there are changes that are not committed".into(),
-        ]);
+        skipped.push("not built: there are changes that are not committed".into());
+        return Ok(skipped);
     }
     run(in_root(cargo()).args(["publish", "--dry-run", "--workspace", "--locked"]))?;
     let unpacked = paths::target_dir().join("package/tests");
@@ -93,7 +126,7 @@ pub(crate) fn publish() -> Result<Vec<String>> {
             .arg(paths::target_dir().join("package/target"))
             .current_dir(directory(name)))?;
     }
-    Ok(Vec::new())
+    Ok(skipped)
 }
 
 /// Whether something is not committed.

@@ -86,21 +86,24 @@ pub(crate) fn go() -> Result<PathBuf> {
 
 /// Gives the directory of a package's program, which has the package's name.
 fn find_or_fetch(package: &str, suite: &str) -> Result<PathBuf> {
+    Ok(unpacked(package, suite)?.join(PROGRAMS))
+}
+
+/// Gives the directory of an unpacked package, fetched for good.
+pub(crate) fn unpacked(package: &str, suite: &str) -> Result<PathBuf> {
     let directory = paths::target_dir().join("engines");
     let unpacked = directory.join(format!("{package}-{suite}"));
-    let programs = unpacked.join(PROGRAMS);
-    if !programs.join(package).is_file() {
+    if !unpacked.is_dir() {
         let apt = Apt::new(&directory.join(format!("apt-{suite}")), &[suite], "amd64")?;
         let part = unpacked.with_extension("part");
         apt.unpack(package, &part)?;
-        let _ = fs::remove_dir_all(&unpacked);
         fs::rename(&part, &unpacked).with_context(|| format!("{}", part.display()))?;
     }
-    Ok(programs)
+    Ok(unpacked)
 }
 
 /// This distribution's suite.
-fn suite() -> Option<String> {
+pub(crate) fn suite() -> Option<String> {
     let text = fs::read_to_string("/etc/os-release").ok()?;
     codename(&text).map(Into::into)
 }

@@ -49,7 +49,8 @@ show() {
 attempt manual env MANPAGER=cat MANWIDTH=100 man zombie-trace
 attempt completion completion
 attempt enable systemctl enable --now zombie-trace
-bash -c 'true & true & true & exec sleep 3600' &
+# They end after their parent has become one that does not reap.
+bash -c 'for _ in 1 2 3; do sleep 5 & done; exec sleep 3600' &
 attempt zombies zombies
 attempt unit show ActiveState,UnitFileState,FragmentPath,DynamicUser
 attempt process cat "/proc/$(systemctl show --value --property MainPID zombie-trace)/status"
