@@ -431,7 +431,7 @@ mod sampled {
         let (times, totals) = summed_up(4, &[7, 7, 7]);
         assert_eq!(times, [MS / 3; 3]);
         assert!(totals.covered_ns <= totals.due_ns, "{totals:?}");
-        assert_eq!(totals.covered_ns, times.iter().sum());
+        assert_eq!(totals.covered_ns, times.iter().sum::<u64>());
         // A zombie whose record was lost.
         let (times, totals) = summed_up(5, &[7]);
         assert_eq!((times, totals.covered_ns, totals.due_ns), (vec![0], 0, 0));
