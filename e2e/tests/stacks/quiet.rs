@@ -36,6 +36,7 @@ pub(super) fn tests() -> Vec<Test> {
         any("stacks::no-program-runs-without-old-zombies", no_runs),
         any("stacks::the-cost-beside-1000-processes", cost)
             .long("measures for half a minute")
+            .unless(context::is_emulated().then(|| "an emulator counts no CPU time".to_owned()))
             .alone("is about CPU time"),
     ]
 }

@@ -75,10 +75,12 @@ pub(super) fn run(
     cost: &Arc<AtomicU64>,
 ) {
     let mut evaluation = Evaluation::new();
+    let mut used = thread_cpu_time();
     for batch in batches {
-        let begin = thread_cpu_time();
         evaluation.take(batch);
-        let took = thread_cpu_time().saturating_sub(begin);
+        let now = thread_cpu_time();
+        let took = now.saturating_sub(used);
+        used = now;
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         cost.fetch_add(took, Ordering::Relaxed);
     }

@@ -135,29 +135,29 @@ struct Work {
 impl Work {
     fn run(mut self, stop: &Receiver<()>) {
         scheduling::be_on_time();
-        let mut next = Instant::now() + self.interval();
+        let mut next = Instant::now() + self.pause(Duration::ZERO);
+        let mut used = thread_cpu_time();
         loop {
             match stop.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Err(RecvTimeoutError::Timeout) => {}
                 _ => return,
             }
-            let begin = (Instant::now(), thread_cpu_time());
+            let begin = Instant::now();
             let batch = self.look();
             let is_empty = batch.charged.is_empty() && batch.moved + batch.failed == 0;
             if !is_empty && self.batches.send(batch).is_err() {
                 return;
             }
-            let cost = thread_cpu_time().saturating_sub(begin.1)
-                + Duration::from_nanos(self.cost.swap(0, Ordering::Relaxed));
-            let pause = self.interval().max(cost.saturating_mul(SHARE));
-            next = begin.0 + pause;
+            let now = thread_cpu_time();
+            let evaluation = Duration::from_nanos(self.cost.swap(0, Ordering::Relaxed));
+            let cost = now.saturating_sub(used) + evaluation;
+            used = now;
+            next = begin + self.pause(cost);
         }
     }
 
-    /// Not in step with anything that a parent does at regular times.
-    fn interval(&mut self) -> Duration {
-        let mean = Duration::from_secs(1) / self.totals.hz.max(1);
-        mean.mul_f64(0.5 + self.random.f64())
+    fn pause(&mut self, cost: Duration) -> Duration {
+        pause(self.totals.hz, cost, self.random.f64())
     }
 
     /// Copies the stacks of the threads whose zombies wait.
@@ -282,10 +282,35 @@ impl Work {
     }
 }
 
+/// From one look to the next, after one that took this much CPU time. It is never in step with anything that a
+/// parent does at regular times, not even where the cost decides. `random` is from 0 to 1.
+fn pause(hz: u32, cost: Duration, random: f64) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(60);
+    let asked = Duration::from_secs(1) / hz.max(1);
+    let mean = asked.max(cost.saturating_mul(SHARE)).min(LONGEST);
+    mean.mul_f64(0.5 + random)
+}
+
 /// Gives whether the thread will be sampled while it runs.
 fn watch(programs: &mut StackPrograms, tid: u32) -> bool {
     programs.watch(tid).unwrap_or_else(|error| {
         log::debug!("cannot watch thread {tid}: {error}");
         false
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_never_in_step() {
+        let ms = Duration::from_millis;
+        let pauses = |cost| [0.0, 0.5, 1.0].map(|random| pause(20, cost, random));
+        assert_eq!(pauses(Duration::ZERO), [ms(25), ms(50), ms(75)]);
+        // The mean pause is a hundred times the cost.
+        assert_eq!(pauses(ms(1)), [ms(50), ms(100), ms(150)]);
+        assert!(pauses(Duration::MAX)[2] <= Duration::from_secs(90));
+        assert_eq!(pause(0, Duration::ZERO, 0.5), Duration::from_secs(1));
+    }
 }
