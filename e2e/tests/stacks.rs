@@ -1,5 +1,6 @@
 //! `--stacks`: what parents do while their zombies wait, compared with what they say that they did.
 
+mod frame_pointers;
 mod go;
 mod parent;
 
@@ -88,6 +89,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("stacks::an-old-kernel-warns", old_kernel_warns).unless(new_kernel),
     ];
     tests.extend(go::tests());
+    tests.extend(frame_pointers::tests());
     tests
 }
 

@@ -132,7 +132,7 @@ impl Evaluation {
         let activities = self.tally.activities();
         let walked = self.tally.stacks();
         let wanted = by_module(&walked, &activities);
-        let symbols = symbolize::find(self.modules.all(), &wanted, deadline);
+        let symbols = symbolize::find(self.modules.all(), wanted, deadline);
         let frames = |walked: &Walked| -> Vec<Frame> {
             let places = walked.frames.iter();
             places
@@ -141,7 +141,13 @@ impl Evaluation {
         };
         let stacks = walked.iter().zip(1..);
         let stacks = stacks
-            .map(|(walked, id)| Stack::new(ts, id, frames(walked), walked.truncated))
+            .map(|(walked, id)| {
+                let stack = Stack::new(ts, id, frames(walked), walked.truncated);
+                match walked.frame_pointers {
+                    true => stack.with_frame_pointers(),
+                    false => stack,
+                }
+            })
             .collect();
         let doing = activities.iter().map(|(activity, sum)| Doing {
             ts,

@@ -3,9 +3,11 @@
 
 mod account;
 mod evaluate;
+mod frame_pointers;
 mod mappings;
 mod module;
 mod pclntab;
+mod perf_map;
 mod process;
 mod registers;
 mod sampler;

@@ -14,6 +14,8 @@ pub(super) struct Machine {
     ip: usize,
     /// The DWARF number of the stack pointer.
     pub(super) sp: usize,
+    /// The DWARF number of the register that is the frame pointer, where code has one.
+    pub(super) fp: u16,
     /// The DWARF numbers of registers that a function need not keep.
     scratch: &'static [usize],
     /// A function that has not saved its return address has it in a register (`lr`).
@@ -28,6 +30,7 @@ pub(super) const X86_64: Machine = Machine {
     places: &[10, 12, 11, 5, 13, 14, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0],
     ip: 16,
     sp: 7,
+    fp: 6,
     scratch: &[0, 1, 2, 4, 5, 8, 9, 10, 11],
     has_link_register: false,
     address: u64::MAX,
@@ -41,6 +44,7 @@ pub(super) const ARM64: Machine = Machine {
     ],
     ip: 32,
     sp: 31,
+    fp: 29,
     scratch: &[
         0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18,
     ],
