@@ -1,5 +1,6 @@
 //! `--stacks`: what parents do while their zombies wait, compared with what they say that they did.
 
+mod frame_pointers;
 mod gdb;
 mod go;
 mod parent;
@@ -101,6 +102,7 @@ pub(crate) fn tests() -> Vec<Test> {
     .chain(gdb::tests())
     .chain(quiet::tests())
     .chain(go::tests())
+    .chain(frame_pointers::tests())
     .collect()
 }
 

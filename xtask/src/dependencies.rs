@@ -9,7 +9,7 @@ use serde::Deserialize;
 use spdx::{Expression, Licensee, ParseMode};
 
 use crate::arch::{AMD64, ARM64};
-use crate::metadata::{Metadata, Package};
+use crate::metadata::{CratePackage, Metadata};
 use crate::paths;
 use crate::process::{cargo, output, run};
 
@@ -107,7 +107,7 @@ struct Skip {
 }
 
 impl Skip {
-    fn covers(&self, package: &Package) -> bool {
+    fn covers(&self, package: &CratePackage) -> bool {
         let (name, version) = self.spec.split_once('@').unwrap_or((&self.spec, ""));
         let rest = package.version.strip_prefix(version);
         let ends = |rest: &str| version.is_empty() || rest.is_empty() || rest.starts_with('.');
@@ -116,7 +116,7 @@ impl Skip {
 }
 
 /// A sentence for each fault.
-fn faults(packages: &[Package], rules: &Rules) -> Result<Vec<String>> {
+fn faults(packages: &[CratePackage], rules: &Rules) -> Result<Vec<String>> {
     let oldest = packages
         .iter()
         .find(|package| package.name == "zombie-trace")
@@ -172,7 +172,7 @@ fn faults(packages: &[Package], rules: &Rules) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-fn has_allowed_licence(package: &Package, licences: &Licences) -> Result<bool> {
+fn has_allowed_licence(package: &CratePackage, licences: &Licences) -> Result<bool> {
     let exceptions = licences.exceptions.iter();
     let allowed = exceptions
         .filter(|exception| exception.name == package.name)
@@ -189,7 +189,7 @@ fn has_allowed_licence(package: &Package, licences: &Licences) -> Result<bool> {
 }
 
 /// The first two numbers.
-fn rust_version(package: &Package) -> Option<(u32, u32)> {
+fn rust_version(package: &CratePackage) -> Option<(u32, u32)> {
     let mut numbers = package.rust_version.as_deref()?.split('.');
     let mut next = || numbers.next()?.parse().ok();
     Some((next()?, next()?))
@@ -219,7 +219,7 @@ mod tests {
                 }))
                 .unwrap()
             };
-        let mut packages: Vec<Package> = vec![package(
+        let mut packages: Vec<CratePackage> = vec![package(
             "zombie-trace",
             "0.1.0",
             "(MIT OR Apache-2.0) AND GPL-2.0-only",

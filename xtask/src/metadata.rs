@@ -11,12 +11,12 @@ use crate::process::{cargo, output};
 
 #[derive(Deserialize)]
 pub(crate) struct Metadata {
-    pub(crate) packages: Vec<Package>,
+    pub(crate) packages: Vec<CratePackage>,
     pub(crate) resolve: Resolve,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Package {
+pub(crate) struct CratePackage {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) version: String,
@@ -26,7 +26,7 @@ pub(crate) struct Package {
     pub(crate) source: Option<String>,
     pub(crate) rust_version: Option<String>,
     pub(crate) dependencies: Vec<Dependency>,
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Vec<CrateTarget>,
 }
 
 /// As the manifest has it.
@@ -38,7 +38,7 @@ pub(crate) struct Dependency {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Target {
+pub(crate) struct CrateTarget {
     pub(crate) kind: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::folder::{files, name};
 use crate::arch::Arch;
-use crate::metadata::{Metadata, Package};
+use crate::metadata::{CratePackage, Metadata};
 use crate::paths;
 
 /// The project's licences, and then each text once, below the crates that it is for.
@@ -59,10 +59,10 @@ fn section(title: &str) -> String {
 
 /// The crates in the program: what it depends on, without procedural macros and what only tests and
 /// build scripts use.
-fn linked(arch: &Arch) -> Result<Vec<Package>> {
+fn linked(arch: &Arch) -> Result<Vec<CratePackage>> {
     let Metadata { packages, resolve } = Metadata::of(&[arch])?;
     let nodes: HashMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
-    let mut packages: HashMap<String, Package> = packages
+    let mut packages: HashMap<String, CratePackage> = packages
         .into_iter()
         .map(|package| (package.id.clone(), package))
         .collect();

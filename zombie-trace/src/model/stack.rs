@@ -16,6 +16,10 @@ pub struct Stack {
     pub id: u64,
     /// The outermost frames are missing: the stack could not be followed to its end.
     pub truncated: bool,
+    /// Some caller was found by a frame pointer, as no table is about the code. A function without a frame
+    /// of its own can be missing there.
+    #[serde(default)]
+    pub frame_pointers: bool,
     /// Its frames, innermost first; at most [`FRAMES`](Self::FRAMES).
     #[serde(deserialize_with = "bounded_frames")]
     pub frames: Vec<Frame>,
@@ -33,8 +37,16 @@ impl Stack {
             ts,
             id,
             truncated: truncated || is_cut,
+            frame_pointers: false,
             frames,
         }
+    }
+
+    /// Found by frame pointers, in part.
+    #[must_use]
+    pub fn with_frame_pointers(mut self) -> Self {
+        self.frame_pointers = true;
+        self
     }
 }
 

@@ -253,7 +253,7 @@ fn lines_about_one_process_are_bounded() {
     }
 }
 
-const STACK: &str = r#"{"type":"stack","ts":"2026-01-02T03:04:17Z","id":7,"truncated":true,"frames":[{"function":"write_journal","file":"sup.c","line":14,"module":"/usr/bin/sup","build_id":"8f3c","offset":4660,"inlined":false}]}
+const STACK: &str = r#"{"type":"stack","ts":"2026-01-02T03:04:17Z","id":7,"truncated":true,"frame_pointers":false,"frames":[{"function":"write_journal","file":"sup.c","line":14,"module":"/usr/bin/sup","build_id":"8f3c","offset":4660,"inlined":false}]}
 "#;
 const DOING: &str = r#"{"type":"doing","ts":"2026-01-02T03:04:17Z","ppid":4242,"parent_comm":"sup","tid":4243,"state":"blocked","stack":7,"zombie_ns":1000,"samples":3}
 "#;

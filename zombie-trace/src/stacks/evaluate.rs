@@ -17,10 +17,10 @@ use super::{
     account::Shares,
     module::Module,
     process::{Modules, Processes},
-    still::Still,
+    still::StillStacks,
     symbol::Symbol,
     symbolize::{self, Symbols},
-    tally::{Activity, Place, Sum, Tally, Thread, Walked},
+    tally::{Activity, CodeAddress, Sum, Tally, Thread, Walked},
     walk::walk,
 };
 use crate::{
@@ -94,7 +94,7 @@ pub(super) fn run(
 pub(super) struct Evaluation {
     modules: Modules,
     processes: Processes,
-    still: Still,
+    still: StillStacks,
     tally: Tally,
     moved: u64,
     failed: u64,
@@ -105,7 +105,7 @@ impl Evaluation {
         Self {
             modules: Modules::new(),
             processes: Processes::default(),
-            still: Still::default(),
+            still: StillStacks::default(),
             tally: Tally::default(),
             moved: 0,
             failed: 0,
@@ -146,7 +146,7 @@ impl Evaluation {
         let activities = self.tally.activities();
         let walked = self.tally.stacks();
         let wanted = by_module(&walked, &activities);
-        let symbols = symbolize::find(self.modules.all(), &wanted, deadline);
+        let symbols = symbolize::find(self.modules.all(), wanted, deadline);
         let frames = |walked: &Walked| -> Vec<Frame> {
             let places = walked.frames.iter();
             places
@@ -155,7 +155,13 @@ impl Evaluation {
         };
         let stacks = walked.iter().zip(1..);
         let stacks = stacks
-            .map(|(walked, id)| Stack::new(ts, id, frames(walked), walked.truncated))
+            .map(|(walked, id)| {
+                let stack = Stack::new(ts, id, frames(walked), walked.truncated);
+                match walked.frame_pointers {
+                    true => stack.with_frame_pointers(),
+                    false => stack,
+                }
+            })
             .collect();
         let doing = activities.iter().map(|(activity, sum)| Doing {
             ts,
@@ -215,7 +221,7 @@ fn by_module(stacks: &[&Walked], activities: &[(Activity, Sum)]) -> Vec<(usize, 
 }
 
 /// What becomes of a place: a frame, and one for each function that was inlined there.
-fn frames(modules: &[Module], symbols: &Symbols, place: &Place) -> Vec<Frame> {
+fn frames(modules: &[Module], symbols: &Symbols, place: &CodeAddress) -> Vec<Frame> {
     let module = place.module.and_then(|number| modules.get(number));
     let plain = || {
         Frame::of(

@@ -17,7 +17,7 @@ use super::{
     mappings::Mapping,
     module::Module,
     registers::{Registers, X86_64},
-    unwind::{Section, Step, Table},
+    unwind::{FrameTable, Section, Step},
     walk::{Code, walk},
 };
 
@@ -109,7 +109,8 @@ fn step(module: &Module) -> Step {
     (kernel[16], kernel[19]) = (CODE, 0x7000);
     let mut registers = Registers::of(&X86_64, &kernel);
     assert_eq!(module.address(CODE), Some(CODE));
-    module.step(&X86_64, CODE, &mut registers, true, &|_| Some(0x5555))
+    let step = module.step(&X86_64, CODE, &mut registers, true, &|_| Some(0x5555));
+    step.unwrap_or(Step::Lost)
 }
 
 #[test]
@@ -188,6 +189,10 @@ impl Code for OneFunction {
     fn module(&mut self, _: usize) -> Option<(usize, &Module)> {
         Some((0, &self.module))
     }
+
+    fn perf_map(&mut self) -> Option<usize> {
+        None
+    }
 }
 
 /// Each return address on it is in a function that has the smallest frame that there can be.
@@ -235,7 +240,7 @@ fn step_by(instructions: &[u8]) -> (Option<Step>, u32) {
         bytes: debug_frame(instructions),
         address: 0,
     };
-    let table = Table::debug(entries, 0);
+    let table = FrameTable::debug(entries, 0);
     let mut kernel = [0; REGISTERS_LEN];
     (kernel[16], kernel[19]) = (CODE, 0x7000);
     let mut registers = Registers::of(&X86_64, &kernel);

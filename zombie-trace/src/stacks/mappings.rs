@@ -53,6 +53,11 @@ impl Mapping {
         mapping.range.contains(&address).then_some((index, mapping))
     }
 
+    /// Whether it is memory of the process's own, in which it may have compiled code.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.inode == 0 && (self.name.is_empty() || self.name.starts_with("[anon:"))
+    }
+
     /// Where in the file an address is.
     pub(super) fn file_offset(&self, address: u64) -> Option<u64> {
         address
@@ -91,6 +96,9 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]
         let (_, sup) = Mapping::at(&all, 0x55d4).unwrap();
         assert_eq!(sup.file_offset(0x55d4), Some(0x2002));
         assert_eq!(sup.inode, 77);
+        let is_anonymous = |address| Mapping::at(&all, address).unwrap().1.is_anonymous();
+        assert!(is_anonymous(0x7f20));
+        assert!(!is_anonymous(0x7f30) && !is_anonymous(0x7ffe));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 
 mod account;
 mod evaluate;
+mod frame_pointers;
 #[cfg(test)]
 mod hostile;
 mod mappings;
 mod module;
 mod pclntab;
+mod perf_map;
 mod process;
 mod registers;
 mod sampler;

@@ -2,21 +2,25 @@
 //! written anything into them, and may change them while they are read.
 
 use std::{
+    cell::OnceCell,
     fs::File,
     io::{self, Read as _},
+    os::unix::fs::FileExt as _,
     sync::Arc,
 };
 
 use object::{
-    CompressionFormat, LittleEndian, Object as _, ObjectSection as _, ReadCache, ReadRef,
+    CompressionFormat, LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache,
+    ReadRef, SymbolKind,
     elf::{PF_X, PT_LOAD, R_AARCH64_RELATIVE, R_X86_64_RELATIVE},
     read::elf::{ElfFile64, ProgramHeader as _},
 };
 
 use super::{
+    frame_pointers::{self, FrameState},
     pclntab::GoTable,
-    registers::{Machine, Registers},
-    unwind::{Memory, Section, Step, Table},
+    registers::{Architecture, Registers},
+    unwind::{FrameTable, Memory, Section, Step},
 };
 
 /// Larger sections are not read. The `.eh_frame` of the largest browsers has some 30 MiB.
@@ -41,9 +45,13 @@ pub(super) struct Module {
     pub(super) build_id: Option<Arc<str>>,
     /// Open for reading. `None` if there is no file, or no room for another one.
     pub(super) file: Option<File>,
+    /// The file is no program, but the map of the names of code that is in no file.
+    pub(super) is_perf_map: bool,
     segments: Vec<Segment>,
     go: Option<GoTable>,
-    tables: Vec<Table>,
+    tables: Vec<FrameTable>,
+    /// Where its functions start, once somebody has asked.
+    functions: OnceCell<Vec<u64>>,
 }
 
 impl Module {
@@ -55,6 +63,15 @@ impl Module {
     /// Reads an image that is in memory.
     pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
         Self::parse(bytes)
+    }
+
+    /// The map of the names of code that is in no file.
+    pub(super) fn of_perf_map(file: File) -> Self {
+        Self {
+            file: Some(file),
+            is_perf_map: true,
+            ..Self::default()
+        }
     }
 
     fn parse<'a, R: ReadRef<'a>>(data: R) -> Option<Self> {
@@ -76,22 +93,21 @@ impl Module {
         let section = |name| section(&elf, name);
         let mut tables = Vec::new();
         if let Some(entries) = section(".eh_frame") {
-            tables.push(Table::eh(entries, section(".eh_frame_hdr"), text, got));
+            tables.push(FrameTable::eh(entries, section(".eh_frame_hdr"), text, got));
         }
         if let Some(entries) = section(".debug_frame") {
-            tables.push(Table::debug(entries, text));
+            tables.push(FrameTable::debug(entries, text));
         }
         let build_id = elf.build_id().ok().flatten().map(|id| {
             let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
             hex.into()
         });
         Some(Self {
-            path: None,
             build_id,
-            file: None,
             segments,
             go: go_table(&elf),
             tables,
+            ..Self::default()
         })
     }
 
@@ -103,28 +119,75 @@ impl Module {
         })
     }
 
-    /// Makes the registers those of the caller. `at`: the module's address of the code.
+    /// Makes the registers those of the caller. `at`: the module's address of the code. `None` if no table
+    /// is about it.
     pub(super) fn step(
         &self,
-        machine: &Machine,
+        machine: &Architecture,
         at: u64,
         registers: &mut Registers,
         is_exact: bool,
         memory: Memory<'_>,
-    ) -> Step {
+    ) -> Option<Step> {
         // Of Go's code, call frame information says less: where a function changes to another stack, it is
         // wrong.
         let go = self.go.as_ref();
         if let Some(step) =
             go.and_then(|table| table.step(machine, at, registers, is_exact, memory))
         {
-            return step;
+            return Some(step);
         }
         let mut tables = self.tables.iter();
-        tables
-            .find_map(|table| table.step(machine, at, registers, is_exact, memory))
-            .unwrap_or(Step::Lost)
+        tables.find_map(|table| table.step(machine, at, registers, is_exact, memory))
     }
+
+    /// What the function at an address has done with its frame there, as far as its code shows that.
+    pub(super) fn frame(
+        &self,
+        machine: &Architecture,
+        at: u64,
+        is_exact: bool,
+    ) -> Option<FrameState> {
+        /// Functions set their frames up near their start.
+        const MOST_CODE: u64 = 4096;
+        let file = self.file.as_ref()?;
+        let functions = self
+            .functions
+            .get_or_init(|| functions(file).unwrap_or_default());
+        let after = functions.partition_point(|start| *start <= at);
+        let start = *functions.get(after.checked_sub(1)?)?;
+        let code = |from: u64, length: u64| -> Option<Vec<u8>> {
+            let mut bytes = vec![0; usize::try_from(length).ok()?];
+            file.read_exact_at(&mut bytes, self.offset(from)?).ok()?;
+            Some(bytes)
+        };
+        let before = code(start, (at - start).min(MOST_CODE))?;
+        let next = if is_exact { code(at, 1)? } else { Vec::new() };
+        frame_pointers::frame(machine, &before, &next)
+    }
+
+    /// Where a byte of the code is in the file.
+    fn offset(&self, address: u64) -> Option<u64> {
+        self.segments.iter().find_map(|segment| {
+            let within = address.checked_sub(segment.address)?;
+            (within < segment.size).then(|| segment.offset.checked_add(within))?
+        })
+    }
+}
+
+/// Where the functions of a file start, by its symbols.
+fn functions(file: &File) -> Option<Vec<u64>> {
+    /// More than the largest browsers have.
+    const MOST: usize = 4 << 20;
+    let data = ReadCache::new(file);
+    let elf = ElfFile64::<LittleEndian, _>::parse(&data).ok()?;
+    let symbols = elf.symbols().chain(elf.dynamic_symbols()).take(MOST);
+    let functions =
+        symbols.filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
+    let mut starts: Vec<u64> = functions.map(|symbol| symbol.address()).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    Some(starts)
 }
 
 /// Go's table of an open file, if that is a Go program.

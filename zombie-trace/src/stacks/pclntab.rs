@@ -3,7 +3,7 @@
 //! followed; frame pointers are not.
 
 use super::{
-    registers::{Machine, Registers},
+    registers::{Architecture, Registers},
     symbol::Symbol,
     unwind::{Memory, Section, Step},
 };
@@ -135,7 +135,7 @@ impl GoTable {
     /// `None` if that is not Go's code.
     pub(super) fn step(
         &self,
-        machine: &Machine,
+        machine: &Architecture,
         at: u64,
         registers: &mut Registers,
         is_exact: bool,
@@ -160,7 +160,7 @@ impl GoTable {
 
     fn caller(
         &self,
-        machine: &Machine,
+        machine: &Architecture,
         function: Function,
         at: u64,
         registers: &Registers,
@@ -464,7 +464,7 @@ mod tests {
 
     fn step(
         table: &GoTable,
-        machine: &Machine,
+        machine: &Architecture,
         at: u64,
         is_exact: bool,
         words: &[u64],

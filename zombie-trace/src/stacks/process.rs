@@ -23,7 +23,7 @@ use nix::{
 };
 use zombie_trace_common::StackSample;
 
-use super::{mappings::Mapping, module::Module, walk::Code};
+use super::{mappings::Mapping, module::Module, perf_map, walk::Code};
 use crate::system::privilege::raised;
 
 /// Processes whose mappings are remembered.
@@ -106,6 +106,29 @@ impl Modules {
         }
         let number = self.list.len();
         self.list.push(module);
+        self.by_file.insert(id, number);
+        Some(number)
+    }
+
+    /// The map of the names of a process's code that is in no file.
+    fn perf_map(&mut self, pid: u32) -> Option<usize> {
+        let file = perf_map::open(pid)
+            .inspect_err(|error| log::debug!("process {pid}: no perf map: {error}"))
+            .ok()?;
+        let metadata = file.metadata().ok()?;
+        // It grows, and stays the same. While it is open, no other file can be in its place.
+        let id = FileId {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: 0,
+            changed: (0, 0),
+        };
+        if let Some(number) = self.by_file.get(&id) {
+            return Some(*number);
+        }
+        self.room = self.room.checked_sub(1)?;
+        let number = self.list.len();
+        self.list.push(Module::of_perf_map(file));
         self.by_file.insert(id, number);
         Some(number)
     }
@@ -200,6 +223,8 @@ struct Process {
     mappings: Vec<Mapping>,
     /// The module of each mapping, once it was asked for.
     modules: Vec<Option<Option<usize>>>,
+    /// The map of its names, once it was asked for.
+    perf_map: Option<Option<usize>>,
 }
 
 /// The processes that have been sampled.
@@ -253,6 +278,7 @@ impl Process {
             read: Instant::now(),
             modules: vec![None; mappings.len()],
             mappings,
+            perf_map: None,
         })
     }
 }
@@ -288,5 +314,9 @@ impl Code for CodeOf<'_> {
             }
         }?;
         Some((number, self.modules.get(number)?))
+    }
+    fn perf_map(&mut self) -> Option<usize> {
+        let known = &mut self.process.perf_map;
+        *known.get_or_insert_with(|| self.modules.perf_map(self.pid))
     }
 }

@@ -30,9 +30,9 @@ impl Moment {
 /// The last stack of each thread, by its id. Samples of running threads do not belong here: such a thread
 /// moves on before it is switched away from.
 #[derive(Debug, Default)]
-pub(super) struct Still(HashMap<u32, (Moment, Walked)>);
+pub(super) struct StillStacks(HashMap<u32, (Moment, Walked)>);
 
-impl Still {
+impl StillStacks {
     /// The stack that this sample has, if the thread has not run since the last one.
     pub(super) fn stack_of(&self, sample: &StackSample) -> Option<&Walked> {
         let (moment, walked) = self.0.get(&sample.tid)?;
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_has_run_is_followed_again() {
-        let mut still = Still::default();
+        let mut still = StillStacks::default();
         assert_eq!(still.stack_of(&sample(7, 1, 50)), None);
         still.remember(&sample(7, 1, 50), truncated());
         assert_eq!(still.stack_of(&sample(7, 1, 50)), Some(&truncated()));
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn few_threads_are_remembered() {
-        let mut still = Still::default();
+        let mut still = StillStacks::default();
         for tid in 0..MOST as u32 + 1 {
             still.remember(&sample(tid, 1, 1), Walked::default());
         }

@@ -18,6 +18,15 @@ pub(super) struct Symbol {
     pub(super) inlined: bool,
 }
 
+/// What is asked about a module.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SymbolQuestion {
+    /// It is the map of the names of code that is in no file.
+    pub(super) is_perf_map: bool,
+    /// Sorted.
+    pub(super) addresses: Vec<u64>,
+}
+
 /// The symbols of one address, innermost first. One line of JSON each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Answer {

@@ -21,7 +21,7 @@ use nix::{
 
 use super::{
     module::Module,
-    symbol::{Answer, MODULE, NAME, Symbol},
+    symbol::{Answer, MODULE, NAME, Symbol, SymbolQuestion},
 };
 use crate::system::deadline::Deadline;
 
@@ -34,7 +34,7 @@ pub(super) type Symbols = HashMap<(usize, u64), Vec<Symbol>>;
 /// Asks for the symbols of these modules' addresses, in this order, until the deadline.
 pub(super) fn find(
     modules: &[Module],
-    wanted: &[(usize, Vec<u64>)],
+    wanted: Vec<(usize, Vec<u64>)>,
     deadline: Deadline,
 ) -> Symbols {
     let mut symbols = Symbols::new();
@@ -45,13 +45,18 @@ pub(super) fn find(
         let Some(Module {
             file: Some(file),
             path,
+            is_perf_map,
             ..
-        }) = modules.get(*number)
+        }) = modules.get(number)
         else {
             continue;
         };
-        let found = ask(file, addresses, deadline.or_after(PATIENCE), |answer| {
-            symbols.insert((*number, answer.address), answer.symbols);
+        let question = SymbolQuestion {
+            is_perf_map: *is_perf_map,
+            addresses,
+        };
+        let found = ask(file, &question, deadline.or_after(PATIENCE), |answer| {
+            symbols.insert((number, answer.address), answer.symbols);
         });
         if let Err(error) = found {
             log::debug!("{}: no symbols: {error}", path.as_deref().unwrap_or("?"));
@@ -62,12 +67,12 @@ pub(super) fn find(
 
 fn ask(
     module: &File,
-    addresses: &[u64],
+    question: &SymbolQuestion,
     deadline: Deadline,
     mut take: impl FnMut(Answer),
 ) -> io::Result<()> {
     let mut request = memory_file()?;
-    serde_json::to_writer(&mut request, addresses)?;
+    serde_json::to_writer(&mut request, question)?;
     request.rewind()?;
     let mut response = memory_file()?;
     let module = module.as_raw_fd();

@@ -4,7 +4,7 @@
 use std::{
     env,
     fs::File,
-    io::{self, BufWriter, Read as _, Write as _},
+    io::{self, BufReader, BufWriter, Read as _, Write as _},
     mem::ManuallyDrop,
     os::{fd::FromRawFd as _, unix::fs::MetadataExt as _},
 };
@@ -30,7 +30,8 @@ use nix::{
 
 use super::{
     module::go_table_of,
-    symbol::{Answer, MODULE, NAME, Symbol},
+    perf_map,
+    symbol::{Answer, MODULE, NAME, Symbol, SymbolQuestion},
 };
 use crate::exit_code::ExitCode;
 
@@ -52,12 +53,25 @@ fn answer() -> anyhow::Result<()> {
     confine(&module)?;
     let mut request = String::new();
     io::stdin().read_to_string(&mut request)?;
-    let addresses: Vec<u64> = serde_json::from_str(&request)?;
+    let question: SymbolQuestion = serde_json::from_str(&request)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut write = |answer: &Answer| -> anyhow::Result<()> {
+        serde_json::to_writer(&mut out, answer)?;
+        writeln!(out)?;
+        // What was found so far is of use even if the next address is the end of us.
+        Ok(out.flush()?)
+    };
+    if question.is_perf_map {
+        let found = perf_map::find(BufReader::new(&*module), &question.addresses);
+        return found.into_iter().try_for_each(|(address, symbol)| {
+            let symbols = vec![symbol];
+            write(&Answer { address, symbols })
+        });
+    }
     let symbolizer = Symbolizer::new();
     let path = format!("/proc/self/fd/{MODULE}");
     let go = go_table_of(&module);
-    let mut out = BufWriter::new(io::stdout().lock());
-    for address in addresses {
+    for address in question.addresses {
         let mut symbols = symbols(&symbolizer, &path, address);
         // A stripped Go program still has this.
         if symbols.iter().all(|symbol| symbol.line.is_none())
@@ -67,10 +81,7 @@ fn answer() -> anyhow::Result<()> {
         {
             symbols = found;
         }
-        serde_json::to_writer(&mut out, &Answer { address, symbols })?;
-        writeln!(out)?;
-        // What was found so far is of use even if the next address is the end of us.
-        out.flush()?;
+        write(&Answer { address, symbols })?;
     }
     Ok(())
 }

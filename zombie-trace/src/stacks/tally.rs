@@ -10,8 +10,8 @@ const MOST_STACKS: usize = 20_000;
 
 /// A place in the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    /// Which module, by its index; `None` for code that belongs to no file.
+pub(super) struct CodeAddress {
+    /// Which module, by its index; `None` for code that belongs to no file, and has no map of its names.
     pub(super) module: Option<usize>,
     /// The module's address of it; without a module, the process's.
     pub(super) address: u64,
@@ -22,9 +22,11 @@ pub(super) struct Place {
 /// A thread's stack: the innermost frame first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Walked {
-    pub(super) frames: Vec<Place>,
+    pub(super) frames: Vec<CodeAddress>,
     /// The outermost frames are missing.
     pub(super) truncated: bool,
+    /// Some caller was found by a frame pointer.
+    pub(super) frame_pointers: bool,
 }
 
 /// Whose sample it is.
@@ -75,8 +77,8 @@ impl Tally {
         let walked = match self.stacks.len() < MOST_STACKS || self.stacks.contains_key(&walked) {
             true => walked,
             false => Walked {
-                frames: Vec::new(),
                 truncated: true,
+                ..Walked::default()
             },
         };
         let next = self.stacks.len();
@@ -132,12 +134,13 @@ mod tests {
 
     fn stack(address: u64) -> Walked {
         Walked {
-            frames: vec![Place {
+            frames: vec![CodeAddress {
                 module: Some(0),
                 address,
                 offset: None,
             }],
             truncated: address == 3,
+            frame_pointers: false,
         }
     }
 

@@ -7,7 +7,7 @@ use gimli::{
     RegisterRule, UnwindContext, UnwindExpression, UnwindOffset, UnwindSection, Value,
 };
 
-use super::registers::{Machine, Registers};
+use super::registers::{Architecture, Registers};
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
@@ -38,7 +38,7 @@ pub(super) struct Section {
 
 /// One table of call frame information.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct FrameTable {
     kind: Kind,
     entries: Section,
     /// The addresses of `.text` and `.got`, which entries may refer to.
@@ -59,7 +59,7 @@ enum Kind {
 /// Reads eight bytes of the thread's memory.
 pub(super) type Memory<'a> = &'a dyn Fn(u64) -> Option<u64>;
 
-impl Table {
+impl FrameTable {
     /// `.eh_frame` and, if there is one, `.eh_frame_hdr`.
     pub(super) fn eh(entries: Section, index: Option<Section>, text: u64, got: u64) -> Self {
         let mut table = Self {
@@ -91,7 +91,7 @@ impl Table {
     /// `None` if the table has nothing about it.
     pub(super) fn step(
         &self,
-        machine: &Machine,
+        machine: &Architecture,
         at: u64,
         registers: &mut Registers,
         is_exact: bool,
@@ -189,7 +189,7 @@ fn before(starts: &[(u64, usize)], at: u64) -> Option<usize> {
 
 /// The frame that a step begins at.
 struct Frame<'a> {
-    machine: &'a Machine,
+    machine: &'a Architecture,
     at: u64,
     /// The instruction pointer is the next instruction, and not a return address.
     is_exact: bool,
@@ -356,12 +356,12 @@ mod tests {
         [entry(&cie), outermost, pushes].concat()
     }
 
-    fn table() -> Table {
+    fn table() -> FrameTable {
         let entries = Section {
             bytes: section(),
             address: 0,
         };
-        Table::debug(entries, 0)
+        FrameTable::debug(entries, 0)
     }
 
     fn registers(ip: u64) -> Registers {
@@ -443,8 +443,8 @@ mod tests {
             }
             let memory = |_: u64| Some(word);
             for table in [
-                Table::debug(Section { bytes: bytes.clone(), address: 0 }, 0),
-                Table::eh(Section { bytes: bytes.clone(), address: 0x10 }, Some(Section { bytes, address: 0 }), 0, 0),
+                FrameTable::debug(Section { bytes: bytes.clone(), address: 0 }, 0),
+                FrameTable::eh(Section { bytes: bytes.clone(), address: 0x10 }, Some(Section { bytes, address: 0 }), 0, 0),
             ] {
                 let _ = table.step(&X86_64, at, &mut registers(at), true, &memory);
             }

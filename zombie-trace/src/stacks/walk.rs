@@ -3,9 +3,10 @@
 use zombie_trace_common::StackSample;
 
 use super::{
+    frame_pointers::{self, FrameState},
     mappings::Mapping,
     registers::{OURS, Registers},
-    tally::{Place, Walked},
+    tally::{CodeAddress, Walked},
     unwind::Step,
 };
 
@@ -20,6 +21,8 @@ pub(super) trait Code {
     fn mappings(&self) -> &[Mapping];
     /// The module that a mapping is of, by its index, if it can be read.
     fn module(&mut self, mapping: usize) -> Option<(usize, &Module)>;
+    /// The map of the names of code that is in no file.
+    fn perf_map(&mut self) -> Option<usize>;
 }
 
 /// Walks up the stack for as long as what is there proves the next frame.
@@ -50,34 +53,55 @@ pub(super) fn walk(sample: &StackSample, code: &mut impl Code) -> Walked {
             break;
         };
         let offset = mapping.file_offset(at);
-        let found = code.module(index).and_then(|(number, module)| {
-            let address = module.address(offset?)?;
-            Some((number, module, address))
-        });
-        let Some((number, module, address)) = found else {
-            walked.frames.push(nowhere(at));
+        // What to do by the frame pointer, where there is no table.
+        let frame = if mapping.is_anonymous() {
+            walked.frames.push(CodeAddress {
+                module: code.perf_map(),
+                address: at,
+                offset: None,
+            });
+            Some(FrameState::Made)
+        } else {
+            let found = code.module(index).and_then(|(number, module)| {
+                let address = module.address(offset?)?;
+                Some((number, module, address))
+            });
+            let Some((number, module, address)) = found else {
+                walked.frames.push(nowhere(at));
+                walked.truncated = true;
+                break;
+            };
+            walked.frames.push(CodeAddress {
+                module: Some(number),
+                address,
+                offset,
+            });
+            match module.step(machine, address, &mut registers, is_exact, &memory) {
+                Some(Step::Caller { interrupted }) => {
+                    is_exact = interrupted;
+                    continue;
+                }
+                Some(Step::Outermost) => break,
+                Some(Step::Lost) => None,
+                None => module.frame(machine, address, is_exact),
+            }
+        };
+        let is_code = |ip| Mapping::at(code.mappings(), ip).is_some();
+        let caller = frame
+            .and_then(|frame| frame_pointers::caller(machine, frame, &registers, &memory, is_code));
+        let Some(caller) = caller else {
             walked.truncated = true;
             break;
         };
-        walked.frames.push(Place {
-            module: Some(number),
-            address,
-            offset,
-        });
-        match module.step(machine, address, &mut registers, is_exact, &memory) {
-            Step::Caller { interrupted } => is_exact = interrupted,
-            Step::Outermost => break,
-            Step::Lost => {
-                walked.truncated = true;
-                break;
-            }
-        }
+        registers = caller;
+        walked.frame_pointers = true;
+        is_exact = false;
     }
     walked
 }
 
-fn nowhere(address: u64) -> Place {
-    Place {
+fn nowhere(address: u64) -> CodeAddress {
+    CodeAddress {
         module: None,
         address,
         offset: None,

@@ -144,11 +144,16 @@ impl<'a> Own<'a> {
     fn of(stack: &'a WeightedStack<'_>) -> Self {
         let frames = &*stack.frames;
         let is_static = is_static(frames);
-        let mut all = frames.iter();
+        // What a runtime has compiled is the program's own; all of its engine is not.
+        let compiled = frames.iter().position(|frame| is_compiled_script(frame));
+        let own = || {
+            let mut all = frames.iter();
+            all.position(|frame| !is_runtime_code(frame, is_static))
+        };
         Self {
             frames,
             is_static,
-            innermost: all.position(|frame| !is_runtime_code(frame, is_static)),
+            innermost: compiled.or_else(own),
         }
     }
 
@@ -162,10 +167,16 @@ impl<'a> Own<'a> {
 
     /// The function that the program itself has called; a stripped library may lack its name.
     fn call(&self) -> Option<&'a str> {
-        let inner = &self.frames[..self.innermost.unwrap_or(0)];
-        let mut names = inner.iter().rev().filter_map(|frame| function_name(frame));
+        let inner = self.frames[..self.innermost.unwrap_or(0)].iter().rev();
+        let inner = inner.filter(|frame| is_runtime_code(frame, self.is_static));
+        let mut names = inner.filter_map(|frame| function_name(frame));
         names.next().map(|name| call(qualified_name(name)))
     }
+}
+
+/// A function of a script, by the map of its runtime: it has a source, and is in no file.
+fn is_compiled_script(frame: &Frame) -> bool {
+    frame.module.is_none() && frame.function.is_some() && frame.file.is_some()
 }
 
 fn place<'a>(stack: &'a WeightedStack<'_>) -> CodePlace<'a> {
@@ -296,6 +307,26 @@ mod tests {
         ]);
         assert_eq!(action, "blocked in std::thread::park");
         assert_eq!(name, "<sup::Queue as sup::Take>::take");
+    }
+
+    #[test]
+    fn a_script_is_the_program_and_its_engine_is_not() {
+        let script = |name: &str, line| {
+            Frame::default()
+                .with_function(name)
+                .with_source("/srv/sup.js", Some(line))
+        };
+        let (name, action, callers) = only_place(vec![
+            libc("pthread_cond_timedwait"),
+            own("v8::internal::FutexEmulation::WaitJs32"),
+            own("Builtins_CEntry"),
+            script("writeJournal", 12),
+            script("supervise", 39),
+            own("node::Start"),
+        ]);
+        assert_eq!(name, "writeJournal (sup.js:12)");
+        assert_eq!(action, "blocked in pthread_cond_timedwait");
+        assert_eq!(callers, ["supervise", "node::Start"]);
     }
 
     #[test]
