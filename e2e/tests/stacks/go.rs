@@ -101,8 +101,9 @@ fn shares(root: Option<&Path>, options: &[&str], how: &str) -> Outcome {
 fn compare(sampled: &Sampled, truth: &[f64]) -> Outcome {
     let found = sampled.shares(&PLACES.map(|(function, _)| function));
     let near = |what: &str, found: f64, truth: f64| -> Outcome {
+        let is_near = (found - truth).abs() < points(sampled);
         ensure!(
-            (found - truth).abs() < points(sampled),
+            is_near,
             "{what}: {found:.1} % for {truth:.1} %"
         );
         Ok(())

@@ -54,6 +54,7 @@ fn move_on(seconds: f64) {
 /// The threads that sleep.
 pub(super) const THREADS: usize = 8;
 
+#[expect(clippy::zombie_processes, reason = "zombies are what it is for")]
 fn sleep_in_threads() {
     let threads = (0..THREADS).map(|_| {
         thread::spawn(|| {

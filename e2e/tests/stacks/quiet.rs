@@ -266,6 +266,7 @@ fn costs_little(seconds: u64) -> Outcome {
     ensure!(number(&sampled.totals, "samples") > 0, "no samples");
     ensure!(time > Duration::ZERO, "no thread is called {SAMPLERS:?}");
     // A look is paid for by the pause after it, which the last one has not had yet.
-    ensure!(share < 1.1, "{share:.2} % of a CPU");
+    let is_little = share < 1.1;
+    ensure!(is_little, "{share:.2} % of a CPU");
     Ok(())
 }

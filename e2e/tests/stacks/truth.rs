@@ -124,8 +124,9 @@ fn compare(what: &str, sampled: &Sampled, truth: &Truth, at: At) -> Outcome {
         false => 10.0,
     };
     for (found, truth) in found.iter().zip(truth.0) {
+        let is_near = (found - truth).abs() <= points;
         ensure!(
-            (found - truth).abs() <= points,
+            is_near,
             "{what}: {found:.1} % for {truth:.1} %, with {points:.1} points allowed"
         );
     }
