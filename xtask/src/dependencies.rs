@@ -120,7 +120,7 @@ fn faults(packages: &[CratePackage], rules: &Rules) -> Result<Vec<String>> {
     let oldest = packages
         .iter()
         .find(|package| package.name == "zombie-trace")
-        .and_then(|package| rust_version(package))
+        .and_then(rust_version)
         .context("zombie-trace has no rust-version")?;
     let mut faults = Vec::new();
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
