@@ -82,11 +82,7 @@ fn blocked_shares(sampled: &Sampled, truth: &[f64], functions: [&str; 2]) -> Out
     let part = |all: &[f64]| 100.0 * all[0] / (all[0] + all[1]);
     let (found, truth) = (part(&found), part(truth));
     let is_near = (found - truth).abs() < points(sampled);
-    ensure!(
-        is_near,
-        "{}: {found:.1} % for {truth:.1} %",
-        functions[0]
-    );
+    ensure!(is_near, "{}: {found:.1} % for {truth:.1} %", functions[0]);
     Ok(())
 }
 

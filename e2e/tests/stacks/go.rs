@@ -102,10 +102,7 @@ fn compare(sampled: &Sampled, truth: &[f64]) -> Outcome {
     let found = sampled.shares(&PLACES.map(|(function, _)| function));
     let near = |what: &str, found: f64, truth: f64| -> Outcome {
         let is_near = (found - truth).abs() < points(sampled);
-        ensure!(
-            is_near,
-            "{what}: {found:.1} % for {truth:.1} %"
-        );
+        ensure!(is_near, "{what}: {found:.1} % for {truth:.1} %");
         Ok(())
     };
     let ([writes, locks], [wrote, locked]) = ([found[0], found[1]], [truth[0], truth[1]]);
