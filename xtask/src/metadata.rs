@@ -88,4 +88,27 @@ impl Metadata {
             .retain(|package| needed.contains(&package.id));
         Ok(metadata)
     }
+
+    /// Drops what only tests need, as cargo-deny does.
+    pub(crate) fn drop_dev_dependencies(&mut self) {
+        let roots = self
+            .packages
+            .iter()
+            .filter(|package| package.source.is_none());
+        let mut open: Vec<String> = roots.map(|package| package.id.clone()).collect();
+        let mut needed = HashSet::new();
+        while let Some(id) = open.pop() {
+            if !needed.insert(id.clone()) {
+                continue;
+            }
+            let node = self.resolve.nodes.iter().find(|node| node.id == id);
+            let is_needed = |dep: &&Dep| {
+                let mut kinds = dep.dep_kinds.iter();
+                kinds.any(|kind| kind.kind.as_deref() != Some("dev"))
+            };
+            let deps = node.iter().flat_map(|node| &node.deps);
+            open.extend(deps.filter(is_needed).map(|dep| dep.pkg.clone()));
+        }
+        self.packages.retain(|package| needed.contains(&package.id));
+    }
 }
