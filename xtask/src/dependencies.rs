@@ -45,7 +45,7 @@ pub(crate) fn check() -> Result<Vec<String>> {
 }
 
 /// What the workspace's programs are made of.
-fn packages() -> Result<Vec<Package>> {
+fn packages() -> Result<Vec<CratePackage>> {
     let mut metadata = Metadata::of(&[&AMD64, &ARM64])?;
     metadata.drop_dev_dependencies();
     Ok(metadata.packages)
