@@ -4,6 +4,7 @@ use std::{
     fs,
     hint::black_box,
     process::{Child, Command},
+    sync::mpsc,
     thread::{self, sleep},
     time::{Duration, Instant},
 };
@@ -57,10 +58,15 @@ pub(super) const THREADS: usize = 8;
 #[expect(clippy::zombie_processes, reason = "zombies are what it is for")]
 fn sleep_in_threads() {
     let threads = (0..THREADS).map(|_| {
-        thread::spawn(|| {
+        let (made, is_made) = mpsc::channel();
+        let thread = thread::spawn(move || {
             let _zombie = zombie();
+            let _ = made.send(());
             sleep(Duration::from_secs(3600));
-        })
+        });
+        // One after another, so that no two make processes at a time.
+        let _ = is_made.recv();
+        thread
     });
     let threads: Vec<_> = threads.collect();
     for thread in threads {

@@ -28,7 +28,8 @@ pub(super) fn tests() -> Vec<Test> {
         Test::new(name, run).unless(old.then(|| "before Linux 6.1".to_owned()))
     };
     vec![
-        any("stacks::sleeping-threads-are-not-disturbed", sleepers),
+        any("stacks::sleeping-threads-are-not-disturbed", sleepers)
+            .long("its threads did not begin to sleep once, beside other tests"),
         any(
             "stacks::a-thread-that-wakes-up-often-is-not-disturbed",
             ticks,

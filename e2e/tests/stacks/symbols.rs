@@ -65,7 +65,8 @@ fn lookup(mut command: Command) -> Result<Child, String> {
 /// What it answers to a question about one address.
 fn answer(mut child: Child) -> Result<String, String> {
     let mut stdin = child.stdin.take().expect("piped");
-    let asked = stdin.write_all(b"[4096]");
+    let question = br#"{"is_perf_map":false,"addresses":[4096]}"#;
+    let asked = stdin.write_all(question);
     drop(stdin);
     let mut text = String::new();
     let read = child
