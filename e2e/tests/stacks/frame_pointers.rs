@@ -70,7 +70,12 @@ fn node() -> Outcome {
 fn executable(script: &Path) -> std::io::Result<PathBuf> {
     let program = script.with_file_name("supervisor");
     let node = "node --perf-basic-prof --interpreted-frames-native-stack";
-    let text = format!("#!/bin/sh\nexec {node} {} \"$@\"\n", script.display());
+    // Node leaves a log where it starts.
+    let text = format!(
+        "#!/bin/sh\ncd {} && exec {node} {} \"$@\"\n",
+        script.parent().unwrap_or(Path::new("/")).display(),
+        script.display()
+    );
     fs::write(&program, text)?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     Ok(program)
