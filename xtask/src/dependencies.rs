@@ -105,7 +105,7 @@ struct Bans {
     skip: Vec<Skip>,
 }
 
-/// `NAME` or `NAME@VERSION`, of which another version may be there.
+/// `NAME` or `NAME@VERSION`: a crate that may be there in two versions.
 #[derive(Deserialize)]
 struct Skip {
     #[serde(rename = "crate")]
